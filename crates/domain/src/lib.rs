@@ -1,0 +1,40 @@
+//! The nouns of Trunkline and their rules: what a message, an address, a conversation is, and what it never is.
+//!
+//! Every type here is valid from the moment it exists: outside input becomes one of them at the edge (`parse`), or is
+//! refused there with an error that says what to do. Nothing here knows a database, a provider, HTTP or tokio.
+//! Time and randomness come in as arguments: [`Clock`] and [`Entropy`].
+
+mod address;
+mod attempt;
+mod channel;
+mod clock;
+mod conversation;
+mod entropy;
+mod idempotency;
+mod ids;
+mod message;
+mod page;
+mod phone;
+mod snippet;
+mod text;
+mod timestamp;
+mod vocabulary;
+
+pub use address::{Address, AddressError, GivenAddress, Participant};
+pub use attempt::{Attempt, ErrorCode, FailureReason, Outcome};
+pub use channel::{Channel, ConversationChannel};
+pub use clock::{Clock, SystemClock};
+pub use conversation::{Conversation, ConversationKey};
+pub use entropy::Entropy;
+pub use idempotency::{Fingerprint, IdempotencyKey, IdempotencyKeyError};
+pub use ids::{ConversationId, InvalidId, LeaseToken, MessageId, ProviderMessageId, ProviderName};
+pub use message::{Content, ContentError, Direction, Failure, Message, Status};
+pub use page::{
+    ConversationPosition, CursorError, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, Page, PageRequest, Position, Start,
+    TOTAL_COUNTED_MAX, ThreadPosition, Total,
+};
+pub use phone::{Region, RegionError};
+pub use snippet::snippet;
+pub use text::{Attachments, AttachmentsError, Body, Subject, TextError};
+pub use timestamp::Timestamp;
+pub use vocabulary::UnknownWord;

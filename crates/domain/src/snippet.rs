@@ -1,0 +1,43 @@
+use unicode_segmentation::UnicodeSegmentation;
+
+/// The first `graphemes_max` grapheme clusters (UAX #29) of a text, followed by `…` when something was cut. What a reader
+/// sees as one character, such as a flag or a family, is never cut in two.
+#[must_use]
+pub fn snippet(text: &str, graphemes_max: usize) -> String {
+    match text.grapheme_indices(true).nth(graphemes_max) {
+        Some((cut, _)) => format!("{}…", &text[..cut]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn cuts_between_what_readers_see_as_characters() {
+        let family = "\u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467}";
+        let cases = [
+            ("hello", 5, "hello".to_owned()),
+            ("hello", 4, "hell…".to_owned()),
+            ("e\u{301}e\u{301}", 1, "e\u{301}…".to_owned()),
+            (&format!("{family}{family}"), 1, format!("{family}…")),
+            ("a\r\nb", 2, "a\r\n…".to_owned()),
+            ("", 0, String::new()),
+        ];
+        for (text, graphemes_max, expected) in cases {
+            assert_eq!(snippet(text, graphemes_max), expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn is_a_prefix_of_bounded_length(text in "\\PC{0,200}", graphemes_max in 0_usize..80) {
+            let cut = snippet(&text, graphemes_max);
+            prop_assert!(text.starts_with(cut.strip_suffix('…').unwrap_or(&cut)) || cut == text);
+            prop_assert!(cut.graphemes(true).count() <= graphemes_max + 1);
+        }
+    }
+}

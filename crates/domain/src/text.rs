@@ -1,0 +1,205 @@
+use std::fmt;
+
+use serde::Serialize;
+use thiserror::Error;
+use url::Url;
+
+/// What a message says, to the byte. Never holds NUL, which PostgreSQL cannot store; empty only in an MMS.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+pub struct Body(Box<str>);
+
+/// The subject of an email; without NUL.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+pub struct Subject(Box<str>);
+
+/// The URLs of what is attached, as given: absolute, http or https, at most [`Attachments::URL_CHARS_MAX`] characters.
+/// They are stored and passed on, never fetched.
+#[derive(Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Attachments(Vec<String>);
+
+/// Text that cannot be kept.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("remove the NUL character: it cannot be stored")]
+pub struct TextError;
+
+/// What is wrong with attachments.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum AttachmentsError {
+    /// More than the operator allows.
+    #[error("at most {max} attachments are allowed, {given} were given")]
+    TooMany {
+        /// How many there were.
+        given: usize,
+        /// How many may be.
+        max: usize,
+    },
+    /// One of them is not an absolute http or https URL of bounded length.
+    #[error("use an absolute http or https URL of at most 2048 characters")]
+    NotAUrl {
+        /// Which one, counted from 0.
+        index: usize,
+    },
+}
+
+impl Body {
+    /// # Errors
+    /// When the text holds a NUL character.
+    pub fn new(text: impl Into<Box<str>>) -> Result<Self, TextError> {
+        without_nul(text.into()).map(Self)
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Subject {
+    /// # Errors
+    /// When the text holds a NUL character.
+    pub fn new(text: impl Into<Box<str>>) -> Result<Self, TextError> {
+        without_nul(text.into()).map(Self)
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Attachments {
+    /// The longest URL, in characters.
+    pub const URL_CHARS_MAX: usize = 2_048;
+
+    /// # Errors
+    /// When there are more than `count_max`, or one is not a URL that can be kept.
+    pub fn new(urls: Vec<String>, count_max: usize) -> Result<Self, AttachmentsError> {
+        if urls.len() > count_max {
+            return Err(AttachmentsError::TooMany {
+                given: urls.len(),
+                max: count_max,
+            });
+        }
+        match urls.iter().position(|url| !is_absolute_http_url(url)) {
+            Some(index) => Err(AttachmentsError::NotAUrl { index }),
+            None => Ok(Self(urls)),
+        }
+    }
+
+    /// What a store kept of URLs that were checked when they came in.
+    #[must_use]
+    pub fn from_stored(urls: Vec<String>) -> Self {
+        Self(urls)
+    }
+
+    /// The URLs.
+    #[must_use]
+    pub fn as_slice(&self) -> &[String] {
+        &self.0
+    }
+
+    /// Whether nothing is attached.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+fn without_nul(text: Box<str>) -> Result<Box<str>, TextError> {
+    if text.contains('\0') {
+        Err(TextError)
+    } else {
+        Ok(text)
+    }
+}
+
+fn is_absolute_http_url(text: &str) -> bool {
+    // The URL standard lets parsers drop tabs and newlines; we keep text as given, so such text must not pass.
+    let plain = !text.contains(|character: char| character.is_control() || character.is_whitespace());
+    // It also reads `http:host` and `http:///host` as absolute; people and other parsers do not.
+    let lower = text.get(..8).unwrap_or(text).to_ascii_lowercase();
+    let explicit = ["http://", "https://"].iter().any(|scheme| {
+        lower.starts_with(scheme) && !matches!(text.as_bytes().get(scheme.len()), None | Some(b'/' | b'\\'))
+    });
+    plain
+        && explicit
+        && text.chars().count() <= Attachments::URL_CHARS_MAX
+        && Url::parse(text).is_ok_and(|url| url.has_host())
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Body({} bytes)", self.0.len())
+    }
+}
+
+impl fmt::Debug for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Subject({} bytes)", self.0.len())
+    }
+}
+
+impl fmt::Debug for Attachments {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Attachments({})", self.0.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_kept_to_the_byte_and_masked_in_debug() {
+        let html = "<p>caf\u{e9} \r\n\t\u{1f44d}</p> ";
+        let body = Body::new(html).unwrap();
+        assert_eq!(body.as_str(), html);
+        assert_eq!(format!("{body:?}"), format!("Body({} bytes)", html.len()));
+        assert_eq!(Body::new("a\0b"), Err(TextError));
+        assert_eq!(Subject::new("\0"), Err(TextError));
+    }
+
+    #[test]
+    fn attachments_are_absolute_http_urls() {
+        let good = [
+            "https://example.com/a.png",
+            "HTTP://127.0.0.1:80/?q=1#x",
+            "http://[::1]/",
+        ];
+        for url in good {
+            assert!(Attachments::new(vec![url.into()], 10).is_ok(), "{url}");
+        }
+        let long = format!("https://example.com/{}", "a".repeat(2_048));
+        let bad = [
+            "",
+            "a.png",
+            "//example.com/a",
+            "ftp://example.com/a",
+            "http://",
+            "http:a",
+            "http:///a",
+            "https://a b/",
+            "https://exa\tmple.com",
+            &long,
+        ];
+        for url in bad {
+            let given = vec!["https://example.com/".to_owned(), url.to_owned()];
+            assert_eq!(
+                Attachments::new(given, 10),
+                Err(AttachmentsError::NotAUrl { index: 1 }),
+                "{url}"
+            );
+        }
+    }
+
+    #[test]
+    fn attachments_are_bounded_in_number() {
+        let urls = vec!["https://example.com/".to_owned(); 3];
+        assert_eq!(
+            Attachments::new(urls, 2),
+            Err(AttachmentsError::TooMany { given: 3, max: 2 })
+        );
+    }
+}

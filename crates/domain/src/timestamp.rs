@@ -1,0 +1,118 @@
+use std::{fmt, time::Duration};
+
+use serde::{Serialize, Serializer};
+
+/// An instant in UTC with microseconds, which is what both databases keep; finer digits are cut off on entry.
+///
+/// Shown and serialized as RFC 3339 with `Z`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(jiff::Timestamp);
+
+impl Timestamp {
+    /// The earliest instant a message can have: the year 1, before which neither PostgreSQL nor RFC 3339 can tell much.
+    pub const MIN: Self = Self(jiff::Timestamp::constant(-62_135_596_800, 0));
+
+    /// Reads an RFC 3339 date and time with an offset, in the years 1 to 9999. `None` for anything else.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let parsed = Self::from(text.parse::<jiff::Timestamp>().ok()?);
+        (parsed >= Self::MIN).then_some(parsed)
+    }
+
+    /// Microseconds since 1970-01-01T00:00:00Z. `None` outside the years -9999 to 9999.
+    #[must_use]
+    pub fn from_micros(micros: i64) -> Option<Self> {
+        jiff::Timestamp::from_microsecond(micros).ok().map(Self)
+    }
+
+    /// Microseconds since 1970-01-01T00:00:00Z.
+    #[must_use]
+    pub fn as_micros(self) -> i64 {
+        self.0.as_microsecond()
+    }
+
+    /// This instant moved into the future; it stays at the end of time rather than overflow.
+    #[must_use]
+    pub fn saturating_add(self, duration: Duration) -> Self {
+        let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+        Self::from_micros(self.as_micros().saturating_add(micros)).unwrap_or(Self(jiff::Timestamp::MAX))
+    }
+
+    /// How long ago `earlier` was; zero when it lies in the future.
+    #[must_use]
+    pub fn saturating_since(self, earlier: Self) -> Duration {
+        Duration::from_micros(u64::try_from(self.as_micros() - earlier.as_micros()).unwrap_or(0))
+    }
+}
+
+impl From<jiff::Timestamp> for Timestamp {
+    fn from(exact: jiff::Timestamp) -> Self {
+        Self::from_micros(exact.as_microsecond()).unwrap_or(Self(exact))
+    }
+}
+
+impl From<Timestamp> for jiff::Timestamp {
+    fn from(timestamp: Timestamp) -> Self {
+        timestamp.0
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_microseconds_and_shows_utc() {
+        let cases = [
+            ("2026-11-21T10:00:00Z", "2026-11-21T10:00:00Z"),
+            (
+                "2026-11-21T12:00:00.123456789+02:00",
+                "2026-11-21T10:00:00.123456Z",
+            ),
+            ("1969-12-31T23:59:59.999999Z", "1969-12-31T23:59:59.999999Z"),
+        ];
+        for (given, shown) in cases {
+            assert_eq!(Timestamp::parse(given).unwrap().to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_not_an_instant() {
+        for text in [
+            "",
+            "yesterday",
+            "2026-11-21",
+            "2026-11-21T10:00:00",
+            "-000044-03-15T12:00:00Z",
+        ] {
+            assert_eq!(Timestamp::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn arithmetic_stays_inside_time() {
+        let now = Timestamp::parse("2026-11-21T10:00:00Z").unwrap();
+        let later = now.saturating_add(Duration::from_millis(1500));
+        assert_eq!(later.saturating_since(now), Duration::from_millis(1500));
+        assert_eq!(now.saturating_since(later), Duration::ZERO);
+        assert!(now.saturating_add(Duration::MAX) > later);
+    }
+}

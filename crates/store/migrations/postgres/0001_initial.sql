@@ -1,0 +1,86 @@
+-- Words (channel, status, outcome …) are text: whoever opens this database with psql should be able to read it.
+-- Participants compare byte by byte (collation "C"), as the program does: the order of the two is part of the key.
+
+create table conversations (
+    id               bigint generated always as identity primary key,
+    channel          text not null,
+    participant_a    text collate "C" not null,
+    participant_b    text collate "C" not null,
+    message_count    bigint not null,
+    last_activity_at timestamptz not null,
+    created_at       timestamptz not null,
+    -- The participants come first, so that this index also finds the conversations of participant_a.
+    unique (participant_a, participant_b, channel)
+);
+create index conversations_by_activity on conversations (last_activity_at desc, id desc);
+create index conversations_by_participant_b on conversations (participant_b);
+
+-- The id is a UUID of version 7: its order is the order of processed_at.
+create table messages (
+    id              uuid primary key,
+    -- Both are null in an imported message until the backfill has threaded it.
+    conversation_id bigint references conversations,
+    sequence        bigint,
+    direction       text not null,
+    channel         text not null,
+    sender          text not null,
+    recipient       text not null,
+    subject         text,
+    body            text not null,
+    attachments     jsonb,
+    timestamp       timestamptz not null,
+    processed_at    timestamptz not null,
+    status          text not null,
+    provider        text,
+    failure_reason  text,
+    failure_code    text
+);
+create index messages_by_thread on messages (conversation_id, timestamp, sequence);
+
+-- One row for every outbound message that is pending or dead. The lease token only grows while the row lives, so a
+-- worker that lost its lease can never change the message again.
+create table outbox (
+    message_id            uuid primary key references messages,
+    provider              text not null,
+    due_at                timestamptz not null,
+    leased_until          timestamptz,
+    lease_token           bigint not null,
+    deadline_at           timestamptz not null,
+    dead_at               timestamptz,
+    attempts              integer not null default 0,
+    counted               integer not null default 0,
+    rate_limited_in_a_row integer not null default 0,
+    panics                integer not null default 0
+);
+-- An entry can be claimed when it is due, or when the lease on it has run out.
+create index outbox_claimable on outbox (provider, coalesce(leased_until, due_at)) where dead_at is null;
+
+create table attempts (
+    message_id   uuid not null references messages,
+    number       integer not null,
+    lease_token  bigint not null,
+    provider     text not null,
+    outcome      text not null,
+    error_code   text,
+    occurred_at  timestamptz not null,
+    latency_ms   bigint not null,
+    late_outcome text,
+    primary key (message_id, number)
+);
+
+create table idempotency_keys (
+    key         text collate "C" primary key,
+    fingerprint bytea not null,
+    message_id  uuid not null references messages,
+    created_at  timestamptz not null default now()
+);
+create index idempotency_keys_by_age on idempotency_keys (created_at);
+
+-- What providers brought us, as it came, and the id by which a repeat is recognized.
+create table inbound_receipts (
+    provider            text not null,
+    provider_message_id text not null,
+    message_id          uuid not null references messages,
+    payload             text not null,
+    primary key (provider, provider_message_id)
+);

@@ -1,0 +1,79 @@
+-- The tables of migrations/postgres/0001_initial.sql, where the comments are. Instants are microseconds since 1970 in
+-- UTC; ids of messages are the 16 bytes of the UUID; attachments are a JSON array.
+
+create table conversations (
+    id               integer primary key,
+    channel          text not null,
+    participant_a    text not null,
+    participant_b    text not null,
+    message_count    integer not null,
+    last_activity_at integer not null,
+    created_at       integer not null,
+    unique (participant_a, participant_b, channel)
+) strict;
+create index conversations_by_activity on conversations (last_activity_at desc, id desc);
+create index conversations_by_participant_b on conversations (participant_b);
+
+create table messages (
+    id              blob primary key,
+    conversation_id integer references conversations,
+    sequence        integer,
+    direction       text not null,
+    channel         text not null,
+    sender          text not null,
+    recipient       text not null,
+    subject         text,
+    body            text not null,
+    attachments     text,
+    timestamp       integer not null,
+    processed_at    integer not null,
+    status          text not null,
+    provider        text,
+    failure_reason  text,
+    failure_code    text
+) strict;
+create index messages_by_thread on messages (conversation_id, timestamp, sequence);
+
+create table outbox (
+    message_id            blob primary key references messages,
+    provider              text not null,
+    due_at                integer not null,
+    leased_until          integer,
+    lease_token           integer not null,
+    deadline_at           integer not null,
+    dead_at               integer,
+    attempts              integer not null default 0,
+    counted               integer not null default 0,
+    rate_limited_in_a_row integer not null default 0,
+    panics                integer not null default 0
+) strict, without rowid;
+create index outbox_claimable on outbox (provider, coalesce(leased_until, due_at)) where dead_at is null;
+
+create table attempts (
+    message_id   blob not null references messages,
+    number       integer not null,
+    lease_token  integer not null,
+    provider     text not null,
+    outcome      text not null,
+    error_code   text,
+    occurred_at  integer not null,
+    latency_ms   integer not null,
+    late_outcome text,
+    primary key (message_id, number)
+) strict, without rowid;
+
+create table idempotency_keys (
+    key         text primary key,
+    fingerprint blob not null,
+    message_id  blob not null references messages,
+    created_at  integer not null
+) strict, without rowid;
+create index idempotency_keys_by_age on idempotency_keys (created_at);
+
+create table inbound_receipts (
+    provider            text not null,
+    provider_message_id text not null,
+    message_id          blob not null references messages,
+    payload             text not null,
+    primary key (provider, provider_message_id)
+) strict, without rowid;

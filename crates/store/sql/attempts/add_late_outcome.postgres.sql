@@ -1,0 +1,9 @@
+-- What a worker reports after its lease was lost: it only completes the record of its own try.
+update attempts
+set late_outcome = input.outcome
+from unnest($1::uuid[], $2::bigint[], $3::integer[], $4::text[]) as input (message_id, lease_token, number, outcome)
+where attempts.message_id = input.message_id
+    and attempts.number = input.number
+    and attempts.lease_token = input.lease_token
+    and attempts.outcome = 'unknown'
+    and attempts.late_outcome is null

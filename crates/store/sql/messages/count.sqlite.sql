@@ -1,0 +1,10 @@
+-- Counts no further than ?4.
+select count(*)
+from (
+    select 1
+    from messages
+    where (?1 is null or status = ?1)
+        and (?2 is null or channel = ?2)
+        and (?3 is null or provider = ?3)
+    limit ?4
+) as counted

@@ -1,0 +1,5 @@
+select
+    id, conversation_id, sequence, direction, channel, sender, recipient, subject, body, attachments, timestamp, processed_at,
+    status, provider, failure_reason, failure_code
+from messages
+where id = ?1

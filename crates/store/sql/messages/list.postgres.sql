@@ -1,0 +1,11 @@
+-- Newest processed first: the order of the ids. $4 is the id to start after, or the highest there can be.
+select
+    id, conversation_id, sequence, direction, channel, sender, recipient, subject, body, attachments::text, timestamp, processed_at,
+    status, provider, failure_reason, failure_code
+from messages
+where ($1::text is null or status = $1)
+    and ($2::text is null or channel = $2)
+    and ($3::text is null or provider = $3)
+    and id < $4
+order by id desc
+limit $5 offset $6

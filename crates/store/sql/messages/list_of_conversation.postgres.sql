@@ -1,0 +1,8 @@
+-- Oldest first. ($2, $3) is the position to start after, or the lowest there can be.
+select
+    id, conversation_id, sequence, direction, channel, sender, recipient, subject, body, attachments::text, timestamp, processed_at,
+    status, provider, failure_reason, failure_code
+from messages
+where conversation_id = $1 and (timestamp, sequence) > ($2, $3)
+order by timestamp, sequence
+limit $4 offset $5

@@ -1,0 +1,1 @@
+update outbox set dead_at = ?2 where message_id = ?1

@@ -1,0 +1,38 @@
+-- Leases entries that are due, and those whose lease ran out. Entries another node is claiming are skipped.
+with claimable as (
+    select message_id, leased_until is not null as vanished
+    from outbox
+    where provider = $1 and dead_at is null and coalesce(leased_until, due_at) <= now()
+    order by coalesce(leased_until, due_at)
+    limit $2
+    for update skip locked
+),
+-- The worker of an expired lease may have sent the message before it vanished: that try is on record before the next.
+recorded as (
+    insert into attempts
+        (message_id, number, lease_token, provider, outcome, error_code, occurred_at, latency_ms)
+    select message_id, attempts + 1, lease_token, provider, 'unknown', 'worker_vanished', now(), 0
+    from outbox
+    join claimable using (message_id)
+    where vanished
+),
+leased as (
+    update outbox
+    set
+        leased_until = now() + $3 * interval '1 millisecond',
+        lease_token = lease_token + 1,
+        attempts = attempts + vanished::integer,
+        counted = counted + vanished::integer,
+        rate_limited_in_a_row = case when vanished then 0 else rate_limited_in_a_row end
+    from claimable
+    where outbox.message_id = claimable.message_id
+    returning
+        outbox.message_id, lease_token, attempts, counted, rate_limited_in_a_row, panics, vanished, deadline_at
+)
+select
+    messages.id, conversation_id, channel, sender, recipient, subject, body, attachments::text,
+    lease_token, attempts, counted, rate_limited_in_a_row, panics, vanished,
+    (extract(epoch from deadline_at - now()) * 1000)::bigint as deadline_in_ms
+from leased
+join messages on messages.id = leased.message_id
+order by messages.id

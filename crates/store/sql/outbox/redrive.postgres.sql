@@ -1,0 +1,32 @@
+-- Makes dead letters pending again: a fresh budget and deadline, the attempts go on counting.
+with chosen as (
+    select message_id, channel
+    from outbox
+    join messages on messages.id = outbox.message_id
+    where dead_at is not null
+        and ($1::uuid is null or message_id = $1)
+        and ($2::text is null or outbox.provider = $2)
+        and ($3::text is null or channel = $3)
+        and ($4::text is null or failure_reason = $4)
+        and ($5::timestamptz is null or dead_at < $5)
+    order by message_id
+    limit $8
+    for update of outbox
+),
+revived as (
+    update outbox
+    set
+        dead_at = null,
+        due_at = now(),
+        deadline_at = now() + case channel when 'email' then $7 else $6 end * interval '1 millisecond',
+        counted = 0,
+        rate_limited_in_a_row = 0,
+        panics = 0
+    from chosen
+    where outbox.message_id = chosen.message_id
+)
+update messages
+set status = 'pending', failure_reason = null, failure_code = null
+from chosen
+where messages.id = chosen.message_id
+returning messages.id

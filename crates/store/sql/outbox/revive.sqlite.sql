@@ -1,0 +1,3 @@
+update outbox
+set dead_at = null, due_at = ?2, deadline_at = ?3, counted = 0, rate_limited_in_a_row = 0, panics = 0
+where message_id = ?1

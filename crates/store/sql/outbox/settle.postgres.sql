@@ -1,0 +1,57 @@
+-- Records what came of leased entries: the try, the message's status and the entry's future, or nothing where the lease
+-- is not ours any more. Rows are locked in the order of their ids.
+with input as (
+    select *
+    from unnest(
+        $1::uuid[], $2::bigint[], $3::text[], $4::bigint[], $5::text[], $6::text[],
+        $7::text[], $8::text[], $9::timestamptz[], $10::bigint[],
+        $11::integer[], $12::integer[], $13::integer[], $14::integer[]
+    ) as input (
+        message_id, lease_token, disposition, retry_after_ms, failure_reason, failure_code,
+        outcome, error_code, occurred_at, latency_ms,
+        attempts, counted, rate_limited_in_a_row, panics
+    )
+),
+held as (
+    select input.*, outbox.provider
+    from outbox
+    join input using (message_id, lease_token)
+    where outbox.leased_until is not null and outbox.dead_at is null
+    order by outbox.message_id
+    for update of outbox
+),
+recorded as (
+    insert into attempts
+        (message_id, number, lease_token, provider, outcome, error_code, occurred_at, latency_ms)
+    select message_id, attempts, lease_token, provider, outcome, error_code, occurred_at, latency_ms
+    from held
+    where outcome is not null
+),
+finished as (
+    delete from outbox
+    using held
+    where outbox.message_id = held.message_id and held.disposition = 'finish'
+),
+kept as (
+    update outbox
+    set
+        due_at = coalesce(now() + held.retry_after_ms * interval '1 millisecond', due_at),
+        leased_until = null,
+        dead_at = case held.disposition when 'dead_letter' then now() end,
+        attempts = held.attempts,
+        counted = held.counted,
+        rate_limited_in_a_row = held.rate_limited_in_a_row,
+        panics = held.panics
+    from held
+    where outbox.message_id = held.message_id and held.disposition <> 'finish'
+),
+final as (
+    update messages
+    set
+        status = case held.disposition when 'finish' then 'dispatched' else 'failed' end,
+        failure_reason = held.failure_reason,
+        failure_code = held.failure_code
+    from held
+    where messages.id = held.message_id and held.disposition <> 'retry'
+)
+select message_id from held

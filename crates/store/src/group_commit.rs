@@ -1,0 +1,209 @@
+//! Group commit: whatever is waiting becomes one transaction.
+//!
+//! One task takes all that waits, up to a bound, and commits it; while that commit runs, the next batch gathers. There is
+//! no timer: holding a commit back for a fuller batch was measured, and only made everyone wait longer.
+
+use std::{
+    fmt,
+    ops::Range,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use domain::Clock;
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{Accept, Accepted, Store, StoreError};
+
+/// How long a request waits for its commit. A client is answered within two seconds, whatever the database does.
+const ACCEPT_BUDGET: Duration = Duration::from_millis(1_800);
+
+/// The bounds of a [`GroupCommit`].
+#[derive(Debug, Clone, Copy)]
+pub struct GroupCommitLimits {
+    /// Requests that may wait; one more is refused at once.
+    pub queue_max: usize,
+    /// Requests that share a commit.
+    pub batch_max: usize,
+}
+
+/// What a commit was like, for metrics.
+#[derive(Debug, Clone, Copy)]
+pub struct CommitReport {
+    /// Requests in it.
+    pub messages: usize,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// Why a message was not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum AcceptError {
+    /// Too many requests wait already. Nothing was stored.
+    #[error("too many messages are waiting to be stored")]
+    Overloaded,
+    /// The store is away or too slow. Nothing was stored.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(String),
+    /// The store did not say whether it committed: the message may be stored or not.
+    #[error("the message may or may not be stored: {0}")]
+    OutcomeUnknown(String),
+    /// The store refuses this message for good.
+    #[error("the store refuses this message: {0}")]
+    Refused(String),
+}
+
+/// The queue in front of the committing task.
+pub struct GroupCommit {
+    queue: mpsc::Sender<Waiting>,
+}
+
+/// A request in the queue. Whoever takes it out of its slot decides its fate: the committing task to store it, or the
+/// requester, once it has waited too long, to withdraw it.
+struct Waiting {
+    slot: Slot,
+    reply: oneshot::Sender<Result<Accepted, AcceptError>>,
+}
+
+type Slot = Arc<Mutex<Option<Accept>>>;
+
+impl GroupCommit {
+    /// Starts the committing task; it ends when this is dropped and what was waiting is answered.
+    #[must_use]
+    pub fn start(
+        store: Arc<dyn Store>,
+        limits: GroupCommitLimits,
+        clock: Arc<dyn Clock>,
+        report: impl Fn(CommitReport) + Send + Sync + 'static,
+    ) -> Self {
+        let (queue, waiting) = mpsc::channel(limits.queue_max);
+        let committer = Committer {
+            store,
+            clock,
+            report: Box::new(report),
+            batch_max: limits.batch_max,
+        };
+        tokio::spawn(committer.run(waiting));
+        Self { queue }
+    }
+
+    /// Stores a message durably, together with whatever else is waiting.
+    ///
+    /// # Errors
+    /// When the message is not, or not known to be, stored; always within two seconds.
+    pub async fn accept(&self, accept: Accept) -> Result<Accepted, AcceptError> {
+        let slot = Arc::new(Mutex::new(Some(accept)));
+        let (reply, answer) = oneshot::channel();
+        let waiting = Waiting {
+            slot: Arc::clone(&slot),
+            reply,
+        };
+        self.queue.try_send(waiting).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => AcceptError::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => AcceptError::Unavailable("shutting down".to_owned()),
+        })?;
+        match tokio::time::timeout(ACCEPT_BUDGET, answer).await {
+            Ok(answer) => answer.unwrap_or(Err(AcceptError::OutcomeUnknown(
+                "the committing task ended".to_owned(),
+            ))),
+            Err(_) if take(&slot).is_some() => Err(AcceptError::Unavailable(
+                "its turn did not come in time".to_owned(),
+            )),
+            Err(_) => Err(AcceptError::OutcomeUnknown(
+                "the commit was not answered in time".to_owned(),
+            )),
+        }
+    }
+
+    /// Whether another request would be refused, so that it can be turned away before any work goes into it.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.queue.capacity() == 0
+    }
+}
+
+impl fmt::Debug for GroupCommit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "GroupCommit({} of {} free)",
+            self.queue.capacity(),
+            self.queue.max_capacity()
+        )
+    }
+}
+
+struct Committer {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    report: Box<dyn Fn(CommitReport) + Send + Sync>,
+    batch_max: usize,
+}
+
+impl Committer {
+    async fn run(self, mut queue: mpsc::Receiver<Waiting>) {
+        let mut taken = Vec::with_capacity(self.batch_max);
+        while queue.recv_many(&mut taken, self.batch_max).await > 0 {
+            let (batch, replies): (Vec<Accept>, Vec<_>) = taken
+                .drain(..)
+                .filter_map(|waiting| take(&waiting.slot).map(|accept| (accept, waiting.reply)))
+                .unzip();
+            if batch.is_empty() {
+                continue;
+            }
+            let answers = self.commit(&batch).await;
+            for (reply, answer) in replies.into_iter().zip(answers) {
+                // Whoever does not wait any more has been told that the outcome is unknown, or has hung up.
+                let _ = reply.send(answer);
+            }
+        }
+    }
+
+    /// Commits a batch. When the store refuses it for good, its halves are tried on their own, so that one bad message
+    /// never fails its neighbours.
+    async fn commit(&self, batch: &[Accept]) -> Vec<Result<Accepted, AcceptError>> {
+        let mut answers = vec![Err(AcceptError::Overloaded); batch.len()];
+        let mut ranges: Vec<Range<usize>> = vec![0..batch.len()];
+        while let Some(range) = ranges.pop() {
+            let part = &batch[range.clone()];
+            let began = self.clock.monotonic();
+            let result = self.store.accept(part).await;
+            (self.report)(CommitReport {
+                messages: part.len(),
+                took: self.clock.monotonic().saturating_sub(began),
+            });
+            let part_answers = match result {
+                Ok(accepted) => accepted.into_iter().map(Ok).collect(),
+                Err(StoreError::Refused(_)) if part.len() > 1 => {
+                    let middle = range.start + part.len() / 2;
+                    ranges.extend([middle..range.end, range.start..middle]);
+                    continue;
+                }
+                Err(StoreError::Refused(reason)) => vec![Err(AcceptError::Refused(reason))],
+                Err(StoreError::Unavailable(reason)) => {
+                    vec![Err(AcceptError::Unavailable(reason)); part.len()]
+                }
+                Err(StoreError::OutcomeUnknown(reason)) => self.look_up(part, &reason).await,
+            };
+            answers[range].clone_from_slice(&part_answers);
+        }
+        answers
+    }
+
+    /// After a commit without an answer: what is found is stored, whatever is not may still be on its way.
+    async fn look_up(&self, batch: &[Accept], reason: &str) -> Vec<Result<Accepted, AcceptError>> {
+        let unknown = || Err(AcceptError::OutcomeUnknown(reason.to_owned()));
+        match self.store.find_accepted(batch).await {
+            Ok(found) => found
+                .into_iter()
+                .map(|found| found.map_or_else(unknown, Ok))
+                .collect(),
+            Err(_) => batch.iter().map(|_| unknown()).collect(),
+        }
+    }
+}
+
+fn take(slot: &Slot) -> Option<Accept> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner).take()
+}

@@ -1,0 +1,125 @@
+use domain::{Conversation, ConversationId, Direction, LeaseToken, Message, MessageId, Status, Timestamp};
+
+use super::{Entry, Key, Tables};
+use crate::{Accept, Accepted, Arrival, FIRST_LEASE, IdempotentRequest, Progress};
+
+impl Tables {
+    pub(super) fn accept(&mut self, accept: &Accept, now: Timestamp) -> Accepted {
+        if let Some(earlier) = self.repeated(accept) {
+            return earlier;
+        }
+        let conversation = self.conversation_for(accept);
+        conversation.message_count += 1;
+        conversation.last_activity_at = conversation.last_activity_at.max(accept.timestamp);
+        let (conversation_id, sequence) = (conversation.id, conversation.message_count);
+        let (direction, status) = match accept.arrival {
+            Arrival::Send { .. } => (Direction::Outbound, Status::Pending),
+            Arrival::Receive { .. } => (Direction::Inbound, Status::Received),
+        };
+        let message = Message {
+            id: accept.id,
+            thread: Some((conversation_id, sequence)),
+            direction,
+            content: (*accept.content).clone(),
+            timestamp: accept.timestamp,
+            processed_at: accept.processed_at,
+            status,
+            provider: Some(accept.provider.clone()),
+            failure: None,
+        };
+        self.messages.insert(accept.id, message);
+        match &accept.arrival {
+            Arrival::Send {
+                request,
+                deadline,
+                lease,
+            } => {
+                if let Some(IdempotentRequest { key, fingerprint }) = request {
+                    let key_row = Key {
+                        fingerprint: *fingerprint,
+                        message_id: accept.id,
+                        created_at: now,
+                    };
+                    self.keys.insert(key.clone(), key_row);
+                }
+                let entry = Entry {
+                    provider: accept.provider.clone(),
+                    due_at: now,
+                    leased_until: lease.map(|lease| now.saturating_add(lease)),
+                    token: if lease.is_some() {
+                        FIRST_LEASE
+                    } else {
+                        LeaseToken(0)
+                    },
+                    deadline_at: now.saturating_add(*deadline),
+                    dead_at: None,
+                    progress: Progress::default(),
+                };
+                self.outbox.insert(accept.id, entry);
+            }
+            Arrival::Receive {
+                provider_message_id, ..
+            } => {
+                self.receipts
+                    .insert((accept.provider.clone(), provider_message_id.clone()), accept.id);
+            }
+        }
+        Accepted::New {
+            conversation_id,
+            sequence,
+        }
+    }
+
+    pub(super) fn find_accepted(&self, accept: &Accept) -> Option<Accepted> {
+        let own = self.messages.get(&accept.id).and_then(|message| message.thread);
+        match own {
+            Some((conversation_id, sequence)) => Some(Accepted::New {
+                conversation_id,
+                sequence,
+            }),
+            None => self.repeated(accept),
+        }
+    }
+
+    pub(super) fn find_repeated(&self, request: &IdempotentRequest) -> Option<Accepted> {
+        let earlier = self.keys.get(&request.key)?;
+        if earlier.fingerprint == request.fingerprint {
+            self.repeat_of(earlier.message_id)
+        } else {
+            Some(Accepted::KeyConflict)
+        }
+    }
+
+    fn repeated(&self, accept: &Accept) -> Option<Accepted> {
+        match &accept.arrival {
+            Arrival::Send { request, .. } => self.find_repeated(request.as_ref()?),
+            Arrival::Receive {
+                provider_message_id, ..
+            } => {
+                let receipt = (accept.provider.clone(), provider_message_id.clone());
+                self.repeat_of(*self.receipts.get(&receipt)?)
+            }
+        }
+    }
+
+    fn repeat_of(&self, id: MessageId) -> Option<Accepted> {
+        let (conversation_id, _) = self.messages.get(&id)?.thread?;
+        Some(Accepted::Repeated { id, conversation_id })
+    }
+
+    fn conversation_for(&mut self, accept: &Accept) -> &mut Conversation {
+        let next =
+            ConversationId::new(self.conversations.len() as i64 + 1).expect("a count plus one is positive");
+        let id = *self
+            .conversation_ids
+            .entry(accept.conversation.clone())
+            .or_insert(next);
+        self.conversations.entry(id).or_insert_with(|| Conversation {
+            id,
+            key: accept.conversation.clone(),
+            message_count: 0,
+            last_activity_at: accept.timestamp,
+            created_at: accept.processed_at,
+        })
+    }
+}

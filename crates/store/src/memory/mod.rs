@@ -1,0 +1,199 @@
+//! The reference model: what the other stores must do, in the plainest words.
+//!
+//! Tests compare PostgreSQL and SQLite with it, and the simulation runs on it. It is not durable and not for production:
+//! nothing outside tests opens it.
+
+mod accept;
+mod outbox;
+mod reads;
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use domain::{
+    Attempt, Clock, Conversation, ConversationId, ConversationKey, ConversationPosition, Fingerprint,
+    IdempotencyKey, LeaseToken, Message, MessageId, Page, PageRequest, ProviderMessageId, ProviderName,
+    ThreadPosition, Timestamp,
+};
+
+use crate::{
+    Accept, Accepted, Claimed, ConversationFilter, DeadLetter, Deadlines, IdempotentRequest, MessageDetail,
+    MessageFilter, Progress, QueueDepth, RedriveFilter, Redriven, Settled, Settlement, Store, StoreError,
+};
+
+/// A store in memory.
+pub struct Memory {
+    tables: Mutex<Tables>,
+    clock: Arc<dyn Clock>,
+}
+
+#[derive(Default)]
+struct Tables {
+    conversations: BTreeMap<ConversationId, Conversation>,
+    conversation_ids: BTreeMap<ConversationKey, ConversationId>,
+    messages: BTreeMap<MessageId, Message>,
+    outbox: BTreeMap<MessageId, Entry>,
+    attempts: BTreeMap<MessageId, Vec<(LeaseToken, Attempt)>>,
+    keys: BTreeMap<IdempotencyKey, Key>,
+    receipts: BTreeMap<(ProviderName, ProviderMessageId), MessageId>,
+}
+
+struct Entry {
+    provider: ProviderName,
+    due_at: Timestamp,
+    leased_until: Option<Timestamp>,
+    token: LeaseToken,
+    deadline_at: Timestamp,
+    dead_at: Option<Timestamp>,
+    progress: Progress,
+}
+
+struct Key {
+    fingerprint: Fingerprint,
+    message_id: MessageId,
+    created_at: Timestamp,
+}
+
+impl Memory {
+    /// An empty store; `clock` plays the part of the database's clock.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            tables: Mutex::default(),
+            clock,
+        }
+    }
+
+    /// The tables and the time, as one transaction sees them.
+    fn begin(&self) -> (MutexGuard<'_, Tables>, Timestamp) {
+        (
+            self.tables.lock().unwrap_or_else(PoisonError::into_inner),
+            self.clock.now(),
+        )
+    }
+}
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Memory")
+    }
+}
+
+#[async_trait]
+impl Store for Memory {
+    async fn migrate(&self) -> Result<Vec<String>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn accept(&self, batch: &[Accept]) -> Result<Vec<Accepted>, StoreError> {
+        let (mut tables, now) = self.begin();
+        Ok(batch.iter().map(|accept| tables.accept(accept, now)).collect())
+    }
+
+    async fn find_accepted(&self, batch: &[Accept]) -> Result<Vec<Option<Accepted>>, StoreError> {
+        let (tables, _) = self.begin();
+        Ok(batch.iter().map(|accept| tables.find_accepted(accept)).collect())
+    }
+
+    async fn find_repeated(&self, request: &IdempotentRequest) -> Result<Option<Accepted>, StoreError> {
+        Ok(self.begin().0.find_repeated(request))
+    }
+
+    async fn claim(
+        &self,
+        provider: &ProviderName,
+        limit: u32,
+        lease: Duration,
+    ) -> Result<Vec<Claimed>, StoreError> {
+        let (mut tables, now) = self.begin();
+        Ok(tables.claim(provider, limit, lease, now))
+    }
+
+    async fn settle(&self, batch: &[Settlement]) -> Result<Vec<Settled>, StoreError> {
+        let (mut tables, now) = self.begin();
+        Ok(batch
+            .iter()
+            .map(|settlement| tables.settle(settlement, now))
+            .collect())
+    }
+
+    async fn release(&self, leases: &[(MessageId, LeaseToken)]) -> Result<u64, StoreError> {
+        let (mut tables, _) = self.begin();
+        Ok(leases
+            .iter()
+            .map(|(id, token)| u64::from(tables.release(*id, *token)))
+            .sum())
+    }
+
+    async fn sweep(&self, serving: &[ProviderName], limit: u32) -> Result<Vec<DeadLetter>, StoreError> {
+        let (mut tables, now) = self.begin();
+        Ok(tables.sweep(serving, limit, now))
+    }
+
+    async fn redrive(&self, id: MessageId, deadlines: Deadlines) -> Result<Redriven, StoreError> {
+        let (mut tables, now) = self.begin();
+        Ok(tables.redrive(id, deadlines, now))
+    }
+
+    async fn redrive_matching(
+        &self,
+        filter: &RedriveFilter,
+        deadlines: Deadlines,
+        limit: u32,
+    ) -> Result<u64, StoreError> {
+        let (mut tables, now) = self.begin();
+        Ok(tables.redrive_matching(filter, deadlines, limit, now))
+    }
+
+    async fn purge_idempotency_keys(&self, kept: Duration, limit: u32) -> Result<u64, StoreError> {
+        let (mut tables, now) = self.begin();
+        Ok(tables.purge_idempotency_keys(kept, limit, now))
+    }
+
+    async fn queue_depths(&self) -> Result<Vec<QueueDepth>, StoreError> {
+        let (tables, now) = self.begin();
+        Ok(tables.queue_depths(now))
+    }
+
+    async fn message(&self, id: MessageId) -> Result<Option<MessageDetail>, StoreError> {
+        let (tables, now) = self.begin();
+        Ok(tables.message(id, now))
+    }
+
+    async fn messages(
+        &self,
+        filter: &MessageFilter,
+        page: &PageRequest<MessageId>,
+    ) -> Result<Page<Message, MessageId>, StoreError> {
+        Ok(self.begin().0.list_messages(filter, page))
+    }
+
+    async fn conversation(&self, id: ConversationId) -> Result<Option<Conversation>, StoreError> {
+        Ok(self.begin().0.conversations.get(&id).cloned())
+    }
+
+    async fn conversations(
+        &self,
+        filter: &ConversationFilter,
+        page: &PageRequest<ConversationPosition>,
+    ) -> Result<Page<Conversation, ConversationPosition>, StoreError> {
+        Ok(self.begin().0.list_conversations(filter, page))
+    }
+
+    async fn thread(
+        &self,
+        id: ConversationId,
+        page: &PageRequest<ThreadPosition>,
+    ) -> Result<Option<Page<Message, ThreadPosition>>, StoreError> {
+        Ok(self.begin().0.thread(id, page))
+    }
+}

@@ -1,0 +1,260 @@
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use domain::{
+    Attempt, ErrorCode, Failure, FailureReason, LeaseToken, MessageId, Outcome, ProviderName, Status,
+    Timestamp,
+};
+
+use super::{Entry, Tables};
+use crate::{
+    Claimed, DeadLetter, Deadlines, Disposition, Leased, QueueDepth, RedriveFilter, Redriven, Settled,
+    Settlement,
+};
+
+impl Entry {
+    /// When it may be claimed: when it is due, or when the lease on it runs out.
+    fn claimable_at(&self) -> Timestamp {
+        self.leased_until.unwrap_or(self.due_at)
+    }
+
+    fn is_held(&self, token: LeaseToken) -> bool {
+        self.token == token && self.leased_until.is_some() && self.dead_at.is_none()
+    }
+}
+
+impl Tables {
+    pub(super) fn claim(
+        &mut self,
+        provider: &ProviderName,
+        limit: u32,
+        lease: Duration,
+        now: Timestamp,
+    ) -> Vec<Claimed> {
+        let mut claimable: Vec<(Timestamp, MessageId)> = self
+            .outbox
+            .iter()
+            .filter(|(_, entry)| {
+                entry.provider == *provider && entry.dead_at.is_none() && entry.claimable_at() <= now
+            })
+            .map(|(id, entry)| (entry.claimable_at(), *id))
+            .collect();
+        claimable.sort_unstable();
+        claimable.truncate(limit as usize);
+        let mut claimed: Vec<Claimed> = claimable
+            .into_iter()
+            .filter_map(|(_, id)| self.lease(id, lease, now))
+            .collect();
+        claimed.sort_unstable_by_key(|claimed| claimed.leased.id);
+        claimed
+    }
+
+    fn lease(&mut self, id: MessageId, lease: Duration, now: Timestamp) -> Option<Claimed> {
+        let entry = self.outbox.get_mut(&id)?;
+        let message = self.messages.get(&id)?;
+        let (conversation_id, _) = message.thread?;
+        let vanished = entry.leased_until.is_some();
+        if vanished {
+            entry.progress.attempts += 1;
+            entry.progress.counted += 1;
+            entry.progress.rate_limited_in_a_row = 0;
+            let attempt = Attempt {
+                number: entry.progress.attempts,
+                provider: entry.provider.clone(),
+                outcome: Outcome::Unknown,
+                error_code: Some(ErrorCode::of("worker_vanished")),
+                occurred_at: now,
+                latency: Duration::ZERO,
+                late_outcome: None,
+            };
+            self.attempts.entry(id).or_default().push((entry.token, attempt));
+        }
+        entry.token = LeaseToken(entry.token.0 + 1);
+        entry.leased_until = Some(now.saturating_add(lease));
+        let leased = Leased {
+            id,
+            conversation_id,
+            content: Arc::new(message.content.clone()),
+            token: entry.token,
+            progress: entry.progress,
+        };
+        Some(Claimed {
+            leased,
+            deadline_in: entry.deadline_at.saturating_since(now),
+            vanished,
+        })
+    }
+
+    pub(super) fn settle(&mut self, settlement: &Settlement, now: Timestamp) -> Settled {
+        let Settlement {
+            id,
+            token,
+            tried,
+            disposition,
+            progress,
+        } = settlement;
+        let attempts = self.attempts.entry(*id).or_default();
+        let Some(entry) = self.outbox.get_mut(id).filter(|entry| entry.is_held(*token)) else {
+            let own = attempts.iter_mut().find(|(lease, attempt)| {
+                *lease == *token && attempt.number == progress.attempts && attempt.outcome == Outcome::Unknown
+            });
+            if let (Some((_, attempt)), Some(tried)) = (own, tried) {
+                attempt.late_outcome.get_or_insert(tried.outcome);
+            }
+            return Settled::LeaseLost;
+        };
+        if let Some(tried) = tried {
+            let attempt = Attempt {
+                number: progress.attempts,
+                provider: entry.provider.clone(),
+                outcome: tried.outcome,
+                error_code: tried.error_code.clone(),
+                occurred_at: tried.occurred_at,
+                latency: Duration::from_millis(u64::try_from(tried.latency.as_millis()).unwrap_or(u64::MAX)),
+                late_outcome: None,
+            };
+            attempts.push((*token, attempt));
+        }
+        entry.leased_until = None;
+        entry.progress = *progress;
+        match disposition {
+            Disposition::Finish => {
+                self.outbox.remove(id);
+                self.set_status(*id, Status::Dispatched, None);
+            }
+            Disposition::Retry { after } => entry.due_at = now.saturating_add(*after),
+            Disposition::DeadLetter(failure) => {
+                entry.dead_at = Some(now);
+                self.set_status(*id, Status::Failed, Some(failure.clone()));
+            }
+        }
+        Settled::Applied
+    }
+
+    pub(super) fn release(&mut self, id: MessageId, token: LeaseToken) -> bool {
+        let held = self.outbox.get_mut(&id).filter(|entry| entry.is_held(token));
+        held.is_some_and(|entry| entry.leased_until.take().is_some())
+    }
+
+    pub(super) fn sweep(&mut self, serving: &[ProviderName], limit: u32, now: Timestamp) -> Vec<DeadLetter> {
+        let hopeless: Vec<DeadLetter> = self
+            .outbox
+            .iter()
+            .filter(|(_, entry)| entry.dead_at.is_none() && entry.leased_until.is_none())
+            .filter_map(|(id, entry)| {
+                let reason = if !serving.contains(&entry.provider) {
+                    FailureReason::NoProvider
+                } else if entry.deadline_at <= now {
+                    FailureReason::Deadline
+                } else {
+                    return None;
+                };
+                Some(DeadLetter {
+                    id: *id,
+                    provider: entry.provider.clone(),
+                    reason,
+                })
+            })
+            .take(limit as usize)
+            .collect();
+        for DeadLetter { id, reason, .. } in &hopeless {
+            if let Some(entry) = self.outbox.get_mut(id) {
+                entry.dead_at = Some(now);
+            }
+            let last = self.attempts.get(id).and_then(|attempts| attempts.last());
+            let error_code = last.and_then(|(_, attempt)| attempt.error_code.clone());
+            self.set_status(
+                *id,
+                Status::Failed,
+                Some(Failure {
+                    reason: *reason,
+                    error_code,
+                }),
+            );
+        }
+        hopeless
+    }
+
+    pub(super) fn redrive(&mut self, id: MessageId, deadlines: Deadlines, now: Timestamp) -> Redriven {
+        let Some(message) = self.messages.get(&id) else {
+            return Redriven::NotFound;
+        };
+        let deadline = deadlines.of(message.content.channel);
+        match self.outbox.get_mut(&id).filter(|entry| entry.dead_at.is_some()) {
+            None => Redriven::NotFailed,
+            Some(entry) => {
+                entry.dead_at = None;
+                entry.due_at = now;
+                entry.deadline_at = now.saturating_add(deadline);
+                entry.progress.counted = 0;
+                entry.progress.rate_limited_in_a_row = 0;
+                entry.progress.panics = 0;
+                self.set_status(id, Status::Pending, None);
+                Redriven::Pending
+            }
+        }
+    }
+
+    pub(super) fn redrive_matching(
+        &mut self,
+        filter: &RedriveFilter,
+        deadlines: Deadlines,
+        limit: u32,
+        now: Timestamp,
+    ) -> u64 {
+        let matching: Vec<MessageId> = self
+            .outbox
+            .iter()
+            .filter(|(id, entry)| {
+                let Some((dead_at, message)) = entry.dead_at.zip(self.messages.get(id)) else {
+                    return false;
+                };
+                let reason = message.failure.as_ref().map(|failure| failure.reason);
+                filter
+                    .provider
+                    .as_ref()
+                    .is_none_or(|provider| *provider == entry.provider)
+                    && filter
+                        .channel
+                        .is_none_or(|channel| channel == message.content.channel)
+                    && filter.reason.is_none_or(|wanted| Some(wanted) == reason)
+                    && filter.failed_before.is_none_or(|instant| dead_at < instant)
+            })
+            .map(|(id, _)| *id)
+            .take(limit as usize)
+            .collect();
+        matching.iter().for_each(|id| {
+            self.redrive(*id, deadlines, now);
+        });
+        matching.len() as u64
+    }
+
+    pub(super) fn queue_depths(&self, now: Timestamp) -> Vec<QueueDepth> {
+        let mut depths: BTreeMap<&ProviderName, QueueDepth> = BTreeMap::new();
+        for entry in self.outbox.values() {
+            let depth = depths.entry(&entry.provider).or_insert_with(|| QueueDepth {
+                provider: entry.provider.clone(),
+                waiting: 0,
+                leased: 0,
+                dead: 0,
+                oldest: Duration::ZERO,
+            });
+            match (entry.dead_at, entry.leased_until) {
+                (Some(_), _) => depth.dead += 1,
+                (None, Some(_)) => depth.leased += 1,
+                (None, None) => depth.waiting += 1,
+            }
+            if entry.dead_at.is_none() {
+                let due_for = Duration::from_millis(now.saturating_since(entry.due_at).as_millis() as u64);
+                depth.oldest = depth.oldest.max(due_for);
+            }
+        }
+        depths.into_values().collect()
+    }
+
+    fn set_status(&mut self, id: MessageId, status: Status, failure: Option<Failure>) {
+        if let Some(message) = self.messages.get_mut(&id) {
+            message.status = status;
+            message.failure = failure;
+        }
+    }
+}

@@ -1,0 +1,133 @@
+use std::time::Duration;
+
+use domain::{
+    Conversation, ConversationId, ConversationPosition, IdempotencyKey, Message, MessageId, Page,
+    PageRequest, ThreadPosition, Timestamp, Total,
+};
+
+use super::{Key, Tables};
+use crate::{ConversationFilter, MessageDetail, MessageFilter, Waiting};
+
+impl Tables {
+    pub(super) fn message(&self, id: MessageId, now: Timestamp) -> Option<MessageDetail> {
+        let message = self.messages.get(&id)?.clone();
+        let attempts = self
+            .attempts
+            .get(&id)
+            .into_iter()
+            .flatten()
+            .map(|(_, attempt)| attempt.clone())
+            .collect();
+        let waiting = self
+            .outbox
+            .get(&id)
+            .filter(|entry| entry.dead_at.is_none())
+            .map(|entry| Waiting {
+                due_at: entry.due_at,
+                due: entry.due_at <= now,
+                leased: entry.leased_until.is_some(),
+            });
+        Some(MessageDetail {
+            message,
+            attempts,
+            waiting,
+        })
+    }
+
+    pub(super) fn list_messages(
+        &self,
+        filter: &MessageFilter,
+        page: &PageRequest<MessageId>,
+    ) -> Page<Message, MessageId> {
+        let matching = || {
+            self.messages.values().rev().filter(|message| {
+                filter.status.is_none_or(|status| status == message.status)
+                    && filter
+                        .channel
+                        .is_none_or(|channel| channel == message.content.channel)
+                    && filter
+                        .provider
+                        .as_ref()
+                        .is_none_or(|provider| Some(provider) == message.provider.as_ref())
+            })
+        };
+        let after = matching().filter(|message| page.after().is_none_or(|id| message.id < *id));
+        Page::of(
+            page,
+            part(after, page),
+            Total::capped(matching().count() as u64),
+            |message| message.id,
+        )
+    }
+
+    pub(super) fn list_conversations(
+        &self,
+        filter: &ConversationFilter,
+        page: &PageRequest<ConversationPosition>,
+    ) -> Page<Conversation, ConversationPosition> {
+        let mut matching: Vec<&Conversation> = self
+            .conversations
+            .values()
+            .filter(|conversation| {
+                let key = &conversation.key;
+                filter.channel.is_none_or(|channel| channel == key.channel())
+                    && filter.participant.as_ref().is_none_or(|participant| {
+                        [key.participant_a(), key.participant_b()].contains(&participant)
+                    })
+            })
+            .collect();
+        matching
+            .sort_unstable_by_key(|conversation| std::cmp::Reverse(ConversationPosition::of(conversation)));
+        let total = Total::capped(matching.len() as u64);
+        let after = matching.into_iter().filter(|conversation| {
+            page.after()
+                .is_none_or(|position| ConversationPosition::of(conversation) < *position)
+        });
+        Page::of(page, part(after, page), total, ConversationPosition::of)
+    }
+
+    pub(super) fn thread(
+        &self,
+        id: ConversationId,
+        page: &PageRequest<ThreadPosition>,
+    ) -> Option<Page<Message, ThreadPosition>> {
+        let total = Total::exact(self.conversations.get(&id)?.message_count);
+        let mut messages: Vec<&Message> = self
+            .messages
+            .values()
+            .filter(|message| message.thread.is_some_and(|(thread, _)| thread == id))
+            .collect();
+        messages.sort_unstable_by_key(|message| ThreadPosition::of(message));
+        let after = messages.into_iter().filter(|message| {
+            page.after()
+                .is_none_or(|position| ThreadPosition::of(message) > *position)
+        });
+        Some(Page::of(page, part(after, page), total, ThreadPosition::of))
+    }
+
+    pub(super) fn purge_idempotency_keys(&mut self, kept: Duration, limit: u32, now: Timestamp) -> u64 {
+        let expired = |key: &Key| key.created_at.saturating_add(kept) <= now;
+        let mut expired: Vec<(Timestamp, IdempotencyKey)> = self
+            .keys
+            .iter()
+            .filter(|(_, row)| expired(row))
+            .map(|(key, row)| (row.created_at, key.clone()))
+            .collect();
+        expired.sort_unstable();
+        expired.truncate(limit as usize);
+        expired.iter().for_each(|(_, key)| {
+            self.keys.remove(key);
+        });
+        expired.len() as u64
+    }
+}
+
+/// The items of a page, and one more, which tells that more follow.
+fn part<'a, T: Clone + 'a, P>(items: impl Iterator<Item = &'a T>, page: &PageRequest<P>) -> Vec<T> {
+    let offset = usize::try_from(page.offset()).unwrap_or(usize::MAX);
+    items
+        .skip(offset)
+        .take(page.size() as usize + 1)
+        .cloned()
+        .collect()
+}

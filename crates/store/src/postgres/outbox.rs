@@ -1,0 +1,246 @@
+use std::time::Duration;
+
+use domain::{ErrorCode, LeaseToken, MessageId, ProviderName};
+use uuid::Uuid;
+
+use super::{Postgres, millis, millis_float, rows};
+use crate::{
+    Claimed, DeadLetter, Deadlines, Disposition, QueueDepth, RedriveFilter, Redriven, Settled, Settlement,
+    StoreError,
+};
+
+pub(super) async fn claim(
+    store: &Postgres,
+    provider: &ProviderName,
+    limit: u32,
+    lease: Duration,
+) -> Result<Vec<Claimed>, StoreError> {
+    let sql = include_str!("../../sql/outbox/claim.postgres.sql");
+    let rows = store
+        .query(
+            sql,
+            &[&provider.as_str(), &i64::from(limit), &millis_float(lease)],
+        )
+        .await?;
+    rows.iter().map(rows::claimed).collect()
+}
+
+pub(super) async fn settle(store: &Postgres, batch: &[Settlement]) -> Result<Vec<Settled>, StoreError> {
+    let columns = Columns::of(batch);
+    let held = store
+        .query(
+            include_str!("../../sql/outbox/settle.postgres.sql"),
+            &[
+                &columns.id,
+                &columns.token,
+                &columns.disposition,
+                &columns.retry_after_ms,
+                &columns.failure_reason,
+                &columns.failure_code,
+                &columns.outcome,
+                &columns.error_code,
+                &columns.occurred_at,
+                &columns.latency_ms,
+                &columns.attempts,
+                &columns.counted,
+                &columns.rate_limited_in_a_row,
+                &columns.panics,
+            ],
+        )
+        .await?;
+    let mut held: Vec<Uuid> = held
+        .iter()
+        .map(|row| rows::get(row, "message_id"))
+        .collect::<Result<_, _>>()?;
+    held.sort_unstable();
+    let is_held = |settlement: &&Settlement| held.binary_search(&settlement.id.as_uuid()).is_ok();
+    let lost = Columns::of(
+        batch
+            .iter()
+            .filter(|settlement| settlement.tried.is_some() && !is_held(settlement)),
+    );
+    if !lost.id.is_empty() {
+        let sql = include_str!("../../sql/attempts/add_late_outcome.postgres.sql");
+        store
+            .query(sql, &[&lost.id, &lost.token, &lost.attempts, &lost.outcome])
+            .await?;
+    }
+    let settled = |settlement| {
+        if is_held(&settlement) {
+            Settled::Applied
+        } else {
+            Settled::LeaseLost
+        }
+    };
+    Ok(batch.iter().map(settled).collect())
+}
+
+pub(super) async fn release(store: &Postgres, leases: &[(MessageId, LeaseToken)]) -> Result<u64, StoreError> {
+    let (ids, tokens): (Vec<Uuid>, Vec<i64>) =
+        leases.iter().map(|(id, token)| (id.as_uuid(), token.0)).unzip();
+    store
+        .change(
+            include_str!("../../sql/outbox/release.postgres.sql"),
+            &[&ids, &tokens],
+        )
+        .await
+}
+
+pub(super) async fn sweep(
+    store: &Postgres,
+    serving: &[ProviderName],
+    limit: u32,
+) -> Result<Vec<DeadLetter>, StoreError> {
+    let serving: Vec<&str> = serving.iter().map(ProviderName::as_str).collect();
+    let rows = store
+        .query(
+            include_str!("../../sql/outbox/sweep.postgres.sql"),
+            &[&serving, &i64::from(limit)],
+        )
+        .await?;
+    let dead_letter = |row| {
+        Ok(DeadLetter {
+            id: rows::get::<Uuid>(row, "message_id")?.into(),
+            provider: rows::word(row, "provider")?,
+            reason: rows::word(row, "reason")?,
+        })
+    };
+    rows.iter().map(dead_letter).collect()
+}
+
+pub(super) async fn redrive(
+    store: &Postgres,
+    id: MessageId,
+    deadlines: Deadlines,
+) -> Result<Redriven, StoreError> {
+    if redrive_matching(store, Some(id), &RedriveFilter::default(), deadlines, 1).await? == 1 {
+        return Ok(Redriven::Pending);
+    }
+    let known = store
+        .query("select from messages where id = $1", &[&id.as_uuid()])
+        .await?;
+    Ok(if known.is_empty() {
+        Redriven::NotFound
+    } else {
+        Redriven::NotFailed
+    })
+}
+
+pub(super) async fn redrive_matching(
+    store: &Postgres,
+    id: Option<MessageId>,
+    filter: &RedriveFilter,
+    deadlines: Deadlines,
+    limit: u32,
+) -> Result<u64, StoreError> {
+    let RedriveFilter {
+        provider,
+        channel,
+        reason,
+        failed_before,
+    } = filter;
+    store
+        .change(
+            include_str!("../../sql/outbox/redrive.postgres.sql"),
+            &[
+                &id.map(MessageId::as_uuid),
+                &provider.as_ref().map(ProviderName::as_str),
+                &channel.map(domain::Channel::as_str),
+                &reason.map(domain::FailureReason::as_str),
+                &failed_before.map(jiff::Timestamp::from),
+                &millis_float(deadlines.sms),
+                &millis_float(deadlines.email),
+                &i64::from(limit),
+            ],
+        )
+        .await
+}
+
+pub(super) async fn depths(store: &Postgres) -> Result<Vec<QueueDepth>, StoreError> {
+    let rows = store
+        .query(include_str!("../../sql/outbox/depths.postgres.sql"), &[])
+        .await?;
+    let depth = |row| {
+        Ok(QueueDepth {
+            provider: rows::word(row, "provider")?,
+            waiting: rows::count(rows::get(row, "waiting")?)?,
+            leased: rows::count(rows::get(row, "leased")?)?,
+            dead: rows::count(rows::get(row, "dead")?)?,
+            oldest: Duration::from_millis(rows::count(rows::get(row, "oldest_ms")?)?),
+        })
+    };
+    rows.iter().map(depth).collect()
+}
+
+/// Settlements as one array per column.
+#[derive(Default)]
+struct Columns<'a> {
+    id: Vec<Uuid>,
+    token: Vec<i64>,
+    disposition: Vec<&'static str>,
+    retry_after_ms: Vec<Option<i64>>,
+    failure_reason: Vec<Option<&'static str>>,
+    failure_code: Vec<Option<&'a str>>,
+    outcome: Vec<Option<&'static str>>,
+    error_code: Vec<Option<&'a str>>,
+    occurred_at: Vec<Option<jiff::Timestamp>>,
+    latency_ms: Vec<Option<i64>>,
+    attempts: Vec<i32>,
+    counted: Vec<i32>,
+    rate_limited_in_a_row: Vec<i32>,
+    panics: Vec<i32>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(settlements: impl IntoIterator<Item = &'a Settlement>) -> Self {
+        let mut columns = Self::default();
+        for settlement in settlements {
+            columns.push(settlement);
+        }
+        columns
+    }
+
+    fn push(&mut self, settlement: &'a Settlement) {
+        let Settlement {
+            id,
+            token,
+            tried,
+            disposition,
+            progress,
+        } = settlement;
+        let (word, retry_after, failure) = match disposition {
+            Disposition::Finish => ("finish", None, None),
+            Disposition::Retry { after } => ("retry", Some(millis(*after)), None),
+            Disposition::DeadLetter(failure) => ("dead_letter", None, Some(failure)),
+        };
+        let tried = tried.as_ref();
+        self.id.push(id.as_uuid());
+        self.token.push(token.0);
+        self.disposition.push(word);
+        self.retry_after_ms.push(retry_after);
+        self.failure_reason
+            .push(failure.map(|failure| failure.reason.as_str()));
+        self.failure_code.push(
+            failure
+                .and_then(|failure| failure.error_code.as_ref())
+                .map(ErrorCode::as_str),
+        );
+        self.outcome.push(tried.map(|tried| tried.outcome.as_str()));
+        self.error_code.push(
+            tried
+                .and_then(|tried| tried.error_code.as_ref())
+                .map(ErrorCode::as_str),
+        );
+        self.occurred_at.push(tried.map(|tried| tried.occurred_at.into()));
+        self.latency_ms.push(tried.map(|tried| millis(tried.latency)));
+        self.attempts.push(integer(progress.attempts));
+        self.counted.push(integer(progress.counted));
+        self.rate_limited_in_a_row
+            .push(integer(progress.rate_limited_in_a_row));
+        self.panics.push(integer(progress.panics));
+    }
+}
+
+fn integer(count: u32) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
+}

@@ -1,0 +1,140 @@
+//! Reading rows back into domain types. What does not fit was not written by this program, and is reported as such.
+
+use std::{str::FromStr, sync::Arc, time::Duration};
+
+use domain::{
+    Attempt, Body, Content, Conversation, ConversationId, ConversationKey, ErrorCode, Failure, GivenAddress,
+    LeaseToken, Message, Participant, Subject,
+};
+use tokio_postgres::{Row, types::FromSql};
+use uuid::Uuid;
+
+use crate::{Claimed, Leased, Progress, StoreError, json};
+
+pub(super) fn message(row: &Row) -> Result<Message, StoreError> {
+    let conversation_id: Option<i64> = get(row, "conversation_id")?;
+    let sequence: Option<i64> = get(row, "sequence")?;
+    let thread = match (conversation_id.and_then(ConversationId::new), sequence) {
+        (Some(id), Some(sequence)) => Some((id, count(sequence)?)),
+        _ => None,
+    };
+    let failure = match optional_word(row, "failure_reason")? {
+        Some(reason) => Some(Failure {
+            reason,
+            error_code: error_code(row, "failure_code")?,
+        }),
+        None => None,
+    };
+    Ok(Message {
+        id: get::<Uuid>(row, "id")?.into(),
+        thread,
+        direction: word(row, "direction")?,
+        content: content(row)?,
+        timestamp: get::<jiff::Timestamp>(row, "timestamp")?.into(),
+        processed_at: get::<jiff::Timestamp>(row, "processed_at")?.into(),
+        status: word(row, "status")?,
+        provider: optional_word(row, "provider")?,
+        failure,
+    })
+}
+
+pub(super) fn conversation(row: &Row) -> Result<Conversation, StoreError> {
+    let [one, other] = ["participant_a", "participant_b"].map(|column| get::<String>(row, column));
+    Ok(Conversation {
+        id: conversation_id(row)?,
+        key: ConversationKey::new(
+            word(row, "channel")?,
+            Participant::from_stored(one?),
+            Participant::from_stored(other?),
+        ),
+        message_count: count(get(row, "message_count")?)?,
+        last_activity_at: get::<jiff::Timestamp>(row, "last_activity_at")?.into(),
+        created_at: get::<jiff::Timestamp>(row, "created_at")?.into(),
+    })
+}
+
+pub(super) fn attempt(row: &Row) -> Result<Attempt, StoreError> {
+    Ok(Attempt {
+        number: count(i64::from(get::<i32>(row, "number")?))?,
+        provider: word(row, "provider")?,
+        outcome: word(row, "outcome")?,
+        error_code: error_code(row, "error_code")?,
+        occurred_at: get::<jiff::Timestamp>(row, "occurred_at")?.into(),
+        latency: Duration::from_millis(count(get(row, "latency_ms")?)?),
+        late_outcome: optional_word(row, "late_outcome")?,
+    })
+}
+
+pub(super) fn claimed(row: &Row) -> Result<Claimed, StoreError> {
+    let progress = Progress {
+        attempts: count(i64::from(get::<i32>(row, "attempts")?))?,
+        counted: count(i64::from(get::<i32>(row, "counted")?))?,
+        rate_limited_in_a_row: count(i64::from(get::<i32>(row, "rate_limited_in_a_row")?))?,
+        panics: count(i64::from(get::<i32>(row, "panics")?))?,
+    };
+    let deadline_in_ms: i64 = get(row, "deadline_in_ms")?;
+    let leased = Leased {
+        id: get::<Uuid>(row, "id")?.into(),
+        conversation_id: ConversationId::new(get(row, "conversation_id")?)
+            .ok_or_else(|| corrupt("conversation_id"))?,
+        content: Arc::new(content(row)?),
+        token: LeaseToken(get(row, "lease_token")?),
+        progress,
+    };
+    Ok(Claimed {
+        leased,
+        deadline_in: Duration::from_millis(u64::try_from(deadline_in_ms).unwrap_or(0)),
+        vanished: get(row, "vanished")?,
+    })
+}
+
+pub(super) fn conversation_id(row: &Row) -> Result<ConversationId, StoreError> {
+    ConversationId::new(get(row, "id")?).ok_or_else(|| corrupt("id"))
+}
+
+pub(super) fn get<'a, T: FromSql<'a>>(row: &'a Row, column: &'static str) -> Result<T, StoreError> {
+    row.try_get(column).map_err(|_| corrupt(column))
+}
+
+pub(super) fn word<T: FromStr>(row: &Row, column: &'static str) -> Result<T, StoreError> {
+    get::<&str>(row, column)?.parse().map_err(|_| corrupt(column))
+}
+
+pub(super) fn count<T: TryFrom<i64>>(number: i64) -> Result<T, StoreError> {
+    T::try_from(number).map_err(|_| corrupt("a count"))
+}
+
+fn content(row: &Row) -> Result<Content, StoreError> {
+    let attachments: Option<&str> = get(row, "attachments")?;
+    let attachments = json::to_attachments(attachments).ok_or_else(|| corrupt("attachments"))?;
+    let subject: Option<String> = get(row, "subject")?;
+    let subject = subject
+        .map(Subject::new)
+        .transpose()
+        .map_err(|_| corrupt("subject"))?;
+    Ok(Content {
+        channel: word(row, "channel")?,
+        from: GivenAddress::from_stored(get::<String>(row, "sender")?),
+        to: GivenAddress::from_stored(get::<String>(row, "recipient")?),
+        subject,
+        body: Body::new(get::<String>(row, "body")?).map_err(|_| corrupt("body"))?,
+        attachments,
+    })
+}
+
+fn optional_word<T: FromStr>(row: &Row, column: &'static str) -> Result<Option<T>, StoreError> {
+    let text: Option<&str> = get(row, column)?;
+    text.map(|text| text.parse().map_err(|_| corrupt(column)))
+        .transpose()
+}
+
+fn error_code(row: &Row, column: &'static str) -> Result<Option<ErrorCode>, StoreError> {
+    let text: Option<&str> = get(row, column)?;
+    Ok(text.map(ErrorCode::from_provider))
+}
+
+fn corrupt(column: &str) -> StoreError {
+    StoreError::Refused(format!(
+        "the column {column} holds what this program never writes there"
+    ))
+}

@@ -1,0 +1,188 @@
+use domain::{ConversationId, MessageId, Timestamp};
+use rusqlite::{Connection, OptionalExtension, params};
+use uuid::Uuid;
+
+use super::{micros, rows};
+use crate::{Accept, Accepted, Arrival, FIRST_LEASE, IdempotentRequest, json};
+
+pub(super) fn accept(
+    connection: &Connection,
+    batch: &[Accept],
+    now: Timestamp,
+) -> rusqlite::Result<Vec<Accepted>> {
+    batch
+        .iter()
+        .map(|accept| accept_one(connection, accept, now))
+        .collect()
+}
+
+pub(super) fn find_accepted(
+    connection: &Connection,
+    batch: &[Accept],
+) -> rusqlite::Result<Vec<Option<Accepted>>> {
+    batch
+        .iter()
+        .map(|accept| match own(connection, accept.id)? {
+            Some(accepted) => Ok(Some(accepted)),
+            None => repeated(connection, accept),
+        })
+        .collect()
+}
+
+pub(super) fn find_repeated(
+    connection: &Connection,
+    request: &IdempotentRequest,
+) -> rusqlite::Result<Option<Accepted>> {
+    find(connection, Some(request), None)
+}
+
+fn accept_one(connection: &Connection, accept: &Accept, now: Timestamp) -> rusqlite::Result<Accepted> {
+    let Accept {
+        id,
+        conversation,
+        content,
+        timestamp,
+        processed_at,
+        provider,
+        arrival,
+    } = accept;
+    // One thread writes, so what stands in the way is there already, and nothing can come in between.
+    if let Some(earlier) = repeated(connection, accept)? {
+        return Ok(earlier);
+    }
+    let (conversation_id, sequence): (i64, i64) = connection
+        .prepare_cached(include_str!("../../sql/conversations/upsert.sqlite.sql"))?
+        .query_row(
+            params![
+                conversation.channel().as_str(),
+                conversation.participant_a().as_str(),
+                conversation.participant_b().as_str(),
+                timestamp.as_micros(),
+                processed_at.as_micros(),
+            ],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
+    let (direction, status) = match arrival {
+        Arrival::Send { .. } => ("outbound", "pending"),
+        Arrival::Receive { .. } => ("inbound", "received"),
+    };
+    connection
+        .prepare_cached(include_str!("../../sql/messages/insert.sqlite.sql"))?
+        .execute(params![
+            id.as_uuid(),
+            conversation_id,
+            sequence,
+            direction,
+            content.channel.as_str(),
+            content.from.as_str(),
+            content.to.as_str(),
+            content.subject.as_ref().map(domain::Subject::as_str),
+            content.body.as_str(),
+            json::from_attachments(&content.attachments),
+            timestamp.as_micros(),
+            processed_at.as_micros(),
+            status,
+            provider.as_str(),
+        ])?;
+    match arrival {
+        Arrival::Send {
+            request,
+            deadline,
+            lease,
+        } => {
+            if let Some(request) = request {
+                connection
+                    .prepare_cached(include_str!("../../sql/idempotency_keys/insert.sqlite.sql"))?
+                    .execute(params![
+                        request.key.as_str(),
+                        request.fingerprint.0,
+                        id.as_uuid(),
+                        now.as_micros()
+                    ])?;
+            }
+            connection
+                .prepare_cached(include_str!("../../sql/outbox/insert.sqlite.sql"))?
+                .execute(params![
+                    id.as_uuid(),
+                    provider.as_str(),
+                    now.as_micros(),
+                    lease.map(|lease| now.as_micros().saturating_add(micros(lease))),
+                    if lease.is_some() { FIRST_LEASE.0 } else { 0 },
+                    now.as_micros().saturating_add(micros(*deadline)),
+                ])?;
+        }
+        Arrival::Receive {
+            provider_message_id,
+            payload,
+        } => {
+            connection
+                .prepare_cached(include_str!("../../sql/inbound_receipts/insert.sqlite.sql"))?
+                .execute(params![
+                    provider.as_str(),
+                    provider_message_id.as_str(),
+                    id.as_uuid(),
+                    payload
+                ])?;
+        }
+    }
+    Ok(Accepted::New {
+        conversation_id: rows::conversation_id(conversation_id)?,
+        sequence: rows::count(sequence)?,
+    })
+}
+
+/// What stands in the way of a request, if anything does.
+fn repeated(connection: &Connection, accept: &Accept) -> rusqlite::Result<Option<Accepted>> {
+    match &accept.arrival {
+        Arrival::Send { request: None, .. } => Ok(None),
+        Arrival::Send {
+            request: Some(request),
+            ..
+        } => find(connection, Some(request), None),
+        Arrival::Receive {
+            provider_message_id, ..
+        } => find(
+            connection,
+            None,
+            Some((accept.provider.as_str(), provider_message_id.as_str())),
+        ),
+    }
+}
+
+fn find(
+    connection: &Connection,
+    request: Option<&IdempotentRequest>,
+    receipt: Option<(&str, &str)>,
+) -> rusqlite::Result<Option<Accepted>> {
+    let (provider, provider_message_id) = receipt.unzip();
+    let key = request.map(|request| request.key.as_str());
+    connection
+        .prepare_cached(include_str!("../../sql/messages/find_accepted.sqlite.sql"))?
+        .query_row(params![key, provider, provider_message_id], |row| {
+            let fingerprint: Option<[u8; 32]> = row.get(2)?;
+            if fingerprint
+                .is_some_and(|stored| request.is_some_and(|request| request.fingerprint.0 != stored))
+            {
+                return Ok(Accepted::KeyConflict);
+            }
+            let id = row.get::<_, Uuid>(0)?.into();
+            Ok(Accepted::Repeated {
+                id,
+                conversation_id: rows::conversation_id(row.get(1)?)?,
+            })
+        })
+        .optional()
+}
+
+fn own(connection: &Connection, id: MessageId) -> rusqlite::Result<Option<Accepted>> {
+    connection
+        .prepare_cached("select conversation_id, sequence from messages where id = ?1")?
+        .query_row([id.as_uuid()], |row| {
+            let conversation_id: ConversationId = rows::conversation_id(row.get(0)?)?;
+            Ok(Accepted::New {
+                conversation_id,
+                sequence: rows::count(row.get(1)?)?,
+            })
+        })
+        .optional()
+}

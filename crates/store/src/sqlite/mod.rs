@@ -1,0 +1,326 @@
+//! SQLite: one file, one process, nothing to set up.
+//!
+//! One thread writes. It takes whatever work is waiting, runs each piece in its own savepoint and commits them together:
+//! one `fsync` (WAL, `synchronous=FULL`) for all of it. Reads have connections of their own and never wait for it.
+
+mod accept;
+mod outbox;
+mod reads;
+mod rows;
+mod writer;
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use domain::{
+    Clock, Conversation, ConversationId, ConversationPosition, LeaseToken, Message, MessageId, Page,
+    PageRequest, ProviderName, ThreadPosition, Timestamp,
+};
+use rusqlite::{Connection, OpenFlags, params};
+use tokio::sync::Semaphore;
+
+use self::writer::Writer;
+use crate::{
+    Accept, Accepted, Claimed, ConversationFilter, DeadLetter, Deadlines, IdempotentRequest, MessageDetail,
+    MessageFilter, QueueDepth, RedriveFilter, Redriven, Settled, Settlement, Store, StoreError,
+    migrations::{pending, too_new},
+};
+
+/// Connections that read at the same time.
+const READERS_MAX: usize = 4;
+/// Statements a connection keeps prepared: more than there are.
+const PREPARED_STATEMENTS_MAX: usize = 64;
+/// How long a connection waits for another process that reads the file, such as a backup.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A store in a SQLite file.
+#[derive(Debug)]
+pub struct Sqlite {
+    writer: Writer,
+    readers: Arc<Readers>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Sqlite {
+    /// Opens or creates the file and takes it for this process. `clock` plays the part of the database's clock.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, or another process has it.
+    pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, String> {
+        let lock = lock(path)?;
+        let connection = connect(path, OpenFlags::default()).map_err(|error| error.to_string())?;
+        outbox::expire_leases(&connection).map_err(|error| error.to_string())?;
+        let writer = Writer::start(connection, lock).map_err(|error| error.to_string())?;
+        Ok(Self {
+            writer,
+            readers: Arc::new(Readers::new(path)),
+            clock,
+        })
+    }
+
+    /// Runs `work` on the writing thread, in one transaction with whatever else is waiting there.
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection, Timestamp) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let clock = Arc::clone(&self.clock);
+        self.writer
+            .run(move |connection| work(connection, clock.now()))
+            .await
+    }
+
+    /// Runs `work` on a connection for reading, off the async threads.
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection, Timestamp) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let closed = |_| StoreError::Unavailable("the store is closing".to_owned());
+        let permit = self.readers.permits.acquire().await.map_err(closed)?;
+        let (readers, now) = (Arc::clone(&self.readers), self.clock.now());
+        let read = tokio::task::spawn_blocking(move || readers.with(|connection| work(connection, now)));
+        let result = read
+            .await
+            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        drop(permit);
+        result.map_err(|error| of_sqlite(&error))
+    }
+}
+
+#[async_trait]
+impl Store for Sqlite {
+    async fn migrate(&self) -> Result<Vec<String>, StoreError> {
+        self.write(migrate)
+            .await?
+            .map_err(|version| StoreError::Refused(too_new(version)))
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.write(|connection, _| connection.query_row("select 1", [], |_| Ok(())))
+            .await
+    }
+
+    async fn accept(&self, batch: &[Accept]) -> Result<Vec<Accepted>, StoreError> {
+        let batch = batch.to_vec();
+        self.write(move |connection, now| accept::accept(connection, &batch, now))
+            .await
+    }
+
+    async fn find_accepted(&self, batch: &[Accept]) -> Result<Vec<Option<Accepted>>, StoreError> {
+        let batch = batch.to_vec();
+        self.read(move |connection, _| accept::find_accepted(connection, &batch))
+            .await
+    }
+
+    async fn find_repeated(&self, request: &IdempotentRequest) -> Result<Option<Accepted>, StoreError> {
+        let request = request.clone();
+        self.read(move |connection, _| accept::find_repeated(connection, &request))
+            .await
+    }
+
+    async fn claim(
+        &self,
+        provider: &ProviderName,
+        limit: u32,
+        lease: Duration,
+    ) -> Result<Vec<Claimed>, StoreError> {
+        let provider = provider.clone();
+        self.write(move |connection, now| outbox::claim(connection, &provider, limit, now, lease))
+            .await
+    }
+
+    async fn settle(&self, batch: &[Settlement]) -> Result<Vec<Settled>, StoreError> {
+        let batch = batch.to_vec();
+        self.write(move |connection, now| outbox::settle(connection, &batch, now))
+            .await
+    }
+
+    async fn release(&self, leases: &[(MessageId, LeaseToken)]) -> Result<u64, StoreError> {
+        let leases = leases.to_vec();
+        self.write(move |connection, _| outbox::release(connection, &leases))
+            .await
+    }
+
+    async fn sweep(&self, serving: &[ProviderName], limit: u32) -> Result<Vec<DeadLetter>, StoreError> {
+        let serving = serving.to_vec();
+        self.write(move |connection, now| outbox::sweep(connection, &serving, limit, now))
+            .await
+    }
+
+    async fn redrive(&self, id: MessageId, deadlines: Deadlines) -> Result<Redriven, StoreError> {
+        self.write(move |connection, now| outbox::redrive(connection, id, deadlines, now))
+            .await
+    }
+
+    async fn redrive_matching(
+        &self,
+        filter: &RedriveFilter,
+        deadlines: Deadlines,
+        limit: u32,
+    ) -> Result<u64, StoreError> {
+        let filter = filter.clone();
+        self.write(move |connection, now| {
+            outbox::redrive_matching(connection, None, &filter, deadlines, limit, now)
+        })
+        .await
+    }
+
+    async fn purge_idempotency_keys(&self, kept: Duration, limit: u32) -> Result<u64, StoreError> {
+        self.write(move |connection, now| {
+            let oldest = now.as_micros().saturating_sub(micros(kept));
+            let purged = connection
+                .prepare_cached(include_str!("../../sql/idempotency_keys/purge.sqlite.sql"))?
+                .execute(params![oldest, limit])?;
+            Ok(purged as u64)
+        })
+        .await
+    }
+
+    async fn queue_depths(&self) -> Result<Vec<QueueDepth>, StoreError> {
+        self.read(outbox::depths).await
+    }
+
+    async fn message(&self, id: MessageId) -> Result<Option<MessageDetail>, StoreError> {
+        self.read(move |connection, now| reads::detail(connection, id, now))
+            .await
+    }
+
+    async fn messages(
+        &self,
+        filter: &MessageFilter,
+        page: &PageRequest<MessageId>,
+    ) -> Result<Page<Message, MessageId>, StoreError> {
+        let (filter, page) = (filter.clone(), *page);
+        self.read(move |connection, _| reads::messages(connection, &filter, &page))
+            .await
+    }
+
+    async fn conversation(&self, id: ConversationId) -> Result<Option<Conversation>, StoreError> {
+        self.read(move |connection, _| reads::conversation(connection, id))
+            .await
+    }
+
+    async fn conversations(
+        &self,
+        filter: &ConversationFilter,
+        page: &PageRequest<ConversationPosition>,
+    ) -> Result<Page<Conversation, ConversationPosition>, StoreError> {
+        let (filter, page) = (filter.clone(), *page);
+        self.read(move |connection, _| reads::conversations(connection, &filter, &page))
+            .await
+    }
+
+    async fn thread(
+        &self,
+        id: ConversationId,
+        page: &PageRequest<ThreadPosition>,
+    ) -> Result<Option<Page<Message, ThreadPosition>>, StoreError> {
+        let page = *page;
+        self.read(move |connection, _| reads::thread(connection, id, &page))
+            .await
+    }
+}
+
+/// Connections for reading, opened when first needed.
+#[derive(Debug)]
+struct Readers {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+    permits: Semaphore,
+}
+
+impl Readers {
+    fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            idle: Mutex::default(),
+            permits: Semaphore::new(READERS_MAX),
+        }
+    }
+
+    /// Runs `work` in a read transaction, so that all its statements see the same moment.
+    fn with<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = idle().pop();
+        let connection = match taken {
+            Some(connection) => connection,
+            None => connect(
+                &self.path,
+                OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+            )?,
+        };
+        let transaction = connection.unchecked_transaction()?;
+        let result = work(&transaction);
+        transaction.finish()?;
+        idle().push(connection);
+        result
+    }
+}
+
+/// Takes the file for this process. SQLite's own exclusive mode would lock out our readers too.
+fn lock(path: &Path) -> Result<File, String> {
+    let lock_path = path.with_added_extension("lock");
+    let lock = File::create(&lock_path)
+        .map_err(|error| format!("cannot create {}: {error}", lock_path.display()))?;
+    lock.try_lock().map_err(|_| {
+        "another process has this file open: a SQLite file belongs to one process, use PostgreSQL for several".to_owned()
+    })?;
+    Ok(lock)
+}
+
+fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(PREPARED_STATEMENTS_MAX);
+    connection.pragma_update(None, "foreign_keys", true)?;
+    if flags == OpenFlags::default() {
+        connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
+        // Durable means durable: with NORMAL, a power cut could take back what was acknowledged.
+        connection.pragma_update(None, "synchronous", "full")?;
+    }
+    Ok(connection)
+}
+
+/// The names of the migrations applied, or the version of a schema this program does not know.
+fn migrate(connection: &Connection, _now: Timestamp) -> rusqlite::Result<Result<Vec<String>, i64>> {
+    let version = connection.query_row("select user_version from pragma_user_version", [], |row| {
+        row.get(0)
+    })?;
+    let migrations = match pending(version) {
+        Ok(migrations) => migrations,
+        Err(version) => return Ok(Err(version)),
+    };
+    let mut applied = Vec::new();
+    for migration in migrations {
+        connection.execute_batch(migration.sqlite)?;
+        connection.pragma_update(None, "user_version", migration.number)?;
+        applied.push(migration.name.to_owned());
+    }
+    Ok(Ok(applied))
+}
+
+/// Sorts an error by whether trying again can help. Nothing was changed in any case: the transaction was rolled back.
+fn of_sqlite(error: &rusqlite::Error) -> StoreError {
+    use rusqlite::ErrorCode as Code;
+    let reason = error.to_string();
+    match error.sqlite_error_code() {
+        Some(
+            Code::DatabaseBusy
+            | Code::DatabaseLocked
+            | Code::DiskFull
+            | Code::SystemIoFailure
+            | Code::CannotOpen
+            | Code::ReadOnly
+            | Code::OutOfMemory,
+        ) => StoreError::Unavailable(reason),
+        _ => StoreError::Refused(reason),
+    }
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,336 @@
+use std::{sync::Arc, time::Duration};
+
+use domain::{ErrorCode, FailureReason, LeaseToken, MessageId, Outcome, ProviderName, Timestamp};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use uuid::Uuid;
+
+use super::{micros, rows};
+use crate::{
+    Claimed, DeadLetter, Deadlines, Disposition, Leased, Progress, QueueDepth, RedriveFilter, Redriven,
+    Settled, Settlement,
+};
+
+pub(super) fn claim(
+    connection: &Connection,
+    provider: &ProviderName,
+    limit: u32,
+    now: Timestamp,
+    lease: Duration,
+) -> rusqlite::Result<Vec<Claimed>> {
+    let claimable: Vec<Claimable> = connection
+        .prepare_cached(include_str!("../../sql/outbox/claimable.sqlite.sql"))?
+        .query_map(
+            params![provider.as_str(), now.as_micros(), limit],
+            Claimable::read,
+        )?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut claimed = Vec::with_capacity(claimable.len());
+    for entry in claimable {
+        claimed.push(entry.lease(connection, provider, now, lease)?);
+    }
+    claimed.sort_unstable_by_key(|claimed| claimed.leased.id);
+    Ok(claimed)
+}
+
+/// An entry that is due, or whose lease ran out.
+struct Claimable {
+    id: Uuid,
+    token: i64,
+    progress: Progress,
+    vanished: bool,
+    deadline_in_ms: i64,
+}
+
+impl Claimable {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            id: row.get("message_id")?,
+            token: row.get("lease_token")?,
+            progress: Progress {
+                attempts: row.get("attempts")?,
+                counted: row.get("counted")?,
+                rate_limited_in_a_row: row.get("rate_limited_in_a_row")?,
+                panics: row.get("panics")?,
+            },
+            vanished: row.get("vanished")?,
+            deadline_in_ms: row.get("deadline_in_ms")?,
+        })
+    }
+
+    fn lease(
+        self,
+        connection: &Connection,
+        provider: &ProviderName,
+        now: Timestamp,
+        lease: Duration,
+    ) -> rusqlite::Result<Claimed> {
+        let Self {
+            id,
+            token,
+            mut progress,
+            vanished,
+            deadline_in_ms,
+        } = self;
+        if vanished {
+            // Its worker may have sent the message: that try is on record before the next.
+            progress.attempts += 1;
+            progress.counted += 1;
+            progress.rate_limited_in_a_row = 0;
+            connection
+                .prepare_cached(include_str!("../../sql/attempts/insert.sqlite.sql"))?
+                .execute(params![
+                    id,
+                    progress.attempts,
+                    token,
+                    provider.as_str(),
+                    Outcome::Unknown.as_str(),
+                    "worker_vanished",
+                    now.as_micros(),
+                    0,
+                ])?;
+        }
+        let token = token + 1;
+        connection
+            .prepare_cached(include_str!("../../sql/outbox/lease.sqlite.sql"))?
+            .execute(params![
+                id,
+                now.as_micros().saturating_add(micros(lease)),
+                token,
+                progress.attempts,
+                progress.counted,
+                progress.rate_limited_in_a_row,
+            ])?;
+        let (conversation_id, content) = connection
+            .prepare_cached(include_str!("../../sql/messages/get.sqlite.sql"))?
+            .query_row([id], |row| {
+                Ok((
+                    rows::conversation_id(row.get("conversation_id")?)?,
+                    Arc::new(rows::content(row)?),
+                ))
+            })?;
+        let leased = Leased {
+            id: id.into(),
+            conversation_id,
+            content,
+            token: LeaseToken(token),
+            progress,
+        };
+        Ok(Claimed {
+            leased,
+            deadline_in: Duration::from_millis(rows::count(deadline_in_ms)?),
+            vanished,
+        })
+    }
+}
+
+pub(super) fn settle(
+    connection: &Connection,
+    batch: &[Settlement],
+    now: Timestamp,
+) -> rusqlite::Result<Vec<Settled>> {
+    batch
+        .iter()
+        .map(|settlement| settle_one(connection, settlement, now))
+        .collect()
+}
+
+fn settle_one(connection: &Connection, settlement: &Settlement, now: Timestamp) -> rusqlite::Result<Settled> {
+    let Settlement {
+        id,
+        token,
+        tried,
+        disposition,
+        progress,
+    } = settlement;
+    let id = id.as_uuid();
+    let provider: Option<String> = connection
+        .prepare_cached(include_str!("../../sql/outbox/held.sqlite.sql"))?
+        .query_row(params![id, token.0], |row| row.get(0))
+        .optional()?;
+    let Some(provider) = provider else {
+        if let Some(tried) = tried {
+            connection
+                .prepare_cached(include_str!("../../sql/attempts/add_late_outcome.sqlite.sql"))?
+                .execute(params![id, token.0, progress.attempts, tried.outcome.as_str()])?;
+        }
+        return Ok(Settled::LeaseLost);
+    };
+    if let Some(tried) = tried {
+        connection
+            .prepare_cached(include_str!("../../sql/attempts/insert.sqlite.sql"))?
+            .execute(params![
+                id,
+                progress.attempts,
+                token.0,
+                provider,
+                tried.outcome.as_str(),
+                tried.error_code.as_ref().map(ErrorCode::as_str),
+                tried.occurred_at.as_micros(),
+                i64::try_from(tried.latency.as_millis()).unwrap_or(i64::MAX),
+            ])?;
+    }
+    let finalize = |status: &str, reason: Option<FailureReason>, code: Option<&ErrorCode>| {
+        connection
+            .prepare_cached(include_str!("../../sql/messages/set_status.sqlite.sql"))?
+            .execute(params![
+                id,
+                status,
+                reason.map(FailureReason::as_str),
+                code.map(ErrorCode::as_str),
+            ])
+    };
+    let keep = |due_at: Option<i64>, dead_at: Option<i64>| {
+        connection
+            .prepare_cached(include_str!("../../sql/outbox/settle.sqlite.sql"))?
+            .execute(params![
+                id,
+                due_at,
+                dead_at,
+                progress.attempts,
+                progress.counted,
+                progress.rate_limited_in_a_row,
+                progress.panics,
+            ])
+    };
+    match disposition {
+        Disposition::Finish => {
+            connection
+                .prepare_cached("delete from outbox where message_id = ?1")?
+                .execute([id])?;
+            finalize("dispatched", None, None)?;
+        }
+        Disposition::Retry { after } => {
+            keep(Some(now.as_micros().saturating_add(micros(*after))), None)?;
+        }
+        Disposition::DeadLetter(failure) => {
+            keep(None, Some(now.as_micros()))?;
+            finalize("failed", Some(failure.reason), failure.error_code.as_ref())?;
+        }
+    }
+    Ok(Settled::Applied)
+}
+
+pub(super) fn release(connection: &Connection, leases: &[(MessageId, LeaseToken)]) -> rusqlite::Result<u64> {
+    let mut statement = connection.prepare_cached(include_str!("../../sql/outbox/release.sqlite.sql"))?;
+    let mut released = 0;
+    for (id, token) in leases {
+        released += statement.execute(params![id.as_uuid(), token.0])? as u64;
+    }
+    Ok(released)
+}
+
+pub(super) fn sweep(
+    connection: &Connection,
+    serving: &[ProviderName],
+    limit: u32,
+    now: Timestamp,
+) -> rusqlite::Result<Vec<DeadLetter>> {
+    let serving: Vec<&str> = serving.iter().map(ProviderName::as_str).collect();
+    let serving = serde_json::Value::from(serving).to_string();
+    let hopeless: Vec<(DeadLetter, Option<String>)> = connection
+        .prepare_cached(include_str!("../../sql/outbox/hopeless.sqlite.sql"))?
+        .query_map(params![now.as_micros(), serving, limit], |row| {
+            let dead_letter = DeadLetter {
+                id: row.get::<_, Uuid>("message_id")?.into(),
+                provider: rows::word(row, "provider")?,
+                reason: rows::word(row, "reason")?,
+            };
+            Ok((dead_letter, row.get("error_code")?))
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    for (DeadLetter { id, reason, .. }, error_code) in &hopeless {
+        let id = id.as_uuid();
+        connection
+            .prepare_cached(include_str!("../../sql/outbox/bury.sqlite.sql"))?
+            .execute(params![id, now.as_micros()])?;
+        connection
+            .prepare_cached(include_str!("../../sql/messages/set_status.sqlite.sql"))?
+            .execute(params![id, "failed", reason.as_str(), error_code])?;
+    }
+    Ok(hopeless.into_iter().map(|(dead_letter, _)| dead_letter).collect())
+}
+
+pub(super) fn redrive(
+    connection: &Connection,
+    id: MessageId,
+    deadlines: Deadlines,
+    now: Timestamp,
+) -> rusqlite::Result<Redriven> {
+    if redrive_matching(connection, Some(id), &RedriveFilter::default(), deadlines, 1, now)? == 1 {
+        return Ok(Redriven::Pending);
+    }
+    let known = connection
+        .prepare_cached("select 1 from messages where id = ?1")?
+        .exists([id.as_uuid()])?;
+    Ok(if known {
+        Redriven::NotFailed
+    } else {
+        Redriven::NotFound
+    })
+}
+
+pub(super) fn redrive_matching(
+    connection: &Connection,
+    id: Option<MessageId>,
+    filter: &RedriveFilter,
+    deadlines: Deadlines,
+    limit: u32,
+    now: Timestamp,
+) -> rusqlite::Result<u64> {
+    let RedriveFilter {
+        provider,
+        channel,
+        reason,
+        failed_before,
+    } = filter;
+    let dead: Vec<(Uuid, domain::Channel)> = connection
+        .prepare_cached(include_str!("../../sql/outbox/dead.sqlite.sql"))?
+        .query_map(
+            params![
+                id.map(MessageId::as_uuid),
+                provider.as_ref().map(ProviderName::as_str),
+                channel.map(domain::Channel::as_str),
+                reason.map(FailureReason::as_str),
+                failed_before.map(Timestamp::as_micros),
+                limit,
+            ],
+            |row| Ok((row.get("message_id")?, rows::word(row, "channel")?)),
+        )?
+        .collect::<rusqlite::Result<_>>()?;
+    for (id, channel) in &dead {
+        let deadline_at = now.as_micros().saturating_add(micros(deadlines.of(*channel)));
+        connection
+            .prepare_cached(include_str!("../../sql/outbox/revive.sqlite.sql"))?
+            .execute(params![id, now.as_micros(), deadline_at])?;
+        connection
+            .prepare_cached(include_str!("../../sql/messages/set_status.sqlite.sql"))?
+            .execute(params![id, "pending", None::<&str>, None::<&str>])?;
+    }
+    Ok(dead.len() as u64)
+}
+
+pub(super) fn depths(connection: &Connection, now: Timestamp) -> rusqlite::Result<Vec<QueueDepth>> {
+    connection
+        .prepare_cached(include_str!("../../sql/outbox/depths.sqlite.sql"))?
+        .query_map([now.as_micros()], |row| {
+            Ok(QueueDepth {
+                provider: rows::word(row, "provider")?,
+                waiting: rows::count(row.get("waiting")?)?,
+                leased: rows::count(row.get("leased")?)?,
+                dead: rows::count(row.get("dead")?)?,
+                oldest: Duration::from_millis(rows::count(row.get("oldest_ms")?)?),
+            })
+        })?
+        .collect()
+}
+
+/// Lets everything be claimed that a process which is gone by now had leased.
+pub(super) fn expire_leases(connection: &Connection) -> rusqlite::Result<()> {
+    let migrated = connection
+        .prepare("select 1 from sqlite_schema where name = 'outbox'")?
+        .exists([])?;
+    if migrated {
+        connection.execute(include_str!("../../sql/outbox/expire_leases.sqlite.sql"), [])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,221 @@
+//! The shell process that outlives us: it owns the server and its directory, and removes both when we are gone,
+//! however we went. A destructor alone cannot promise that: statics are not dropped, and SIGKILL runs nothing.
+
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use crate::installation::Installation;
+
+/// How long one step (creating the cluster, a start with its recovery, a stop with its checkpoint) may take before
+/// we call it stuck. Generous, as many test processes may share a slow disk.
+const STEP_MAX: Duration = Duration::from_secs(120);
+const LOG_LINES_MAX: usize = 60;
+const CONNECTIONS_MAX: u32 = 200;
+
+pub(crate) struct Guardian {
+    process: Child,
+    /// `Some` until drop; the guardian cleans up when this end of the pipe closes.
+    verbs: Option<ChildStdin>,
+    events: Mutex<Receiver<Event>>,
+    log: Log,
+    directory: PathBuf,
+}
+
+#[derive(Debug, PartialEq)]
+enum Event {
+    Directory(PathBuf),
+    Ready,
+    Exited,
+    Done,
+}
+
+pub(crate) struct PortTaken;
+
+impl Guardian {
+    pub(crate) fn spawn(installation: &Installation) -> Guardian {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", include_str!("guardian.sh"), "throwaway-postgres-guardian"])
+            .arg(&installation.binaries)
+            .arg(CONNECTIONS_MAX.to_string())
+            // We read the server's log, so its words must not depend on the language of the machine.
+            .env("LC_ALL", "C")
+            // The user it runs as may not be allowed into our working directory.
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            // Ctrl-C in the terminal ends us; the guardian must live on to clean up.
+            .process_group(0);
+        if let Some(user) = &installation.run_as {
+            command.uid(user.uid).gid(user.gid);
+        }
+        let mut process = command
+            .spawn()
+            .expect("starting `sh`, which runs PostgreSQL: is it on the PATH?");
+        let verbs = process.stdin.take();
+        let output = process.stdout.take().expect("the command above asks for a pipe");
+        let (sender, events) = channel();
+        let log = Log::default();
+        thread::spawn({
+            let log = log.clone();
+            move || follow(output, &log, &sender)
+        });
+        let directory = PathBuf::new();
+        let mut guardian = Guardian {
+            process,
+            verbs,
+            events: Mutex::new(events),
+            log,
+            directory,
+        };
+        guardian.directory = guardian.wait_for("create a cluster", |event| match event {
+            Event::Directory(directory) => Some(directory),
+            _ => None,
+        });
+        guardian
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    pub(crate) fn start(&mut self, port: u16) -> Result<(), PortTaken> {
+        self.log.clear();
+        self.say(&format!("start {port}"));
+        let started = self.wait_for("start", |event| match event {
+            Event::Ready => Some(true),
+            Event::Exited => Some(false),
+            _ => None,
+        });
+        match started {
+            true => Ok(()),
+            false if self.log.contains("Address already in use") => Err(PortTaken),
+            false => panic!(
+                "PostgreSQL exited instead of starting; its last words:\n{}",
+                self.log.text()
+            ),
+        }
+    }
+
+    /// Says a verb that the guardian answers once it is carried out.
+    pub(crate) fn carry_out(&mut self, verb: &str) {
+        self.say(verb);
+        self.wait_for(verb, |event| (event == Event::Done).then_some(()));
+    }
+
+    fn say(&mut self, verb: &str) {
+        // A server that restarted by itself has left events which answer nothing.
+        let events = self.events.get_mut().unwrap_or_else(PoisonError::into_inner);
+        while events.try_recv().is_ok() {}
+        let verbs = self
+            .verbs
+            .as_mut()
+            .expect("the pipe to the guardian is open until drop");
+        if let Err(error) = writeln!(verbs, "{verb}") {
+            panic!(
+                "the guardian of PostgreSQL is gone ({error}); its last words:\n{}",
+                self.log.text()
+            );
+        }
+    }
+
+    fn wait_for<T>(&mut self, step: &str, wanted: impl Fn(Event) -> Option<T>) -> T {
+        let events = self.events.get_mut().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match events.recv_timeout(STEP_MAX) {
+                Ok(event) => {
+                    if let Some(answer) = wanted(event) {
+                        return answer;
+                    }
+                }
+                Err(error) => panic!(
+                    "PostgreSQL did not {step} ({error}, the limit is {STEP_MAX:?}). As root it runs as the user \
+                     `postgres`, who must be able to write to TMPDIR. Its last words:\n{}",
+                    self.log.text()
+                ),
+            }
+        }
+    }
+}
+
+impl Drop for Guardian {
+    fn drop(&mut self) {
+        self.verbs = None;
+        // Bounded by PostgreSQL itself: in an immediate stop it kills the stragglers after five seconds.
+        let _ = self.process.wait();
+    }
+}
+
+fn follow(output: ChildStdout, log: &Log, events: &Sender<Event>) {
+    for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
+        let line = String::from_utf8_lossy(&line).into_owned();
+        let event = match line.strip_prefix("guardian: ") {
+            Some("exited") => Some(Event::Exited),
+            Some("done") => Some(Event::Done),
+            Some(rest) => rest
+                .strip_prefix("directory ")
+                .map(|path| Event::Directory(path.into())),
+            None if line.ends_with("LOG:  database system is ready to accept connections") => {
+                Some(Event::Ready)
+            }
+            None => None,
+        };
+        log.push(line);
+        if let Some(event) = event {
+            // Nobody listens once the cluster is dropped; read on, so that its end is not held up by a full pipe.
+            let _ = events.send(event);
+        }
+    }
+}
+
+/// The last lines of the server, for messages about what went wrong.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<VecDeque<String>>>);
+
+impl Log {
+    fn push(&self, line: String) {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.len() == LOG_LINES_MAX {
+            lines.pop_front();
+        }
+        lines.push_back(line);
+    }
+
+    fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    fn contains(&self, words: &str) -> bool {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .any(|line| line.contains(words))
+    }
+
+    fn text(&self) -> String {
+        Vec::from(self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()).join("\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_port_is_an_answer_after_which_another_one_works() {
+        let other_program = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let taken = other_program.local_addr().unwrap().port();
+        let mut guardian = Guardian::spawn(&Installation::find());
+        assert!(guardian.start(taken).is_err());
+        assert!((0..crate::PORT_TRIES_MAX).any(|_| guardian.start(crate::next_port()).is_ok()));
+    }
+}

@@ -1,0 +1,66 @@
+# Owns one cluster: makes its directory, starts and stops its server on the verbs it reads, and when its standard
+# input ends (the process that started it stopped, panicked or was killed) takes the server and the directory away.
+# Only that end counts: a signal meant for the tests must not cost us the cleaning up, nor must a reader that is gone.
+trap '' HUP INT TERM PIPE
+exec 2>&1
+bin=$1
+max_connections=$2
+
+children() {
+    # The kernel's list needs no tool that a small container lacks; other systems have `ps`.
+    cat "/proc/$server/task/$server/children" ||
+        ps -A -o pid= -o ppid= | awk -v parent="$server" '$2 == parent { print $1 }'
+} 2>/dev/null
+
+pause() {
+    kill -STOP "$server" # first, so that it starts no more children
+    seen=
+    # The kernel may skip a child while another one exits: ask until the answer stays the same.
+    until now=$(children) && [ "$now" = "$seen" ]; do
+        seen=$now
+        kill -STOP $now
+    done
+} 2>/dev/null
+
+resume() {
+    kill -CONT $(children) "$server"
+} 2>/dev/null
+
+stop() {
+    [ -n "$server" ] || return
+    # Before it has its lock file the server may still ignore every other signal, and has no children yet.
+    [ -e "$dir/data/postmaster.pid" ] || kill -KILL "$server" 2>/dev/null
+    kill -"$1" "$server" 2>/dev/null
+    resume # a stopped process heeds no other signal
+    wait
+    server=
+}
+
+start() {
+    # Every process of the server holds the log open, so its end says that the last one is gone.
+    { cat "$dir/log"; echo "guardian: exited"; } &
+    # No socket file: its path has a short length limit, and clients use TCP.
+    {
+        "$bin/postgres" -D "$dir/data" -p "$1" -c listen_addresses=127.0.0.1 -c unix_socket_directories= \
+            -c max_connections="$max_connections" >&3 2>&1 3>&- &
+        server=$!
+    } 3>"$dir/log"
+}
+
+server=
+dir=$(mktemp -d "${TMPDIR:-/tmp}/throwaway-postgres.XXXXXX") || exit 1
+# `--no-sync` spares the flush of the files that initdb itself writes; the server flushes as it always does.
+if mkfifo "$dir/log" &&
+    "$bin/initdb" -D "$dir/data" -U postgres --auth=trust -E UTF8 --locale=C --no-sync </dev/null; then
+    echo "guardian: directory $dir"
+    while read -r verb argument; do
+        case $verb in
+        start) start "$argument" ;;
+        stop) stop "$argument"; echo "guardian: done" ;;
+        pause) pause; echo "guardian: done" ;;
+        resume) resume; echo "guardian: done" ;;
+        esac
+    done
+fi
+stop QUIT
+rm -rf "$dir"
