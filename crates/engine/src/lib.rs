@@ -1,1 +1,182 @@
-//! Placeholder
+//! The use cases: accept a message, receive one, redrive one, and dispatch what was accepted until it is final.
+//!
+//! The engine drives the pure rules of `resilience` and `domain` with real time, real storage and real providers, all of
+//! which come in as arguments: it names no database and no provider. One process may run several engines, as the
+//! simulation does.
+
+mod accept;
+mod dispatch;
+mod hold;
+mod limits;
+mod metrics;
+mod receive;
+mod redrive;
+mod retention;
+mod settings;
+
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+
+use domain::{Channel, Clock, Entropy, ProviderName, Timestamp};
+use providers::{Provider, Routes};
+use store::{CommitReport, Deadlines, GroupCommit, GroupCommitLimits, QueueDepth, Store, StoreError};
+use tokio::{sync::watch, task::JoinHandle};
+
+pub use accept::{Rejection, Send, SendError, Sent, SentOutcome};
+pub use dispatch::{BreakerReport, ProviderReport};
+pub use hold::{Hold, HoldCode, HoldReason};
+pub use limits::{ClientLimit, Limits};
+pub use metrics::Metrics;
+pub use receive::{Receive, Received};
+pub use redrive::REDRIVE_BATCH_MAX;
+pub use settings::{DispatchSettings, EngineSettings, LimitSettings};
+
+use dispatch::Dispatcher;
+
+/// Everything that happens to a message between HTTP, the store and the providers, on one node.
+pub struct Engine {
+    store: Arc<dyn Store>,
+    routes: Routes,
+    commits: GroupCommit,
+    dispatcher: Dispatcher,
+    limits: Limits,
+    metrics: Arc<Metrics>,
+    clock: Arc<dyn Clock>,
+    ids: Entropy,
+    settings: EngineSettings,
+    stop: watch::Sender<bool>,
+    housekeeping: tokio::sync::Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Engine {
+    /// Starts the tasks that commit, dispatch and keep house. They run until [`Engine::drain`].
+    #[must_use]
+    pub fn start(
+        settings: EngineSettings,
+        store: Arc<dyn Store>,
+        routes: Routes,
+        clock: Arc<dyn Clock>,
+        entropy: &Entropy,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Self> {
+        let (stop, stopped) = watch::channel(false);
+        let limits = GroupCommitLimits {
+            queue_max: settings.commit_queue_max,
+            batch_max: settings.commit_batch_max,
+        };
+        let commit_metrics = Arc::clone(&metrics);
+        let report = move |report: CommitReport| commit_metrics.count_commit(report);
+        let commits = GroupCommit::start(Arc::clone(&store), limits, Arc::clone(&clock), report);
+        let dispatcher = Dispatcher::start(
+            &settings.dispatch,
+            &store,
+            &routes,
+            &clock,
+            entropy,
+            &metrics,
+            &stopped,
+        );
+        let housekeeping = retention::start(&settings, &store, &routes, &metrics, stopped);
+        Arc::new(Self {
+            limits: Limits::new(&settings.limits, Arc::clone(&clock), Arc::clone(&metrics)),
+            ids: entropy.child("ids"),
+            housekeeping: tokio::sync::Mutex::new(Some(housekeeping)),
+            store,
+            routes,
+            commits,
+            dispatcher,
+            metrics,
+            clock,
+            settings,
+            stop,
+        })
+    }
+
+    /// The store, for reads: they need nothing of the engine.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// The wall clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Time since an arbitrary fixed origin, for measuring durations.
+    #[must_use]
+    pub fn monotonic(&self) -> Duration {
+        self.clock.monotonic()
+    }
+
+    /// What is counted.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// The limits on clients, for the checks that come before a request is read.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Whether another message would be refused at once, so that a request can be turned away unread.
+    #[must_use]
+    pub fn is_overloaded(&self) -> bool {
+        self.commits.is_full()
+    }
+
+    /// Every provider with its breaker and its queue.
+    ///
+    /// # Errors
+    /// When the store cannot tell the queues.
+    pub async fn providers(&self) -> Result<Vec<ProviderReport>, StoreError> {
+        let depths = self.store.queue_depths().await?;
+        self.metrics.set_queue_depths(&depths);
+        let depths: BTreeMap<&ProviderName, &QueueDepth> =
+            depths.iter().map(|depth| (&depth.provider, depth)).collect();
+        Ok(self.dispatcher.reports(self.clock.now(), &depths))
+    }
+
+    /// Stops claiming, gives back what was not sent, finishes the calls under way and records what came of them, for at
+    /// most `within`; what is not settled by then comes back when its lease runs out.
+    pub async fn drain(&self, within: Duration) {
+        // Nobody listens any more when every task has ended already.
+        let _ = self.stop.send(true);
+        let drained = tokio::time::timeout(within, async {
+            self.dispatcher.drained().await;
+            if let Some(housekeeping) = self.housekeeping.lock().await.take() {
+                // A panic in there was reported when it happened.
+                let _ = housekeeping.await;
+            }
+        });
+        if drained.await.is_err() {
+            tracing::warn!(
+                "not everything was settled in time: it will be tried again when its lease runs out"
+            );
+        }
+    }
+
+    /// The provider that serves a channel; without one, that is counted and logged.
+    fn route(&self, channel: Channel) -> Option<&Arc<dyn Provider>> {
+        let provider = self.routes.serving(channel);
+        if provider.is_none() {
+            self.metrics.invalid_routing.inc();
+            tracing::error!(%channel, "no provider serves this channel");
+        }
+        provider
+    }
+
+    fn deadlines(&self) -> Deadlines {
+        self.settings.deadlines
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("commits", &self.commits)
+            .finish_non_exhaustive()
+    }
+}

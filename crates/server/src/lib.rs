@@ -1,1 +1,79 @@
-//! Placeholder
+//! HTTP: requests become use cases of the engine or reads of the store, and their results become JSON.
+//!
+//! Outside input is checked here and nowhere later. What is bounded by whom: sockets, headers and time in [`serve`];
+//! bodies, JSON and rates in the routes; the queue behind them in the engine.
+
+mod accept_loop;
+mod auth;
+mod client;
+mod json;
+mod problem;
+mod request_id;
+mod router;
+mod routes;
+mod settings;
+mod telemetry;
+
+use std::{fmt, sync::Arc};
+
+use domain::Entropy;
+use engine::Engine;
+use providers::simulator::Simulators;
+use tokio::sync::watch;
+
+pub use accept_loop::{ServeError, serve};
+pub use auth::ApiKeys;
+pub use settings::ServerSettings;
+
+use telemetry::HttpMetrics;
+
+/// What the routes work with.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+struct Parts {
+    engine: Arc<Engine>,
+    simulators: Option<Arc<Simulators>>,
+    settings: ServerSettings,
+    metrics: HttpMetrics,
+    ids: Entropy,
+    draining: watch::Receiver<bool>,
+}
+
+impl App {
+    /// Puts the parts together. Without `simulators`, their routes do not exist. Once `draining` turns true, the node
+    /// reports that it is not ready.
+    #[must_use]
+    pub fn new(
+        engine: Arc<Engine>,
+        simulators: Option<Arc<Simulators>>,
+        settings: ServerSettings,
+        entropy: &Entropy,
+        draining: watch::Receiver<bool>,
+    ) -> Self {
+        let metrics = engine.metrics().register_with(HttpMetrics::register);
+        let ids = entropy.child("requests");
+        Self(Arc::new(Parts {
+            engine,
+            simulators,
+            settings,
+            metrics,
+            ids,
+            draining,
+        }))
+    }
+
+    fn engine(&self) -> &Arc<Engine> {
+        &self.0.engine
+    }
+
+    fn settings(&self) -> &ServerSettings {
+        &self.0.settings
+    }
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("App")
+    }
+}

@@ -1,0 +1,252 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::{
+    Address, Content, ConversationId, ConversationKey, Direction, MessageId, ProviderName, Timestamp,
+};
+use resilience::rate_limit::{Allowance, Decision};
+use store::{Accept, AcceptError, Accepted, Arrival, IdempotentRequest};
+use thiserror::Error;
+
+use crate::{Engine, dispatch::Reservation};
+
+/// How far into the future a message may be dated; beyond, its clock is taken to be wrong.
+const FUTURE_MAX: Duration = Duration::from_secs(24 * 3_600);
+
+/// A message a client wants sent.
+#[derive(Debug, Clone)]
+pub struct Send {
+    /// From whom.
+    pub from: Address,
+    /// To whom.
+    pub to: Address,
+    /// What it says.
+    pub content: Content,
+    /// When it was written, if the client said so in a way that can be read.
+    pub timestamp: Option<Timestamp>,
+    /// The client's key, if it gave one.
+    pub request: Option<IdempotentRequest>,
+}
+
+/// What became of a message that was to be sent.
+#[derive(Debug)]
+pub struct SentOutcome {
+    /// Its fate.
+    pub result: Result<Sent, SendError>,
+    /// What the sender has left, once that was asked.
+    pub sender: Option<Allowance>,
+}
+
+/// A message that is durable and will reach a final status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sent {
+    /// Its id.
+    pub id: MessageId,
+    /// Its conversation.
+    pub conversation_id: ConversationId,
+    /// Whether an earlier request with the same key was answered again.
+    pub replayed: bool,
+}
+
+/// Why a message was not accepted for sending.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum SendError {
+    /// Nobody serves its channel.
+    #[error("no provider serves this channel")]
+    NoProvider,
+    /// Its sender has sent too much.
+    #[error("this sender has sent too many messages")]
+    RateLimited {
+        /// When there is room for another message.
+        retry_after: Duration,
+    },
+    /// Its key was used for something else.
+    #[error("this idempotency key was used with another body")]
+    KeyConflict,
+    /// It was not stored.
+    #[error(transparent)]
+    NotAccepted(#[from] Rejection),
+}
+
+/// Why the store did not take a message.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Rejection {
+    /// Too much is waiting already. Nothing was stored.
+    #[error("too many messages are waiting to be stored")]
+    Overloaded,
+    /// The store is away. Nothing was stored.
+    #[error("the store is unavailable")]
+    Unavailable,
+    /// The store did not say whether it committed.
+    #[error("the message may or may not be stored")]
+    OutcomeUnknown,
+    /// The store refuses the message for good.
+    #[error("the store refuses this message")]
+    Refused,
+}
+
+impl Engine {
+    /// Accepts a message for sending. It runs to its end even if nobody waits for the answer.
+    pub async fn send(self: &Arc<Self>, send: Send) -> SentOutcome {
+        let engine = Arc::clone(self);
+        let task = tokio::spawn(async move { engine.send_to_the_end(send).await });
+        task.await.unwrap_or_else(|_| SentOutcome {
+            result: Err(Rejection::OutcomeUnknown.into()),
+            sender: None,
+        })
+    }
+
+    async fn send_to_the_end(&self, send: Send) -> SentOutcome {
+        let channel = send.content.channel;
+        let Some(provider) = self.route(channel) else {
+            return SentOutcome {
+                result: Err(SendError::NoProvider),
+                sender: None,
+            };
+        };
+        let sender = send.from.participant.clone();
+        let allowance = match self.limits.check_sender(&sender) {
+            Decision::Allowed { allowance, .. } => allowance,
+            Decision::Refused {
+                retry_after,
+                allowance,
+            } => {
+                let result = self.replay_or_refuse(send.request.as_ref(), retry_after).await;
+                return SentOutcome {
+                    result,
+                    sender: Some(allowance),
+                };
+            }
+        };
+        let result = self.accept_for_sending(send, provider.name().clone()).await;
+        let refunded = match result {
+            Ok(Sent { replayed: false, .. }) | Err(SendError::NotAccepted(Rejection::OutcomeUnknown)) => {
+                allowance
+            }
+            _ => self.limits.refund_sender(&sender),
+        };
+        SentOutcome {
+            result,
+            sender: Some(refunded),
+        }
+    }
+
+    /// A sender over its limit gets no new message through, but a repeat of an old one is answered as before.
+    async fn replay_or_refuse(
+        &self,
+        request: Option<&IdempotentRequest>,
+        retry_after: Duration,
+    ) -> Result<Sent, SendError> {
+        if let Some(request) = request
+            && let Ok(Some(earlier)) = self.store.find_repeated(request).await
+        {
+            return self.answer_repeat(earlier);
+        }
+        self.limits.count_sender_refusal();
+        Err(SendError::RateLimited { retry_after })
+    }
+
+    async fn accept_for_sending(&self, send: Send, provider: ProviderName) -> Result<Sent, SendError> {
+        let Send {
+            from,
+            to,
+            content,
+            timestamp,
+            request,
+        } = send;
+        let channel = content.channel;
+        let deadline = self.settings.deadlines.of(channel);
+        // With room in the lane and a closed breaker, the entry is leased to us as it is stored, and needs no claim.
+        let reservation = self.dispatcher.reserve(&provider, deadline);
+        let lease = reservation.as_ref().map(Reservation::lease);
+        let arrival = Arrival::Send {
+            request,
+            deadline,
+            lease,
+        };
+        let accept = self.accept_of(from, to, content, timestamp, provider.clone(), arrival);
+        let (id, content) = (accept.id, Arc::clone(&accept.content));
+        match self.commits.accept(accept).await {
+            Ok(Accepted::New {
+                conversation_id,
+                sequence,
+            }) => {
+                self.metrics
+                    .count_accepted(channel, Direction::Outbound, sequence);
+                match reservation {
+                    Some(reservation) => reservation.hand_over(id, conversation_id, content),
+                    None => self.dispatcher.wake(&provider),
+                }
+                Ok(Sent {
+                    id,
+                    conversation_id,
+                    replayed: false,
+                })
+            }
+            Ok(earlier) => self.answer_repeat(earlier),
+            Err(error) => Err(self.rejection(error, channel).into()),
+        }
+    }
+
+    fn answer_repeat(&self, earlier: Accepted) -> Result<Sent, SendError> {
+        match earlier {
+            Accepted::Repeated { id, conversation_id } => {
+                self.metrics.idempotent_replays.inc();
+                Ok(Sent {
+                    id,
+                    conversation_id,
+                    replayed: true,
+                })
+            }
+            Accepted::KeyConflict => Err(SendError::KeyConflict),
+            Accepted::New { .. } => Err(Rejection::OutcomeUnknown.into()),
+        }
+    }
+
+    /// Mints the id, derives the conversation and settles the time of a message.
+    pub(crate) fn accept_of(
+        &self,
+        from: Address,
+        to: Address,
+        content: Content,
+        timestamp: Option<Timestamp>,
+        provider: ProviderName,
+        arrival: Arrival,
+    ) -> Accept {
+        let now = self.clock.now();
+        let believable = timestamp.filter(|timestamp| *timestamp <= now.saturating_add(FUTURE_MAX));
+        Accept {
+            id: MessageId::mint(now, &self.ids),
+            conversation: ConversationKey::new(
+                content.channel.conversation(),
+                from.participant,
+                to.participant,
+            ),
+            content: Arc::new(content),
+            timestamp: believable.unwrap_or(now),
+            processed_at: now,
+            provider,
+            arrival,
+        }
+    }
+
+    /// What a failed accept means for its caller. The reason goes to the log, where the operator is.
+    pub(crate) fn rejection(&self, error: AcceptError, channel: domain::Channel) -> Rejection {
+        match error {
+            AcceptError::Overloaded => Rejection::Overloaded,
+            AcceptError::Unavailable(reason) => {
+                tracing::warn!(reason, "a message was not accepted: the store is unavailable");
+                Rejection::Unavailable
+            }
+            AcceptError::OutcomeUnknown(reason) => {
+                tracing::warn!(reason, "the outcome of a commit is unknown");
+                Rejection::OutcomeUnknown
+            }
+            AcceptError::Refused(reason) => {
+                self.metrics.count_conversation_failure(channel);
+                tracing::error!(reason, "the store refuses a message");
+                Rejection::Refused
+            }
+        }
+    }
+}

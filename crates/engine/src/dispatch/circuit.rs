@@ -1,0 +1,153 @@
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use domain::{Clock, Entropy, ProviderName, Timestamp};
+use resilience::{
+    Breaker,
+    breaker::{Admission, BreakerState, Capacity, Permit, Transition, Verdict},
+};
+use serde::Serialize;
+
+use crate::{Metrics, metrics::state_word};
+
+/// The breaker of one provider, driven by real time, its transitions counted and logged.
+pub(crate) struct Circuit {
+    breaker: Mutex<Breaker>,
+    provider: ProviderName,
+    clock: Arc<dyn Clock>,
+    jitter: Entropy,
+    metrics: Arc<Metrics>,
+}
+
+/// The right to make one call. A call that is dropped or panics gives it back.
+pub(super) struct Permitted<'a> {
+    circuit: &'a Circuit,
+    permit: Option<Permit>,
+}
+
+/// A breaker as the operator sees it.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct BreakerReport {
+    /// `closed`: calls flow; `open`: none are made; `half_open`: a few probe whether the provider is back.
+    pub state: &'static str,
+    /// Failures since the last success.
+    pub consecutive_failures: u32,
+    /// When the state last changed.
+    pub last_transition_at: Option<Timestamp>,
+    /// Until probes are made.
+    pub cooldown_remaining_ms: u64,
+}
+
+impl Circuit {
+    pub(super) fn new(
+        breaker: Breaker,
+        provider: ProviderName,
+        clock: Arc<dyn Clock>,
+        jitter: Entropy,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        metrics.set_breaker_state(&provider, BreakerState::Closed);
+        Self {
+            breaker: Mutex::new(breaker),
+            provider,
+            clock,
+            jitter,
+            metrics,
+        }
+    }
+
+    /// Asks for a call.
+    pub(super) fn admit(&self) -> Option<Permitted<'_>> {
+        let (admission, transition) = self
+            .breaker()
+            .admit(self.clock.monotonic(), self.jitter.next_u64());
+        self.tell(transition);
+        match admission {
+            Admission::Admitted(permit) => Some(Permitted {
+                circuit: self,
+                permit: Some(permit),
+            }),
+            Admission::Refused { .. } => None,
+        }
+    }
+
+    /// Does what the passing of time demands.
+    pub(super) fn tick(&self) {
+        let transition = self
+            .breaker()
+            .tick(self.clock.monotonic(), self.jitter.next_u64());
+        self.tell(transition);
+    }
+
+    /// Calls that may start now.
+    pub(super) fn capacity(&self) -> Capacity {
+        self.breaker().capacity(self.clock.monotonic())
+    }
+
+    /// Until time alone changes something; `None` while closed.
+    pub(super) fn next_change_in(&self) -> Option<Duration> {
+        self.breaker().next_change_in(self.clock.monotonic())
+    }
+
+    /// For how long no call will be made; zero while probes are, `None` when calls flow.
+    pub(super) fn blocked_for(&self) -> Option<Duration> {
+        let snapshot = self.breaker().snapshot(self.clock.monotonic());
+        (snapshot.state != BreakerState::Closed).then_some(snapshot.cooldown_remaining)
+    }
+
+    pub(super) fn report(&self, now: Timestamp) -> BreakerReport {
+        let monotonic = self.clock.monotonic();
+        let snapshot = self.breaker().snapshot(monotonic);
+        let ago = |at: Duration| i64::try_from(monotonic.saturating_sub(at).as_micros()).unwrap_or(i64::MAX);
+        BreakerReport {
+            state: state_word(snapshot.state),
+            consecutive_failures: snapshot.consecutive_failures,
+            last_transition_at: snapshot
+                .last_transition_at
+                .and_then(|at| Timestamp::from_micros(now.as_micros().saturating_sub(ago(at)))),
+            cooldown_remaining_ms: u64::try_from(snapshot.cooldown_remaining.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    fn breaker(&self) -> MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, transition: Option<Transition>) {
+        let Some(transition) = transition else { return };
+        self.metrics.count_transition(&self.provider, transition);
+        let (from, to) = (state_word(transition.from), state_word(transition.to));
+        if transition.to == BreakerState::Open {
+            tracing::warn!(provider = %self.provider, from, to, "the breaker opened: messages wait");
+        } else {
+            tracing::info!(provider = %self.provider, from, to, "the breaker moved");
+        }
+    }
+}
+
+impl Permitted<'_> {
+    /// Whether this call probes a half-open breaker; probes are recorded, but do not count against a message.
+    pub(super) fn is_probe(&self) -> bool {
+        self.permit.as_ref().is_some_and(Permit::is_probe)
+    }
+
+    /// Tells the breaker how the call ended.
+    pub(super) fn record(mut self, verdict: Verdict) {
+        if let Some(permit) = self.permit.take() {
+            let circuit = self.circuit;
+            let (now, random) = (circuit.clock.monotonic(), circuit.jitter.next_u64());
+            let transition = circuit.breaker().record(permit, verdict, now, random);
+            circuit.tell(transition);
+        }
+    }
+}
+
+impl Drop for Permitted<'_> {
+    fn drop(&mut self) {
+        if let Some(permit) = self.permit.take() {
+            self.circuit.breaker().cancel(permit);
+        }
+    }
+}

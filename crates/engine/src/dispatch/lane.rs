@@ -1,0 +1,430 @@
+//! One provider's lane: entries come in by hand-over or by claim, wait in a bounded queue, and are sent by a bounded
+//! number of workers.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use domain::{
+    Clock, Content, ConversationId, Entropy, Failure, FailureReason, MessageId, Outcome, Timestamp,
+};
+use providers::{Call, Provider};
+use resilience::{Breaker, breaker::Capacity};
+use store::{Claimed, Disposition, FIRST_LEASE, Leased, Progress, Settlement, Store, Tried};
+use tokio::{
+    sync::{Notify, Semaphore, mpsc, watch},
+    task::JoinHandle,
+};
+
+use super::{
+    CountsReport, ProviderReport, QueueReport,
+    circuit::Circuit,
+    disposition::Rules,
+    send,
+    settle::{Settler, Tally},
+};
+use crate::{DispatchSettings, Metrics};
+
+/// Entries a lane holds in memory for each of its workers.
+const HELD_PER_WORKER: usize = 4;
+
+/// Who plays in a lane.
+pub(super) struct Cast {
+    pub(super) provider: Arc<dyn Provider>,
+    pub(super) settings: DispatchSettings,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) entropy: Entropy,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) settler: Settler,
+    pub(super) stopped: watch::Receiver<bool>,
+}
+
+pub(crate) struct Lane {
+    cast: Cast,
+    circuit: Circuit,
+    rules: Rules,
+    jitter: Entropy,
+    queue: mpsc::Sender<Held>,
+    /// Something may be due now.
+    due: Notify,
+    /// A place in the queue has become free.
+    room: Notify,
+    store_failing: AtomicBool,
+}
+
+/// An entry leased to us, and until when on our own clock.
+struct Held {
+    leased: Leased,
+    lease_ends: Duration,
+    deadline_ends: Duration,
+}
+
+/// A place in the queue for a message that is being accepted.
+pub(crate) struct Reservation {
+    place: mpsc::OwnedPermit<Held>,
+    began: Duration,
+    lease: Duration,
+    deadline: Duration,
+}
+
+/// What a look for due entries came to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Claim {
+    /// As many as we asked for: there are probably more.
+    Full,
+    /// Fewer, or the provider is not called at the moment.
+    Dry,
+    /// The queue is too full to ask.
+    NoRoom,
+}
+
+impl Reservation {
+    /// How long the entry is to be leased for.
+    pub(crate) fn lease(&self) -> Duration {
+        self.lease
+    }
+
+    /// Puts the stored message into the queue it was leased for.
+    pub(crate) fn hand_over(self, id: MessageId, conversation_id: ConversationId, content: Arc<Content>) {
+        let leased = Leased {
+            id,
+            conversation_id,
+            content,
+            token: FIRST_LEASE,
+            progress: Progress::default(),
+        };
+        // Measured from before the accept, so that our lease ends no later than the database's.
+        let (lease_ends, deadline_ends) = (self.began + self.lease, self.began.saturating_add(self.deadline));
+        self.place.send(Held {
+            leased,
+            lease_ends,
+            deadline_ends,
+        });
+    }
+}
+
+impl Lane {
+    /// Starts a lane's tasks: one fills the queue from the store, one empties it.
+    pub(super) fn start(cast: Cast) -> (Arc<Self>, [JoinHandle<()>; 2]) {
+        let (queue, waiting) = mpsc::channel(cast.settings.concurrency * HELD_PER_WORKER);
+        let breaker =
+            Breaker::new(cast.settings.breaker).expect("the breaker's settings were checked at the start");
+        let lane = Arc::new(Self {
+            circuit: Circuit::new(
+                breaker,
+                cast.provider.name().clone(),
+                Arc::clone(&cast.clock),
+                cast.entropy.child("breaker"),
+                Arc::clone(&cast.metrics),
+            ),
+            rules: Rules {
+                attempts_max: cast.settings.attempts_max,
+                backoff: cast.settings.backoff,
+            },
+            jitter: cast.entropy.child("backoff"),
+            queue,
+            due: Notify::new(),
+            room: Notify::new(),
+            store_failing: AtomicBool::new(false),
+            cast,
+        });
+        let tasks = [
+            tokio::spawn(Arc::clone(&lane).fill()),
+            tokio::spawn(Arc::clone(&lane).empty(waiting)),
+        ];
+        (lane, tasks)
+    }
+
+    /// A place for a message about to be accepted, while there is room and calls flow.
+    pub(super) fn reserve(&self, deadline: Duration) -> Option<Reservation> {
+        if *self.cast.stopped.borrow() || self.circuit.capacity() != Capacity::Unlimited {
+            return None;
+        }
+        let place = self.queue.clone().try_reserve_owned().ok()?;
+        let (began, lease) = (self.cast.clock.monotonic(), self.cast.settings.lease);
+        Some(Reservation {
+            place,
+            began,
+            lease,
+            deadline,
+        })
+    }
+
+    /// Looks for due entries now.
+    pub(super) fn wake(&self) {
+        self.due.notify_one();
+    }
+
+    pub(super) fn circuit(&self) -> &Circuit {
+        &self.circuit
+    }
+
+    pub(super) fn report(&self, now: Timestamp, queue: QueueReport) -> ProviderReport {
+        let Cast {
+            provider, metrics, ..
+        } = &self.cast;
+        ProviderReport {
+            name: provider.name().clone(),
+            channels: provider.channels().to_vec(),
+            breaker: self.circuit.report(now),
+            queue,
+            counts: CountsReport::of(provider.name(), metrics),
+        }
+    }
+
+    /// Claims whatever is due and was not handed over: retries, other nodes' leavings, what found no room. A claim under
+    /// way is never cut off: what it leases must reach the queue, or be given back.
+    async fn fill(self: Arc<Self>) {
+        let mut stopped = self.cast.stopped.clone();
+        while !*stopped.borrow_and_update() {
+            let claim = if self.room_for_claims() >= self.claim_min() {
+                self.claim().await
+            } else {
+                Claim::NoRoom
+            };
+            let pause = async {
+                match claim {
+                    Claim::Full => {}
+                    Claim::NoRoom => self.room.notified().await,
+                    Claim::Dry => {
+                        // Either something is due, or it is time to look.
+                        let _ = tokio::time::timeout(self.nap(), self.due.notified()).await;
+                    }
+                }
+            };
+            tokio::select! {
+                biased;
+                _ = stopped.changed() => {}
+                () = pause => {}
+            }
+        }
+    }
+
+    /// How long to look away when nothing is due: not past the moment at which the breaker moves.
+    fn nap(&self) -> Duration {
+        let poll = self.cast.settings.poll;
+        let change = self.circuit.next_change_in().filter(|change| !change.is_zero());
+        change.map_or(poll, |change| change.min(poll))
+    }
+
+    /// Takes entries off the queue as workers become free, until told to stop; then gives back what nobody began to
+    /// send, and waits for the calls under way.
+    async fn empty(self: Arc<Self>, mut waiting: mpsc::Receiver<Held>) {
+        let workers = Arc::new(Semaphore::new(self.cast.settings.concurrency));
+        let mut stopped = self.cast.stopped.clone();
+        loop {
+            let next = async {
+                let worker = Arc::clone(&workers).acquire_owned().await;
+                (worker, waiting.recv().await)
+            };
+            let (worker, held) = tokio::select! {
+                biased;
+                _ = stopped.wait_for(|stopped| *stopped) => break,
+                next = next => next,
+            };
+            let (Ok(worker), Some(held)) = (worker, held) else {
+                break;
+            };
+            self.room.notify_one();
+            let lane = Arc::clone(&self);
+            tokio::spawn(async move {
+                lane.process(held).await;
+                drop(worker);
+            });
+        }
+        waiting.close();
+        while let Some(held) = waiting.recv().await {
+            self.cast.settler.release(held.leased.id, held.leased.token).await;
+        }
+        let all = u32::try_from(self.cast.settings.concurrency).unwrap_or(u32::MAX);
+        let _ = workers.acquire_many(all).await;
+    }
+
+    async fn claim(&self) -> Claim {
+        self.circuit.tick();
+        let Cast {
+            provider,
+            settings,
+            store,
+            clock,
+            metrics,
+            ..
+        } = &self.cast;
+        let queued = self.queue.max_capacity() - self.queue.capacity();
+        let permits = match self.circuit.capacity() {
+            Capacity::Unlimited => usize::MAX,
+            Capacity::Permits(permits) => (permits as usize).saturating_sub(queued),
+        };
+        let limit = settings
+            .batch_messages_max
+            .min(self.room_for_claims())
+            .min(permits);
+        let Some(limit) = u32::try_from(limit).ok().filter(|limit| *limit > 0) else {
+            return Claim::Dry;
+        };
+        let began = clock.monotonic();
+        let claimed = match store.claim(provider.name(), limit, settings.lease).await {
+            Ok(claimed) => claimed,
+            Err(error) => {
+                if !self.store_failing.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(provider = %provider.name(), %error, "cannot claim: messages wait for the store");
+                }
+                return Claim::Dry;
+            }
+        };
+        if self.store_failing.swap(false, Ordering::Relaxed) {
+            tracing::info!(provider = %provider.name(), "the store is back");
+        }
+        let outcome = if claimed.len() == limit as usize {
+            Claim::Full
+        } else {
+            Claim::Dry
+        };
+        for Claimed {
+            leased,
+            deadline_in,
+            vanished,
+        } in claimed
+        {
+            if vanished {
+                metrics.count_attempt(provider.name(), leased.content.channel, Outcome::Unknown);
+                tracing::warn!(
+                    message_id = %leased.id, provider = %provider.name(),
+                    "a worker vanished with this message: it may have been sent"
+                );
+            }
+            let (lease_ends, deadline_ends) = (began + settings.lease, began.saturating_add(deadline_in));
+            // The queue outlives the lane's tasks; while they stop, what is put in is given back.
+            if let Err(refused) = self
+                .queue
+                .send(Held {
+                    leased,
+                    lease_ends,
+                    deadline_ends,
+                })
+                .await
+            {
+                let Held { leased, .. } = refused.0;
+                self.cast.settler.release(leased.id, leased.token).await;
+            }
+        }
+        outcome
+    }
+
+    /// Half of what is free, so that messages just accepted find room too while a backlog is worked off.
+    fn room_for_claims(&self) -> usize {
+        self.queue.capacity().div_ceil(2)
+    }
+
+    /// Claims of a few entries cost the store as much as full ones: wait for room for some more.
+    fn claim_min(&self) -> usize {
+        self.cast
+            .settings
+            .batch_messages_max
+            .min(self.queue.max_capacity() / 8)
+            .max(1)
+    }
+
+    /// Sends one message, unless there is a reason not to, and has recorded what came of it.
+    async fn process(&self, held: Held) {
+        let Cast {
+            provider,
+            settings,
+            clock,
+            metrics,
+            settler,
+            ..
+        } = &self.cast;
+        let Held {
+            leased,
+            lease_ends,
+            deadline_ends,
+        } = held;
+        let Leased {
+            id,
+            conversation_id,
+            content,
+            token,
+            progress,
+        } = leased;
+        let now = clock.monotonic();
+        // A call must be over before the lease is: it takes half a lease at most, so half of it must be left.
+        if lease_ends.saturating_sub(now) <= settings.lease / 2 {
+            return settler.release(id, token).await;
+        }
+        let tally = Tally {
+            provider: provider.name().clone(),
+            channel: content.channel,
+        };
+        let hopeless = if now >= deadline_ends {
+            Some(FailureReason::Deadline)
+        } else {
+            self.rules
+                .is_exhausted(progress)
+                .then_some(FailureReason::Exhausted)
+        };
+        if let Some(reason) = hopeless {
+            let disposition = Disposition::DeadLetter(Failure {
+                reason,
+                error_code: None,
+            });
+            return settler
+                .settle(
+                    Settlement {
+                        id,
+                        token,
+                        tried: None,
+                        disposition,
+                        progress,
+                    },
+                    tally,
+                )
+                .await;
+        }
+        let Some(permitted) = self.circuit.admit() else {
+            metrics.count_short_circuited(provider.name());
+            return settler.release(id, token).await;
+        };
+        let (occurred_at, probe) = (clock.now(), permitted.is_probe());
+        let call = Call {
+            message_id: id,
+            attempt_number: progress.attempts + 1,
+            content: &content,
+        };
+        let reply = send::call(provider.as_ref(), call, settings.call_timeout).await;
+        let latency = clock.monotonic().saturating_sub(now);
+        match reply.verdict() {
+            Some(verdict) => permitted.record(verdict),
+            None => drop(permitted),
+        }
+        let (progress, disposition) = self.rules.after(progress, &reply, probe, self.jitter.next_u64());
+        let (outcome, error_code) = (reply.outcome(), reply.error_code());
+        tracing::debug!(
+            message_id = %id, %conversation_id, provider = %provider.name(), attempt = progress.attempts, %outcome,
+            "dispatched"
+        );
+        let tried = Some(Tried {
+            outcome,
+            error_code,
+            occurred_at,
+            latency,
+        });
+        settler
+            .settle(
+                Settlement {
+                    id,
+                    token,
+                    tried,
+                    disposition,
+                    progress,
+                },
+                tally,
+            )
+            .await;
+    }
+}

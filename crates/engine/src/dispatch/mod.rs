@@ -1,0 +1,172 @@
+//! From the outbox to the providers: a lane for each, so that one provider's trouble never slows another's.
+
+mod circuit;
+mod disposition;
+mod lane;
+mod send;
+mod settle;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use domain::{Channel, Clock, Entropy, Outcome, ProviderName, Timestamp};
+use providers::Routes;
+use serde::Serialize;
+use store::{QueueDepth, Store};
+use tokio::{
+    sync::{Mutex, watch},
+    task::JoinHandle,
+};
+
+use self::{lane::Lane, settle::Settler};
+use crate::{DispatchSettings, Metrics};
+
+pub use circuit::BreakerReport;
+pub(crate) use lane::Reservation;
+
+/// All lanes of a node.
+pub(crate) struct Dispatcher {
+    lanes: BTreeMap<ProviderName, Arc<Lane>>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+    settler: Settler,
+}
+
+/// A provider, its breaker and its queue, as the operator sees them.
+#[derive(Debug, Clone, Serialize)]
+pub struct ProviderReport {
+    /// Its name.
+    pub name: ProviderName,
+    /// The channels it serves.
+    pub channels: Vec<Channel>,
+    /// Whether it is called at the moment, by this node.
+    pub breaker: BreakerReport,
+    /// What waits for it, on all nodes.
+    pub queue: QueueReport,
+    /// How attempts ended, on this node since it started.
+    pub counts: CountsReport,
+}
+
+/// The entries of a queue.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct QueueReport {
+    /// Pending and held by nobody.
+    pub waiting: u64,
+    /// Held by a node.
+    pub leased: u64,
+    /// Dead letters.
+    pub dead: u64,
+}
+
+/// Attempts by how they ended.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[allow(missing_docs, reason = "the names are those of the outcomes")]
+pub struct CountsReport {
+    pub success: u64,
+    pub rate_limited: u64,
+    pub error: u64,
+    pub timeout: u64,
+    pub unknown: u64,
+}
+
+impl Dispatcher {
+    pub(crate) fn start(
+        settings: &DispatchSettings,
+        store: &Arc<dyn Store>,
+        routes: &Routes,
+        clock: &Arc<dyn Clock>,
+        entropy: &Entropy,
+        metrics: &Arc<Metrics>,
+        stopped: &watch::Receiver<bool>,
+    ) -> Self {
+        let settler = Settler::start(
+            Arc::clone(store),
+            Arc::clone(metrics),
+            settings.batch_messages_max,
+        );
+        let mut lanes = BTreeMap::new();
+        let mut tasks = Vec::new();
+        for provider in routes.providers() {
+            let lane = lane::Cast {
+                provider: Arc::clone(provider),
+                settings: settings.clone(),
+                store: Arc::clone(store),
+                clock: Arc::clone(clock),
+                entropy: entropy.child(&format!("lane/{}", provider.name())),
+                metrics: Arc::clone(metrics),
+                settler: settler.clone(),
+                stopped: stopped.clone(),
+            };
+            let (lane, lane_tasks) = Lane::start(lane);
+            lanes.insert(provider.name().clone(), lane);
+            tasks.extend(lane_tasks);
+        }
+        Self {
+            lanes,
+            tasks: Mutex::new(tasks),
+            settler,
+        }
+    }
+
+    /// A place in the lane of a provider for a message about to be accepted; `None` when there is no room, or the
+    /// provider is not called at the moment.
+    pub(crate) fn reserve(&self, provider: &ProviderName, deadline: Duration) -> Option<Reservation> {
+        self.lanes.get(provider)?.reserve(deadline)
+    }
+
+    /// Lets a lane look for due entries now.
+    pub(crate) fn wake(&self, provider: &ProviderName) {
+        if let Some(lane) = self.lanes.get(provider) {
+            lane.wake();
+        }
+    }
+
+    /// Lets every lane look for due entries now.
+    pub(crate) fn wake_all(&self) {
+        self.lanes.values().for_each(|lane| lane.wake());
+    }
+
+    /// For how long a provider will not be called; `None` when it is.
+    pub(crate) fn blocked_for(&self, provider: &ProviderName) -> Option<Duration> {
+        self.lanes.get(provider)?.circuit().blocked_for()
+    }
+
+    pub(crate) fn reports(
+        &self,
+        now: Timestamp,
+        depths: &BTreeMap<&ProviderName, &QueueDepth>,
+    ) -> Vec<ProviderReport> {
+        let queue = |name| match depths.get(name) {
+            Some(depth) => QueueReport {
+                waiting: depth.waiting,
+                leased: depth.leased,
+                dead: depth.dead,
+            },
+            None => QueueReport::default(),
+        };
+        self.lanes
+            .iter()
+            .map(|(name, lane)| lane.report(now, queue(name)))
+            .collect()
+    }
+
+    /// Waits until every lane has given back or settled what it held. The lanes begin when they are told to stop.
+    pub(crate) async fn drained(&self) {
+        for task in self.tasks.lock().await.drain(..) {
+            // A panic in there was reported when it happened.
+            let _ = task.await;
+        }
+        self.settler.flush().await;
+    }
+}
+
+impl CountsReport {
+    fn of(provider: &ProviderName, metrics: &Metrics) -> Self {
+        let count = |outcome| metrics.attempts(provider, outcome);
+        Self {
+            success: count(Outcome::Success),
+            rate_limited: count(Outcome::RateLimited),
+            error: count(Outcome::Error),
+            timeout: count(Outcome::Timeout),
+            unknown: count(Outcome::Unknown),
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Keeping house: what is past its time goes, in small pieces, whatever else happens.
+
+use std::{sync::Arc, time::Duration};
+
+use domain::ProviderName;
+use providers::Routes;
+use store::{Store, StoreError};
+use tokio::{sync::watch, task::JoinHandle};
+
+use crate::{EngineSettings, Metrics};
+
+/// How often the outbox is swept for entries that can no longer be sent.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
+/// Sweeps between two purges of idempotency keys.
+const SWEEPS_PER_PURGE: u32 = 12;
+/// Rows one transaction touches.
+const BATCH_ROWS_MAX: u32 = 500;
+
+pub(crate) fn start(
+    settings: &EngineSettings,
+    store: &Arc<dyn Store>,
+    routes: &Routes,
+    metrics: &Arc<Metrics>,
+    mut stopped: watch::Receiver<bool>,
+) -> JoinHandle<()> {
+    let serving = routes
+        .providers()
+        .iter()
+        .map(|provider| provider.name().clone())
+        .collect();
+    let housekeeper = Housekeeper {
+        store: Arc::clone(store),
+        metrics: Arc::clone(metrics),
+        serving,
+        idempotency_ttl: settings.idempotency_ttl,
+    };
+    tokio::spawn(async move {
+        let mut round = 0;
+        loop {
+            if let Err(error) = housekeeper.round(round).await {
+                tracing::warn!(%error, "housekeeping was put off");
+            }
+            round = (round + 1) % SWEEPS_PER_PURGE;
+            let stopping = stopped.wait_for(|stopped| *stopped);
+            if tokio::time::timeout(SWEEP_INTERVAL, stopping).await.is_ok() {
+                return;
+            }
+        }
+    })
+}
+
+struct Housekeeper {
+    store: Arc<dyn Store>,
+    metrics: Arc<Metrics>,
+    serving: Vec<ProviderName>,
+    idempotency_ttl: Duration,
+}
+
+impl Housekeeper {
+    async fn round(&self, round: u32) -> Result<(), StoreError> {
+        self.sweep().await?;
+        if round == 0 { self.purge().await } else { Ok(()) }
+    }
+
+    async fn sweep(&self) -> Result<(), StoreError> {
+        loop {
+            let buried = self.store.sweep(&self.serving, BATCH_ROWS_MAX).await?;
+            for dead_letter in &buried {
+                self.metrics
+                    .count_dead_letter(&dead_letter.provider, dead_letter.reason);
+                tracing::warn!(
+                    message_id = %dead_letter.id, provider = %dead_letter.provider, reason = %dead_letter.reason,
+                    "a message became a dead letter"
+                );
+            }
+            if buried.len() < BATCH_ROWS_MAX as usize {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn purge(&self) -> Result<(), StoreError> {
+        while self
+            .store
+            .purge_idempotency_keys(self.idempotency_ttl, BATCH_ROWS_MAX)
+            .await?
+            == u64::from(BATCH_ROWS_MAX)
+        {}
+        Ok(())
+    }
+}

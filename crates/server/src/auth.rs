@@ -1,0 +1,84 @@
+use std::fmt;
+
+use axum::{
+    extract::{Request, State},
+    http::{HeaderMap, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use sha2::{Digest, Sha256};
+use subtle::{Choice, ConstantTimeEq};
+
+use crate::{App, problem::Problem};
+
+/// Paths that answer without a key: whoever watches the process should not need one.
+const OPEN_PATHS: [&str; 2] = ["/healthz", "/readyz"];
+
+/// The keys that open the API, kept as SHA-256, so that they are in no memory dump and all of one length.
+#[derive(Clone)]
+pub struct ApiKeys(Vec<[u8; 32]>);
+
+impl ApiKeys {
+    /// `None` when there are no keys: everybody may ask then.
+    #[must_use]
+    pub fn new<'a>(keys: impl IntoIterator<Item = &'a str>) -> Option<Self> {
+        let digests: Vec<[u8; 32]> = keys.into_iter().map(|key| Sha256::digest(key).into()).collect();
+        (!digests.is_empty()).then_some(Self(digests))
+    }
+
+    /// Compares with every key in constant time: how long it takes tells nothing about any of them.
+    fn contains(&self, key: &str) -> bool {
+        let digest: [u8; 32] = Sha256::digest(key).into();
+        self.0
+            .iter()
+            .fold(Choice::from(0), |found, known| found | known.ct_eq(&digest))
+            .into()
+    }
+}
+
+impl fmt::Debug for ApiKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ApiKeys({})", self.0.len())
+    }
+}
+
+/// Turns away requests without a key, where keys are wanted.
+pub(crate) async fn check(State(app): State<App>, request: Request, next: Next) -> Response {
+    let Some(keys) = &app.settings().api_keys else {
+        return next.run(request).await;
+    };
+    if OPEN_PATHS.contains(&request.uri().path())
+        || bearer(request.headers()).is_some_and(|key| keys.contains(key))
+    {
+        return next.run(request).await;
+    }
+    let mut response = Problem::unauthorized().into_response();
+    response.headers_mut().insert(
+        header::WWW_AUTHENTICATE,
+        header::HeaderValue::from_static("Bearer"),
+    );
+    response
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, key) = headers
+        .get(header::AUTHORIZATION)?
+        .to_str()
+        .ok()?
+        .split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_known_keys_open_and_none_shows() {
+        let keys = ApiKeys::new(["first-key", "second-key"]).unwrap();
+        assert!(keys.contains("first-key") && keys.contains("second-key"));
+        assert!(!keys.contains("first-ke") && !keys.contains("") && !keys.contains("first-key "));
+        assert_eq!(format!("{keys:?}"), "ApiKeys(2)");
+        assert!(ApiKeys::new([]).is_none());
+    }
+}

@@ -1,0 +1,34 @@
+use std::net::{IpAddr, SocketAddr};
+
+use axum::http::{HeaderMap, request::Parts};
+use resilience::rate_limit::client_ip::client_ip;
+
+use crate::App;
+
+/// The other end of a connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
+
+/// The address a request counts against: the socket's, or the one a trusted proxy names.
+pub(crate) fn address(app: &App, request: &Parts) -> IpAddr {
+    // Only requests that came through no socket have no peer, and there are none outside tests of the router.
+    let peer = request
+        .extensions
+        .get::<Peer>()
+        .map_or(IpAddr::from([127, 0, 0, 1]), |peer| peer.0.ip());
+    client_ip(
+        peer,
+        forwarded_for(&request.headers),
+        &app.settings().trusted_proxies,
+    )
+}
+
+fn forwarded_for(headers: &HeaderMap) -> impl DoubleEndedIterator<Item = &str> {
+    // A line that is not text is passed on empty: what stands beyond it must not be believed.
+    let lines: Vec<&str> = headers
+        .get_all("x-forwarded-for")
+        .iter()
+        .map(|line| line.to_str().unwrap_or_default())
+        .collect();
+    lines.into_iter()
+}

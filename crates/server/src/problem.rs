@@ -1,0 +1,195 @@
+//! Errors as `application/problem+json` (RFC 9457).
+
+use std::time::Duration;
+
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use engine::Rejection;
+use resilience::rate_limit::headers::delay_seconds;
+use serde::Serialize;
+use store::StoreError;
+
+/// When to come back after the store was away or the queue was full.
+const BACK_SOON: Duration = Duration::from_secs(1);
+
+/// What went wrong, and what to do about it.
+#[derive(Debug, Clone)]
+pub(crate) struct Problem {
+    pub(crate) status: StatusCode,
+    /// A stable word for programs.
+    pub(crate) code: &'static str,
+    /// A sentence for people, which says what to do.
+    pub(crate) detail: String,
+    /// What is wrong where.
+    pub(crate) errors: Vec<FieldError>,
+    retry_after: Option<Duration>,
+}
+
+/// What is wrong with one part of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct FieldError {
+    /// Where: a JSON pointer (RFC 6901) into the body, or the name of a parameter or header.
+    pub(crate) pointer: String,
+    /// What is wrong, and what would be right.
+    pub(crate) detail: String,
+}
+
+impl FieldError {
+    pub(crate) fn new(pointer: impl Into<String>, detail: impl ToString) -> Self {
+        Self {
+            pointer: pointer.into(),
+            detail: detail.to_string(),
+        }
+    }
+}
+
+/// The body of a problem.
+#[derive(Serialize)]
+struct Document<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    instance: &'a str,
+    code: &'a str,
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [FieldError],
+}
+
+impl Problem {
+    pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+            retry_after: None,
+        }
+    }
+
+    pub(crate) fn invalid(errors: Vec<FieldError>) -> Self {
+        let detail = "The request is not valid: see errors for what to change.";
+        Self {
+            errors,
+            ..Self::new(StatusCode::BAD_REQUEST, "invalid", detail)
+        }
+    }
+
+    pub(crate) fn not_found(what: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            format!("There is no such {what}."),
+        )
+    }
+
+    pub(crate) fn unauthorized() -> Self {
+        let detail = "Send one of the API keys as Authorization: Bearer KEY.";
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
+    }
+
+    pub(crate) fn rate_limited(whom: &str, retry_after: Duration) -> Self {
+        let detail = format!("Too many requests from this {whom}. Try again after the time in Retry-After.");
+        Self {
+            retry_after: Some(retry_after),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail)
+        }
+    }
+
+    pub(crate) fn overloaded() -> Self {
+        Self::passing(
+            "overloaded",
+            "Too much is waiting to be stored. Nothing was kept of this request: try again.",
+        )
+    }
+
+    pub(crate) fn store_unavailable() -> Self {
+        Self::passing(
+            "store_unavailable",
+            "The database is away. Nothing was kept of this request: try again.",
+        )
+    }
+
+    pub(crate) fn outcome_unknown() -> Self {
+        Self::passing(
+            "outcome_unknown",
+            "The database did not say whether it kept this message. Try again with the same Idempotency-Key: if it \
+             did, you get the same answer as the first time.",
+        )
+    }
+
+    pub(crate) fn no_provider() -> Self {
+        let detail =
+            "No provider serves this channel. Nothing was stored. Ask the operator to switch one on.";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "no_provider", detail)
+    }
+
+    pub(crate) fn internal() -> Self {
+        let detail = "Something went wrong here. The log has more under this request id.";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+    }
+
+    /// The response whose body is still to be written: that needs to know the request.
+    pub(crate) fn write_body(&self, instance: &str, request_id: &str) -> Vec<u8> {
+        let document = Document {
+            r#type: format!("urn:trunkline:problem:{}", self.code),
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            detail: &self.detail,
+            instance,
+            code: self.code,
+            request_id,
+            errors: &self.errors,
+        };
+        serde_json::to_vec(&document).unwrap_or_default()
+    }
+
+    fn passing(code: &'static str, detail: &str) -> Self {
+        Self {
+            retry_after: Some(BACK_SOON),
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail)
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    /// Leaves the body to the telemetry around all routes, which knows the request's id and path.
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        if let Some(retry_after) = self.retry_after {
+            let seconds = HeaderValue::from(delay_seconds(retry_after).max(1));
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<Rejection> for Problem {
+    fn from(rejection: Rejection) -> Self {
+        match rejection {
+            Rejection::Overloaded => Self::overloaded(),
+            Rejection::Unavailable => Self::store_unavailable(),
+            Rejection::OutcomeUnknown => Self::outcome_unknown(),
+            Rejection::Refused => Self::internal(),
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(reason) | StoreError::OutcomeUnknown(reason) => {
+                tracing::warn!(reason, "the store is unavailable");
+                Self::store_unavailable()
+            }
+            StoreError::Refused(reason) => {
+                tracing::error!(reason, "the store refuses");
+                Self::internal()
+            }
+        }
+    }
+}

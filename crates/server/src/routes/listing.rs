@@ -1,0 +1,99 @@
+//! What all listings share: which part is asked for, and the envelope around it.
+
+use std::{collections::BTreeMap, str::FromStr};
+
+use axum::extract::Query;
+use domain::{Page, PageRequest, Position, Start};
+use serde::Serialize;
+
+use crate::problem::{FieldError, Problem};
+
+/// The parameters of a listing.
+#[derive(Debug)]
+pub(crate) struct Parameters(BTreeMap<String, String>);
+
+/// Part of a listing.
+#[derive(Debug, Serialize)]
+pub(crate) struct Envelope<T> {
+    items: Vec<T>,
+    meta: Meta,
+}
+
+#[derive(Debug, Serialize)]
+struct Meta {
+    /// The number of this page; absent when it was asked for by cursor.
+    page: Option<u32>,
+    page_size: u32,
+    total: u64,
+    total_capped: bool,
+    next_cursor: Option<String>,
+}
+
+impl Parameters {
+    pub(super) fn of(query: Query<BTreeMap<String, String>>) -> Self {
+        Self(query.0)
+    }
+
+    /// Which part is wanted.
+    pub(super) fn page<P: Position>(&self) -> Result<PageRequest<P>, Problem> {
+        let size = self.number("pageSize")?.unwrap_or(0);
+        if let Some(cursor) = self.given("cursor") {
+            let after = P::from_cursor(cursor).map_err(|error| invalid("cursor", error))?;
+            return Ok(PageRequest::new(size, Start::After(after)));
+        }
+        match self.number("page")? {
+            Some(0) => Err(invalid("page", "pages count from 1")),
+            page => Ok(PageRequest::new(size, Start::Page(page.unwrap_or(1)))),
+        }
+    }
+
+    /// A filter by a word of a vocabulary or an id.
+    pub(super) fn filter<T: FromStr<Err: ToString>>(&self, name: &str) -> Result<Option<T>, Problem> {
+        self.given(name)
+            .map(|text| text.parse().map_err(|error: T::Err| invalid(name, error)))
+            .transpose()
+    }
+
+    /// A parameter that is there and not empty.
+    pub(super) fn given(&self, name: &str) -> Option<&str> {
+        self.0
+            .get(name)
+            .map(String::as_str)
+            .filter(|text| !text.is_empty())
+    }
+
+    /// A count; one that is too large to hold is as good as the largest.
+    fn number(&self, name: &str) -> Result<Option<u32>, Problem> {
+        let Some(text) = self.given(name) else {
+            return Ok(None);
+        };
+        if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(invalid(name, "use a whole number"));
+        }
+        Ok(Some(text.parse().unwrap_or(u32::MAX)))
+    }
+}
+
+impl<T> Envelope<T> {
+    pub(super) fn of<U, P: Position>(
+        request: &PageRequest<P>,
+        page: Page<U, P>,
+        show: impl Fn(U) -> T,
+    ) -> Self {
+        let meta = Meta {
+            page: request.number(),
+            page_size: request.size(),
+            total: page.total.count,
+            total_capped: page.total.capped,
+            next_cursor: page.next.map(|position| position.to_cursor()),
+        };
+        Self {
+            items: page.items.into_iter().map(show).collect(),
+            meta,
+        }
+    }
+}
+
+pub(super) fn invalid(parameter: &str, detail: impl ToString) -> Problem {
+    Problem::invalid(vec![FieldError::new(parameter, detail)])
+}

@@ -1,0 +1,11 @@
+//! The routes, by the names of their URLs.
+
+pub(crate) mod conversations;
+pub(crate) mod messages;
+pub(crate) mod operate;
+pub(crate) mod provider_mock;
+pub(crate) mod providers;
+pub(crate) mod webhooks;
+
+mod draft;
+mod listing;

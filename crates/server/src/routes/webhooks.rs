@@ -1,0 +1,201 @@
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{Request, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use domain::{Channel, ConversationId, MessageId, ProviderMessageId};
+use engine::Receive;
+use providers::simulator::provider_name;
+use serde::{Deserialize, Serialize};
+
+use super::draft::{Checked, Draft, phone_channel};
+use crate::{
+    App, client,
+    json::{parse, read_body},
+    problem::{FieldError, Problem},
+    router::Ask,
+};
+
+#[derive(Deserialize)]
+struct SmsWebhook {
+    from: Option<String>,
+    to: Option<String>,
+    r#type: Option<String>,
+    messaging_provider_id: Option<String>,
+    body: Option<String>,
+    attachments: Option<Vec<String>>,
+    timestamp: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct EmailWebhook {
+    from: Option<String>,
+    to: Option<String>,
+    xillio_id: Option<String>,
+    subject: Option<String>,
+    body: Option<String>,
+    attachments: Option<Vec<String>>,
+    timestamp: Option<String>,
+}
+
+/// An inbound message whose parts have been told apart, and not checked yet.
+pub(super) struct Inbound {
+    pub(super) draft: Draft,
+    pub(super) provider_message_id: Result<ProviderMessageId, FieldError>,
+}
+
+#[derive(Serialize)]
+struct ReceivedResponse {
+    status: &'static str,
+    id: MessageId,
+    conversation_id: ConversationId,
+}
+
+/// `POST /api/webhooks/sms`
+pub(crate) async fn sms(State(app): Ask, request: Request) -> Result<Response, Problem> {
+    receive(&app, request, |body| {
+        let SmsWebhook {
+            from,
+            to,
+            r#type,
+            messaging_provider_id,
+            body,
+            attachments,
+            timestamp,
+        } = parse(body)?;
+        let channel = phone_channel(r#type.as_deref()).map_err(|error| Problem::invalid(vec![error]))?;
+        Ok(Inbound {
+            draft: Draft {
+                channel,
+                from,
+                to,
+                subject: None,
+                body,
+                attachments,
+                timestamp,
+            },
+            provider_message_id: required_id("/messaging_provider_id", messaging_provider_id),
+        })
+    })
+    .await
+}
+
+/// `POST /api/webhooks/email`
+pub(crate) async fn email(State(app): Ask, request: Request) -> Result<Response, Problem> {
+    receive(&app, request, |body| {
+        let EmailWebhook {
+            from,
+            to,
+            xillio_id,
+            subject,
+            body,
+            attachments,
+            timestamp,
+        } = parse(body)?;
+        Ok(Inbound {
+            draft: Draft {
+                channel: Channel::Email,
+                from,
+                to,
+                subject,
+                body,
+                attachments,
+                timestamp,
+            },
+            provider_message_id: required_id("/xillio_id", xillio_id),
+        })
+    })
+    .await
+}
+
+/// Limits, reads, checks and stores an inbound message. A malformed one leaves one line in the log and nothing else:
+/// its provider would only send the same again.
+pub(super) async fn receive(
+    app: &App,
+    request: Request,
+    read: impl FnOnce(&[u8]) -> Result<Inbound, Problem>,
+) -> Result<Response, Problem> {
+    let (head, body) = request.into_parts();
+    let limit = app
+        .engine()
+        .limits()
+        .check_webhook_ip(client::address(app, &head));
+    if let Some(retry_after) = limit.refused {
+        return Err(Problem::rate_limited("address", retry_after));
+    }
+    if app.engine().is_overloaded() {
+        return Err(Problem::overloaded());
+    }
+    let body = match read_body(app, &head.headers, body).await {
+        Ok(body) => body,
+        Err(problem) => return Err(reject(app, problem)),
+    };
+    let receive = check(app, &body, read).map_err(|problem| reject(app, problem))?;
+    let received = app.engine().receive(receive).await?;
+    let response = ReceivedResponse {
+        status: "accepted",
+        id: received.id,
+        conversation_id: received.conversation_id,
+    };
+    Ok((StatusCode::ACCEPTED, Json(response)).into_response())
+}
+
+fn check(
+    app: &App,
+    body: &Bytes,
+    read: impl FnOnce(&[u8]) -> Result<Inbound, Problem>,
+) -> Result<Receive, Problem> {
+    let Inbound {
+        draft,
+        provider_message_id,
+    } = read(body)?;
+    let channel = draft.channel;
+    let (checked, provider_message_id) = match (draft.check(app), provider_message_id) {
+        (Ok(checked), Ok(id)) => (checked, id),
+        (checked, id) => {
+            let mut errors = checked.err().unwrap_or_default();
+            errors.extend(id.err());
+            return Err(Problem::invalid(errors));
+        }
+    };
+    // JSON is UTF-8, or it would not have been parsed.
+    let payload = String::from_utf8_lossy(body).into_owned().into();
+    let Checked {
+        from,
+        to,
+        content,
+        timestamp,
+    } = checked;
+    Ok(Receive {
+        provider: provider_name(channel),
+        provider_message_id,
+        from,
+        to,
+        content,
+        timestamp,
+        payload,
+    })
+}
+
+pub(super) fn required_id(pointer: &str, id: Option<String>) -> Result<ProviderMessageId, FieldError> {
+    let id = id.ok_or_else(|| FieldError::new(pointer, "is required"))?;
+    id.parse().map_err(|error| FieldError::new(pointer, error))
+}
+
+/// Counts and logs what is wrong, in one line and without a word of the message.
+fn reject(app: &App, problem: Problem) -> Problem {
+    app.engine().metrics().count_inbound_rejected(problem.code);
+    let fields: Vec<&str> = problem
+        .errors
+        .iter()
+        .map(|error| error.pointer.as_str())
+        .collect();
+    tracing::warn!(
+        reason = problem.code,
+        fields = fields.join(" "),
+        "validation error: an inbound message was turned away"
+    );
+    problem
+}

@@ -1,0 +1,291 @@
+//! What the cases hand to a store: messages to accept and what came of leases.
+
+use std::{sync::Arc, time::Duration};
+
+use domain::{
+    Address, Attachments, Body, Channel, Content, ConversationKey, ErrorCode, Failure, FailureReason,
+    Fingerprint, LeaseToken, MessageId, Outcome, ProviderName, Subject, Timestamp,
+};
+use trunkline_store::{
+    Accept, Arrival, Claimed, Disposition, FIRST_LEASE, IdempotentRequest, Progress, Settlement, Tried,
+};
+
+pub(crate) const NOT_YET: Duration = Duration::from_secs(3_600);
+pub(crate) const ALREADY: Duration = Duration::ZERO;
+
+/// The provider of SMS and MMS, unless a case says otherwise.
+pub(crate) const SMS: &str = "sms-mms";
+/// The provider of emails, unless a case says otherwise.
+pub(crate) const EMAIL: &str = "email";
+
+/// A message on its way to becoming an [`Accept`].
+#[derive(Clone)]
+pub(crate) struct Draft {
+    id: MessageId,
+    now: Timestamp,
+    channel: Channel,
+    from: String,
+    to: String,
+    subject: Option<String>,
+    body: String,
+    attachments: Vec<String>,
+    timestamp: Timestamp,
+    provider: Option<ProviderName>,
+    way: Way,
+}
+
+#[derive(Clone)]
+enum Way {
+    Out {
+        key: Option<String>,
+        deadline: Duration,
+        lease: Option<Duration>,
+    },
+    In {
+        provider_message_id: String,
+    },
+}
+
+impl Draft {
+    pub(crate) fn outbound(id: MessageId, now: Timestamp) -> Self {
+        let way = Way::Out {
+            key: None,
+            deadline: NOT_YET,
+            lease: None,
+        };
+        Self::new(id, now, way)
+    }
+
+    pub(crate) fn inbound(id: MessageId, now: Timestamp, provider_message_id: &str) -> Self {
+        let provider_message_id = provider_message_id.to_owned();
+        Self::new(id, now, Way::In { provider_message_id })
+    }
+
+    fn new(id: MessageId, now: Timestamp, way: Way) -> Self {
+        Self {
+            id,
+            now,
+            channel: Channel::Sms,
+            from: phone(0),
+            to: phone(1),
+            subject: None,
+            body: "hello".to_owned(),
+            attachments: Vec::new(),
+            timestamp: now,
+            provider: None,
+            way,
+        }
+    }
+
+    /// A pair of phone numbers by which conversations are told apart.
+    pub(crate) fn between(mut self, from: u32, to: u32) -> Self {
+        (self.from, self.to) = (phone(from), phone(to));
+        self
+    }
+
+    pub(crate) fn sms(mut self, from: &str, to: &str) -> Self {
+        (self.from, self.to) = (from.to_owned(), to.to_owned());
+        self
+    }
+
+    pub(crate) fn mms(mut self, attachments: &[&str]) -> Self {
+        self.channel = Channel::Mms;
+        self.attachments = attachments.iter().map(|url| (*url).to_owned()).collect();
+        self
+    }
+
+    pub(crate) fn email(mut self, from: &str, to: &str) -> Self {
+        self.channel = Channel::Email;
+        (self.from, self.to) = (from.to_owned(), to.to_owned());
+        self
+    }
+
+    pub(crate) fn subject(mut self, subject: &str) -> Self {
+        self.subject = Some(subject.to_owned());
+        self
+    }
+
+    pub(crate) fn attached(mut self, url: &str) -> Self {
+        self.attachments.push(url.to_owned());
+        self
+    }
+
+    pub(crate) fn body(mut self, body: &str) -> Self {
+        self.body = body.to_owned();
+        self
+    }
+
+    /// When its sender says it was written, in seconds from the first instant of 2025.
+    pub(crate) fn written(mut self, seconds: i64) -> Self {
+        self.timestamp = instant(seconds);
+        self
+    }
+
+    pub(crate) fn by(mut self, provider: &str) -> Self {
+        self.provider = Some(provider.parse().unwrap());
+        self
+    }
+
+    /// The idempotency key; the body is what the fingerprint is of.
+    pub(crate) fn key(mut self, text: &str) -> Self {
+        if let Way::Out { key, .. } = &mut self.way {
+            *key = Some(text.to_owned());
+        }
+        self
+    }
+
+    pub(crate) fn deadline(mut self, duration: Duration) -> Self {
+        if let Way::Out { deadline, .. } = &mut self.way {
+            *deadline = duration;
+        }
+        self
+    }
+
+    pub(crate) fn leased(mut self, duration: Duration) -> Self {
+        if let Way::Out { lease, .. } = &mut self.way {
+            *lease = Some(duration);
+        }
+        self
+    }
+
+    pub(crate) fn accept(self) -> Accept {
+        let from = Address::sender(self.channel, &self.from, None).unwrap();
+        let to = Address::recipient(self.channel, &self.to, None).unwrap();
+        let content = Content::new(
+            self.channel,
+            &from,
+            &to,
+            self.subject.map(|subject| Subject::new(subject).unwrap()),
+            Body::new(self.body.clone()).unwrap(),
+            Attachments::new(self.attachments, 10).unwrap(),
+        );
+        let provider = self.provider.unwrap_or_else(|| match self.channel {
+            Channel::Sms | Channel::Mms => name(SMS),
+            Channel::Email => name(EMAIL),
+        });
+        let arrival = match self.way {
+            Way::Out { key, deadline, lease } => Arrival::Send {
+                request: key.map(|key| request(&key, &self.body)),
+                deadline,
+                lease,
+            },
+            Way::In { provider_message_id } => Arrival::Receive {
+                provider_message_id: provider_message_id.parse().unwrap(),
+                payload: format!("{{\"id\":\"{provider_message_id}\"}}").into(),
+            },
+        };
+        Accept {
+            id: self.id,
+            conversation: ConversationKey::new(
+                self.channel.conversation(),
+                from.participant,
+                to.participant,
+            ),
+            content: Arc::new(content.unwrap()),
+            timestamp: self.timestamp,
+            processed_at: self.now,
+            provider,
+            arrival,
+        }
+    }
+}
+
+/// A request with this key that said this.
+pub(crate) fn request(key: &str, said: &str) -> IdempotentRequest {
+    IdempotentRequest {
+        key: key.parse().unwrap(),
+        fingerprint: Fingerprint::of([Some(said)]),
+    }
+}
+
+pub(crate) fn name(provider: &str) -> ProviderName {
+    provider.parse().unwrap()
+}
+
+/// Seconds from the first instant of 2025.
+pub(crate) fn instant(seconds: i64) -> Timestamp {
+    Timestamp::from_micros((1_735_689_600 + seconds) * 1_000_000).unwrap()
+}
+
+fn phone(number: u32) -> String {
+    format!("+1201{number:07}")
+}
+
+/// A lease as its holder knows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Held {
+    pub(crate) id: MessageId,
+    pub(crate) token: LeaseToken,
+    pub(crate) progress: Progress,
+}
+
+impl Held {
+    /// The lease on an entry that was leased while it was accepted.
+    pub(crate) fn at_accept(id: MessageId) -> Self {
+        Self {
+            id,
+            token: FIRST_LEASE,
+            progress: Progress::default(),
+        }
+    }
+
+    /// What came of a try.
+    pub(crate) fn tried(&self, outcome: Outcome, disposition: Disposition) -> Settlement {
+        let error_code = (outcome != Outcome::Success).then(|| ErrorCode::of("carrier_down"));
+        let limited = outcome == Outcome::RateLimited;
+        let rate_limited_in_a_row = if limited {
+            self.progress.rate_limited_in_a_row + 1
+        } else {
+            0
+        };
+        Settlement {
+            id: self.id,
+            token: self.token,
+            tried: Some(Tried {
+                outcome,
+                error_code,
+                occurred_at: instant(7),
+                latency: Duration::from_micros(12_345),
+            }),
+            disposition,
+            progress: Progress {
+                attempts: self.progress.attempts + 1,
+                counted: self.progress.counted + u32::from(!limited),
+                rate_limited_in_a_row,
+                panics: self.progress.panics,
+            },
+        }
+    }
+
+    /// What came of an entry nobody tried.
+    pub(crate) fn untried(&self, disposition: Disposition) -> Settlement {
+        Settlement {
+            id: self.id,
+            token: self.token,
+            tried: None,
+            disposition,
+            progress: self.progress,
+        }
+    }
+}
+
+impl From<&Claimed> for Held {
+    fn from(claimed: &Claimed) -> Self {
+        Self {
+            id: claimed.leased.id,
+            token: claimed.leased.token,
+            progress: claimed.leased.progress,
+        }
+    }
+}
+
+pub(crate) fn retry(after: Duration) -> Disposition {
+    Disposition::Retry { after }
+}
+
+pub(crate) fn dead(reason: FailureReason) -> Disposition {
+    Disposition::DeadLetter(Failure {
+        reason,
+        error_code: Some(ErrorCode::of("carrier_down")),
+    })
+}

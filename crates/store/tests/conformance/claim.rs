@@ -1,0 +1,204 @@
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use domain::{LeaseToken, MessageId, Outcome};
+use tokio::task::JoinSet;
+use trunkline_store::{Accept, Claimed, FIRST_LEASE, Progress};
+
+use crate::{
+    builders::{ALREADY, EMAIL, Held, NOT_YET, SMS, name, retry},
+    world::World,
+};
+
+fn ids(claimed: &[Claimed]) -> Vec<MessageId> {
+    claimed.iter().map(|claimed| claimed.leased.id).collect()
+}
+
+pub(crate) async fn hands_out_what_is_due_of_one_provider(world: &World) {
+    let sms = world.accept(world.outbound()).await;
+    let email = world.accept(world.outbound().email("a@example.com", "b@example.com")).await;
+    let waiting = world
+        .settled(world.outbound(), |held| held.tried(Outcome::Error, retry(NOT_YET)))
+        .await;
+    let due_again = world
+        .settled(world.outbound(), |held| held.tried(Outcome::Error, retry(ALREADY)))
+        .await;
+    assert_eq!(world.claim("nobody", 10, NOT_YET).await, []);
+    assert_eq!(ids(&world.claim(SMS, 10, NOT_YET).await), [sms, due_again]);
+    assert_eq!(ids(&world.claim(EMAIL, 10, NOT_YET).await), [email]);
+    assert!(!world.detail(waiting).await.waiting.unwrap().leased);
+}
+
+pub(crate) async fn those_due_longest_come_first(world: &World) {
+    let drafts = [(); 4].map(|()| world.outbound());
+    let [first, second, third, fourth] = drafts;
+    let mut ids_by_due = Vec::new();
+    // The ids say nothing about the order in which they become due.
+    for draft in [third, first, fourth, second] {
+        ids_by_due.push(world.accept(draft).await);
+        world.clock.advance(Duration::from_millis(1));
+    }
+    for due in ids_by_due.chunks(2) {
+        let claimed: BTreeSet<_> = ids(&world.claim(SMS, 2, NOT_YET).await).into_iter().collect();
+        assert_eq!(claimed, due.iter().copied().collect());
+    }
+    assert_eq!(world.claim(SMS, 2, NOT_YET).await, []);
+    assert_eq!(world.claim(SMS, 0, NOT_YET).await, []);
+}
+
+pub(crate) async fn carries_the_message_and_its_conversation(world: &World) {
+    world.accept(world.outbound().between(5, 6)).await;
+    world.claim_one(SMS, NOT_YET).await;
+    let url = "https://example.com/\u{e9}";
+    let accept = world.outbound().mms(&[url, url]).body("caf\u{e9}\r\n").accept();
+    world.accept_all(std::slice::from_ref(&accept)).await;
+    let claimed = world.claim(SMS, 10, NOT_YET).await;
+    let [Claimed { leased, vanished, .. }] = &claimed[..] else { panic!("{claimed:?}") };
+    let (conversation_id, _) = world.detail(accept.id).await.message.thread.unwrap();
+    assert_eq!((leased.id, leased.conversation_id), (accept.id, conversation_id));
+    assert_eq!(leased.content, accept.content);
+    assert_eq!((leased.token, leased.progress), (FIRST_LEASE, Progress::default()));
+    assert!(!vanished);
+}
+
+pub(crate) async fn a_lease_keeps_others_away(world: &World) {
+    let id = world.accept(world.outbound()).await;
+    world.claim_one(SMS, NOT_YET).await;
+    assert_eq!(world.another_node().claim(&name(SMS), 10, ALREADY).await, Ok(vec![]));
+    assert_eq!(world.claim(SMS, 10, ALREADY).await, []);
+    let waiting = world.detail(id).await.waiting.unwrap();
+    assert!(waiting.leased && waiting.due);
+}
+
+pub(crate) async fn every_lease_has_a_greater_token(world: &World) {
+    let id = world.accept(world.outbound()).await;
+    let mut last = LeaseToken(0);
+    for round in 0..6 {
+        let held = world.claim_one(SMS, ALREADY).await;
+        assert!(held.token > last);
+        last = held.token;
+        match round % 3 {
+            0 => assert_eq!(world.release(&[(id, held.token)]).await, 1),
+            1 => drop(world.settle(held.tried(Outcome::Error, retry(ALREADY))).await),
+            _ => {}
+        }
+    }
+}
+
+pub(crate) async fn an_expired_lease_is_recorded_as_unknown(world: &World) {
+    let id = world.accept(world.outbound()).await;
+    let held = world.claim_one(SMS, NOT_YET).await;
+    world.settle(held.tried(Outcome::RateLimited, retry(ALREADY))).await;
+    let vanishing = world.claim_one(SMS, ALREADY).await;
+    assert_eq!(vanishing.progress.rate_limited_in_a_row, 1);
+    assert_eq!(world.detail(id).await.attempts.len(), 1);
+
+    let claimed = world.another_node().claim(&name(SMS), 10, NOT_YET).await.unwrap();
+    assert!(claimed[0].vanished);
+    assert!(claimed[0].leased.token > vanishing.token);
+    let progress = Progress {
+        attempts: 2,
+        counted: 1,
+        rate_limited_in_a_row: 0,
+        panics: 0,
+    };
+    assert_eq!(claimed[0].leased.progress, progress);
+    let attempts = world.detail(id).await.attempts;
+    let unknown = &attempts[1];
+    assert_eq!((attempts.len(), unknown.number), (2, 2));
+    assert_eq!(unknown.outcome, Outcome::Unknown);
+    assert_eq!(unknown.error_code.as_ref().unwrap().as_str(), "worker_vanished");
+    assert_eq!((unknown.provider.as_str(), unknown.latency), (SMS, Duration::ZERO));
+    assert_eq!(unknown.late_outcome, None);
+}
+
+pub(crate) async fn vanished_workers_are_numbered_without_gaps(world: &World) {
+    let id = world.accept(world.outbound()).await;
+    for vanished in 0..4 {
+        let claimed = world.claim(SMS, 1, ALREADY).await;
+        assert_eq!(claimed[0].vanished, vanished > 0);
+        assert_eq!(claimed[0].leased.progress.attempts, vanished);
+        assert_eq!(claimed[0].leased.progress.counted, vanished);
+    }
+    let numbers: Vec<u32> = world.detail(id).await.attempts.iter().map(|attempt| attempt.number).collect();
+    assert_eq!(numbers, [1, 2, 3]);
+}
+
+pub(crate) async fn concurrent_claims_never_share_an_entry(world: &World) {
+    let batch: Vec<Accept> = (0..200).map(|_| world.outbound().accept()).collect();
+    world.accept_all(&batch).await;
+    let mut workers = JoinSet::new();
+    for worker in 0..8 {
+        let node = if worker % 2 == 0 { Arc::clone(&world.store) } else { world.another_node() };
+        workers.spawn(async move {
+            let mut mine = Vec::new();
+            for _ in 0..10 {
+                let claimed = node.claim(&name(SMS), 7, NOT_YET).await.unwrap();
+                assert!(claimed.len() <= 7);
+                mine.extend(ids(&claimed));
+            }
+            mine
+        });
+    }
+    let mut all: Vec<MessageId> = workers.join_all().await.into_iter().flatten().collect();
+    all.sort_unstable();
+    // Whoever met entries that another one was just claiming came away with fewer: the rest is still there.
+    all.extend(ids(&world.claim(SMS, 200, NOT_YET).await));
+    all.sort_unstable();
+    assert!(all.iter().copied().eq(batch.iter().map(|accept| accept.id)));
+}
+
+pub(crate) async fn concurrent_claims_of_expired_leases_record_each_try_once(world: &World) {
+    let batch: Vec<Accept> = (0..20).map(|_| world.outbound().accept()).collect();
+    world.accept_all(&batch).await;
+    let mut workers = JoinSet::new();
+    for worker in 0..8 {
+        let node = if worker % 2 == 0 { Arc::clone(&world.store) } else { world.another_node() };
+        workers.spawn(async move {
+            let mut held = Vec::new();
+            for _ in 0..15 {
+                let claimed = node.claim(&name(SMS), 20, ALREADY).await.unwrap();
+                held.extend(claimed.iter().map(Held::from));
+            }
+            held
+        });
+    }
+    let mut tokens: BTreeMap<MessageId, Vec<Held>> = BTreeMap::new();
+    for held in workers.join_all().await.into_iter().flatten() {
+        tokens.entry(held.id).or_default().push(held);
+    }
+    assert_eq!(tokens.len(), batch.len());
+    for (id, mut leases) in tokens {
+        leases.sort_unstable_by_key(|held| held.token);
+        for (earlier, held) in leases.iter().enumerate() {
+            assert_eq!(held.token.0, earlier as i64 + 1);
+            assert_eq!(held.progress.attempts, earlier as u32);
+        }
+        let attempts = world.detail(id).await.attempts;
+        let numbers = attempts.iter().map(|attempt| attempt.number as usize);
+        assert!(numbers.eq(1..leases.len()));
+    }
+}
+
+pub(crate) async fn an_entry_can_be_leased_while_it_is_accepted(world: &World) {
+    let ours = world.accept(world.outbound().leased(NOT_YET)).await;
+    let vanishing = world.accept(world.outbound().leased(ALREADY)).await;
+    let claimed = world.claim(SMS, 10, NOT_YET).await;
+    assert_eq!(ids(&claimed), [vanishing]);
+    assert!(claimed[0].vanished && claimed[0].leased.token > FIRST_LEASE);
+    assert!(world.detail(ours).await.waiting.unwrap().leased);
+    assert_eq!(world.release(&[(ours, FIRST_LEASE)]).await, 1);
+    assert_eq!(world.claim_one(SMS, NOT_YET).await.id, ours);
+}
+
+pub(crate) async fn tells_the_time_left_until_the_deadline(world: &World) {
+    world.accept(world.outbound().deadline(ALREADY)).await;
+    world.accept(world.outbound().deadline(NOT_YET)).await;
+    // A claim does not judge: whoever holds the entry decides what a passed deadline means.
+    let claimed = world.claim(SMS, 10, NOT_YET).await;
+    assert_eq!(claimed[0].deadline_in, Duration::ZERO);
+    assert!(claimed[1].deadline_in <= NOT_YET && claimed[1].deadline_in > NOT_YET / 2);
+}

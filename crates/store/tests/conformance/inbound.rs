@@ -1,0 +1,90 @@
+use std::{collections::BTreeSet, sync::Arc};
+
+use domain::{Direction, Status};
+use tokio::task::JoinSet;
+use trunkline_store::{Accept, Accepted};
+
+use crate::{
+    builders::{EMAIL, NOT_YET, SMS},
+    world::World,
+};
+
+pub(crate) async fn is_received_and_never_queued(world: &World) {
+    let id = world.accept(world.inbound("p")).await;
+    let detail = world.detail(id).await;
+    assert_eq!(
+        (detail.message.direction, detail.message.status),
+        (Direction::Inbound, Status::Received)
+    );
+    assert_eq!((detail.attempts, detail.waiting), (vec![], None));
+    assert_eq!(world.claim(SMS, 10, NOT_YET).await, []);
+    assert_eq!(world.store.sweep(&[], 10).await, Ok(vec![]));
+    assert_eq!(world.store.queue_depths().await, Ok(vec![]));
+}
+
+pub(crate) async fn a_repeat_gets_the_first_ones_answer(world: &World) {
+    let first = world.inbound("p").accept();
+    let answers = world.accept_all(std::slice::from_ref(&first)).await;
+    let Accepted::New { conversation_id, .. } = answers[0] else { panic!("{answers:?}") };
+    let before = (world.conversations().await, world.messages().await);
+    let repeat = Accepted::Repeated {
+        id: first.id,
+        conversation_id,
+    };
+    // Providers repeat in other words: only their id counts.
+    let again = world.inbound("p").between(5, 6).body("reworded").written(99).accept();
+    assert_eq!(world.accept_all(std::slice::from_ref(&again)).await, [repeat]);
+    assert_eq!(world.another_node().accept(&[again]).await, Ok(vec![repeat]));
+    assert_eq!((world.conversations().await, world.messages().await), before);
+}
+
+pub(crate) async fn repeats_in_one_batch_and_on_two_nodes_are_one_message(world: &World) {
+    let mut writers = JoinSet::new();
+    for writer in 0..6 {
+        let node = if writer % 2 == 0 { Arc::clone(&world.store) } else { world.another_node() };
+        let batch: Vec<Accept> = (0..30)
+            .map(|_| {
+                let number = world.below(10);
+                world.inbound(&format!("p{number}")).between(number as u32 % 3, 9).accept()
+            })
+            .collect();
+        writers.spawn(async move {
+            let answers = node.accept(&batch).await.unwrap();
+            batch.into_iter().zip(answers).collect::<Vec<_>>()
+        });
+    }
+    let answered: Vec<(Accept, Accepted)> = writers.join_all().await.into_iter().flatten().collect();
+    let new: BTreeSet<_> = answered
+        .iter()
+        .filter(|(_, answer)| matches!(answer, Accepted::New { .. }))
+        .map(|(accept, _)| accept.id)
+        .collect();
+    assert_eq!(new, world.messages().await.iter().map(|message| message.id).collect());
+    assert_eq!(new.len(), 10);
+    for (_, answer) in answered {
+        match answer {
+            Accepted::New { .. } => {}
+            Accepted::Repeated { id, .. } => assert!(new.contains(&id)),
+            Accepted::KeyConflict => panic!("inbound messages have no key"),
+        }
+    }
+    world.check_conversations().await;
+}
+
+pub(crate) async fn the_same_id_at_another_provider_is_another_message(world: &World) {
+    let batch = [SMS, EMAIL, SMS].map(|provider| world.inbound("p").by(provider).accept());
+    let answers = world.accept_all(&batch).await;
+    assert!(matches!(answers[0], Accepted::New { sequence: 1, .. }));
+    assert!(matches!(answers[1], Accepted::New { sequence: 2, .. }));
+    assert!(matches!(answers[2], Accepted::Repeated { id, .. } if id == batch[0].id));
+}
+
+pub(crate) async fn ids_and_keys_do_not_meet(world: &World) {
+    let batch = [
+        world.outbound().key("same").accept(),
+        world.inbound("same").accept(),
+        world.outbound().key(SMS).accept(),
+    ];
+    let answers = world.accept_all(&batch).await;
+    assert!(answers.iter().all(|answer| matches!(answer, Accepted::New { .. })));
+}

@@ -1,0 +1,203 @@
+//! The conformance suite: what a store must do, written once and run against all three.
+//!
+//! A case is an `async fn case(world: &World)`; the table below makes it a test for every store, so that
+//! `postgres::accept::hundred_for_one_pair` and its sisters say by their names who broke which rule. What only one store can do
+//! (lose its server, share its file) is tested in the modules named after it; `random_commands` compares the two databases with
+//! the reference model, command by command.
+//!
+//! No case sleeps: the clock of memory and SQLite is driven, PostgreSQL measures with its own, so cases say "already over" with
+//! zero and "not yet" with an hour.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a case that cannot go on should stop where it stands"
+)]
+
+mod accept;
+mod builders;
+mod claim;
+mod depths;
+mod detail;
+mod driven_clock;
+mod group_commit;
+mod idempotency;
+mod inbound;
+mod listing;
+mod migrate;
+mod postgres_outage;
+mod purge;
+mod random_commands;
+mod redrive;
+mod refusal;
+mod release;
+mod settle;
+mod sqlite_file;
+mod sweep;
+mod thread;
+mod world;
+
+/// The tests of one store, in modules with the names of those the cases are in.
+macro_rules! tests_of {
+    ($kind:ident: $($module:ident { $($case:ident)+ })+) => {
+        $(
+            mod $module {
+                $(
+                    #[tokio::test]
+                    async fn $case() {
+                        let world = crate::world::World::create(crate::world::Kind::$kind).await;
+                        crate::$module::$case(&world).await;
+                    }
+                )+
+            }
+        )+
+    };
+}
+
+macro_rules! suite {
+    (
+        every store: { $($module:ident { $($case:ident)+ })+ }
+        databases: { $($database_module:ident { $($database_case:ident)+ })+ }
+    ) => {
+        mod memory {
+            tests_of! { Memory: $($module { $($case)+ })+ }
+        }
+        mod sqlite {
+            tests_of! { Sqlite: $($module { $($case)+ })+ $($database_module { $($database_case)+ })+ }
+        }
+        mod postgres {
+            tests_of! { Postgres: $($module { $($case)+ })+ $($database_module { $($database_case)+ })+ }
+        }
+    };
+}
+
+suite! {
+    every store: {
+        accept {
+            messages_read_back_to_the_byte
+            the_first_conversation_has_id_one
+            directions_and_sms_and_mms_share_a_conversation_and_email_has_its_own
+            sequences_follow_the_batch_and_the_latest_timestamp_is_the_last_activity
+            an_older_message_does_not_turn_back_the_last_activity
+            answers_are_in_the_order_of_the_batch
+            an_empty_batch_is_nothing
+            hundred_for_one_pair
+            many_pairs_from_two_nodes
+            what_became_of_messages_is_found
+        }
+        idempotency {
+            a_repeat_in_one_batch_gets_the_first_ones_answer
+            a_repeat_in_a_later_batch_gets_the_first_ones_answer
+            a_repeat_on_another_node_gets_the_first_ones_answer
+            another_request_with_the_key_is_a_conflict
+            losers_leave_no_trace
+            winners_beside_losers_keep_their_sequences_without_gaps
+            one_message_per_key_from_two_nodes_at_once
+            an_earlier_request_is_found_by_its_key
+            keys_differ_by_case
+        }
+        inbound {
+            is_received_and_never_queued
+            a_repeat_gets_the_first_ones_answer
+            repeats_in_one_batch_and_on_two_nodes_are_one_message
+            the_same_id_at_another_provider_is_another_message
+            ids_and_keys_do_not_meet
+        }
+        claim {
+            hands_out_what_is_due_of_one_provider
+            those_due_longest_come_first
+            carries_the_message_and_its_conversation
+            a_lease_keeps_others_away
+            every_lease_has_a_greater_token
+            an_expired_lease_is_recorded_as_unknown
+            vanished_workers_are_numbered_without_gaps
+            concurrent_claims_never_share_an_entry
+            concurrent_claims_of_expired_leases_record_each_try_once
+            an_entry_can_be_leased_while_it_is_accepted
+            tells_the_time_left_until_the_deadline
+        }
+        settle {
+            finish_dispatches_and_leaves_the_queue
+            retry_waits_and_keeps_the_progress
+            a_dead_letter_is_failed_and_kept
+            an_end_without_a_try_records_no_attempt
+            a_stale_token_changes_nothing_but_the_late_outcome
+            evidence_comes_late_only_once_and_only_for_its_own_try
+            twice_is_lost_the_second_time
+            a_lease_that_ran_out_still_counts_until_someone_claims
+            applied_and_lost_in_one_batch
+            of_unknown_messages_is_lost
+            absurd_delays_end_with_time_itself
+        }
+        release {
+            gives_back_as_if_never_claimed
+            with_a_stale_token_releases_nothing
+            counts_what_was_held
+        }
+        sweep {
+            buries_what_is_past_its_deadline
+            buries_what_nobody_serves
+            leaves_what_is_leased
+            buries_what_a_vanished_worker_held
+            keeps_the_last_error
+            buries_no_more_than_asked
+        }
+        redrive {
+            makes_a_dead_letter_pending_again
+            only_dead_letters
+            attempts_go_on_counting
+            has_a_fresh_deadline_by_channel
+            matching_each_filter
+            matching_takes_the_first_accepted_up_to_the_limit
+        }
+        purge {
+            forgets_old_keys_only
+            a_forgotten_key_is_free
+            forgets_no_more_than_asked
+        }
+        depths {
+            count_by_provider_and_state
+            tell_how_long_the_oldest_is_due
+        }
+        listing {
+            conversations_by_latest_activity
+            conversations_with_equal_activity_by_highest_id
+            conversations_of_a_channel_and_of_a_participant_on_either_side
+            a_walk_over_conversations_never_repeats_one
+            totals_are_counted_up_to_ten_thousand
+            messages_newest_first_with_each_filter
+            a_walk_over_messages_sees_each_once
+        }
+        thread {
+            is_ordered_by_timestamp_then_joining
+            pages_and_cursors_agree
+            a_walk_neither_skips_nor_repeats_what_existed
+            of_an_unknown_conversation_is_none
+        }
+        detail {
+            of_an_unknown_message_is_none
+            tells_what_a_pending_message_waits_for
+            lists_the_attempts_in_order
+        }
+        migrate {
+            twice_is_nothing_the_second_time
+            answers_a_ping
+        }
+        group_commit {
+            answers_only_what_is_stored
+            whoever_waits_shares_a_commit
+            nobody_is_held_back_for_company
+            a_full_queue_refuses_at_once
+            a_repeat_in_the_same_commit_gets_the_same_answer
+            whoever_waits_when_it_is_dropped_is_answered
+            runs_to_the_end_when_the_requester_leaves
+        }
+    }
+    databases: {
+        refusal {
+            a_refused_message_fails_alone
+            a_refused_batch_leaves_no_trace
+            a_refused_settlement_changes_nothing
+            the_raw_payload_is_kept
+        }
+    }
+}

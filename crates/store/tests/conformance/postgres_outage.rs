@@ -1,0 +1,269 @@
+//! What is true of PostgreSQL alone: it is another process, which may be gone, silent, or newer than us.
+
+use std::{sync::Arc, time::Duration};
+
+use domain::{Clock, Entropy, MessageId, SystemClock};
+use throwaway_postgres::{Cluster, StopMode};
+use tokio::task::JoinSet;
+use trunkline_store::{
+    Accept, AcceptError, Accepted, GroupCommit, GroupCommitLimits, Postgres, Store, StoreError,
+};
+
+use crate::{
+    builders::Draft,
+    world::{Kind, World, check_conversations, connect},
+};
+
+const LIMITS: GroupCommitLimits = GroupCommitLimits {
+    queue_max: 1_000,
+    batch_max: 100,
+};
+/// What a requester may wait in silence. The promise is two seconds; a busy machine may add some.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
+
+struct Node {
+    store: Arc<Postgres>,
+    committer: GroupCommit,
+    clock: Arc<SystemClock>,
+    entropy: Entropy,
+}
+
+impl Node {
+    async fn on(cluster: &Cluster) -> (Self, String) {
+        let url = cluster.create_database();
+        let store = Arc::new(Postgres::open(&url).unwrap());
+        store.migrate().await.unwrap();
+        let clock = Arc::new(SystemClock::new());
+        let committer = GroupCommit::start(store.clone(), LIMITS, clock.clone(), |_| {});
+        let node = Self {
+            store,
+            committer,
+            clock,
+            entropy: Entropy::from_seed(3),
+        };
+        (node, url)
+    }
+
+    fn draft(&self) -> Draft {
+        let now = self.clock.now();
+        Draft::outbound(MessageId::mint(now, &self.entropy), now)
+    }
+
+    /// Accepts a message and insists on an answer in time.
+    async fn accept(&self, accept: Accept) -> Result<Accepted, AcceptError> {
+        let answer = tokio::time::timeout(ANSWER_MAX, self.committer.accept(accept)).await;
+        answer.expect("a requester is answered, whatever the database does")
+    }
+}
+
+#[tokio::test]
+async fn without_its_server_it_is_unavailable_and_recovers_by_itself() {
+    let mut cluster = Cluster::start();
+    let (node, _) = Node::on(&cluster).await;
+    let first = node.draft().key("k").accept();
+    node.accept(first.clone()).await.unwrap();
+    for mode in [StopMode::Fast, StopMode::Immediate] {
+        cluster.stop(mode);
+        // The first to come may find a connection that does not know of its end yet.
+        let _ = node.store.ping().await;
+        let lost = node.draft().accept();
+        for _ in 0..3 {
+            let answer = node.accept(lost.clone()).await;
+            assert!(matches!(answer, Err(AcceptError::Unavailable(_))), "{answer:?}");
+            assert!(matches!(node.store.ping().await, Err(StoreError::Unavailable(_))));
+            assert!(matches!(node.store.message(first.id).await, Err(StoreError::Unavailable(_))));
+        }
+        cluster.start_again();
+        assert_eq!(node.store.ping().await, Ok(()));
+        assert_eq!(node.store.message(lost.id).await, Ok(None));
+        assert!(node.store.message(first.id).await.unwrap().is_some());
+        assert!(matches!(node.accept(node.draft().accept()).await, Ok(Accepted::New { .. })));
+        let again = node.accept(node.draft().key("k").accept()).await;
+        assert!(matches!(again, Ok(Accepted::Repeated { id, .. }) if id == first.id), "{again:?}");
+    }
+    check_conversations(&*node.store).await;
+}
+
+#[tokio::test]
+async fn a_server_that_was_never_there_is_unavailable() {
+    let mut cluster = Cluster::start();
+    let url = cluster.create_database();
+    cluster.stop(StopMode::Fast);
+    let store = Postgres::open(&url).unwrap();
+    assert!(matches!(store.ping().await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(store.migrate().await, Err(StoreError::Unavailable(_))));
+    cluster.start_again();
+    assert_eq!(store.migrate().await.unwrap().len(), 1);
+    assert!(Postgres::open("postgres://[").is_err());
+}
+
+/// Nobody waits for a silent server, nothing acknowledged is missing, and nothing refused is stored.
+#[tokio::test]
+async fn a_silent_server_is_waited_for_no_longer_than_promised() {
+    let mut cluster = Cluster::start();
+    let (node, _) = Node::on(&cluster).await;
+    let node = Arc::new(node);
+    let warm = node.draft().accept();
+    node.accept(warm).await.unwrap();
+
+    cluster.pause();
+    let asked: Vec<Accept> = (0..20).map(|pair| node.draft().between(pair, 99).accept()).collect();
+    let mut requests = JoinSet::new();
+    for accept in asked.clone() {
+        let node = Arc::clone(&node);
+        requests.spawn(async move { (accept.clone(), node.accept(accept).await) });
+    }
+    // The first commit is on its way to a server that does not answer: that one's fate is unknown.
+    let mut unknown = Vec::new();
+    for (accept, answer) in requests.join_all().await {
+        match answer {
+            Err(AcceptError::OutcomeUnknown(_)) => unknown.push(accept),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(unknown.len(), 20);
+    // Whoever comes while the committing task is busy with the silence is turned away with nothing stored; once it is free
+    // again, the next commit's fate is unknown in its turn.
+    let late = node.draft().accept();
+    let late_answer = node.accept(late.clone()).await;
+    assert!(
+        matches!(late_answer, Err(AcceptError::Unavailable(_) | AcceptError::OutcomeUnknown(_))),
+        "{late_answer:?}"
+    );
+    assert!(node.store.ping().await.is_err());
+    cluster.resume();
+
+    assert_eq!(node.store.ping().await, Ok(()));
+    let next = node.accept(node.draft().accept()).await;
+    assert!(matches!(next, Ok(Accepted::New { .. })), "{next:?}");
+    if matches!(late_answer, Err(AcceptError::Unavailable(_))) {
+        assert_eq!(node.store.message(late.id).await, Ok(None));
+    }
+    check_conversations(&*node.store).await;
+}
+
+/// Clients that repeat until they know: over crashes and silence, every message is stored once, and everything
+/// acknowledged is there.
+#[tokio::test]
+async fn repeats_over_outages_store_each_message_once() {
+    let mut cluster = Cluster::start();
+    let (node, _) = Node::on(&cluster).await;
+    let node = Arc::new(node);
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let mut clients = JoinSet::new();
+    for client in 0..6 {
+        let (node, stopped) = (Arc::clone(&node), stopped.clone());
+        clients.spawn(async move {
+            let mut acknowledged = Vec::new();
+            let mut number = 0;
+            while !*stopped.borrow() {
+                number += 1;
+                let key = format!("{client}-{number}");
+                let mut ids = Vec::new();
+                loop {
+                    let accept = node.draft().between(client % 2, 9).key(&key).accept();
+                    ids.push(accept.id);
+                    match node.accept(accept.clone()).await {
+                        Ok(Accepted::New { .. }) => break acknowledged.push((key, accept.id, ids)),
+                        Ok(Accepted::Repeated { id, .. }) => break acknowledged.push((key, id, ids)),
+                        Err(AcceptError::Unavailable(_) | AcceptError::OutcomeUnknown(_)) => {}
+                        other => panic!("{other:?}"),
+                    }
+                    // A refused connection is refused at once: let the others have their turn.
+                    tokio::task::yield_now().await;
+                }
+            }
+            acknowledged
+        });
+    }
+    let (wave, waves) = std::sync::mpsc::channel::<()>();
+    // The outages come from a thread of their own, each after the clients got something through.
+    let watcher = Arc::clone(&node);
+    let outages = tokio::task::spawn_blocking(move || {
+        for outage in 0..5 {
+            waves.recv().unwrap();
+            match outage {
+                1 => {
+                    cluster.stop(StopMode::Fast);
+                    cluster.start_again();
+                }
+                3 => {
+                    cluster.pause();
+                    cluster.resume();
+                }
+                _ => {
+                    cluster.stop(StopMode::Immediate);
+                    cluster.start_again();
+                }
+            }
+        }
+        cluster
+    });
+    for _ in 0..5 {
+        let sent = watcher.draft().accept();
+        while watcher.accept(sent.clone()).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+        wave.send(()).unwrap();
+    }
+    let cluster = outages.await.unwrap();
+    stop.send(true).unwrap();
+    let acknowledged: Vec<_> = clients.join_all().await.into_iter().flatten().collect();
+    assert!(acknowledged.len() >= 6);
+    for (key, id, ids) in acknowledged {
+        let mut stored = Vec::new();
+        for id in ids {
+            stored.extend(node.store.message(id).await.unwrap().map(|_| id));
+        }
+        assert_eq!(stored, [id], "{key}");
+    }
+    check_conversations(&*node.store).await;
+    drop(cluster);
+}
+
+/// The losers of a batch are looked up after its commit: when that fails, the winners are stored all the same.
+#[tokio::test]
+async fn a_failure_after_the_commit_is_no_refusal() {
+    let world = World::create(Kind::Postgres).await;
+    world.accept(world.outbound().key("taken")).await;
+    // The look-up needs a table that the commit of the winners takes away.
+    let sabotage = "create function sabotage() returns trigger language plpgsql as $$
+            begin alter table inbound_receipts rename to hidden; return null; end
+        $$;
+        create constraint trigger sabotage after insert on outbox deferrable initially deferred
+            for each row execute function sabotage()";
+    world.execute(sabotage, "").await;
+    let winner = world.outbound().accept();
+    let loser = world.outbound().key("taken").accept();
+    let answer = world.store.accept(&[winner.clone(), loser]).await;
+    assert!(matches!(answer, Err(StoreError::OutcomeUnknown(_))), "{answer:?}");
+    assert!(world.store.message(winner.id).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_schema_from_the_future_is_refused_and_left_alone() {
+    let url = Cluster::shared().create_database();
+    let store = Postgres::open(&url).unwrap();
+    assert_eq!(store.migrate().await.unwrap(), ["0001_initial"]);
+    connect(&url)
+        .await
+        .batch_execute("insert into schema_migrations (number, name) values (1000, 'from the future')")
+        .await
+        .unwrap();
+    let refused = store.migrate().await;
+    let Err(StoreError::Refused(reason)) = refused else { panic!("{refused:?}") };
+    assert!(reason.contains("1000") && reason.contains("newer"), "{reason}");
+}
+
+#[tokio::test]
+async fn nodes_that_start_together_migrate_once() {
+    let url = Cluster::shared().create_database();
+    let mut nodes = JoinSet::new();
+    for _ in 0..6 {
+        let url = url.clone();
+        nodes.spawn(async move { Postgres::open(&url).unwrap().migrate().await.unwrap() });
+    }
+    let mut applied: Vec<usize> = nodes.join_all().await.iter().map(Vec::len).collect();
+    applied.sort_unstable();
+    assert_eq!(applied, [0, 0, 0, 0, 0, 1]);
+}

@@ -1,0 +1,228 @@
+use std::time::Duration;
+
+use domain::{Attempt, ErrorCode, Failure, FailureReason, MessageId, Outcome, Status};
+use trunkline_store::{Disposition, Progress, Settled};
+
+use crate::{
+    builders::{ALREADY, EMAIL, Held, NOT_YET, SMS, dead, instant, name, retry},
+    world::World,
+};
+
+fn attempt(number: u32, outcome: Outcome) -> Attempt {
+    Attempt {
+        number,
+        provider: name(SMS),
+        outcome,
+        error_code: (outcome != Outcome::Success).then(|| ErrorCode::of("carrier_down")),
+        occurred_at: instant(7),
+        // Kept in whole milliseconds.
+        latency: Duration::from_millis(12),
+        late_outcome: None,
+    }
+}
+
+pub(crate) async fn finish_dispatches_and_leaves_the_queue(world: &World) {
+    let id = world.accept(world.outbound()).await;
+    let held = world.claim_one(SMS, NOT_YET).await;
+    assert_eq!(
+        world.settle(held.tried(Outcome::Success, Disposition::Finish)).await,
+        Settled::Applied
+    );
+    let detail = world.detail(id).await;
+    assert_eq!(detail.message.status, Status::Dispatched);
+    assert_eq!((detail.message.failure, detail.waiting), (None, None));
+    assert_eq!(detail.attempts, [attempt(1, Outcome::Success)]);
+    assert_eq!(world.store.queue_depths().await, Ok(vec![]));
+    assert_eq!(world.store.sweep(&[], 10).await, Ok(vec![]));
+}
+
+pub(crate) async fn retry_waits_and_keeps_the_progress(world: &World) {
+    let id = world.accept(world.outbound()).await;
+    let held = world.claim_one(SMS, NOT_YET).await;
+    let mut settlement = held.tried(Outcome::Error, retry(ALREADY));
+    settlement.progress = Progress {
+        attempts: 1,
+        counted: 0,
+        rate_limited_in_a_row: 3,
+        panics: 2,
+    };
+    let progress = settlement.progress;
+    assert_eq!(world.settle(settlement).await, Settled::Applied);
+    let detail = world.detail(id).await;
+    assert_eq!((detail.message.status, detail.message.failure), (Status::Pending, None));
+    assert!(detail.waiting.is_some_and(|waiting| waiting.due && !waiting.leased));
+
+    let held = world.claim_one(SMS, NOT_YET).await;
+    assert_eq!(held.progress, progress);
+    world.settle(held.tried(Outcome::Timeout, retry(NOT_YET))).await;
+    assert_eq!(world.claim(SMS, 10, NOT_YET).await, []);
+    let detail = world.detail(id).await;
+    assert!(detail.waiting.is_some_and(|waiting| !waiting.due && !waiting.leased));
+    assert_eq!(
+        detail.attempts,
+        [attempt(1, Outcome::Error), attempt(2, Outcome::Timeout)]
+    );
+}
+
+pub(crate) async fn a_dead_letter_is_failed_and_kept(world: &World) {
+    for reason in FailureReason::ALL {
+        let id = world.settled(world.outbound(), |held| held.tried(Outcome::Error, dead(*reason))).await;
+        let detail = world.detail(id).await;
+        assert_eq!(detail.message.status, Status::Failed);
+        let failure = Failure {
+            reason: *reason,
+            error_code: Some(ErrorCode::of("carrier_down")),
+        };
+        assert_eq!(detail.message.failure, Some(failure));
+        assert_eq!(detail.waiting, None);
+        assert_eq!(detail.attempts, [attempt(1, Outcome::Error)]);
+    }
+    assert_eq!(world.claim(SMS, 10, NOT_YET).await, []);
+    let depths = world.store.queue_depths().await.unwrap();
+    assert_eq!((depths[0].dead, depths[0].waiting, depths[0].leased), (5, 0, 0));
+}
+
+pub(crate) async fn an_end_without_a_try_records_no_attempt(world: &World) {
+    let failure = Failure {
+        reason: FailureReason::Deadline,
+        error_code: None,
+    };
+    let id = world
+        .settled(world.outbound(), |held| {
+            held.untried(Disposition::DeadLetter(failure.clone()))
+        })
+        .await;
+    let detail = world.detail(id).await;
+    assert_eq!((detail.attempts, detail.message.failure), (vec![], Some(failure)));
+}
+
+pub(crate) async fn a_stale_token_changes_nothing_but_the_late_outcome(world: &World) {
+    let id = world.accept(world.outbound()).await;
+    let stale = world.claim_one(SMS, ALREADY).await;
+    let current = world.claim_one(SMS, NOT_YET).await;
+    for disposition in [Disposition::Finish, retry(ALREADY), dead(FailureReason::Rejected)] {
+        let before = world.detail(id).await;
+        // Without a try there is no evidence either.
+        assert_eq!(world.settle(stale.untried(disposition)).await, Settled::LeaseLost);
+        assert_eq!(world.detail(id).await, before);
+    }
+    let mut expected = world.detail(id).await;
+    let late = stale.tried(Outcome::Success, Disposition::Finish);
+    assert_eq!(world.settle(late).await, Settled::LeaseLost);
+    expected.attempts[0].late_outcome = Some(Outcome::Success);
+    assert_eq!(world.detail(id).await, expected);
+    assert_eq!(
+        world.settle(current.tried(Outcome::Success, Disposition::Finish)).await,
+        Settled::Applied
+    );
+    // Also when the message is final and its entry gone.
+    assert_eq!(
+        world.settle(stale.tried(Outcome::Error, dead(FailureReason::Rejected))).await,
+        Settled::LeaseLost
+    );
+    let detail = world.detail(id).await;
+    assert_eq!(detail.message.status, Status::Dispatched);
+    assert_eq!(detail.attempts.len(), 2);
+    assert_eq!(detail.attempts[0].late_outcome, Some(Outcome::Success));
+    assert_eq!(detail.attempts[1].late_outcome, None);
+}
+
+pub(crate) async fn evidence_comes_late_only_once_and_only_for_its_own_try(world: &World) {
+    let id = world.accept(world.outbound()).await;
+    let first = world.claim_one(SMS, ALREADY).await;
+    let second = world.claim_one(SMS, ALREADY).await;
+    world.claim_one(SMS, NOT_YET).await;
+    let late = |attempts: &[Attempt]| attempts.iter().map(|attempt| attempt.late_outcome).collect::<Vec<_>>();
+
+    world.settle(second.tried(Outcome::Timeout, retry(ALREADY))).await;
+    assert_eq!(late(&world.detail(id).await.attempts), [None, Some(Outcome::Timeout)]);
+    world.settle(second.tried(Outcome::Success, Disposition::Finish)).await;
+    assert_eq!(late(&world.detail(id).await.attempts), [None, Some(Outcome::Timeout)]);
+
+    // A number that another lease's try has.
+    let mut mistaken = first.tried(Outcome::Success, Disposition::Finish);
+    mistaken.token = second.token;
+    assert_eq!(world.settle(mistaken).await, Settled::LeaseLost);
+    assert_eq!(late(&world.detail(id).await.attempts), [None, Some(Outcome::Timeout)]);
+    world.settle(first.tried(Outcome::Error, retry(ALREADY))).await;
+    assert_eq!(
+        late(&world.detail(id).await.attempts),
+        [Some(Outcome::Error), Some(Outcome::Timeout)]
+    );
+}
+
+pub(crate) async fn twice_is_lost_the_second_time(world: &World) {
+    let id = world.accept(world.outbound()).await;
+    let held = world.claim_one(SMS, NOT_YET).await;
+    let settlement = held.tried(Outcome::Error, retry(ALREADY));
+    assert_eq!(world.settle(settlement.clone()).await, Settled::Applied);
+    let before = world.detail(id).await;
+    assert_eq!(world.settle(settlement).await, Settled::LeaseLost);
+    // The try is on record with its real outcome: there is nothing to complete.
+    assert_eq!(world.detail(id).await, before);
+}
+
+pub(crate) async fn a_lease_that_ran_out_still_counts_until_someone_claims(world: &World) {
+    let id = world.accept(world.outbound()).await;
+    let held = world.claim_one(SMS, ALREADY).await;
+    let settlement = held.tried(Outcome::Success, Disposition::Finish);
+    assert_eq!(world.settle(settlement).await, Settled::Applied);
+    assert_eq!(world.detail(id).await.attempts, [attempt(1, Outcome::Success)]);
+}
+
+pub(crate) async fn applied_and_lost_in_one_batch(world: &World) {
+    let lost = world.accept(world.outbound()).await;
+    let stale = world.claim_one(SMS, ALREADY).await;
+    world.claim_one(SMS, NOT_YET).await;
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.push(Held::at_accept(world.accept(world.outbound().leased(NOT_YET)).await));
+    }
+    let email = world.outbound().email("a@example.com", "b@example.com").leased(NOT_YET);
+    held.push(Held::at_accept(world.accept(email).await));
+    let batch = [
+        held[2].tried(Outcome::Success, Disposition::Finish),
+        stale.tried(Outcome::Timeout, retry(ALREADY)),
+        held[3].tried(Outcome::Error, dead(FailureReason::Rejected)),
+        held[0].untried(dead(FailureReason::Deadline)),
+        held[1].tried(Outcome::Error, retry(NOT_YET)),
+    ];
+    let answers = world.store.settle(&batch).await.unwrap();
+    use Settled::{Applied, LeaseLost};
+    assert_eq!(answers, [Applied, LeaseLost, Applied, Applied, Applied]);
+    let mut statuses = Vec::new();
+    for held in &held {
+        statuses.push(world.status(held.id).await);
+    }
+    use Status::{Dispatched, Failed, Pending};
+    assert_eq!(statuses, [Failed, Pending, Dispatched, Failed]);
+    assert_eq!(world.detail(held[3].id).await.attempts[0].provider, name(EMAIL));
+    let attempts = world.detail(lost).await.attempts;
+    assert_eq!(attempts[0].late_outcome, Some(Outcome::Timeout));
+    assert_eq!(world.store.settle(&[]).await, Ok(vec![]));
+}
+
+pub(crate) async fn of_unknown_messages_is_lost(world: &World) {
+    let unknown = |id: MessageId| Held::at_accept(id).tried(Outcome::Success, Disposition::Finish);
+    assert_eq!(world.settle(unknown(world.mint().0)).await, Settled::LeaseLost);
+    let inbound = world.accept(world.inbound("p")).await;
+    assert_eq!(world.settle(unknown(inbound)).await, Settled::LeaseLost);
+    assert_eq!(world.status(inbound).await, Status::Received);
+    let never_claimed = world.accept(world.outbound()).await;
+    assert_eq!(world.settle(unknown(never_claimed)).await, Settled::LeaseLost);
+    assert_eq!(world.status(never_claimed).await, Status::Pending);
+}
+
+pub(crate) async fn absurd_delays_end_with_time_itself(world: &World) {
+    // A provider may ask for any delay; it must not fail the batch.
+    let id = world
+        .settled(world.outbound().deadline(Duration::MAX), |held| {
+            held.tried(Outcome::RateLimited, retry(Duration::MAX))
+        })
+        .await;
+    let waiting = world.detail(id).await.waiting.unwrap();
+    assert!(!waiting.due && waiting.due_at > instant(0).saturating_add(NOT_YET));
+    world.accept(world.outbound().by("other").leased(Duration::MAX)).await;
+    assert_eq!(world.claim("other", 10, Duration::MAX).await, []);
+    assert_eq!(world.store.purge_idempotency_keys(Duration::MAX, 10).await, Ok(0));
+}

@@ -1,0 +1,153 @@
+//! What is true of SQLite alone: its rows are in a file, and the file belongs to one process.
+
+use std::sync::Arc;
+
+use domain::{Entropy, MessageId, Outcome, Status};
+use tempfile::TempDir;
+use trunkline_store::{Accepted, FIRST_LEASE, Sqlite, Store, StoreError};
+
+use crate::{
+    builders::{Draft, NOT_YET, SMS, name, request},
+    driven_clock::DrivenClock,
+    world::{all_conversations, all_messages, check_conversations},
+};
+
+struct OneFile {
+    directory: TempDir,
+    clock: Arc<DrivenClock>,
+    entropy: Entropy,
+}
+
+impl OneFile {
+    fn new() -> Self {
+        Self {
+            directory: TempDir::new().unwrap(),
+            clock: Arc::new(DrivenClock::new()),
+            entropy: Entropy::from_seed(2),
+        }
+    }
+
+    fn open(&self) -> Result<Sqlite, String> {
+        Sqlite::open(&self.directory.path().join("trunkline.db"), self.clock.clone())
+    }
+
+    async fn migrated(&self) -> Sqlite {
+        let store = self.open().unwrap();
+        store.migrate().await.unwrap();
+        store
+    }
+
+    fn execute(&self, sql: &str) {
+        let connection = rusqlite::Connection::open(self.directory.path().join("trunkline.db")).unwrap();
+        connection.execute_batch(sql).unwrap();
+    }
+
+    fn outbound(&self) -> Draft {
+        use domain::Clock;
+        self.clock.advance(std::time::Duration::from_micros(1));
+        let now = self.clock.now();
+        Draft::outbound(MessageId::mint(now, &self.entropy), now)
+    }
+}
+
+#[tokio::test]
+async fn everything_is_there_when_the_file_is_opened_again() {
+    let file = OneFile::new();
+    let store = file.migrated().await;
+    let first = file.outbound().key("k").accept();
+    store.accept(std::slice::from_ref(&first)).await.unwrap();
+    for pair in 0..5 {
+        store.accept(&[file.outbound().between(pair, 9).body("\r\n\u{1f44d}").accept()]).await.unwrap();
+    }
+    let before = (all_conversations(&store).await, all_messages(&store).await);
+    drop(store);
+
+    let store = file.open().unwrap();
+    assert_eq!(store.migrate().await, Ok(vec![]));
+    assert_eq!((all_conversations(&store).await, all_messages(&store).await), before);
+    check_conversations(&store).await;
+    let again = store.accept(&[file.outbound().key("k").accept()]).await.unwrap();
+    assert!(matches!(again[..], [Accepted::Repeated { id, .. }] if id == first.id));
+    let conflict = store.find_repeated(&request("k", "other")).await;
+    assert_eq!(conflict, Ok(Some(Accepted::KeyConflict)));
+    let next = store.accept(&[file.outbound().accept()]).await.unwrap();
+    assert!(matches!(next[..], [Accepted::New { sequence: 2, .. }]), "{next:?}");
+}
+
+#[tokio::test]
+async fn a_file_that_is_open_cannot_be_opened_again() {
+    let file = OneFile::new();
+    let store = file.migrated().await;
+    let refusal = file.open().unwrap_err();
+    assert!(refusal.contains("another process") && refusal.contains("PostgreSQL"), "{refusal}");
+    // The refused one did no harm: leases are not given up by it.
+    store.accept(&[file.outbound().leased(NOT_YET).accept()]).await.unwrap();
+    assert!(file.open().is_err());
+    assert_eq!(store.claim(&name(SMS), 10, NOT_YET).await, Ok(vec![]));
+    drop(store);
+    assert!(file.open().is_ok());
+}
+
+#[tokio::test]
+async fn what_a_gone_process_had_leased_is_claimable_at_once_and_on_record() {
+    let file = OneFile::new();
+    let store = file.migrated().await;
+    let leased = file.outbound().leased(NOT_YET).accept();
+    let free = file.outbound().accept();
+    store.accept(&[leased.clone(), free.clone()]).await.unwrap();
+    drop(store);
+
+    let store = file.open().unwrap();
+    let claimed = store.claim(&name(SMS), 10, NOT_YET).await.unwrap();
+    let told: Vec<_> = claimed.iter().map(|claimed| (claimed.leased.id, claimed.vanished)).collect();
+    assert_eq!(told, [(leased.id, true), (free.id, false)]);
+    assert!(claimed[0].leased.token > FIRST_LEASE);
+    let attempts = store.message(leased.id).await.unwrap().unwrap().attempts;
+    assert_eq!((attempts.len(), attempts[0].outcome), (1, Outcome::Unknown));
+    assert_eq!(store.release(&[(leased.id, FIRST_LEASE)]).await, Ok(0));
+}
+
+#[tokio::test]
+async fn a_schema_from_the_future_is_refused_and_left_alone() {
+    let file = OneFile::new();
+    drop(file.migrated().await);
+    file.execute("pragma user_version = 1000");
+    let store = file.open().unwrap();
+    let refused = store.migrate().await;
+    let Err(StoreError::Refused(reason)) = refused else { panic!("{refused:?}") };
+    assert!(reason.contains("1000") && reason.contains("newer"), "{reason}");
+    assert_eq!(store.migrate().await, Err(StoreError::Refused(reason)));
+}
+
+/// Some errors, such as a full disk, end SQLite's whole transaction: what shared it is not stored, and must not be
+/// acknowledged, while what comes after it must not slip in without a commit.
+#[tokio::test]
+async fn a_transaction_that_ends_early_takes_nobody_along_unnoticed() {
+    let file = OneFile::new();
+    let store = Arc::new(file.migrated().await);
+    file.execute(
+        "create trigger no_poison before insert on messages when new.body = 'poison'
+            begin select raise(rollback, 'no poison here'); end",
+    );
+    for _ in 0..20 {
+        let mut writers = tokio::task::JoinSet::new();
+        for number in 0..9 {
+            let draft = file.outbound().between(number, 10);
+            let draft = if number == 4 { draft.body("poison") } else { draft };
+            let (store, accept) = (Arc::clone(&store), draft.accept());
+            writers.spawn(async move { (accept.clone(), store.accept(&[accept]).await) });
+        }
+        for (accept, answer) in writers.join_all().await {
+            let stored = store.message(accept.id).await.unwrap();
+            match answer {
+                Ok(_) => assert_eq!(stored.unwrap().message.status, Status::Pending),
+                Err(StoreError::Unavailable(_)) => assert_eq!(stored, None),
+                Err(StoreError::Refused(reason)) => {
+                    assert_eq!((accept.content.body.as_str(), stored), ("poison", None), "{reason}");
+                }
+                Err(other) => panic!("{other}"),
+            }
+        }
+    }
+    check_conversations(&*store).await;
+}

@@ -1,0 +1,268 @@
+use std::{sync::Arc, time::Duration};
+
+use domain::{
+    Conversation, ConversationId, ConversationPosition, Entropy, LeaseToken, Message, MessageId, PageRequest,
+    Start, Status, ThreadPosition, Timestamp,
+};
+use tempfile::TempDir;
+use throwaway_postgres::Cluster;
+use trunkline_store::{
+    Accept, Accepted, Claimed, ConversationFilter, GroupCommit, GroupCommitLimits, Memory, MessageDetail,
+    MessageFilter, Postgres, Settled, Settlement, Sqlite, Store,
+};
+
+use crate::{
+    builders::{Draft, Held, name},
+    driven_clock::DrivenClock,
+};
+
+/// Which store a case runs against.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    Memory,
+    Sqlite,
+    Postgres,
+}
+
+/// An empty, migrated store with everything a case needs around it.
+pub(crate) struct World {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<DrivenClock>,
+    entropy: Entropy,
+    place: Place,
+}
+
+/// Where the store keeps its rows.
+enum Place {
+    Memory,
+    Sqlite(TempDir),
+    Postgres(String),
+}
+
+impl World {
+    pub(crate) async fn create(kind: Kind) -> Self {
+        let clock = Arc::new(DrivenClock::new());
+        let (store, place): (Arc<dyn Store>, Place) = match kind {
+            Kind::Memory => (Arc::new(Memory::new(clock.clone())), Place::Memory),
+            Kind::Sqlite => {
+                let directory = TempDir::new().unwrap();
+                let store = Sqlite::open(&directory.path().join("trunkline.db"), clock.clone()).unwrap();
+                (Arc::new(store), Place::Sqlite(directory))
+            }
+            Kind::Postgres => {
+                let url = Cluster::shared().create_database();
+                (Arc::new(Postgres::open(&url).unwrap()), Place::Postgres(url))
+            }
+        };
+        store.migrate().await.unwrap();
+        Self {
+            store,
+            clock,
+            entropy: Entropy::from_seed(1),
+            place,
+        }
+    }
+
+    /// What a second node sees: on PostgreSQL a store of its own on the same database. The other two belong to one node,
+    /// whose tasks share its store.
+    pub(crate) fn another_node(&self) -> Arc<dyn Store> {
+        match &self.place {
+            Place::Memory | Place::Sqlite(_) => Arc::clone(&self.store),
+            Place::Postgres(url) => Arc::new(Postgres::open(url).unwrap()),
+        }
+    }
+
+    /// Runs SQL behind the store's back.
+    pub(crate) async fn execute(&self, postgres: &str, sqlite: &str) {
+        match &self.place {
+            Place::Memory => panic!("memory knows no SQL"),
+            Place::Sqlite(directory) => {
+                let connection = rusqlite::Connection::open(directory.path().join("trunkline.db")).unwrap();
+                connection.execute_batch(sqlite).unwrap();
+            }
+            Place::Postgres(url) => connect(url).await.batch_execute(postgres).await.unwrap(),
+        }
+    }
+
+    /// The texts that a query, the same on both databases, returns in its only column.
+    pub(crate) async fn query(&self, sql: &str) -> Vec<String> {
+        match &self.place {
+            Place::Memory => panic!("memory knows no SQL"),
+            Place::Sqlite(directory) => {
+                let connection = rusqlite::Connection::open(directory.path().join("trunkline.db")).unwrap();
+                let mut statement = connection.prepare(sql).unwrap();
+                let rows = statement.query_map([], |row| row.get(0)).unwrap();
+                rows.collect::<Result<_, _>>().unwrap()
+            }
+            Place::Postgres(url) => {
+                let rows = connect(url).await.query(sql, &[]).await.unwrap();
+                rows.iter().map(|row| row.get(0)).collect()
+            }
+        }
+    }
+
+    /// A new id, greater than all before it.
+    pub(crate) fn mint(&self) -> (MessageId, Timestamp) {
+        use domain::Clock;
+        // Two ids of one microsecond would be in random order.
+        self.clock.advance(Duration::from_micros(1));
+        let now = self.clock.now();
+        (MessageId::mint(now, &self.entropy), now)
+    }
+
+    pub(crate) fn outbound(&self) -> Draft {
+        let (id, now) = self.mint();
+        Draft::outbound(id, now)
+    }
+
+    pub(crate) fn inbound(&self, provider_message_id: &str) -> Draft {
+        let (id, now) = self.mint();
+        Draft::inbound(id, now, provider_message_id)
+    }
+
+    /// The next random number below `bound`.
+    pub(crate) fn below(&self, bound: u64) -> u64 {
+        self.entropy.next_u64() % bound
+    }
+
+    pub(crate) fn group_commit(&self, queue_max: usize, batch_max: usize) -> GroupCommit {
+        let limits = GroupCommitLimits { queue_max, batch_max };
+        GroupCommit::start(Arc::clone(&self.store), limits, self.clock.clone(), |_| {})
+    }
+
+    /// Accepts a message that is new and returns its id.
+    pub(crate) async fn accept(&self, draft: Draft) -> MessageId {
+        let accept = draft.accept();
+        let answers = self.store.accept(std::slice::from_ref(&accept)).await.unwrap();
+        assert!(matches!(answers[..], [Accepted::New { .. }]), "{answers:?}");
+        accept.id
+    }
+
+    pub(crate) async fn accept_all(&self, batch: &[Accept]) -> Vec<Accepted> {
+        self.store.accept(batch).await.unwrap()
+    }
+
+    pub(crate) async fn claim(&self, provider: &str, limit: u32, lease: Duration) -> Vec<Claimed> {
+        self.store.claim(&name(provider), limit, lease).await.unwrap()
+    }
+
+    /// Claims the one entry that can be.
+    pub(crate) async fn claim_one(&self, provider: &str, lease: Duration) -> Held {
+        let claimed = self.claim(provider, 10, lease).await;
+        assert_eq!(claimed.len(), 1, "{claimed:?}");
+        Held::from(&claimed[0])
+    }
+
+    pub(crate) async fn settle(&self, settlement: Settlement) -> Settled {
+        let answers = self.store.settle(&[settlement]).await.unwrap();
+        assert_eq!(answers.len(), 1);
+        answers[0]
+    }
+
+    /// Accepts a message that is leased, settles it as told and returns its id.
+    pub(crate) async fn settled(&self, draft: Draft, settle: impl Fn(&Held) -> Settlement) -> MessageId {
+        let id = self.accept(draft.leased(crate::builders::NOT_YET)).await;
+        assert_eq!(self.settle(settle(&Held::at_accept(id))).await, Settled::Applied);
+        id
+    }
+
+    pub(crate) async fn release(&self, leases: &[(MessageId, LeaseToken)]) -> u64 {
+        self.store.release(leases).await.unwrap()
+    }
+
+    pub(crate) async fn detail(&self, id: MessageId) -> MessageDetail {
+        self.store.message(id).await.unwrap().unwrap()
+    }
+
+    pub(crate) async fn status(&self, id: MessageId) -> Status {
+        self.detail(id).await.message.status
+    }
+
+    pub(crate) async fn conversation(&self, id: ConversationId) -> Conversation {
+        self.store.conversation(id).await.unwrap().unwrap()
+    }
+
+    /// Every conversation, latest activity first.
+    pub(crate) async fn conversations(&self) -> Vec<Conversation> {
+        all_conversations(&*self.store).await
+    }
+
+    /// Every message, newest first.
+    pub(crate) async fn messages(&self) -> Vec<Message> {
+        all_messages(&*self.store).await
+    }
+
+    /// Every message of a conversation, oldest first.
+    pub(crate) async fn thread(&self, id: ConversationId) -> Vec<Message> {
+        whole_thread(&*self.store, id).await
+    }
+
+    /// What must hold of every conversation, whatever happened: its count, its sequences, its last activity.
+    pub(crate) async fn check_conversations(&self) {
+        check_conversations(&*self.store).await;
+    }
+}
+
+pub(crate) async fn all_conversations(store: &dyn Store) -> Vec<Conversation> {
+    let filter = ConversationFilter::default();
+    let mut all = Vec::new();
+    let mut start: Start<ConversationPosition> = Start::Page(1);
+    loop {
+        let page = store.conversations(&filter, &PageRequest::new(200, start)).await.unwrap();
+        all.extend(page.items);
+        match page.next {
+            Some(position) => start = Start::After(position),
+            None => return all,
+        }
+    }
+}
+
+pub(crate) async fn all_messages(store: &dyn Store) -> Vec<Message> {
+    let filter = MessageFilter::default();
+    let mut all = Vec::new();
+    let mut start: Start<MessageId> = Start::Page(1);
+    loop {
+        let page = store.messages(&filter, &PageRequest::new(200, start)).await.unwrap();
+        all.extend(page.items);
+        match page.next {
+            Some(position) => start = Start::After(position),
+            None => return all,
+        }
+    }
+}
+
+pub(crate) async fn whole_thread(store: &dyn Store, id: ConversationId) -> Vec<Message> {
+    let mut all = Vec::new();
+    let mut start: Start<ThreadPosition> = Start::Page(1);
+    loop {
+        let page = store.thread(id, &PageRequest::new(200, start)).await.unwrap().unwrap();
+        all.extend(page.items);
+        match page.next {
+            Some(position) => start = Start::After(position),
+            None => return all,
+        }
+    }
+}
+
+pub(crate) async fn check_conversations(store: &dyn Store) {
+    let mut threaded = 0;
+    for conversation in all_conversations(store).await {
+        let thread = whole_thread(store, conversation.id).await;
+        assert_eq!(conversation.message_count, thread.len() as u64, "{conversation:?}");
+        let last_activity = thread.iter().map(|message| message.timestamp).max();
+        assert_eq!(Some(conversation.last_activity_at), last_activity, "{conversation:?}");
+        let mut places: Vec<_> = thread.iter().map(|message| message.thread.unwrap()).collect();
+        places.sort_unstable();
+        let gapless: Vec<_> = (1..=conversation.message_count).map(|place| (conversation.id, place)).collect();
+        assert_eq!(places, gapless, "{conversation:?}");
+        threaded += thread.len();
+    }
+    assert_eq!(threaded, all_messages(store).await.len());
+}
+
+/// A connection of our own.
+pub(crate) async fn connect(url: &str) -> tokio_postgres::Client {
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
