@@ -1,16 +1,11 @@
 use std::time::Duration;
 
-use domain::Region;
 use resilience::{Backoff, BreakerSettings, Quota};
 use store::Deadlines;
 
 /// What the operator decides about the engine.
 #[derive(Debug, Clone)]
 pub struct EngineSettings {
-    /// The region in which national phone numbers are read.
-    pub default_region: Option<Region>,
-    /// Attachments of one message at most.
-    pub attachments_max: usize,
     /// How long a message may be tried.
     pub deadlines: Deadlines,
     /// How long an idempotency key is kept.

@@ -1,0 +1,463 @@
+//! What the engine does with accepted messages when providers misbehave, on driven time.
+
+mod world;
+
+use std::{sync::Arc, time::Duration};
+
+use domain::{Channel, Clock, FailureReason, Outcome, Status};
+use providers::Answer;
+use store::{Memory, RedriveFilter, Redriven, Store};
+use trunkline_engine::{HoldCode, HoldReason};
+
+use world::{Act, DrivenClock, World, email, error, rate_limited, rejected, settings, sms, tick};
+
+#[tokio::test(start_paused = true)]
+async fn an_accepted_message_is_sent_once() {
+    let world = World::new(settings()).await;
+    let id = world.sent(sms("hello")).await;
+    world.until(id, Status::Dispatched).await;
+    let detail = world.detail(id).await;
+    assert_eq!(detail.attempts.len(), 1);
+    assert_eq!(detail.attempts[0].number, 1);
+    assert_eq!(detail.attempts[0].outcome, Outcome::Success);
+    assert_eq!(detail.waiting, None);
+    assert_eq!(world.sms.calls().len(), 1);
+    assert!(world.email.calls().is_empty());
+    assert_eq!(
+        world.metric(
+            "trunkline_dispatch_attempts_total{provider=\"sms-mms\",channel=\"sms\",outcome=\"success\"}"
+        ),
+        1
+    );
+    assert_eq!(
+        world.metric("trunkline_conversations_created_total{channel=\"sms\"}"),
+        1
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_messages_than_workers_all_arrive_and_concurrency_is_bounded() {
+    let world = World::new(settings()).await;
+    world.sms.always(Act::Slow(Duration::from_millis(100)));
+    let mut ids = Vec::new();
+    for n in 0..300 {
+        ids.push(world.sent(sms(&format!("message {n}"))).await);
+    }
+    for id in ids {
+        world.until(id, Status::Dispatched).await;
+    }
+    assert_eq!(world.sms.calls().len(), 300, "no message was sent twice");
+    assert_eq!(world.sms.in_flight_max(), 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_are_retried_and_every_try_is_on_record() {
+    let world = World::new(settings()).await;
+    world.sms.play([error(), Act::Hang, error()]);
+    let id = world.sent(sms("hello")).await;
+    world.until(id, Status::Dispatched).await;
+    assert_eq!(
+        world.outcomes(id).await,
+        [Outcome::Error, Outcome::Timeout, Outcome::Error, Outcome::Success]
+    );
+    let attempts = world.detail(id).await.attempts;
+    assert_eq!(
+        attempts.iter().map(|attempt| attempt.number).collect::<Vec<_>>(),
+        [1, 2, 3, 4]
+    );
+    assert_eq!(
+        attempts[0].error_code.as_ref().unwrap().as_str(),
+        "provider_error"
+    );
+    assert_eq!(
+        attempts[1].latency,
+        Duration::from_secs(5),
+        "a hanging call ends at its timeout"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_waits_tells_what_for() {
+    let world = World::new(settings()).await;
+    world.sms.play([rate_limited(Duration::from_secs(40))]);
+    let id = world.sent(sms("hello")).await;
+    while world.detail(id).await.attempts.is_empty() {
+        tick().await;
+    }
+    let detail = world.detail(id).await;
+    let (next, hold) = world.engine.hold(&detail);
+    let hold = hold.unwrap();
+    assert_eq!(
+        (hold.reason, hold.code, hold.until),
+        (HoldReason::RateLimited, HoldCode::Status(429), next)
+    );
+    assert!(next.unwrap() >= world.clock.now());
+    world.until(id, Status::Dispatched).await;
+    assert_eq!(world.engine.hold(&world.detail(id).await), (None, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_called_before_the_time_they_asked_for() {
+    let world = World::new(settings()).await;
+    let hints = [3, 1, 20, 7];
+    world
+        .sms
+        .play(hints.map(|seconds| rate_limited(Duration::from_secs(seconds))));
+    let id = world.sent(sms("hello")).await;
+    world.until(id, Status::Dispatched).await;
+    let times: Vec<Duration> = world.sms.calls().iter().map(|(_, _, at)| *at).collect();
+    for (gap, hint) in times.windows(2).map(|pair| pair[1] - pair[0]).zip(hints) {
+        assert!(
+            gap >= Duration::from_secs(hint),
+            "{gap:?} after a hint of {hint} s"
+        );
+    }
+    assert_eq!(world.detail(id).await.attempts.len(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_nobody_takes_becomes_a_dead_letter_and_can_be_redriven() {
+    let mut impatient = settings();
+    impatient.dispatch.attempts_max = 3;
+    impatient.dispatch.breaker.error_threshold = 1_000;
+    let world = World::new(impatient).await;
+    world.sms.play([error(), error(), error()]);
+    let id = world.sent(sms("hello")).await;
+    world.until(id, Status::Failed).await;
+    let failure = world.detail(id).await.message.failure.unwrap();
+    assert_eq!(failure.reason, FailureReason::Exhausted);
+    assert_eq!(failure.error_code.unwrap().as_str(), "provider_error");
+    assert_eq!(
+        world.metric("trunkline_dead_letters_total{provider=\"sms-mms\",reason=\"exhausted\"}"),
+        1
+    );
+    assert_eq!(world.engine.redrive(id).await, Ok(Redriven::Pending));
+    world.until(id, Status::Dispatched).await;
+    let numbers: Vec<u32> = world
+        .detail(id)
+        .await
+        .attempts
+        .iter()
+        .map(|attempt| attempt.number)
+        .collect();
+    assert_eq!(numbers, [1, 2, 3, 4]);
+    assert_eq!(world.engine.redrive(id).await, Ok(Redriven::NotFailed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rejection_is_final_and_says_nothing_about_the_provider() {
+    let world = World::new(settings()).await;
+    world.sms.always(rejected());
+    for n in 0..20 {
+        let id = world.sent(sms(&format!("message {n}"))).await;
+        world.until(id, Status::Failed).await;
+        assert_eq!(
+            world.detail(id).await.message.failure.unwrap().reason,
+            FailureReason::Rejected
+        );
+        assert_eq!(world.detail(id).await.attempts.len(), 1);
+    }
+    assert_eq!(world.engine.providers().await.unwrap()[1].breaker.state, "closed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_dead_letters_are_redriven_at_once() {
+    let world = World::new(settings()).await;
+    world.sms.always(rejected());
+    world.email.always(rejected());
+    let mut ids = Vec::new();
+    for n in 0..600 {
+        ids.push(world.sent(sms(&format!("message {n}"))).await);
+    }
+    let other = world.sent(email("stays")).await;
+    for id in ids.iter().chain([&other]) {
+        world.until(*id, Status::Failed).await;
+    }
+    world.sms.always(Act::Answer(Answer::Success));
+    let filter = RedriveFilter {
+        channel: Some(Channel::Sms),
+        ..RedriveFilter::default()
+    };
+    tick().await;
+    assert_eq!(world.engine.redrive_matching(&filter).await, Ok(600));
+    for id in ids {
+        world.until(id, Status::Dispatched).await;
+    }
+    assert_eq!(world.status(other).await, Status::Failed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_breaker_opens_at_the_threshold_and_recovers_with_probes() {
+    let world = World::new(settings()).await;
+    world.sms.always(error());
+    let mut ids = Vec::new();
+    for n in 0..20 {
+        ids.push(world.sent(sms(&format!("message {n}"))).await);
+    }
+    let breaker = async || world.engine.providers().await.unwrap()[1].breaker;
+    while breaker().await.state == "closed" {
+        tick().await;
+    }
+    let opened = world.clock.monotonic();
+    // Calls that were under way when it opened may still end; none begins.
+    let calls = world.sms.calls().len();
+    assert!((5..=5 + 8).contains(&calls), "{calls} calls");
+    assert_eq!(
+        world.metric("trunkline_breaker_state{provider=\"sms-mms\",state=\"open\"}"),
+        1
+    );
+    let detail = world.detail(ids[19]).await;
+    let (_, hold) = world.engine.hold(&detail);
+    let hold = hold.unwrap();
+    assert_eq!(
+        (hold.reason, hold.code),
+        (HoldReason::BreakerOpen, HoldCode::Status(503))
+    );
+    assert!(hold.until.is_some());
+
+    world.sms.always(Act::Answer(Answer::Success));
+    while breaker().await.state == "open" {
+        assert_eq!(world.sms.calls().len(), calls, "a call while open");
+        tick().await;
+    }
+    let cooled = world.clock.monotonic() - opened;
+    assert!(
+        cooled >= Duration::from_secs(29) && cooled <= Duration::from_millis(33_300),
+        "{cooled:?}"
+    );
+    for id in &ids {
+        world.until(*id, Status::Dispatched).await;
+    }
+    assert_eq!(breaker().await.state, "closed");
+    let moved = |from: &str, to: &str| {
+        world.metric(&format!(
+            "trunkline_breaker_transitions_total{{provider=\"sms-mms\",from=\"{from}\",to=\"{to}\"}}"
+        ))
+    };
+    assert_eq!(
+        [
+            moved("closed", "open"),
+            moved("open", "half_open"),
+            moved("half_open", "closed")
+        ],
+        [1, 1, 1]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_for_an_open_breaker_consumes_no_attempt_and_loses_nothing() {
+    let mut world_settings = settings();
+    world_settings.dispatch.attempts_max = 2;
+    let world = World::new(world_settings).await;
+    world.sms.always(error());
+    let mut ids = Vec::new();
+    for n in 0..5 {
+        ids.push(world.sent(sms(&format!("message {n}"))).await);
+    }
+    while world.engine.providers().await.unwrap()[1].breaker.state == "closed" {
+        tick().await;
+    }
+    let waiting = world.sent(sms("comes while it is open")).await;
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert!(world.detail(waiting).await.attempts.is_empty());
+    assert_eq!(world.status(waiting).await, Status::Pending);
+    world.sms.always(Act::Answer(Answer::Success));
+    ids.push(waiting);
+    for id in ids {
+        world.until(id, Status::Dispatched).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_open_probes_are_bounded_and_do_not_count_against_messages() {
+    let mut world_settings = settings();
+    world_settings.dispatch.breaker.error_threshold = 1;
+    world_settings.dispatch.attempts_max = 2;
+    let world = World::new(world_settings).await;
+    world.sms.always(error());
+    let id = world.sent(sms("hello")).await;
+    // Each round of probes fails and opens the breaker again; the message outlives far more tries than it has.
+    while world.detail(id).await.attempts.len() < 6 {
+        assert_eq!(world.status(id).await, Status::Pending);
+        tick().await;
+    }
+    world.sms.always(Act::Answer(Answer::Success));
+    world.until(id, Status::Dispatched).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_providers_trouble_does_not_touch_the_other() {
+    let world = World::new(settings()).await;
+    world.sms.always(Act::Hang);
+    for n in 0..100 {
+        world.sent(sms(&format!("message {n}"))).await;
+    }
+    for n in 0..50 {
+        let began = world.clock.monotonic();
+        let id = world.sent(email(&format!("message {n}"))).await;
+        world.until(id, Status::Dispatched).await;
+        let took = world.clock.monotonic() - began;
+        assert!(took <= Duration::from_millis(20), "{took:?}");
+    }
+    while world.engine.providers().await.unwrap()[1].breaker.state != "open" {
+        tick().await;
+    }
+    let other = &world.engine.providers().await.unwrap()[0];
+    assert_eq!(
+        (other.breaker.state, other.breaker.consecutive_failures),
+        ("closed", 0)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn alternating_answers_do_not_make_the_breaker_flap() {
+    let world = World::new(settings()).await;
+    let answers = (0..100).map(|n| {
+        if n % 2 == 0 {
+            error()
+        } else {
+            Act::Answer(Answer::Success)
+        }
+    });
+    world.sms.play(answers);
+    for n in 0..50 {
+        let id = world.sent(sms(&format!("message {n}"))).await;
+        world.until(id, Status::Dispatched).await;
+    }
+    assert_eq!(
+        world.engine.providers().await.unwrap()[1]
+            .breaker
+            .last_transition_at,
+        None
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn rate_limits_never_open_the_breaker() {
+    let world = World::new(settings()).await;
+    world.sms.play(vec![rate_limited(Duration::from_secs(1)); 10]);
+    let id = world.sent(sms("hello")).await;
+    world.until(id, Status::Dispatched).await;
+    assert_eq!(world.detail(id).await.attempts.len(), 11);
+    assert_eq!(
+        world.engine.providers().await.unwrap()[1]
+            .breaker
+            .last_transition_at,
+        None
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_panics_the_worker_takes_nothing_with_it() {
+    let world = World::new(settings()).await;
+    world.sms.play([Act::Panic, Act::Panic, Act::Panic]);
+    let poison = world.sent(sms("poison")).await;
+    world.until(poison, Status::Failed).await;
+    let detail = world.detail(poison).await;
+    assert_eq!(detail.message.failure.unwrap().reason, FailureReason::Poison);
+    let codes: Vec<String> = detail
+        .attempts
+        .iter()
+        .map(|attempt| attempt.error_code.as_ref().unwrap().as_str().to_owned())
+        .collect();
+    assert_eq!(codes, ["worker_panic"; 3]);
+    for n in 0..100 {
+        let id = world.sent(sms(&format!("message {n}"))).await;
+        world.until(id, Status::Dispatched).await;
+    }
+    assert_eq!(
+        world.engine.providers().await.unwrap()[1]
+            .breaker
+            .last_transition_at,
+        None
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_whose_time_is_up_fails_also_while_it_is_held() {
+    let mut hasty = settings();
+    hasty.deadlines.sms = Duration::from_secs(20);
+    let world = World::new(hasty).await;
+    world.sms.always(error());
+    let mut ids = Vec::new();
+    for n in 0..10 {
+        ids.push(world.sent(sms(&format!("message {n}"))).await);
+    }
+    let began = world.clock.monotonic();
+    for id in ids {
+        world.until(id, Status::Failed).await;
+        assert_eq!(
+            world.detail(id).await.message.failure.unwrap().reason,
+            FailureReason::Deadline
+        );
+    }
+    let took = world.clock.monotonic() - began;
+    assert!(
+        took >= Duration::from_secs(19) && took <= Duration::from_secs(30),
+        "{took:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn draining_finishes_calls_and_gives_back_the_rest_untouched() {
+    let world = World::new(settings()).await;
+    world.sms.always(Act::Slow(Duration::from_secs(2)));
+    let mut ids = Vec::new();
+    for n in 0..40 {
+        ids.push(world.sent(sms(&format!("message {n}"))).await);
+    }
+    while world.sms.calls().len() < 8 {
+        tick().await;
+    }
+    world.engine.drain(Duration::from_secs(10)).await;
+    let mut dispatched = 0;
+    for id in &ids {
+        let detail = world.detail(*id).await;
+        match detail.message.status {
+            Status::Dispatched => dispatched += 1,
+            status => {
+                assert_eq!(status, Status::Pending);
+                assert!(detail.attempts.is_empty(), "giving back is no attempt");
+                assert!(!detail.waiting.unwrap().leased, "nothing stays leased");
+            }
+        }
+    }
+    assert_eq!(dispatched, 8, "the calls under way were finished and recorded");
+
+    // Another node takes over at once.
+    let next = World::on(
+        settings(),
+        Arc::clone(&world.store),
+        Arc::clone(&world.clock),
+        &[Channel::Sms],
+    );
+    for id in ids {
+        next.until(id, Status::Dispatched).await;
+        assert_eq!(next.detail(id).await.attempts.len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_of_a_provider_that_is_gone_become_dead_letters() {
+    let clock: Arc<dyn Clock> = Arc::new(DrivenClock::new());
+    let store: Arc<dyn Store> = Arc::new(Memory::new(Arc::clone(&clock)));
+    let before = World::on(
+        settings(),
+        Arc::clone(&store),
+        Arc::clone(&clock),
+        &[Channel::Sms, Channel::Email],
+    );
+    before.sms.always(rate_limited(Duration::from_secs(60)));
+    let id = before.sent(sms("hello")).await;
+    while before.detail(id).await.attempts.is_empty() {
+        tick().await;
+    }
+    before.engine.drain(Duration::from_secs(10)).await;
+
+    let after = World::on(settings(), store, clock, &[Channel::Email]);
+    after.until(id, Status::Failed).await;
+    let failure = after.detail(id).await.message.failure.unwrap();
+    assert_eq!(failure.reason, FailureReason::NoProvider);
+    assert_eq!(failure.error_code.unwrap().as_str(), "provider_rate_limited");
+    assert!(after.sms.calls().is_empty());
+}

@@ -1,0 +1,346 @@
+//! A node on driven time: the real engine over the reference store, with providers that do what a test tells them.
+
+#![allow(dead_code, reason = "each test file uses its part of the world")]
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use domain::{
+    Address, Attachments, Body, Channel, Clock, Content, Entropy, ErrorCode, Fingerprint, MessageId, Outcome,
+    ProviderName, Status, Timestamp,
+};
+use providers::{Answer, Call, Provider, Routes};
+use resilience::{Backoff, BreakerSettings};
+use store::{Deadlines, IdempotentRequest, Memory, MessageDetail, Store};
+use trunkline_engine::{
+    DispatchSettings, Engine, EngineSettings, LimitSettings, Metrics, Send, SendError, Sent, SentOutcome,
+};
+
+/// How long anything may take, on the driven clock.
+const WAIT_MAX: Duration = Duration::from_secs(4 * 3_600);
+
+/// A clock that follows tokio's paused time.
+#[derive(Debug)]
+pub struct DrivenClock {
+    origin: tokio::time::Instant,
+}
+
+impl DrivenClock {
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "tokio's clock is the one that is driven here"
+    )]
+    pub fn new() -> Self {
+        Self {
+            origin: tokio::time::Instant::now(),
+        }
+    }
+}
+
+impl Clock for DrivenClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::parse("2026-11-21T10:00:00Z")
+            .unwrap()
+            .saturating_add(self.monotonic())
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.origin.elapsed()
+    }
+}
+
+/// What a scripted provider does with a call.
+#[derive(Clone, Debug)]
+pub enum Act {
+    Answer(Answer),
+    Hang,
+    Panic,
+    /// Answers after a while.
+    Slow(Duration),
+}
+
+pub fn error() -> Act {
+    Act::Answer(Answer::Error {
+        error_code: ErrorCode::of("provider_error"),
+    })
+}
+
+pub fn rejected() -> Act {
+    Act::Answer(Answer::Rejected {
+        error_code: ErrorCode::of("no_such_number"),
+    })
+}
+
+pub fn rate_limited(retry_after: Duration) -> Act {
+    let error_code = ErrorCode::of("provider_rate_limited");
+    Act::Answer(Answer::RateLimited {
+        retry_after: Some(retry_after),
+        error_code,
+    })
+}
+
+/// A provider that plays its script, call by call, and then does what it does by default.
+#[derive(Debug)]
+pub struct Scripted {
+    name: ProviderName,
+    channels: &'static [Channel],
+    script: Mutex<VecDeque<Act>>,
+    by_default: Mutex<Act>,
+    calls: Mutex<Vec<(MessageId, u32, Duration)>>,
+    in_flight: Mutex<(usize, usize)>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Scripted {
+    pub fn play(&self, acts: impl IntoIterator<Item = Act>) {
+        self.script.lock().unwrap().extend(acts);
+    }
+
+    pub fn always(&self, act: Act) {
+        *self.by_default.lock().unwrap() = act;
+    }
+
+    /// Message, attempt number and time of every call.
+    pub fn calls(&self) -> Vec<(MessageId, u32, Duration)> {
+        self.calls.lock().unwrap().clone()
+    }
+
+    /// The most calls there were at one time.
+    pub fn in_flight_max(&self) -> usize {
+        self.in_flight.lock().unwrap().1
+    }
+}
+
+/// Counts a call out, however it ends.
+struct Flight<'a>(&'a Scripted);
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        self.0.in_flight.lock().unwrap().0 -= 1;
+    }
+}
+
+#[async_trait]
+impl Provider for Scripted {
+    fn name(&self) -> &ProviderName {
+        &self.name
+    }
+
+    fn channels(&self) -> &'static [Channel] {
+        self.channels
+    }
+
+    async fn send(&self, call: Call<'_>) -> Answer {
+        self.calls
+            .lock()
+            .unwrap()
+            .push((call.message_id, call.attempt_number, self.clock.monotonic()));
+        {
+            let mut in_flight = self.in_flight.lock().unwrap();
+            in_flight.0 += 1;
+            in_flight.1 = in_flight.1.max(in_flight.0);
+        }
+        let _flight = Flight(self);
+        let next = self.script.lock().unwrap().pop_front();
+        let act = next.unwrap_or_else(|| self.by_default.lock().unwrap().clone());
+        match act {
+            Act::Answer(answer) => answer,
+            Act::Hang => std::future::pending().await,
+            Act::Panic => panic!("told to"),
+            Act::Slow(time) => {
+                tokio::time::sleep(time).await;
+                Answer::Success
+            }
+        }
+    }
+}
+
+pub struct World {
+    pub engine: Arc<Engine>,
+    pub store: Arc<dyn Store>,
+    pub clock: Arc<dyn Clock>,
+    pub sms: Arc<Scripted>,
+    pub email: Arc<Scripted>,
+}
+
+pub fn settings() -> EngineSettings {
+    EngineSettings {
+        deadlines: Deadlines {
+            sms: Duration::from_secs(14_400),
+            email: Duration::from_secs(172_800),
+        },
+        idempotency_ttl: Duration::from_secs(86_400),
+        commit_batch_max: 512,
+        commit_queue_max: 4_096,
+        limits: LimitSettings::per_minute(1_000_000, 1_000_000, 1_000_000).unwrap(),
+        dispatch: DispatchSettings {
+            concurrency: 8,
+            batch_messages_max: 100,
+            poll: Duration::from_millis(250),
+            call_timeout: Duration::from_secs(5),
+            lease: Duration::from_secs(60),
+            attempts_max: 12,
+            backoff: Backoff::new(Duration::from_millis(500), Duration::from_secs(900)).unwrap(),
+            breaker: BreakerSettings {
+                error_threshold: 5,
+                open: Duration::from_secs(30),
+                max_open: Duration::from_secs(300),
+                half_open_samples: 3,
+                half_open_in_flight: 2,
+            },
+        },
+    }
+}
+
+impl World {
+    pub async fn new(settings: EngineSettings) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(DrivenClock::new());
+        let store: Arc<dyn Store> = Arc::new(Memory::new(Arc::clone(&clock)));
+        Self::on(settings, store, clock, &[Channel::Sms, Channel::Email])
+    }
+
+    /// A node on a store that others may share, with providers for some channels.
+    pub fn on(
+        settings: EngineSettings,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        serving: &[Channel],
+    ) -> Self {
+        let scripted = |name: &str, channels| {
+            Arc::new(Scripted {
+                name: name.parse().unwrap(),
+                channels,
+                script: Mutex::default(),
+                by_default: Mutex::new(Act::Answer(Answer::Success)),
+                calls: Mutex::default(),
+                in_flight: Mutex::default(),
+                clock: Arc::clone(&clock),
+            })
+        };
+        let sms = scripted("sms-mms", &[Channel::Sms, Channel::Mms]);
+        let email = scripted("email", &[Channel::Email]);
+        let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
+        if serving.contains(&Channel::Sms) {
+            providers.push(sms.clone());
+        }
+        if serving.contains(&Channel::Email) {
+            providers.push(email.clone());
+        }
+        let routes = Routes::new(providers).unwrap();
+        let metrics = Arc::new(Metrics::new());
+        let entropy = Entropy::from_seed(7);
+        let engine = Engine::start(
+            settings,
+            Arc::clone(&store),
+            routes,
+            Arc::clone(&clock),
+            &entropy,
+            metrics,
+        );
+        Self {
+            engine,
+            store,
+            clock,
+            sms,
+            email,
+        }
+    }
+
+    pub async fn send(&self, message: Send) -> Result<Sent, SendError> {
+        self.send_outcome(message).await.result
+    }
+
+    pub async fn send_outcome(&self, message: Send) -> SentOutcome {
+        self.engine.send(message).await
+    }
+
+    /// Sends a message that must be accepted.
+    pub async fn sent(&self, message: Send) -> MessageId {
+        self.send(message).await.unwrap().id
+    }
+
+    pub async fn detail(&self, id: MessageId) -> MessageDetail {
+        self.store.message(id).await.unwrap().unwrap()
+    }
+
+    pub async fn status(&self, id: MessageId) -> Status {
+        self.detail(id).await.message.status
+    }
+
+    pub async fn outcomes(&self, id: MessageId) -> Vec<Outcome> {
+        self.detail(id)
+            .await
+            .attempts
+            .iter()
+            .map(|attempt| attempt.outcome)
+            .collect()
+    }
+
+    /// Lets time pass until a message has this status.
+    pub async fn until(&self, id: MessageId, status: Status) {
+        let began = self.clock.monotonic();
+        loop {
+            let now = self.status(id).await;
+            if now == status {
+                return;
+            }
+            let final_already = matches!(now, Status::Dispatched | Status::Failed);
+            let waited = self.clock.monotonic() - began;
+            assert!(
+                !final_already && waited < WAIT_MAX,
+                "{now} instead of {status} after {waited:?}"
+            );
+            tick().await;
+        }
+    }
+
+    pub fn metric(&self, line: &str) -> u64 {
+        let text = self.engine.metrics().render().unwrap();
+        let found = text
+            .lines()
+            .find_map(|candidate| candidate.strip_prefix(line)?.strip_prefix(' '));
+        found.map_or(0, |value| value.parse().unwrap())
+    }
+}
+
+/// A step of the driven clock, small beside everything that is timed.
+pub async fn tick() {
+    tokio::time::sleep(Duration::from_millis(10)).await;
+}
+
+pub fn sms(body: &str) -> Send {
+    message(Channel::Sms, "+12016661234", "+18045551234", body)
+}
+
+pub fn email(body: &str) -> Send {
+    message(Channel::Email, "shop@example.com", "customer@example.com", body)
+}
+
+pub fn message(channel: Channel, from: &str, to: &str, body: &str) -> Send {
+    let from = Address::sender(channel, from, None).unwrap();
+    let to = Address::recipient(channel, to, None).unwrap();
+    let body = Body::new(body).unwrap();
+    let content = Content::new(channel, &from, &to, None, body, Attachments::default()).unwrap();
+    Send {
+        from,
+        to,
+        content,
+        timestamp: None,
+        request: None,
+    }
+}
+
+pub fn keyed(key: &str, send: Send) -> Send {
+    let fingerprint = Fingerprint::of([Some(send.content.body.as_str())]);
+    Send {
+        request: Some(IdempotentRequest {
+            key: key.parse().unwrap(),
+            fingerprint,
+        }),
+        ..send
+    }
+}

@@ -1,0 +1,53 @@
+use crate::config::{Config, Resolved, SETTINGS, Setting};
+
+/// Shows every setting, its value and where that came from, in the form of the file; then says what is wrong, if
+/// something is.
+pub(crate) fn run(resolved: &Resolved) -> anyhow::Result<()> {
+    for setting in SETTINGS {
+        let value = shown(setting, resolved.text(setting.key));
+        println!("{} = {value:?}  # {}", setting.key, resolved.origin(setting.key));
+    }
+    Config::new(resolved).map(drop)
+}
+
+/// A value without what must not be seen: keys, and the password in a database's URL.
+fn shown(setting: &Setting, value: &str) -> String {
+    if !setting.secret || value.is_empty() {
+        return value.to_owned();
+    }
+    match url::Url::parse(value) {
+        Ok(mut url) if setting.key == "database_url" => {
+            let masked = url.password().is_none() || url.set_password(Some("***")).is_ok();
+            if masked && url.query().is_none() {
+                url.to_string()
+            } else {
+                "***".to_owned()
+            }
+        }
+        _ => "***".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_masked() {
+        let setting = |key: &str| SETTINGS.iter().find(|setting| setting.key == key).unwrap();
+        assert_eq!(shown(setting("keys"), "first-key,second-key"), "***");
+        assert_eq!(
+            shown(setting("database_url"), "postgres://u:secret@h/d"),
+            "postgres://u:***@h/d"
+        );
+        assert_eq!(
+            shown(setting("database_url"), "postgres://h/d?password=secret"),
+            "***"
+        );
+        assert_eq!(
+            shown(setting("database_url"), "sqlite:trunkline.db"),
+            "sqlite:trunkline.db"
+        );
+        assert_eq!(shown(setting("drain_secs"), "10"), "10");
+    }
+}

@@ -1,0 +1,147 @@
+use std::{
+    io::{self, Write},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context;
+use domain::{Clock, Entropy, SystemClock};
+use engine::{Engine, Metrics};
+use providers::{Routes, simulator::Simulators};
+use server::App;
+use store::{Store, StoreError};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+};
+
+use crate::{config::Config, logging};
+
+/// How long to wait before a database that is away is asked again.
+const STORE_RETRY_PAUSE: Duration = Duration::from_millis(500);
+
+/// Runs the service until it is told to stop.
+pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
+    logging::start(&config.log, config.log_format)?;
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(serve(config))
+}
+
+async fn serve(config: &Config) -> anyhow::Result<()> {
+    let mut stops = Stops::new()?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let entropy = Entropy::from_system();
+    let store = store::open(&config.database_url, Arc::clone(&clock))?;
+    let listener = TcpListener::bind(config.bind).await.with_context(|| {
+        format!(
+            "cannot listen on {}: is another server running there? Choose another with API_BIND",
+            config.bind
+        )
+    })?;
+    tokio::select! {
+        biased;
+        () = stops.next() => return Ok(()),
+        migrated = migrate(store.as_ref()) => migrated?,
+    }
+    let simulators = Simulators::new(config.simulators.clone(), &entropy, Arc::clone(&clock))?;
+    let simulated = simulators.providers();
+    let simulators = (!simulated.is_empty()).then(|| Arc::new(simulators));
+    let routes = Routes::new(simulated)?;
+    let metrics = Arc::new(Metrics::new());
+    let engine = Engine::start(config.engine.clone(), store, routes, clock, &entropy, metrics);
+    let (drain, draining) = watch::channel(false);
+    let app = App::new(
+        Arc::clone(&engine),
+        simulators,
+        config.server.clone(),
+        &entropy,
+        draining,
+    );
+    greet(config, &listener)?;
+    let stop = async move {
+        stops.next().await;
+        tracing::info!("shutting down: finishing what is under way; a second signal exits at once");
+        // The app is there to hear it as long as it serves.
+        let _ = drain.send(true);
+        tokio::spawn(async move {
+            stops.next().await;
+            std::process::exit(1);
+        });
+    };
+    if let Err(error) = server::serve(listener, app, stop, config.drain).await {
+        tracing::warn!(%error, "some requests were cut off");
+    }
+    engine.drain(config.drain).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Migrates as soon as the database is there: a node may be started before it.
+async fn migrate(store: &dyn Store) -> anyhow::Result<()> {
+    let mut told = false;
+    loop {
+        match store.migrate().await {
+            Ok(applied) => {
+                applied
+                    .iter()
+                    .for_each(|migration| tracing::info!(migration, "applied"));
+                return Ok(());
+            }
+            Err(error @ StoreError::Refused(_)) => return Err(error).context("cannot migrate the database"),
+            Err(error) => {
+                if !std::mem::replace(&mut told, true) {
+                    tracing::warn!(%error, "waiting for the database");
+                }
+                tokio::time::sleep(STORE_RETRY_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Says where we are, and what to try next.
+fn greet(config: &Config, listener: &TcpListener) -> anyhow::Result<()> {
+    let url = format!("http://{}", listener.local_addr()?);
+    let store = config
+        .database_url
+        .strip_prefix("sqlite:")
+        .map_or("PostgreSQL", |file| file);
+    let json = "-H 'content-type: application/json'";
+    // Whoever reads our output may have gone; that is no reason not to serve.
+    let _ = writeln!(
+        io::stdout(),
+        "Trunkline is listening on {url} and keeps its messages in {store}. Ctrl-C stops it.\n\n\
+         Send a text, let its recipient answer, and read the conversation:\n\n  \
+         curl {url}/api/messages/sms {json} \\\n    \
+         -d '{{\"from\": \"+12016661234\", \"to\": \"+18045551234\", \"type\": \"sms\", \"body\": \"Hello!\"}}'\n\n  \
+         curl {url}/api/provider/mock/inbound {json} \\\n    \
+         -d '{{\"channel\": \"sms\", \"from\": \"+18045551234\", \"to\": \"+12016661234\", \"body\": \"Hi, who is this?\"}}'\n\n  \
+         curl {url}/api/conversations/1/messages\n"
+    );
+    Ok(())
+}
+
+/// The signals that ask us to stop.
+struct Stops {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stops {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            biased;
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
