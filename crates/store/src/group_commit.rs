@@ -164,7 +164,7 @@ impl Committer {
     /// never fails its neighbours.
     async fn commit(&self, batch: &[Accept]) -> Vec<Result<Accepted, AcceptError>> {
         let mut answers = vec![Err(AcceptError::Overloaded); batch.len()];
-        let mut ranges: Vec<Range<usize>> = vec![0..batch.len()];
+        let mut ranges: Vec<Range<usize>> = std::iter::once(0..batch.len()).collect();
         while let Some(range) = ranges.pop() {
             let part = &batch[range.clone()];
             let began = self.clock.monotonic();

@@ -9,7 +9,8 @@ use domain::{
 };
 use thiserror::Error;
 
-/// Durable storage. Every method is one transaction: it happens whole or not at all.
+/// Durable storage. Every method is one transaction: it happens whole or not at all. Durations are cut to a thousand
+/// years.
 #[async_trait]
 pub trait Store: Debug + Send + Sync {
     /// Brings the schema up to date and returns the names of the migrations that this took.
@@ -68,7 +69,9 @@ pub trait Store: Debug + Send + Sync {
     /// As every method.
     async fn release(&self, leases: &[(MessageId, LeaseToken)]) -> Result<u64, StoreError>;
 
-    /// Buries up to `limit` unleased entries whose deadline has passed or whose provider is not among `serving`.
+    /// Buries up to `limit` entries that nobody holds and whose deadline has passed or whose provider is not among
+    /// `serving`. The try of a worker whose lease ran out is recorded as `unknown` before: nobody claims for a provider
+    /// that is gone.
     ///
     /// # Errors
     /// As every method.
@@ -145,6 +148,15 @@ pub trait Store: Debug + Send + Sync {
         id: ConversationId,
         page: &PageRequest<ThreadPosition>,
     ) -> Result<Option<Page<Message, ThreadPosition>>, StoreError>;
+}
+
+/// The longest duration that makes a difference: beyond a thousand years, instants would leave the calendar, and one
+/// provider's absurd Retry-After would fail a whole batch.
+pub(crate) const DURATION_MAX: Duration = Duration::from_secs(1_000 * 31_556_952);
+
+/// The instant `duration` after `now`.
+pub(crate) fn instant_after(now: Timestamp, duration: Duration) -> Timestamp {
+    now.saturating_add(duration.min(DURATION_MAX))
 }
 
 /// Why a store did not do what it was asked.
@@ -254,7 +266,7 @@ pub struct Leased {
 pub struct Claimed {
     /// The entry.
     pub leased: Leased,
-    /// Time left until its deadline; zero when that has passed.
+    /// Time left until its deadline, in whole milliseconds; zero when that has passed.
     pub deadline_in: Duration,
     /// Whether its last worker vanished and an `unknown` attempt was recorded for it just now.
     pub vanished: bool,

@@ -1,6 +1,10 @@
 -- Leases entries that are due, and those whose lease ran out. Entries another node is claiming are skipped.
 with claimable as (
-    select message_id, leased_until is not null as vanished
+    -- What a vanished worker's try is recorded with comes from here: only a locked row is sure to be the latest, all
+    -- others are as old as the snapshot of this statement.
+    select
+        message_id, leased_until is not null as vanished, attempts + 1 as vanished_attempt,
+        lease_token as vanished_token
     from outbox
     where provider = $1 and dead_at is null and coalesce(leased_until, due_at) <= now()
     order by coalesce(leased_until, due_at)
@@ -11,9 +15,8 @@ with claimable as (
 recorded as (
     insert into attempts
         (message_id, number, lease_token, provider, outcome, error_code, occurred_at, latency_ms)
-    select message_id, attempts + 1, lease_token, provider, 'unknown', 'worker_vanished', now(), 0
-    from outbox
-    join claimable using (message_id)
+    select message_id, vanished_attempt, vanished_token, $1, 'unknown', 'worker_vanished', now(), 0
+    from claimable
     where vanished
 ),
 leased as (

@@ -18,7 +18,7 @@ revived as (
     set
         dead_at = null,
         due_at = now(),
-        deadline_at = now() + case channel when 'email' then $7 else $6 end * interval '1 millisecond',
+        deadline_at = now() + case channel when 'email' then $7::float8 else $6::float8 end * interval '1 millisecond',
         counted = 0,
         rate_limited_in_a_row = 0,
         panics = 0

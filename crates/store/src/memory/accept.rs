@@ -1,7 +1,7 @@
 use domain::{Conversation, ConversationId, Direction, LeaseToken, Message, MessageId, Status, Timestamp};
 
 use super::{Entry, Key, Tables};
-use crate::{Accept, Accepted, Arrival, FIRST_LEASE, IdempotentRequest, Progress};
+use crate::{Accept, Accepted, Arrival, FIRST_LEASE, IdempotentRequest, Progress, port::instant_after};
 
 impl Tables {
     pub(super) fn accept(&mut self, accept: &Accept, now: Timestamp) -> Accepted {
@@ -45,13 +45,13 @@ impl Tables {
                 let entry = Entry {
                     provider: accept.provider.clone(),
                     due_at: now,
-                    leased_until: lease.map(|lease| now.saturating_add(lease)),
+                    leased_until: lease.map(|lease| instant_after(now, lease)),
                     token: if lease.is_some() {
                         FIRST_LEASE
                     } else {
                         LeaseToken(0)
                     },
-                    deadline_at: now.saturating_add(*deadline),
+                    deadline_at: instant_after(now, *deadline),
                     dead_at: None,
                     progress: Progress::default(),
                 };

@@ -8,13 +8,30 @@ use domain::{
 use super::{Entry, Tables};
 use crate::{
     Claimed, DeadLetter, Deadlines, Disposition, Leased, QueueDepth, RedriveFilter, Redriven, Settled,
-    Settlement,
+    Settlement, port::instant_after,
 };
 
 impl Entry {
     /// When it may be claimed: when it is due, or when the lease on it runs out.
     fn claimable_at(&self) -> Timestamp {
         self.leased_until.unwrap_or(self.due_at)
+    }
+
+    /// A worker whose lease ran out may have sent the message: that try is on record before anything else happens.
+    fn record_vanished(&mut self, attempts: &mut Vec<(LeaseToken, Attempt)>, now: Timestamp) {
+        self.progress.attempts += 1;
+        self.progress.counted += 1;
+        self.progress.rate_limited_in_a_row = 0;
+        let attempt = Attempt {
+            number: self.progress.attempts,
+            provider: self.provider.clone(),
+            outcome: Outcome::Unknown,
+            error_code: Some(ErrorCode::of("worker_vanished")),
+            occurred_at: now,
+            latency: Duration::ZERO,
+            late_outcome: None,
+        };
+        attempts.push((self.token, attempt));
     }
 
     fn is_held(&self, token: LeaseToken) -> bool {
@@ -54,22 +71,10 @@ impl Tables {
         let (conversation_id, _) = message.thread?;
         let vanished = entry.leased_until.is_some();
         if vanished {
-            entry.progress.attempts += 1;
-            entry.progress.counted += 1;
-            entry.progress.rate_limited_in_a_row = 0;
-            let attempt = Attempt {
-                number: entry.progress.attempts,
-                provider: entry.provider.clone(),
-                outcome: Outcome::Unknown,
-                error_code: Some(ErrorCode::of("worker_vanished")),
-                occurred_at: now,
-                latency: Duration::ZERO,
-                late_outcome: None,
-            };
-            self.attempts.entry(id).or_default().push((entry.token, attempt));
+            entry.record_vanished(self.attempts.entry(id).or_default(), now);
         }
         entry.token = LeaseToken(entry.token.0 + 1);
-        entry.leased_until = Some(now.saturating_add(lease));
+        entry.leased_until = Some(instant_after(now, lease));
         let leased = Leased {
             id,
             conversation_id,
@@ -79,7 +84,7 @@ impl Tables {
         };
         Some(Claimed {
             leased,
-            deadline_in: entry.deadline_at.saturating_since(now),
+            deadline_in: whole_millis(entry.deadline_at.saturating_since(now)),
             vanished,
         })
     }
@@ -109,7 +114,7 @@ impl Tables {
                 outcome: tried.outcome,
                 error_code: tried.error_code.clone(),
                 occurred_at: tried.occurred_at,
-                latency: Duration::from_millis(u64::try_from(tried.latency.as_millis()).unwrap_or(u64::MAX)),
+                latency: whole_millis(tried.latency),
                 late_outcome: None,
             };
             attempts.push((*token, attempt));
@@ -121,7 +126,7 @@ impl Tables {
                 self.outbox.remove(id);
                 self.set_status(*id, Status::Dispatched, None);
             }
-            Disposition::Retry { after } => entry.due_at = now.saturating_add(*after),
+            Disposition::Retry { after } => entry.due_at = instant_after(now, *after),
             Disposition::DeadLetter(failure) => {
                 entry.dead_at = Some(now);
                 self.set_status(*id, Status::Failed, Some(failure.clone()));
@@ -139,7 +144,9 @@ impl Tables {
         let hopeless: Vec<DeadLetter> = self
             .outbox
             .iter()
-            .filter(|(_, entry)| entry.dead_at.is_none() && entry.leased_until.is_none())
+            .filter(|(_, entry)| {
+                entry.dead_at.is_none() && entry.leased_until.is_none_or(|until| until <= now)
+            })
             .filter_map(|(id, entry)| {
                 let reason = if !serving.contains(&entry.provider) {
                     FailureReason::NoProvider
@@ -158,6 +165,9 @@ impl Tables {
             .collect();
         for DeadLetter { id, reason, .. } in &hopeless {
             if let Some(entry) = self.outbox.get_mut(id) {
+                if entry.leased_until.take().is_some() {
+                    entry.record_vanished(self.attempts.entry(*id).or_default(), now);
+                }
                 entry.dead_at = Some(now);
             }
             let last = self.attempts.get(id).and_then(|attempts| attempts.last());
@@ -184,7 +194,7 @@ impl Tables {
             Some(entry) => {
                 entry.dead_at = None;
                 entry.due_at = now;
-                entry.deadline_at = now.saturating_add(deadline);
+                entry.deadline_at = instant_after(now, deadline);
                 entry.progress.counted = 0;
                 entry.progress.rate_limited_in_a_row = 0;
                 entry.progress.panics = 0;
@@ -244,7 +254,7 @@ impl Tables {
                 (None, None) => depth.waiting += 1,
             }
             if entry.dead_at.is_none() {
-                let due_for = Duration::from_millis(now.saturating_since(entry.due_at).as_millis() as u64);
+                let due_for = whole_millis(now.saturating_since(entry.due_at));
                 depth.oldest = depth.oldest.max(due_for);
             }
         }
@@ -257,4 +267,9 @@ impl Tables {
             message.failure = failure;
         }
     }
+}
+
+/// Durations as the databases tell them.
+fn whole_millis(duration: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }

@@ -10,6 +10,12 @@ const LOSER_ROUNDS_MAX: u32 = 3;
 
 pub(super) async fn accept(store: &Postgres, batch: &[Accept]) -> Result<Vec<Accepted>, StoreError> {
     let mut answers = insert(store, batch).await?;
+    // Once winners are stored, no failure may say otherwise.
+    let mut stored = answers.iter().any(Option::is_some);
+    let unless_stored = |stored: bool, error: StoreError| match stored {
+        true => StoreError::OutcomeUnknown(format!("stored, but not who lost: {error}")),
+        false => error,
+    };
     for _ in 0..LOSER_ROUNDS_MAX {
         let losers: Vec<usize> = (0..batch.len())
             .filter(|place| answers[*place].is_none())
@@ -19,11 +25,15 @@ pub(super) async fn accept(store: &Postgres, batch: &[Accept]) -> Result<Vec<Acc
         }
         // Whoever lost did so against a row that is committed by now, which a second statement sees.
         let requests: Vec<Accept> = losers.iter().map(|place| batch[*place].clone()).collect();
-        let mut found = find_accepted(store, &requests).await?;
+        let found = find_accepted(store, &requests).await;
+        let mut found = found.map_err(|error| unless_stored(stored, error))?;
         if found.iter().any(Option::is_none) {
             let again: Vec<usize> = (0..found.len()).filter(|place| found[*place].is_none()).collect();
             let orphans: Vec<Accept> = again.iter().map(|place| requests[*place].clone()).collect();
-            for (place, answer) in again.into_iter().zip(insert(store, &orphans).await?) {
+            let inserted = insert(store, &orphans).await;
+            let inserted = inserted.map_err(|error| unless_stored(stored, error))?;
+            stored |= inserted.iter().any(Option::is_some);
+            for (place, answer) in again.into_iter().zip(inserted) {
                 found[place] = answer;
             }
         }
@@ -35,7 +45,7 @@ pub(super) async fn accept(store: &Postgres, batch: &[Accept]) -> Result<Vec<Acc
         || StoreError::Unavailable("a repeated request kept losing against keys that expire".to_owned());
     answers
         .into_iter()
-        .map(|answer| answer.ok_or_else(gone))
+        .map(|answer| answer.ok_or_else(|| unless_stored(stored, gone())))
         .collect()
 }
 

@@ -20,6 +20,7 @@ use crate::{
     Accept, Accepted, Claimed, ConversationFilter, DeadLetter, Deadlines, IdempotentRequest, MessageDetail,
     MessageFilter, QueueDepth, RedriveFilter, Redriven, Settled, Settlement, Store, StoreError,
     migrations::{pending, too_new},
+    port::DURATION_MAX,
 };
 
 /// Connections a node holds at most: one accepts, one settles, the lanes claim, the rest read.
@@ -321,12 +322,12 @@ async fn query_on(
     }
 }
 
-/// Milliseconds for a `bigint` parameter; durations beyond 292 million years are cut there.
+/// Milliseconds for a `bigint` parameter, at most [`DURATION_MAX`].
 fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+    i64::try_from(duration.min(DURATION_MAX).as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Milliseconds for a parameter that is multiplied with an interval.
+/// Milliseconds for a parameter that is multiplied with an interval, at most [`DURATION_MAX`].
 fn millis_float(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1_000.0
+    duration.min(DURATION_MAX).as_secs_f64() * 1_000.0
 }

@@ -63,7 +63,11 @@ pub(super) async fn settle(store: &Postgres, batch: &[Settlement]) -> Result<Vec
         let sql = include_str!("../../sql/attempts/add_late_outcome.postgres.sql");
         store
             .query(sql, &[&lost.id, &lost.token, &lost.attempts, &lost.outcome])
-            .await?;
+            .await
+            // The others are settled by now, and no failure may say otherwise.
+            .map_err(|error| {
+                StoreError::OutcomeUnknown(format!("settled, but late evidence is lost: {error}"))
+            })?;
     }
     let settled = |settlement| {
         if is_held(&settlement) {

@@ -2,8 +2,8 @@ use domain::{ConversationId, MessageId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
-use super::{micros, rows};
-use crate::{Accept, Accepted, Arrival, FIRST_LEASE, IdempotentRequest, json};
+use super::rows;
+use crate::{Accept, Accepted, Arrival, FIRST_LEASE, IdempotentRequest, json, port::instant_after};
 
 pub(super) fn accept(
     connection: &Connection,
@@ -106,9 +106,9 @@ fn accept_one(connection: &Connection, accept: &Accept, now: Timestamp) -> rusql
                     id.as_uuid(),
                     provider.as_str(),
                     now.as_micros(),
-                    lease.map(|lease| now.as_micros().saturating_add(micros(lease))),
+                    lease.map(|lease| instant_after(now, lease).as_micros()),
                     if lease.is_some() { FIRST_LEASE.0 } else { 0 },
-                    now.as_micros().saturating_add(micros(*deadline)),
+                    instant_after(now, *deadline).as_micros(),
                 ])?;
         }
         Arrival::Receive {

@@ -4,11 +4,14 @@ use domain::{ErrorCode, FailureReason, LeaseToken, MessageId, Outcome, ProviderN
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
-use super::{micros, rows};
+use super::rows;
 use crate::{
     Claimed, DeadLetter, Deadlines, Disposition, Leased, Progress, QueueDepth, RedriveFilter, Redriven,
-    Settled, Settlement,
+    Settled, Settlement, port::instant_after,
 };
+
+/// The error code of a try whose worker vanished.
+const WORKER_VANISHED: &str = "worker_vanished";
 
 pub(super) fn claim(
     connection: &Connection,
@@ -46,12 +49,7 @@ impl Claimable {
         Ok(Self {
             id: row.get("message_id")?,
             token: row.get("lease_token")?,
-            progress: Progress {
-                attempts: row.get("attempts")?,
-                counted: row.get("counted")?,
-                rate_limited_in_a_row: row.get("rate_limited_in_a_row")?,
-                panics: row.get("panics")?,
-            },
+            progress: read_progress(row)?,
             vanished: row.get("vanished")?,
             deadline_in_ms: row.get("deadline_in_ms")?,
         })
@@ -72,29 +70,14 @@ impl Claimable {
             deadline_in_ms,
         } = self;
         if vanished {
-            // Its worker may have sent the message: that try is on record before the next.
-            progress.attempts += 1;
-            progress.counted += 1;
-            progress.rate_limited_in_a_row = 0;
-            connection
-                .prepare_cached(include_str!("../../sql/attempts/insert.sqlite.sql"))?
-                .execute(params![
-                    id,
-                    progress.attempts,
-                    token,
-                    provider.as_str(),
-                    Outcome::Unknown.as_str(),
-                    "worker_vanished",
-                    now.as_micros(),
-                    0,
-                ])?;
+            record_vanished(connection, id, token, provider, &mut progress, now)?;
         }
         let token = token + 1;
         connection
             .prepare_cached(include_str!("../../sql/outbox/lease.sqlite.sql"))?
             .execute(params![
                 id,
-                now.as_micros().saturating_add(micros(lease)),
+                instant_after(now, lease).as_micros(),
                 token,
                 progress.attempts,
                 progress.counted,
@@ -121,6 +104,42 @@ impl Claimable {
             vanished,
         })
     }
+}
+
+fn read_progress(row: &Row<'_>) -> rusqlite::Result<Progress> {
+    Ok(Progress {
+        attempts: row.get("attempts")?,
+        counted: row.get("counted")?,
+        rate_limited_in_a_row: row.get("rate_limited_in_a_row")?,
+        panics: row.get("panics")?,
+    })
+}
+
+/// A worker whose lease ran out may have sent the message: that try is on record before anything else happens.
+fn record_vanished(
+    connection: &Connection,
+    id: Uuid,
+    token: i64,
+    provider: &ProviderName,
+    progress: &mut Progress,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    progress.attempts += 1;
+    progress.counted += 1;
+    progress.rate_limited_in_a_row = 0;
+    connection
+        .prepare_cached(include_str!("../../sql/attempts/insert.sqlite.sql"))?
+        .execute(params![
+            id,
+            progress.attempts,
+            token,
+            provider.as_str(),
+            Outcome::Unknown.as_str(),
+            WORKER_VANISHED,
+            now.as_micros(),
+            0,
+        ])?;
+    Ok(())
 }
 
 pub(super) fn settle(
@@ -200,7 +219,7 @@ fn settle_one(connection: &Connection, settlement: &Settlement, now: Timestamp) 
             finalize("dispatched", None, None)?;
         }
         Disposition::Retry { after } => {
-            keep(Some(now.as_micros().saturating_add(micros(*after))), None)?;
+            keep(Some(instant_after(now, *after).as_micros()), None)?;
         }
         Disposition::DeadLetter(failure) => {
             keep(None, Some(now.as_micros()))?;
@@ -227,27 +246,70 @@ pub(super) fn sweep(
 ) -> rusqlite::Result<Vec<DeadLetter>> {
     let serving: Vec<&str> = serving.iter().map(ProviderName::as_str).collect();
     let serving = serde_json::Value::from(serving).to_string();
-    let hopeless: Vec<(DeadLetter, Option<String>)> = connection
+    let hopeless: Vec<Hopeless> = connection
         .prepare_cached(include_str!("../../sql/outbox/hopeless.sqlite.sql"))?
-        .query_map(params![now.as_micros(), serving, limit], |row| {
-            let dead_letter = DeadLetter {
+        .query_map(params![now.as_micros(), serving, limit], Hopeless::read)?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut dead_letters = Vec::with_capacity(hopeless.len());
+    for entry in hopeless {
+        dead_letters.push(entry.bury(connection, now)?);
+    }
+    Ok(dead_letters)
+}
+
+/// An entry that nobody holds and that can no longer be sent.
+struct Hopeless {
+    dead_letter: DeadLetter,
+    token: i64,
+    progress: Progress,
+    vanished: bool,
+    error_code: Option<String>,
+}
+
+impl Hopeless {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            dead_letter: DeadLetter {
                 id: row.get::<_, Uuid>("message_id")?.into(),
                 provider: rows::word(row, "provider")?,
                 reason: rows::word(row, "reason")?,
-            };
-            Ok((dead_letter, row.get("error_code")?))
-        })?
-        .collect::<rusqlite::Result<_>>()?;
-    for (DeadLetter { id, reason, .. }, error_code) in &hopeless {
-        let id = id.as_uuid();
+            },
+            token: row.get("lease_token")?,
+            progress: read_progress(row)?,
+            vanished: row.get("vanished")?,
+            error_code: row.get("error_code")?,
+        })
+    }
+
+    fn bury(self, connection: &Connection, now: Timestamp) -> rusqlite::Result<DeadLetter> {
+        let Self {
+            dead_letter,
+            token,
+            mut progress,
+            vanished,
+            mut error_code,
+        } = self;
+        let id = dead_letter.id.as_uuid();
+        if vanished {
+            record_vanished(connection, id, token, &dead_letter.provider, &mut progress, now)?;
+            error_code = Some(WORKER_VANISHED.to_owned());
+        }
         connection
-            .prepare_cached(include_str!("../../sql/outbox/bury.sqlite.sql"))?
-            .execute(params![id, now.as_micros()])?;
+            .prepare_cached(include_str!("../../sql/outbox/settle.sqlite.sql"))?
+            .execute(params![
+                id,
+                None::<i64>,
+                now.as_micros(),
+                progress.attempts,
+                progress.counted,
+                progress.rate_limited_in_a_row,
+                progress.panics,
+            ])?;
         connection
             .prepare_cached(include_str!("../../sql/messages/set_status.sqlite.sql"))?
-            .execute(params![id, "failed", reason.as_str(), error_code])?;
+            .execute(params![id, "failed", dead_letter.reason.as_str(), error_code])?;
+        Ok(dead_letter)
     }
-    Ok(hopeless.into_iter().map(|(dead_letter, _)| dead_letter).collect())
 }
 
 pub(super) fn redrive(
@@ -298,7 +360,7 @@ pub(super) fn redrive_matching(
         )?
         .collect::<rusqlite::Result<_>>()?;
     for (id, channel) in &dead {
-        let deadline_at = now.as_micros().saturating_add(micros(deadlines.of(*channel)));
+        let deadline_at = instant_after(now, deadlines.of(*channel)).as_micros();
         connection
             .prepare_cached(include_str!("../../sql/outbox/revive.sqlite.sql"))?
             .execute(params![id, now.as_micros(), deadline_at])?;

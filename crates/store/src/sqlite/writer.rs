@@ -48,7 +48,7 @@ impl Writer {
         let piece: Work = Box::new(move |connection| {
             let result = connection.and_then(|connection| in_savepoint(connection, work));
             Box::new(move |committed| {
-                let _ = reply.send(committed.and(result));
+                let _ = reply.send(result.and_then(|value| committed.map(|()| value)));
             })
         });
         let sender = self.work.as_ref().ok_or_else(closed)?;
@@ -84,9 +84,19 @@ fn write(connection: Connection, mut waiting: mpsc::Receiver<Work>) {
         let begun = connection
             .execute_batch("begin immediate")
             .map_err(|error| of_sqlite(&error));
-        let transaction = || begun.clone().map(|()| &connection);
-        let answers: Vec<Answer> = work.into_iter().map(|piece| piece(transaction())).collect();
-        let committed = begun.clone().and_then(|()| {
+        // Some errors, such as a full disk, make SQLite roll back the whole transaction: what came before is gone, and
+        // what comes after must not run outside of one.
+        let alive = || match &begun {
+            Ok(()) if connection.is_autocommit() => Err(StoreError::Unavailable(
+                "the transaction was rolled back because of a neighbour".to_owned(),
+            )),
+            begun => begun.clone(),
+        };
+        let answers: Vec<Answer> = work
+            .into_iter()
+            .map(|piece| piece(alive().map(|()| &connection)))
+            .collect();
+        let committed = alive().and_then(|()| {
             connection.execute_batch("commit").map_err(|error| {
                 let _ = connection.execute_batch("rollback");
                 of_sqlite(&error)
@@ -109,7 +119,9 @@ fn in_savepoint<T>(
                 Ok(value)
             }
             Err(error) => {
-                connection.execute_batch("rollback to piece; release piece")?;
+                if !connection.is_autocommit() {
+                    connection.execute_batch("rollback to piece; release piece")?;
+                }
                 Err(error)
             }
         }

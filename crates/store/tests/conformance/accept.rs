@@ -46,11 +46,18 @@ pub(crate) async fn messages_read_back_to_the_byte(world: &World) {
         world.outbound().body(family),
         world.outbound().body(&long),
         world.outbound().sms("(201) 666-1234", "+1 804.555.1234"),
-        world.outbound().sms("Trunk_Line&1", "12345"),
+        world.outbound().sms("Trunk_Ln&1", "12345"),
         world.outbound().mms(&[]).body("no attachment"),
         world.outbound().mms(&[url, "http://127.0.0.1/", url]).body(""),
-        world.outbound().email("\"odd name\"@example.com", "B+tag@Example.COM").body(html),
-        world.outbound().email("a@example.com", "b@example.com").subject("").body("empty subject"),
+        world
+            .outbound()
+            .email("\"odd name\"@example.com", "B+tag@Example.COM")
+            .body(html),
+        world
+            .outbound()
+            .email("a@example.com", "b@example.com")
+            .subject("")
+            .body("empty subject"),
         world
             .outbound()
             .email("a@example.com", "b@example.com")
@@ -59,8 +66,15 @@ pub(crate) async fn messages_read_back_to_the_byte(world: &World) {
             .body("all of it"),
         world.inbound("in \u{e9} 1").body(html),
         world.inbound("in-2").mms(&[url]).body("seen"),
-        world.inbound("in-3").email("c@example.com", "a@example.com").subject("re:\r\n x").body(&long),
-        world.outbound().written(-62_135_596_800 - 1_735_689_600 + 1).body("year one"),
+        world
+            .inbound("in-3")
+            .email("c@example.com", "a@example.com")
+            .subject("re:\r\n x")
+            .body(&long),
+        world
+            .outbound()
+            .written(-62_135_596_800 - 1_735_689_600 + 1)
+            .body("year one"),
         world.outbound().written(200_000_000_000).body("a far future"),
     ];
     let batch: Vec<Accept> = drafts.into_iter().map(Draft::accept).collect();
@@ -68,18 +82,26 @@ pub(crate) async fn messages_read_back_to_the_byte(world: &World) {
     for (accept, answer) in batch.iter().zip(&answers) {
         let message = world.detail(accept.id).await.message;
         assert_eq!(message, expected(accept, *answer));
-        let Some((id, _)) = message.thread else { unreachable!() };
+        let Some((id, _)) = message.thread else {
+            unreachable!()
+        };
         assert_eq!(world.conversation(id).await.key, accept.conversation);
         assert!(world.thread(id).await.contains(&message));
     }
     let listed = world.messages().await;
-    assert!(batch.iter().rev().map(|accept| accept.id).eq(listed.iter().map(|message| message.id)));
+    assert!(
+        batch
+            .iter()
+            .rev()
+            .map(|accept| accept.id)
+            .eq(listed.iter().map(|message| message.id))
+    );
     world.check_conversations().await;
 }
 
 pub(crate) async fn the_first_conversation_has_id_one(world: &World) {
     let accept = world.outbound().accept();
-    let answers = world.accept_all(&[accept.clone()]).await;
+    let answers = world.accept_all(std::slice::from_ref(&accept)).await;
     let Accepted::New {
         conversation_id,
         sequence,
@@ -99,7 +121,10 @@ pub(crate) async fn directions_and_sms_and_mms_share_a_conversation_and_email_ha
         world.outbound().sms(we, they),
         world.inbound("1").sms(they, we),
         world.outbound().sms(we, they).mms(&["https://example.com/"]),
-        world.inbound("2").sms("+1 (804) 555-1234", "+1 201-666-1234").mms(&[]),
+        world
+            .inbound("2")
+            .sms("+1 (804) 555-1234", "+1 201-666-1234")
+            .mms(&[]),
         world.outbound().email("a@example.com", "b@example.com"),
         world.inbound("3").email("B@example.com", "a+tag@example.com"),
     ]
@@ -119,7 +144,14 @@ pub(crate) async fn directions_and_sms_and_mms_share_a_conversation_and_email_ha
     assert_ne!(phone, email);
     assert_eq!(
         places,
-        [(phone, 1), (phone, 2), (phone, 3), (phone, 4), (email, 1), (email, 2)]
+        [
+            (phone, 1),
+            (phone, 2),
+            (phone, 3),
+            (phone, 4),
+            (email, 1),
+            (email, 2)
+        ]
     );
     assert_eq!(world.conversations().await.len(), 2);
 }
@@ -200,11 +232,12 @@ pub(crate) async fn hundred_for_one_pair(world: &World) {
 }
 
 pub(crate) async fn many_pairs_from_two_nodes(world: &World) {
+    let nodes = world.two_nodes().await;
     let mut writers = JoinSet::new();
     let mut expected: BTreeMap<_, u64> = BTreeMap::new();
     for writer in 0..8 {
-        let node = if writer % 2 == 0 { Arc::clone(&world.store) } else { world.another_node() };
-        // Every batch touches many pairs, each writer in an order of its own: whoever locks in the order given deadlocks.
+        let node = Arc::clone(&nodes[writer % 2]);
+        // Every batch touches many pairs in an order of its own: whoever locks in the order given deadlocks.
         let batches: Vec<Vec<Accept>> = (0..8)
             .map(|_| {
                 (0..30)
@@ -221,7 +254,11 @@ pub(crate) async fn many_pairs_from_two_nodes(world: &World) {
         writers.spawn(async move {
             for batch in batches {
                 let answers = node.accept(&batch).await.unwrap();
-                assert!(answers.iter().all(|answer| matches!(answer, Accepted::New { .. })));
+                assert!(
+                    answers
+                        .iter()
+                        .all(|answer| matches!(answer, Accepted::New { .. }))
+                );
             }
         });
     }
@@ -242,7 +279,9 @@ pub(crate) async fn what_became_of_messages_is_found(world: &World) {
     let plain = world.outbound().accept();
     let stored = [keyed.clone(), received.clone(), plain.clone()];
     let answers = world.accept_all(&stored).await;
-    let Accepted::New { conversation_id, .. } = answers[0] else { panic!() };
+    let Accepted::New { conversation_id, .. } = answers[0] else {
+        panic!()
+    };
 
     let asked = [
         world.outbound().key("k").body("one").accept(),
@@ -255,12 +294,7 @@ pub(crate) async fn what_became_of_messages_is_found(world: &World) {
         world.outbound().key("free").accept(),
         received.clone(),
     ];
-    let repeated = |id| {
-        Some(Accepted::Repeated {
-            id,
-            conversation_id,
-        })
-    };
+    let repeated = |id| Some(Accepted::Repeated { id, conversation_id });
     let found = world.store.find_accepted(&asked).await.unwrap();
     assert_eq!(
         found,

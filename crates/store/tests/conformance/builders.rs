@@ -176,11 +176,7 @@ impl Draft {
         };
         Accept {
             id: self.id,
-            conversation: ConversationKey::new(
-                self.channel.conversation(),
-                from.participant,
-                to.participant,
-            ),
+            conversation: ConversationKey::new(self.channel.conversation(), from.participant, to.participant),
             content: Arc::new(content.unwrap()),
             timestamp: self.timestamp,
             processed_at: self.now,

@@ -11,14 +11,33 @@ use crate::{
 pub(crate) async fn count_by_provider_and_state(world: &World) {
     assert_eq!(world.store.queue_depths().await, Ok(vec![]));
     world.accept(world.inbound("p")).await;
-    world.settled(world.outbound(), |held| held.tried(Outcome::Success, Disposition::Finish)).await;
-    world.settled(world.outbound(), |held| held.tried(Outcome::Error, dead(FailureReason::Poison))).await;
-    world.settled(world.outbound(), |held| held.tried(Outcome::Error, retry(NOT_YET))).await;
+    world
+        .settled(world.outbound(), |held| {
+            held.tried(Outcome::Success, Disposition::Finish)
+        })
+        .await;
+    world
+        .settled(world.outbound(), |held| {
+            held.tried(Outcome::Error, dead(FailureReason::Poison))
+        })
+        .await;
+    world
+        .settled(world.outbound(), |held| {
+            held.tried(Outcome::Error, retry(NOT_YET))
+        })
+        .await;
     for _ in 0..2 {
         world.accept(world.outbound()).await;
     }
     world.accept(world.outbound().leased(NOT_YET)).await;
-    world.accept(world.outbound().email("a@example.com", "b@example.com").leased(NOT_YET)).await;
+    world
+        .accept(
+            world
+                .outbound()
+                .email("a@example.com", "b@example.com")
+                .leased(NOT_YET),
+        )
+        .await;
     let depths: Vec<QueueDepth> = world
         .store
         .queue_depths()
@@ -43,8 +62,16 @@ pub(crate) async fn count_by_provider_and_state(world: &World) {
 pub(crate) async fn tell_how_long_the_oldest_is_due(world: &World) {
     let oldest = async || world.store.queue_depths().await.unwrap()[0].oldest;
     // Neither a dead letter nor one that waits for its time is due.
-    world.settled(world.outbound(), |held| held.tried(Outcome::Error, dead(FailureReason::Poison))).await;
-    world.settled(world.outbound(), |held| held.tried(Outcome::Error, retry(NOT_YET))).await;
+    world
+        .settled(world.outbound(), |held| {
+            held.tried(Outcome::Error, dead(FailureReason::Poison))
+        })
+        .await;
+    world
+        .settled(world.outbound(), |held| {
+            held.tried(Outcome::Error, retry(NOT_YET))
+        })
+        .await;
     world.clock.advance(Duration::from_millis(7));
     assert_eq!(oldest().await, Duration::ZERO);
     world.accept(world.outbound()).await;

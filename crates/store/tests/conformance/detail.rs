@@ -25,13 +25,17 @@ pub(crate) async fn tells_what_a_pending_message_waits_for(world: &World) {
     world.settle(held.tried(Outcome::Error, retry(ALREADY))).await;
     assert_eq!(state().await, Some((true, false)));
     let held = world.claim_one(SMS, NOT_YET).await;
-    world.settle(held.tried(Outcome::RateLimited, retry(NOT_YET))).await;
+    world
+        .settle(held.tried(Outcome::RateLimited, retry(NOT_YET)))
+        .await;
     assert_eq!(state().await, Some((false, false)));
     let waits = due_at().await.saturating_since(first_due);
     assert!(waits >= NOT_YET && waits < NOT_YET * 2);
 
     for disposition in [Disposition::Finish, dead(FailureReason::Rejected)] {
-        let id = world.settled(world.outbound(), |held| held.untried(disposition.clone())).await;
+        let id = world
+            .settled(world.outbound(), |held| held.untried(disposition.clone()))
+            .await;
         assert_eq!(world.detail(id).await.waiting, None);
     }
 }
@@ -46,5 +50,10 @@ pub(crate) async fn lists_the_attempts_in_order(world: &World) {
         expected.push((round as u32 + 1, outcome));
     }
     let attempts = world.detail(id).await.attempts;
-    assert!(attempts.iter().map(|attempt| (attempt.number, attempt.outcome)).eq(expected));
+    assert!(
+        attempts
+            .iter()
+            .map(|attempt| (attempt.number, attempt.outcome))
+            .eq(expected)
+    );
 }

@@ -18,11 +18,16 @@ async fn repeat_of(world: &World, accept: &Accept) -> Accepted {
 }
 
 pub(crate) async fn a_repeat_in_one_batch_gets_the_first_ones_answer(world: &World) {
-    let batch: Vec<Accept> = ["a", "b", "a", "a", "b"].map(|key| world.outbound().key(key).accept()).into();
+    let batch: Vec<Accept> = ["a", "b", "a", "a", "b"]
+        .map(|key| world.outbound().key(key).accept())
+        .into();
     let answers = world.accept_all(&batch).await;
     assert!(matches!(answers[0], Accepted::New { sequence: 1, .. }));
     assert!(matches!(answers[1], Accepted::New { sequence: 2, .. }));
-    let (a, b) = (repeat_of(world, &batch[0]).await, repeat_of(world, &batch[1]).await);
+    let (a, b) = (
+        repeat_of(world, &batch[0]).await,
+        repeat_of(world, &batch[1]).await,
+    );
     assert_eq!(answers[2..], [a, a, b]);
     assert_eq!(world.messages().await.len(), 2);
 }
@@ -42,7 +47,10 @@ pub(crate) async fn a_repeat_on_another_node_gets_the_first_ones_answer(world: &
     world.accept_all(std::slice::from_ref(&first)).await;
     let node = world.another_node();
     let repeat = repeat_of(world, &first).await;
-    assert_eq!(node.accept(&[world.outbound().key("k").accept()]).await, Ok(vec![repeat]));
+    assert_eq!(
+        node.accept(&[world.outbound().key("k").accept()]).await,
+        Ok(vec![repeat])
+    );
     assert_eq!(node.find_repeated(&request("k", "hello")).await, Ok(Some(repeat)));
 }
 
@@ -53,7 +61,10 @@ pub(crate) async fn another_request_with_the_key_is_a_conflict(world: &World) {
         world.outbound().key("k").body("one").accept(),
     ];
     let answers = world.accept_all(&batch).await;
-    assert_eq!(answers[1..], [Accepted::KeyConflict, repeat_of(world, &batch[0]).await]);
+    assert_eq!(
+        answers[1..],
+        [Accepted::KeyConflict, repeat_of(world, &batch[0]).await]
+    );
     let later = world.outbound().key("k").body("two").accept();
     assert_eq!(world.accept_all(&[later]).await, [Accepted::KeyConflict]);
     assert_eq!(world.messages().await.len(), 1);
@@ -100,9 +111,10 @@ pub(crate) async fn winners_beside_losers_keep_their_sequences_without_gaps(worl
 }
 
 pub(crate) async fn one_message_per_key_from_two_nodes_at_once(world: &World) {
+    let nodes = world.two_nodes().await;
     let mut writers = JoinSet::new();
     for writer in 0..8 {
-        let node = if writer % 2 == 0 { Arc::clone(&world.store) } else { world.another_node() };
+        let node = Arc::clone(&nodes[writer % 2]);
         // Ten keys in random order, most said alike, some not.
         let batches: Vec<Vec<Accept>> = (0..5)
             .map(|round| {
@@ -130,7 +142,8 @@ pub(crate) async fn one_message_per_key_from_two_nodes_at_once(world: &World) {
     let mut new = 0;
     for (accept, answer) in &answered {
         let trunkline_store::Arrival::Send {
-            request: Some(request), ..
+            request: Some(request),
+            ..
         } = &accept.arrival
         else {
             unreachable!()
@@ -158,14 +171,24 @@ pub(crate) async fn an_earlier_request_is_found_by_its_key(world: &World) {
     assert_eq!(world.store.find_repeated(&request("k", "one")).await, Ok(None));
     world.accept_all(std::slice::from_ref(&first)).await;
     let repeat = repeat_of(world, &first).await;
-    assert_eq!(world.store.find_repeated(&request("k", "one")).await, Ok(Some(repeat)));
+    assert_eq!(
+        world.store.find_repeated(&request("k", "one")).await,
+        Ok(Some(repeat))
+    );
     let conflict = world.store.find_repeated(&request("k", "two")).await;
     assert_eq!(conflict, Ok(Some(Accepted::KeyConflict)));
-    assert_eq!(world.store.find_repeated(&request("other", "one")).await, Ok(None));
+    assert_eq!(
+        world.store.find_repeated(&request("other", "one")).await,
+        Ok(None)
+    );
 }
 
 pub(crate) async fn keys_differ_by_case(world: &World) {
     let batch = ["key", "KEY", "Key"].map(|key| world.outbound().key(key).accept());
     let answers = world.accept_all(&batch).await;
-    assert!(answers.iter().all(|answer| matches!(answer, Accepted::New { .. })));
+    assert!(
+        answers
+            .iter()
+            .all(|answer| matches!(answer, Accepted::New { .. }))
+    );
 }

@@ -25,27 +25,38 @@ pub(crate) async fn is_received_and_never_queued(world: &World) {
 pub(crate) async fn a_repeat_gets_the_first_ones_answer(world: &World) {
     let first = world.inbound("p").accept();
     let answers = world.accept_all(std::slice::from_ref(&first)).await;
-    let Accepted::New { conversation_id, .. } = answers[0] else { panic!("{answers:?}") };
+    let Accepted::New { conversation_id, .. } = answers[0] else {
+        panic!("{answers:?}")
+    };
     let before = (world.conversations().await, world.messages().await);
     let repeat = Accepted::Repeated {
         id: first.id,
         conversation_id,
     };
     // Providers repeat in other words: only their id counts.
-    let again = world.inbound("p").between(5, 6).body("reworded").written(99).accept();
+    let again = world
+        .inbound("p")
+        .between(5, 6)
+        .body("reworded")
+        .written(99)
+        .accept();
     assert_eq!(world.accept_all(std::slice::from_ref(&again)).await, [repeat]);
     assert_eq!(world.another_node().accept(&[again]).await, Ok(vec![repeat]));
     assert_eq!((world.conversations().await, world.messages().await), before);
 }
 
 pub(crate) async fn repeats_in_one_batch_and_on_two_nodes_are_one_message(world: &World) {
+    let nodes = world.two_nodes().await;
     let mut writers = JoinSet::new();
     for writer in 0..6 {
-        let node = if writer % 2 == 0 { Arc::clone(&world.store) } else { world.another_node() };
+        let node = Arc::clone(&nodes[writer % 2]);
         let batch: Vec<Accept> = (0..30)
             .map(|_| {
                 let number = world.below(10);
-                world.inbound(&format!("p{number}")).between(number as u32 % 3, 9).accept()
+                world
+                    .inbound(&format!("p{number}"))
+                    .between(number as u32 % 3, 9)
+                    .accept()
             })
             .collect();
         writers.spawn(async move {
@@ -59,7 +70,10 @@ pub(crate) async fn repeats_in_one_batch_and_on_two_nodes_are_one_message(world:
         .filter(|(_, answer)| matches!(answer, Accepted::New { .. }))
         .map(|(accept, _)| accept.id)
         .collect();
-    assert_eq!(new, world.messages().await.iter().map(|message| message.id).collect());
+    assert_eq!(
+        new,
+        world.messages().await.iter().map(|message| message.id).collect()
+    );
     assert_eq!(new.len(), 10);
     for (_, answer) in answered {
         match answer {
@@ -86,5 +100,9 @@ pub(crate) async fn ids_and_keys_do_not_meet(world: &World) {
         world.outbound().key(SMS).accept(),
     ];
     let answers = world.accept_all(&batch).await;
-    assert!(answers.iter().all(|answer| matches!(answer, Accepted::New { .. })));
+    assert!(
+        answers
+            .iter()
+            .all(|answer| matches!(answer, Accepted::New { .. }))
+    );
 }

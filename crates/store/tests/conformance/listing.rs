@@ -8,7 +8,7 @@ use trunkline_store::{Accept, ConversationFilter, Disposition, MessageFilter};
 
 use crate::{
     builders::{EMAIL, SMS, instant, name},
-    world::World,
+    world::{WALK_MAX, World},
 };
 
 fn ids(conversations: &[Conversation]) -> Vec<ConversationId> {
@@ -17,40 +17,78 @@ fn ids(conversations: &[Conversation]) -> Vec<ConversationId> {
 
 pub(crate) async fn conversations_by_latest_activity(world: &World) {
     let empty = PageRequest::new(0, Start::Page(1));
-    let page = world.store.conversations(&ConversationFilter::default(), &empty).await.unwrap();
-    assert_eq!((page.items, page.total, page.next), (vec![], Total::exact(0), None));
+    let page = world
+        .store
+        .conversations(&ConversationFilter::default(), &empty)
+        .await
+        .unwrap();
+    assert_eq!(
+        (page.items, page.total, page.next),
+        (vec![], Total::exact(0), None)
+    );
 
     for (pair, seconds) in [(1, 30), (2, 10), (3, 50), (4, 20), (5, 40)] {
-        world.accept(world.outbound().between(0, pair).written(seconds)).await;
+        world
+            .accept(world.outbound().between(0, pair).written(seconds))
+            .await;
     }
     // Activity moves a conversation to the front.
     world.accept(world.inbound("p").between(2, 0).written(60)).await;
     let all = world.conversations().await;
-    let latest: Vec<_> = all.iter().map(|conversation| conversation.last_activity_at).collect();
+    let latest: Vec<_> = all
+        .iter()
+        .map(|conversation| conversation.last_activity_at)
+        .collect();
     assert_eq!(latest, [60, 50, 40, 30, 20].map(instant));
 
     let mut start = Start::Page(1);
     for (number, expected) in all.chunks(2).enumerate() {
         let numbered = PageRequest::new(2, Start::Page(number as u32 + 1));
-        let by_number = world.store.conversations(&ConversationFilter::default(), &numbered).await.unwrap();
+        let by_number = world
+            .store
+            .conversations(&ConversationFilter::default(), &numbered)
+            .await
+            .unwrap();
         let by_cursor = PageRequest::new(2, start);
-        let by_cursor = world.store.conversations(&ConversationFilter::default(), &by_cursor).await.unwrap();
+        let by_cursor = world
+            .store
+            .conversations(&ConversationFilter::default(), &by_cursor)
+            .await
+            .unwrap();
         assert_eq!(by_number, by_cursor);
-        assert_eq!((&by_number.items[..], by_number.total), (expected, Total::exact(5)));
+        assert_eq!(
+            (&by_number.items[..], by_number.total),
+            (expected, Total::exact(5))
+        );
         match by_number.next {
             Some(position) => start = Start::After(position),
             None => assert_eq!(number, 2),
         }
     }
     let beyond = PageRequest::new(2, Start::Page(4));
-    let page = world.store.conversations(&ConversationFilter::default(), &beyond).await.unwrap();
-    assert_eq!((page.items, page.total, page.next), (vec![], Total::exact(5), None));
+    let page = world
+        .store
+        .conversations(&ConversationFilter::default(), &beyond)
+        .await
+        .unwrap();
+    assert_eq!(
+        (page.items, page.total, page.next),
+        (vec![], Total::exact(5), None)
+    );
     // A last page that is full has no successor.
     let whole = PageRequest::new(5, Start::Page(1));
-    let page = world.store.conversations(&ConversationFilter::default(), &whole).await.unwrap();
+    let page = world
+        .store
+        .conversations(&ConversationFilter::default(), &whole)
+        .await
+        .unwrap();
     assert_eq!((page.items.len(), page.next), (5, None));
     let last = PageRequest::new(200, Start::Page(u32::MAX));
-    let page = world.store.conversations(&ConversationFilter::default(), &last).await.unwrap();
+    let page = world
+        .store
+        .conversations(&ConversationFilter::default(), &last)
+        .await
+        .unwrap();
     assert_eq!(page.items, []);
 }
 
@@ -64,8 +102,13 @@ pub(crate) async fn conversations_with_equal_activity_by_highest_id(world: &Worl
     let mut start = Start::Page(1);
     loop {
         let request = PageRequest::new(1, start);
-        let page = world.store.conversations(&ConversationFilter::default(), &request).await.unwrap();
+        let page = world
+            .store
+            .conversations(&ConversationFilter::default(), &request)
+            .await
+            .unwrap();
         walked.extend(ids(&page.items));
+        assert!(walked.len() < WALK_MAX, "the walk does not end");
         match page.next {
             Some(position) => start = Start::After(position),
             None => break,
@@ -95,9 +138,14 @@ pub(crate) async fn conversations_of_a_channel_and_of_a_participant_on_either_si
         let mut found = Vec::new();
         let mut start = Start::Page(1);
         loop {
-            let page = world.store.conversations(&filter, &PageRequest::new(1, start)).await.unwrap();
+            let page = world
+                .store
+                .conversations(&filter, &PageRequest::new(1, start))
+                .await
+                .unwrap();
             assert_eq!(page.total, total);
             found.extend(page.items.into_iter().map(|conversation| conversation.key));
+            assert!(found.len() < WALK_MAX, "the walk does not end");
             match page.next {
                 Some(position) => start = Start::After(position),
                 None => break,
@@ -107,7 +155,10 @@ pub(crate) async fn conversations_of_a_channel_and_of_a_participant_on_either_si
         found
     };
     let keys = |places: &[usize]| {
-        places.iter().map(|place| batch[*place].conversation.clone()).collect::<BTreeSet<_>>()
+        places
+            .iter()
+            .map(|place| batch[*place].conversation.clone())
+            .collect::<BTreeSet<_>>()
     };
     let cases: [(Option<ConversationChannel>, Option<&str>, &[usize]); 9] = [
         (None, None, &[0, 1, 2, 3, 4, 5, 6]),
@@ -123,23 +174,38 @@ pub(crate) async fn conversations_of_a_channel_and_of_a_participant_on_either_si
     for (channel, participant, expected) in cases {
         let found = find(channel, participant).await;
         let distinct: BTreeSet<_> = found.iter().cloned().collect();
-        assert_eq!((found.len(), distinct), (expected.len(), keys(expected)), "{channel:?}");
+        assert_eq!(
+            (found.len(), distinct),
+            (expected.len(), keys(expected)),
+            "{channel:?}"
+        );
     }
 }
 
 pub(crate) async fn a_walk_over_conversations_never_repeats_one(world: &World) {
     for pair in 1..=20 {
-        world.accept(world.outbound().between(0, pair).written(i64::from(pair))).await;
+        world
+            .accept(world.outbound().between(0, pair).written(i64::from(pair)))
+            .await;
     }
     let before: BTreeSet<_> = ids(&world.conversations().await).into_iter().collect();
     let (mut seen, mut start, mut moved) = (Vec::new(), Start::Page(1), BTreeSet::new());
     let mut now = 100;
     loop {
         let request = PageRequest::new(3, start);
-        let page = world.store.conversations(&ConversationFilter::default(), &request).await.unwrap();
+        let page = world
+            .store
+            .conversations(&ConversationFilter::default(), &request)
+            .await
+            .unwrap();
         seen.extend(ids(&page.items));
+        assert!(seen.len() < WALK_MAX, "the walk does not end");
         // Meanwhile messages arrive everywhere: in conversations seen, not yet seen, and new.
-        for pair in [1 + world.below(20) as u32, 1 + world.below(20) as u32, 1_000 + now as u32] {
+        for pair in [
+            1 + world.below(20) as u32,
+            1 + world.below(20) as u32,
+            1_000 + now as u32,
+        ] {
             now += 1;
             let id = world.accept(world.outbound().between(0, pair).written(now)).await;
             moved.insert(world.detail(id).await.message.thread.unwrap().0);
@@ -151,7 +217,10 @@ pub(crate) async fn a_walk_over_conversations_never_repeats_one(world: &World) {
     }
     let distinct: BTreeSet<_> = seen.iter().copied().collect();
     assert_eq!(distinct.len(), seen.len(), "a conversation came twice");
-    assert!(before.difference(&moved).all(|id| distinct.contains(id)), "a quiet conversation was missed");
+    assert!(
+        before.difference(&moved).all(|id| distinct.contains(id)),
+        "a quiet conversation was missed"
+    );
 }
 
 pub(crate) async fn totals_are_counted_up_to_ten_thousand(world: &World) {
@@ -175,10 +244,17 @@ pub(crate) async fn totals_are_counted_up_to_ten_thousand(world: &World) {
     };
     for total in [exact, capped] {
         for filter in [&everyone, &of_zero] {
-            assert_eq!(world.store.conversations(filter, &one).await.unwrap().total, total);
+            assert_eq!(
+                world.store.conversations(filter, &one).await.unwrap().total,
+                total
+            );
         }
         let one = PageRequest::new(1, Start::Page(1));
-        let messages = world.store.messages(&MessageFilter::default(), &one).await.unwrap();
+        let messages = world
+            .store
+            .messages(&MessageFilter::default(), &one)
+            .await
+            .unwrap();
         assert_eq!(messages.total, total);
         world.accept(world.outbound().between(0, count + 1)).await;
     }
@@ -191,28 +267,51 @@ pub(crate) async fn totals_are_counted_up_to_ten_thousand(world: &World) {
 pub(crate) async fn messages_newest_first_with_each_filter(world: &World) {
     let pending = world.accept(world.outbound()).await;
     let dispatched = world
-        .settled(world.outbound().mms(&[]), |held| held.tried(Outcome::Success, Disposition::Finish))
+        .settled(world.outbound().mms(&[]), |held| {
+            held.tried(Outcome::Success, Disposition::Finish)
+        })
         .await;
     let received = world.accept(world.inbound("p").by("other")).await;
-    let email = world.accept(world.outbound().email("a@example.com", "b@example.com")).await;
+    let email = world
+        .accept(world.outbound().email("a@example.com", "b@example.com"))
+        .await;
     let find = async |status, channel, provider: Option<&str>| {
         let filter = MessageFilter {
             status,
             channel,
             provider: provider.map(name),
         };
-        let page = world.store.messages(&filter, &PageRequest::new(0, Start::Page(1))).await.unwrap();
-        assert_eq!((page.total, page.next), (Total::exact(page.items.len() as u64), None));
-        page.items.into_iter().map(|message| message.id).collect::<Vec<MessageId>>()
+        let page = world
+            .store
+            .messages(&filter, &PageRequest::new(0, Start::Page(1)))
+            .await
+            .unwrap();
+        assert_eq!(
+            (page.total, page.next),
+            (Total::exact(page.items.len() as u64), None)
+        );
+        page.items
+            .into_iter()
+            .map(|message| message.id)
+            .collect::<Vec<MessageId>>()
     };
-    assert_eq!(find(None, None, None).await, [email, received, dispatched, pending]);
+    assert_eq!(
+        find(None, None, None).await,
+        [email, received, dispatched, pending]
+    );
     assert_eq!(find(Some(Status::Pending), None, None).await, [email, pending]);
     assert_eq!(find(Some(Status::Failed), None, None).await, []);
     assert_eq!(find(None, Some(Channel::Sms), None).await, [received, pending]);
     assert_eq!(find(None, Some(Channel::Mms), None).await, [dispatched]);
     assert_eq!(find(None, None, Some(EMAIL)).await, [email]);
-    assert_eq!(find(Some(Status::Received), Some(Channel::Sms), Some("other")).await, [received]);
-    assert_eq!(find(Some(Status::Received), Some(Channel::Sms), Some(SMS)).await, []);
+    assert_eq!(
+        find(Some(Status::Received), Some(Channel::Sms), Some("other")).await,
+        [received]
+    );
+    assert_eq!(
+        find(Some(Status::Received), Some(Channel::Sms), Some(SMS)).await,
+        []
+    );
 }
 
 pub(crate) async fn a_walk_over_messages_sees_each_once(world: &World) {
@@ -223,8 +322,13 @@ pub(crate) async fn a_walk_over_messages_sees_each_once(world: &World) {
     let (mut seen, mut start) = (Vec::new(), Start::Page(1));
     loop {
         let request = PageRequest::new(3, start);
-        let page = world.store.messages(&MessageFilter::default(), &request).await.unwrap();
+        let page = world
+            .store
+            .messages(&MessageFilter::default(), &request)
+            .await
+            .unwrap();
         seen.extend(page.items.iter().map(|message| message.id));
+        assert!(seen.len() < WALK_MAX, "the walk does not end");
         world.accept(world.outbound()).await;
         match page.next {
             Some(position) => start = Start::After(position),
@@ -233,6 +337,10 @@ pub(crate) async fn a_walk_over_messages_sees_each_once(world: &World) {
     }
     assert_eq!(seen, expected);
     let second = PageRequest::new(10, Start::Page(2));
-    let page = world.store.messages(&MessageFilter::default(), &second).await.unwrap();
+    let page = world
+        .store
+        .messages(&MessageFilter::default(), &second)
+        .await
+        .unwrap();
     assert_eq!((page.items.len(), page.next), (5, None));
 }

@@ -1,12 +1,12 @@
 //! The conformance suite: what a store must do, written once and run against all three.
 //!
-//! A case is an `async fn case(world: &World)`; the table below makes it a test for every store, so that
-//! `postgres::accept::hundred_for_one_pair` and its sisters say by their names who broke which rule. What only one store can do
-//! (lose its server, share its file) is tested in the modules named after it; `random_commands` compares the two databases with
-//! the reference model, command by command.
+//! A case is an `async fn case(world: &World)`; the table below makes it a test for every store, so that names such as
+//! `postgres::accept::hundred_for_one_pair` say who broke which rule. What only one store can do (lose its server, share
+//! its file) is tested in the modules named after it; `random_commands` compares the two databases with the reference
+//! model, command by command.
 //!
-//! No case sleeps: the clock of memory and SQLite is driven, PostgreSQL measures with its own, so cases say "already over" with
-//! zero and "not yet" with an hour.
+//! No case sleeps: the clock of memory and SQLite is driven, PostgreSQL measures with its own, so cases say "already
+//! over" with zero and "not yet" with an hour.
 
 #![allow(
     clippy::unwrap_used,
@@ -23,6 +23,7 @@ mod group_commit;
 mod idempotency;
 mod inbound;
 mod listing;
+mod lossy_proxy;
 mod migrate;
 mod postgres_outage;
 mod purge;

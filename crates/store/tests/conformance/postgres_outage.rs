@@ -11,6 +11,7 @@ use trunkline_store::{
 
 use crate::{
     builders::Draft,
+    lossy_proxy::LossyProxy,
     world::{Kind, World, check_conversations, connect},
 };
 
@@ -29,19 +30,17 @@ struct Node {
 }
 
 impl Node {
-    async fn on(cluster: &Cluster) -> (Self, String) {
-        let url = cluster.create_database();
-        let store = Arc::new(Postgres::open(&url).unwrap());
+    async fn at(url: &str) -> Self {
+        let store = Arc::new(Postgres::open(url).unwrap());
         store.migrate().await.unwrap();
         let clock = Arc::new(SystemClock::new());
         let committer = GroupCommit::start(store.clone(), LIMITS, clock.clone(), |_| {});
-        let node = Self {
+        Self {
             store,
             committer,
             clock,
             entropy: Entropy::from_seed(3),
-        };
-        (node, url)
+        }
     }
 
     fn draft(&self) -> Draft {
@@ -59,7 +58,7 @@ impl Node {
 #[tokio::test]
 async fn without_its_server_it_is_unavailable_and_recovers_by_itself() {
     let mut cluster = Cluster::start();
-    let (node, _) = Node::on(&cluster).await;
+    let node = Node::at(&cluster.create_database()).await;
     let first = node.draft().key("k").accept();
     node.accept(first.clone()).await.unwrap();
     for mode in [StopMode::Fast, StopMode::Immediate] {
@@ -71,15 +70,24 @@ async fn without_its_server_it_is_unavailable_and_recovers_by_itself() {
             let answer = node.accept(lost.clone()).await;
             assert!(matches!(answer, Err(AcceptError::Unavailable(_))), "{answer:?}");
             assert!(matches!(node.store.ping().await, Err(StoreError::Unavailable(_))));
-            assert!(matches!(node.store.message(first.id).await, Err(StoreError::Unavailable(_))));
+            assert!(matches!(
+                node.store.message(first.id).await,
+                Err(StoreError::Unavailable(_))
+            ));
         }
         cluster.start_again();
         assert_eq!(node.store.ping().await, Ok(()));
         assert_eq!(node.store.message(lost.id).await, Ok(None));
         assert!(node.store.message(first.id).await.unwrap().is_some());
-        assert!(matches!(node.accept(node.draft().accept()).await, Ok(Accepted::New { .. })));
+        assert!(matches!(
+            node.accept(node.draft().accept()).await,
+            Ok(Accepted::New { .. })
+        ));
         let again = node.accept(node.draft().key("k").accept()).await;
-        assert!(matches!(again, Ok(Accepted::Repeated { id, .. }) if id == first.id), "{again:?}");
+        assert!(
+            matches!(again, Ok(Accepted::Repeated { id, .. }) if id == first.id),
+            "{again:?}"
+        );
     }
     check_conversations(&*node.store).await;
 }
@@ -101,45 +109,96 @@ async fn a_server_that_was_never_there_is_unavailable() {
 #[tokio::test]
 async fn a_silent_server_is_waited_for_no_longer_than_promised() {
     let mut cluster = Cluster::start();
-    let (node, _) = Node::on(&cluster).await;
+    let node = Node::at(&cluster.create_database()).await;
     let node = Arc::new(node);
-    let warm = node.draft().accept();
-    node.accept(warm).await.unwrap();
+    // Connections that are open already hear nothing either.
+    let (store, accept) = (&node.store, node.draft().accept());
+    let warm = tokio::join!(node.accept(accept), store.ping(), store.ping(), store.ping());
+    assert!(warm.0.is_ok());
 
     cluster.pause();
-    let asked: Vec<Accept> = (0..20).map(|pair| node.draft().between(pair, 99).accept()).collect();
+    let asked: Vec<Accept> = (0..20)
+        .map(|pair| node.draft().between(pair, 99).accept())
+        .collect();
     let mut requests = JoinSet::new();
     for accept in asked.clone() {
         let node = Arc::clone(&node);
         requests.spawn(async move { (accept.clone(), node.accept(accept).await) });
     }
-    // The first commit is on its way to a server that does not answer: that one's fate is unknown.
-    let mut unknown = Vec::new();
-    for (accept, answer) in requests.join_all().await {
-        match answer {
-            Err(AcceptError::OutcomeUnknown(_)) => unknown.push(accept),
-            other => panic!("{other:?}"),
-        }
-    }
-    assert_eq!(unknown.len(), 20);
-    // Whoever comes while the committing task is busy with the silence is turned away with nothing stored; once it is free
-    // again, the next commit's fate is unknown in its turn.
-    let late = node.draft().accept();
-    let late_answer = node.accept(late.clone()).await;
+    let mut answers = requests.join_all().await;
+    // What is on its way to a server that does not answer has an unknown fate; who came too late for that commit is
+    // turned away with nothing stored.
     assert!(
-        matches!(late_answer, Err(AcceptError::Unavailable(_) | AcceptError::OutcomeUnknown(_))),
-        "{late_answer:?}"
+        answers
+            .iter()
+            .any(|(_, answer)| matches!(answer, Err(AcceptError::OutcomeUnknown(_))))
     );
-    assert!(node.store.ping().await.is_err());
+    let late = node.draft().accept();
+    answers.push((late.clone(), node.accept(late).await));
+    let ping = tokio::time::timeout(ANSWER_MAX, node.store.ping()).await;
+    assert!(ping.expect("no statement waits longer than a requester").is_err());
     cluster.resume();
 
     assert_eq!(node.store.ping().await, Ok(()));
     let next = node.accept(node.draft().accept()).await;
     assert!(matches!(next, Ok(Accepted::New { .. })), "{next:?}");
-    if matches!(late_answer, Err(AcceptError::Unavailable(_))) {
-        assert_eq!(node.store.message(late.id).await, Ok(None));
+    for (accept, answer) in answers {
+        match answer {
+            Err(AcceptError::OutcomeUnknown(_)) => {}
+            Err(AcceptError::Unavailable(_)) => assert_eq!(node.store.message(accept.id).await, Ok(None)),
+            other => panic!("{other:?}"),
+        }
     }
     check_conversations(&*node.store).await;
+}
+
+/// A proxied node that has its connection and its statements ready.
+async fn behind_a_proxy() -> (Node, LossyProxy) {
+    let cluster = Cluster::shared();
+    let proxy = LossyProxy::before(cluster.port()).await;
+    let url = cluster.create_database();
+    let proxied = url.replace(&format!(":{}/", cluster.port()), &format!(":{}/", proxy.port()));
+    assert_ne!(proxied, url);
+    let node = Node::at(&proxied).await;
+    node.accept(node.draft().accept()).await.unwrap();
+    (node, proxy)
+}
+
+#[tokio::test]
+async fn an_answer_lost_after_the_commit_is_found_out() {
+    let (node, proxy) = behind_a_proxy().await;
+    let accept = node.draft().key("k").accept();
+    proxy.lose_next_answer();
+    let answer = node.accept(accept.clone()).await;
+    assert!(
+        matches!(answer, Ok(Accepted::New { sequence: 2, .. })),
+        "{answer:?}"
+    );
+    let again = node.accept(node.draft().key("k").accept()).await;
+    assert!(
+        matches!(again, Ok(Accepted::Repeated { id, .. }) if id == accept.id),
+        "{again:?}"
+    );
+    check_conversations(&*node.store).await;
+}
+
+#[tokio::test]
+async fn a_request_lost_on_its_way_is_never_taken_for_stored() {
+    let (node, proxy) = behind_a_proxy().await;
+    let accept = node.draft().key("k").accept();
+    proxy.lose_next_request();
+    let answer = node.accept(accept.clone()).await;
+    // Seen from here it may still be on its way.
+    assert!(
+        matches!(answer, Err(AcceptError::OutcomeUnknown(_))),
+        "{answer:?}"
+    );
+    assert_eq!(node.store.message(accept.id).await, Ok(None));
+    let again = node.accept(node.draft().key("k").accept()).await;
+    assert!(
+        matches!(again, Ok(Accepted::New { sequence: 2, .. })),
+        "{again:?}"
+    );
 }
 
 /// Clients that repeat until they know: over crashes and silence, every message is stored once, and everything
@@ -147,7 +206,7 @@ async fn a_silent_server_is_waited_for_no_longer_than_promised() {
 #[tokio::test]
 async fn repeats_over_outages_store_each_message_once() {
     let mut cluster = Cluster::start();
-    let (node, _) = Node::on(&cluster).await;
+    let node = Node::at(&cluster.create_database()).await;
     let node = Arc::new(node);
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let mut clients = JoinSet::new();
@@ -251,7 +310,9 @@ async fn a_schema_from_the_future_is_refused_and_left_alone() {
         .await
         .unwrap();
     let refused = store.migrate().await;
-    let Err(StoreError::Refused(reason)) = refused else { panic!("{refused:?}") };
+    let Err(StoreError::Refused(reason)) = refused else {
+        panic!("{refused:?}")
+    };
     assert!(reason.contains("1000") && reason.contains("newer"), "{reason}");
 }
 

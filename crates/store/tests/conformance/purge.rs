@@ -8,7 +8,14 @@ use crate::{
 pub(crate) async fn forgets_old_keys_only(world: &World) {
     let id = world.accept(world.outbound().key("k")).await;
     assert_eq!(world.store.purge_idempotency_keys(NOT_YET, 10).await, Ok(0));
-    assert!(world.store.find_repeated(&request("k", "hello")).await.unwrap().is_some());
+    assert!(
+        world
+            .store
+            .find_repeated(&request("k", "hello"))
+            .await
+            .unwrap()
+            .is_some()
+    );
     assert_eq!(world.store.purge_idempotency_keys(ALREADY, 10).await, Ok(1));
     assert_eq!(world.store.find_repeated(&request("k", "hello")).await, Ok(None));
     assert_eq!(world.store.purge_idempotency_keys(ALREADY, 10).await, Ok(0));
@@ -18,7 +25,9 @@ pub(crate) async fn forgets_old_keys_only(world: &World) {
 pub(crate) async fn a_forgotten_key_is_free(world: &World) {
     world.accept(world.outbound().key("k")).await;
     world.store.purge_idempotency_keys(ALREADY, 10).await.unwrap();
-    let answers = world.accept_all(&[world.outbound().key("k").body("other").accept()]).await;
+    let answers = world
+        .accept_all(&[world.outbound().key("k").body("other").accept()])
+        .await;
     assert!(matches!(answers[0], Accepted::New { sequence: 2, .. }));
 }
 

@@ -14,7 +14,9 @@ const DEADLINES: Deadlines = Deadlines {
 };
 
 async fn dead_letter(world: &World, draft: Draft, reason: FailureReason) -> MessageId {
-    world.settled(draft, |held| held.tried(Outcome::Error, dead(reason))).await
+    world
+        .settled(draft, |held| held.tried(Outcome::Error, dead(reason)))
+        .await
 }
 
 pub(crate) async fn makes_a_dead_letter_pending_again(world: &World) {
@@ -22,8 +24,15 @@ pub(crate) async fn makes_a_dead_letter_pending_again(world: &World) {
     let failed = world.detail(id).await;
     assert_eq!(world.store.redrive(id, DEADLINES).await, Ok(Redriven::Pending));
     let detail = world.detail(id).await;
-    assert_eq!((detail.message.status, detail.message.failure), (Status::Pending, None));
-    assert!(detail.waiting.is_some_and(|waiting| waiting.due && !waiting.leased));
+    assert_eq!(
+        (detail.message.status, detail.message.failure),
+        (Status::Pending, None)
+    );
+    assert!(
+        detail
+            .waiting
+            .is_some_and(|waiting| waiting.due && !waiting.leased)
+    );
     assert_eq!(detail.attempts, failed.attempts);
 }
 
@@ -31,7 +40,9 @@ pub(crate) async fn only_dead_letters(world: &World) {
     let pending = world.accept(world.outbound()).await;
     let leased = world.accept(world.outbound().leased(NOT_YET)).await;
     let dispatched = world
-        .settled(world.outbound(), |held| held.tried(Outcome::Success, Disposition::Finish))
+        .settled(world.outbound(), |held| {
+            held.tried(Outcome::Success, Disposition::Finish)
+        })
         .await;
     let received = world.accept(world.inbound("p")).await;
     for id in [pending, leased, dispatched, received] {
@@ -40,12 +51,21 @@ pub(crate) async fn only_dead_letters(world: &World) {
         assert_eq!(world.detail(id).await, before);
     }
     let unknown = world.mint().0;
-    assert_eq!(world.store.redrive(unknown, DEADLINES).await, Ok(Redriven::NotFound));
+    assert_eq!(
+        world.store.redrive(unknown, DEADLINES).await,
+        Ok(Redriven::NotFound)
+    );
     let all = RedriveFilter::default();
     assert_eq!(world.store.redrive_matching(&all, DEADLINES, 10).await, Ok(0));
     let failed = dead_letter(world, world.outbound(), FailureReason::Poison).await;
-    assert_eq!(world.store.redrive(failed, DEADLINES).await, Ok(Redriven::Pending));
-    assert_eq!(world.store.redrive(failed, DEADLINES).await, Ok(Redriven::NotFailed));
+    assert_eq!(
+        world.store.redrive(failed, DEADLINES).await,
+        Ok(Redriven::Pending)
+    );
+    assert_eq!(
+        world.store.redrive(failed, DEADLINES).await,
+        Ok(Redriven::NotFailed)
+    );
 }
 
 pub(crate) async fn attempts_go_on_counting(world: &World) {
@@ -65,7 +85,9 @@ pub(crate) async fn attempts_go_on_counting(world: &World) {
     };
     assert_eq!(held.progress, progress);
     assert!(held.token > trunkline_store::FIRST_LEASE);
-    world.settle(held.tried(Outcome::Success, Disposition::Finish)).await;
+    world
+        .settle(held.tried(Outcome::Success, Disposition::Finish))
+        .await;
     let detail = world.detail(id).await;
     assert_eq!(detail.message.status, Status::Dispatched);
     let numbers: Vec<u32> = detail.attempts.iter().map(|attempt| attempt.number).collect();
@@ -93,7 +115,10 @@ pub(crate) async fn has_a_fresh_deadline_by_channel(world: &World) {
     let rest = RedriveFilter::default();
     assert_eq!(world.store.redrive_matching(&rest, deadlines, 10).await, Ok(2));
     let left = |claimed: Vec<trunkline_store::Claimed>| {
-        claimed.into_iter().map(|claimed| claimed.deadline_in).collect::<Vec<_>>()
+        claimed
+            .into_iter()
+            .map(|claimed| claimed.deadline_in)
+            .collect::<Vec<_>>()
     };
     let phones = left(world.claim(SMS, 10, NOT_YET).await);
     assert!(phones.len() == 2 && phones.iter().all(|left| *left > NOT_YET && *left <= NOT_YET * 2));
@@ -108,7 +133,9 @@ pub(crate) async fn matching_each_filter(world: &World) {
     let other = dead_letter(world, email(world).by("other"), FailureReason::Deadline).await;
     let pending = world.accept(world.outbound()).await;
     let waiting = world
-        .settled(world.outbound(), |held| held.tried(Outcome::Error, retry(NOT_YET)))
+        .settled(world.outbound(), |held| {
+            held.tried(Outcome::Error, retry(NOT_YET))
+        })
         .await;
     let none = RedriveFilter::default();
     let past = Some(instant(0));
@@ -200,7 +227,13 @@ pub(crate) async fn matching_each_filter(world: &World) {
             }
         }
     }
-    assert!(world.detail(waiting).await.waiting.is_some_and(|waiting| !waiting.due));
+    assert!(
+        world
+            .detail(waiting)
+            .await
+            .waiting
+            .is_some_and(|waiting| !waiting.due)
+    );
 }
 
 pub(crate) async fn matching_takes_the_first_accepted_up_to_the_limit(world: &World) {

@@ -28,7 +28,11 @@ pub(crate) async fn a_refused_message_fails_alone(world: &World) {
     let committer = Arc::new(world.group_commit(100, 100));
     let mut requests = JoinSet::new();
     for number in 0..21 {
-        let body = if [0, 7, 8, 20].contains(&number) { "poison" } else { "fine" };
+        let body = if [0, 7, 8, 20].contains(&number) {
+            "poison"
+        } else {
+            "fine"
+        };
         let draft = world.outbound().key(&number.to_string()).body(body);
         let (committer, accept) = (Arc::clone(&committer), draft.accept());
         requests.spawn(async move { (body, committer.accept(accept).await) });
@@ -49,7 +53,10 @@ pub(crate) async fn a_refused_message_fails_alone(world: &World) {
     // Nothing is left of the others: their keys are free.
     assert_eq!(world.store.find_repeated(&request("7", "poison")).await, Ok(None));
     let usable = world.outbound().key("7").body("fine").accept();
-    assert!(matches!(committer.accept(usable).await, Ok(Accepted::New { sequence: 18, .. })));
+    assert!(matches!(
+        committer.accept(usable).await,
+        Ok(Accepted::New { sequence: 18, .. })
+    ));
 }
 
 pub(crate) async fn a_refused_batch_leaves_no_trace(world: &World) {
@@ -57,16 +64,30 @@ pub(crate) async fn a_refused_batch_leaves_no_trace(world: &World) {
     let batch = [
         world.outbound().key("k").accept(),
         world.inbound("p").accept(),
-        world.outbound().email("a@example.com", "b@example.com").body("poison").accept(),
+        world
+            .outbound()
+            .email("a@example.com", "b@example.com")
+            .body("poison")
+            .accept(),
     ];
     let refused = world.store.accept(&batch).await;
     assert!(matches!(refused, Err(StoreError::Refused(_))), "{refused:?}");
-    assert_eq!((world.conversations().await, world.messages().await), (vec![], vec![]));
-    assert_eq!(world.store.find_accepted(&batch).await, Ok(vec![None, None, None]));
+    assert_eq!(
+        (world.conversations().await, world.messages().await),
+        (vec![], vec![])
+    );
+    assert_eq!(
+        world.store.find_accepted(&batch).await,
+        Ok(vec![None, None, None])
+    );
     assert_eq!(world.claim(SMS, 10, NOT_YET).await, []);
     assert_eq!(world.claim(EMAIL, 10, NOT_YET).await, []);
     let answers = world.accept_all(&batch[..2]).await;
-    assert!(answers.iter().all(|answer| matches!(answer, Accepted::New { .. })));
+    assert!(
+        answers
+            .iter()
+            .all(|answer| matches!(answer, Accepted::New { .. }))
+    );
 }
 
 pub(crate) async fn a_refused_settlement_changes_nothing(world: &World) {
@@ -82,7 +103,10 @@ pub(crate) async fn a_refused_settlement_changes_nothing(world: &World) {
     let refused = world.store.settle(&[settlement]).await;
     assert!(matches!(refused, Err(StoreError::Refused(_))), "{refused:?}");
     assert_eq!(world.detail(id).await, before);
-    assert_eq!((before.message.status, before.attempts), (Status::Pending, vec![]));
+    assert_eq!(
+        (before.message.status, before.attempts),
+        (Status::Pending, vec![])
+    );
 }
 
 pub(crate) async fn the_raw_payload_is_kept(world: &World) {

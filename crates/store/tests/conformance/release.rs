@@ -26,7 +26,9 @@ pub(crate) async fn with_a_stale_token_releases_nothing(world: &World) {
     assert_eq!(world.release(&[(id, stale.token)]).await, 0);
     assert_eq!(world.release(&[(id, LeaseToken(held.token.0 + 1))]).await, 0);
     assert_eq!(world.claim(SMS, 10, NOT_YET).await, []);
-    world.settle(held.tried(Outcome::Success, Disposition::Finish)).await;
+    world
+        .settle(held.tried(Outcome::Success, Disposition::Finish))
+        .await;
     assert_eq!(world.release(&[(id, held.token)]).await, 0);
 }
 

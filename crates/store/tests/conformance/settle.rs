@@ -25,7 +25,9 @@ pub(crate) async fn finish_dispatches_and_leaves_the_queue(world: &World) {
     let id = world.accept(world.outbound()).await;
     let held = world.claim_one(SMS, NOT_YET).await;
     assert_eq!(
-        world.settle(held.tried(Outcome::Success, Disposition::Finish)).await,
+        world
+            .settle(held.tried(Outcome::Success, Disposition::Finish))
+            .await,
         Settled::Applied
     );
     let detail = world.detail(id).await;
@@ -49,15 +51,26 @@ pub(crate) async fn retry_waits_and_keeps_the_progress(world: &World) {
     let progress = settlement.progress;
     assert_eq!(world.settle(settlement).await, Settled::Applied);
     let detail = world.detail(id).await;
-    assert_eq!((detail.message.status, detail.message.failure), (Status::Pending, None));
-    assert!(detail.waiting.is_some_and(|waiting| waiting.due && !waiting.leased));
+    assert_eq!(
+        (detail.message.status, detail.message.failure),
+        (Status::Pending, None)
+    );
+    assert!(
+        detail
+            .waiting
+            .is_some_and(|waiting| waiting.due && !waiting.leased)
+    );
 
     let held = world.claim_one(SMS, NOT_YET).await;
     assert_eq!(held.progress, progress);
     world.settle(held.tried(Outcome::Timeout, retry(NOT_YET))).await;
     assert_eq!(world.claim(SMS, 10, NOT_YET).await, []);
     let detail = world.detail(id).await;
-    assert!(detail.waiting.is_some_and(|waiting| !waiting.due && !waiting.leased));
+    assert!(
+        detail
+            .waiting
+            .is_some_and(|waiting| !waiting.due && !waiting.leased)
+    );
     assert_eq!(
         detail.attempts,
         [attempt(1, Outcome::Error), attempt(2, Outcome::Timeout)]
@@ -66,7 +79,9 @@ pub(crate) async fn retry_waits_and_keeps_the_progress(world: &World) {
 
 pub(crate) async fn a_dead_letter_is_failed_and_kept(world: &World) {
     for reason in FailureReason::ALL {
-        let id = world.settled(world.outbound(), |held| held.tried(Outcome::Error, dead(*reason))).await;
+        let id = world
+            .settled(world.outbound(), |held| held.tried(Outcome::Error, dead(*reason)))
+            .await;
         let detail = world.detail(id).await;
         assert_eq!(detail.message.status, Status::Failed);
         let failure = Failure {
@@ -112,12 +127,16 @@ pub(crate) async fn a_stale_token_changes_nothing_but_the_late_outcome(world: &W
     expected.attempts[0].late_outcome = Some(Outcome::Success);
     assert_eq!(world.detail(id).await, expected);
     assert_eq!(
-        world.settle(current.tried(Outcome::Success, Disposition::Finish)).await,
+        world
+            .settle(current.tried(Outcome::Success, Disposition::Finish))
+            .await,
         Settled::Applied
     );
     // Also when the message is final and its entry gone.
     assert_eq!(
-        world.settle(stale.tried(Outcome::Error, dead(FailureReason::Rejected))).await,
+        world
+            .settle(stale.tried(Outcome::Error, dead(FailureReason::Rejected)))
+            .await,
         Settled::LeaseLost
     );
     let detail = world.detail(id).await;
@@ -132,18 +151,33 @@ pub(crate) async fn evidence_comes_late_only_once_and_only_for_its_own_try(world
     let first = world.claim_one(SMS, ALREADY).await;
     let second = world.claim_one(SMS, ALREADY).await;
     world.claim_one(SMS, NOT_YET).await;
-    let late = |attempts: &[Attempt]| attempts.iter().map(|attempt| attempt.late_outcome).collect::<Vec<_>>();
+    let late = |attempts: &[Attempt]| {
+        attempts
+            .iter()
+            .map(|attempt| attempt.late_outcome)
+            .collect::<Vec<_>>()
+    };
 
+    // The number of one lease's try under the token of the other.
+    for (held, other) in [(first, second), (second, first)] {
+        let mut mistaken = held.tried(Outcome::Success, Disposition::Finish);
+        mistaken.token = other.token;
+        assert_eq!(world.settle(mistaken).await, Settled::LeaseLost);
+        assert_eq!(late(&world.detail(id).await.attempts), [None, None]);
+    }
     world.settle(second.tried(Outcome::Timeout, retry(ALREADY))).await;
-    assert_eq!(late(&world.detail(id).await.attempts), [None, Some(Outcome::Timeout)]);
-    world.settle(second.tried(Outcome::Success, Disposition::Finish)).await;
-    assert_eq!(late(&world.detail(id).await.attempts), [None, Some(Outcome::Timeout)]);
+    assert_eq!(
+        late(&world.detail(id).await.attempts),
+        [None, Some(Outcome::Timeout)]
+    );
+    world
+        .settle(second.tried(Outcome::Success, Disposition::Finish))
+        .await;
+    assert_eq!(
+        late(&world.detail(id).await.attempts),
+        [None, Some(Outcome::Timeout)]
+    );
 
-    // A number that another lease's try has.
-    let mut mistaken = first.tried(Outcome::Success, Disposition::Finish);
-    mistaken.token = second.token;
-    assert_eq!(world.settle(mistaken).await, Settled::LeaseLost);
-    assert_eq!(late(&world.detail(id).await.attempts), [None, Some(Outcome::Timeout)]);
     world.settle(first.tried(Outcome::Error, retry(ALREADY))).await;
     assert_eq!(
         late(&world.detail(id).await.attempts),
@@ -176,9 +210,14 @@ pub(crate) async fn applied_and_lost_in_one_batch(world: &World) {
     world.claim_one(SMS, NOT_YET).await;
     let mut held = Vec::new();
     for _ in 0..3 {
-        held.push(Held::at_accept(world.accept(world.outbound().leased(NOT_YET)).await));
+        held.push(Held::at_accept(
+            world.accept(world.outbound().leased(NOT_YET)).await,
+        ));
     }
-    let email = world.outbound().email("a@example.com", "b@example.com").leased(NOT_YET);
+    let email = world
+        .outbound()
+        .email("a@example.com", "b@example.com")
+        .leased(NOT_YET);
     held.push(Held::at_accept(world.accept(email).await));
     let batch = [
         held[2].tried(Outcome::Success, Disposition::Finish),
@@ -222,7 +261,9 @@ pub(crate) async fn absurd_delays_end_with_time_itself(world: &World) {
         .await;
     let waiting = world.detail(id).await.waiting.unwrap();
     assert!(!waiting.due && waiting.due_at > instant(0).saturating_add(NOT_YET));
-    world.accept(world.outbound().by("other").leased(Duration::MAX)).await;
+    world
+        .accept(world.outbound().by("other").leased(Duration::MAX))
+        .await;
     assert_eq!(world.claim("other", 10, Duration::MAX).await, []);
     assert_eq!(world.store.purge_idempotency_keys(Duration::MAX, 10).await, Ok(0));
 }

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use domain::{Entropy, MessageId, Outcome, Status};
+use domain::{Clock, Entropy, MessageId, Outcome, Status};
 use tempfile::TempDir;
-use trunkline_store::{Accepted, FIRST_LEASE, Sqlite, Store, StoreError};
+use trunkline_store::{
+    AcceptError, Accepted, FIRST_LEASE, GroupCommit, GroupCommitLimits, Sqlite, Store, StoreError,
+};
 
 use crate::{
     builders::{Draft, NOT_YET, SMS, name, request},
@@ -43,7 +45,6 @@ impl OneFile {
     }
 
     fn outbound(&self) -> Draft {
-        use domain::Clock;
         self.clock.advance(std::time::Duration::from_micros(1));
         let now = self.clock.now();
         Draft::outbound(MessageId::mint(now, &self.entropy), now)
@@ -57,21 +58,30 @@ async fn everything_is_there_when_the_file_is_opened_again() {
     let first = file.outbound().key("k").accept();
     store.accept(std::slice::from_ref(&first)).await.unwrap();
     for pair in 0..5 {
-        store.accept(&[file.outbound().between(pair, 9).body("\r\n\u{1f44d}").accept()]).await.unwrap();
+        store
+            .accept(&[file.outbound().between(pair, 9).body("\r\n\u{1f44d}").accept()])
+            .await
+            .unwrap();
     }
     let before = (all_conversations(&store).await, all_messages(&store).await);
     drop(store);
 
     let store = file.open().unwrap();
     assert_eq!(store.migrate().await, Ok(vec![]));
-    assert_eq!((all_conversations(&store).await, all_messages(&store).await), before);
+    assert_eq!(
+        (all_conversations(&store).await, all_messages(&store).await),
+        before
+    );
     check_conversations(&store).await;
     let again = store.accept(&[file.outbound().key("k").accept()]).await.unwrap();
     assert!(matches!(again[..], [Accepted::Repeated { id, .. }] if id == first.id));
     let conflict = store.find_repeated(&request("k", "other")).await;
     assert_eq!(conflict, Ok(Some(Accepted::KeyConflict)));
     let next = store.accept(&[file.outbound().accept()]).await.unwrap();
-    assert!(matches!(next[..], [Accepted::New { sequence: 2, .. }]), "{next:?}");
+    assert!(
+        matches!(next[..], [Accepted::New { sequence: 2, .. }]),
+        "{next:?}"
+    );
 }
 
 #[tokio::test]
@@ -79,9 +89,15 @@ async fn a_file_that_is_open_cannot_be_opened_again() {
     let file = OneFile::new();
     let store = file.migrated().await;
     let refusal = file.open().unwrap_err();
-    assert!(refusal.contains("another process") && refusal.contains("PostgreSQL"), "{refusal}");
+    assert!(
+        refusal.contains("another process") && refusal.contains("PostgreSQL"),
+        "{refusal}"
+    );
     // The refused one did no harm: leases are not given up by it.
-    store.accept(&[file.outbound().leased(NOT_YET).accept()]).await.unwrap();
+    store
+        .accept(&[file.outbound().leased(NOT_YET).accept()])
+        .await
+        .unwrap();
     assert!(file.open().is_err());
     assert_eq!(store.claim(&name(SMS), 10, NOT_YET).await, Ok(vec![]));
     drop(store);
@@ -99,7 +115,10 @@ async fn what_a_gone_process_had_leased_is_claimable_at_once_and_on_record() {
 
     let store = file.open().unwrap();
     let claimed = store.claim(&name(SMS), 10, NOT_YET).await.unwrap();
-    let told: Vec<_> = claimed.iter().map(|claimed| (claimed.leased.id, claimed.vanished)).collect();
+    let told: Vec<_> = claimed
+        .iter()
+        .map(|claimed| (claimed.leased.id, claimed.vanished))
+        .collect();
     assert_eq!(told, [(leased.id, true), (free.id, false)]);
     assert!(claimed[0].leased.token > FIRST_LEASE);
     let attempts = store.message(leased.id).await.unwrap().unwrap().attempts;
@@ -114,9 +133,41 @@ async fn a_schema_from_the_future_is_refused_and_left_alone() {
     file.execute("pragma user_version = 1000");
     let store = file.open().unwrap();
     let refused = store.migrate().await;
-    let Err(StoreError::Refused(reason)) = refused else { panic!("{refused:?}") };
+    let Err(StoreError::Refused(reason)) = refused else {
+        panic!("{refused:?}")
+    };
     assert!(reason.contains("1000") && reason.contains("newer"), "{reason}");
     assert_eq!(store.migrate().await, Err(StoreError::Refused(reason)));
+}
+
+/// A backup tool, say, that takes the file and does not let go.
+#[tokio::test]
+async fn whoever_waits_too_long_is_told_and_whoever_is_not_begun_is_withdrawn() {
+    let file = OneFile::new();
+    let store = Arc::new(file.migrated().await);
+    let limits = GroupCommitLimits {
+        queue_max: 10,
+        batch_max: 1,
+    };
+    let committer = GroupCommit::start(store.clone(), limits, file.clock.clone(), |_| {});
+    let intruder = rusqlite::Connection::open(file.directory.path().join("trunkline.db")).unwrap();
+    intruder.execute_batch("begin immediate").unwrap();
+    let [begun, waiting, next] = [(); 3].map(|()| file.outbound().accept());
+    let answers = tokio::join!(committer.accept(begun.clone()), committer.accept(waiting.clone()));
+    assert!(
+        matches!(answers.0, Err(AcceptError::OutcomeUnknown(_))),
+        "{answers:?}"
+    );
+    assert!(
+        matches!(answers.1, Err(AcceptError::Unavailable(_))),
+        "{answers:?}"
+    );
+
+    drop(intruder);
+    committer.accept(next).await.unwrap();
+    // It was on its way and has arrived; nobody was told that it had not.
+    assert!(store.message(begun.id).await.unwrap().is_some());
+    assert_eq!(store.message(waiting.id).await, Ok(None));
 }
 
 /// Some errors, such as a full disk, end SQLite's whole transaction: what shared it is not stored, and must not be
@@ -143,7 +194,11 @@ async fn a_transaction_that_ends_early_takes_nobody_along_unnoticed() {
                 Ok(_) => assert_eq!(stored.unwrap().message.status, Status::Pending),
                 Err(StoreError::Unavailable(_)) => assert_eq!(stored, None),
                 Err(StoreError::Refused(reason)) => {
-                    assert_eq!((accept.content.body.as_str(), stored), ("poison", None), "{reason}");
+                    assert_eq!(
+                        (accept.content.body.as_str(), stored),
+                        ("poison", None),
+                        "{reason}"
+                    );
                 }
                 Err(other) => panic!("{other}"),
             }

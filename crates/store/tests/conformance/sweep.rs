@@ -32,10 +32,14 @@ pub(crate) async fn buries_what_is_past_its_deadline(world: &World) {
 pub(crate) async fn buries_what_nobody_serves(world: &World) {
     // Waiting for its next try makes no difference, and nor does a deadline that has passed as well.
     let waiting = world
-        .settled(world.outbound(), |held| held.tried(Outcome::Error, retry(NOT_YET)))
+        .settled(world.outbound(), |held| {
+            held.tried(Outcome::Error, retry(NOT_YET))
+        })
         .await;
     let late = world.accept(world.outbound().deadline(ALREADY)).await;
-    let email = world.accept(world.outbound().email("a@example.com", "b@example.com")).await;
+    let email = world
+        .accept(world.outbound().email("a@example.com", "b@example.com"))
+        .await;
     let buried = world.store.sweep(&[name(EMAIL)], 10).await.unwrap();
     let dead_letter = |id| DeadLetter {
         id,
@@ -49,7 +53,11 @@ pub(crate) async fn buries_what_nobody_serves(world: &World) {
 }
 
 pub(crate) async fn leaves_what_is_leased(world: &World) {
-    let held = Held::at_accept(world.accept(world.outbound().deadline(ALREADY).leased(NOT_YET)).await);
+    let held = Held::at_accept(
+        world
+            .accept(world.outbound().deadline(ALREADY).leased(NOT_YET))
+            .await,
+    );
     assert_eq!(world.store.sweep(&[], 10).await, Ok(vec![]));
     let settlement = held.tried(Outcome::Success, Disposition::Finish);
     assert_eq!(world.settle(settlement).await, Settled::Applied);
@@ -68,14 +76,21 @@ pub(crate) async fn buries_what_a_vanished_worker_held(world: &World) {
     let code = Some(ErrorCode::of("worker_vanished"));
     assert_eq!(detail.attempts.len(), 1);
     assert_eq!(
-        (detail.attempts[0].number, detail.attempts[0].outcome, &detail.attempts[0].error_code),
+        (
+            detail.attempts[0].number,
+            detail.attempts[0].outcome,
+            &detail.attempts[0].error_code
+        ),
         (1, Outcome::Unknown, &code)
     );
     let failure = Failure {
         reason: FailureReason::NoProvider,
         error_code: code,
     };
-    assert_eq!((detail.message.status, detail.message.failure), (Status::Failed, Some(failure)));
+    assert_eq!(
+        (detail.message.status, detail.message.failure),
+        (Status::Failed, Some(failure))
+    );
 
     let late = vanished.tried(Outcome::Success, Disposition::Finish);
     assert_eq!(world.settle(late).await, Settled::LeaseLost);
@@ -96,7 +111,9 @@ pub(crate) async fn buries_what_a_vanished_worker_held(world: &World) {
 
 pub(crate) async fn keeps_the_last_error(world: &World) {
     let draft = world.outbound().deadline(ALREADY);
-    let id = world.settled(draft, |held| held.tried(Outcome::Error, retry(NOT_YET))).await;
+    let id = world
+        .settled(draft, |held| held.tried(Outcome::Error, retry(NOT_YET)))
+        .await;
     world.store.sweep(&[name(SMS)], 10).await.unwrap();
     let failure = Failure {
         reason: FailureReason::Deadline,

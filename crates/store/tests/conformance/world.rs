@@ -1,8 +1,8 @@
 use std::{sync::Arc, time::Duration};
 
 use domain::{
-    Conversation, ConversationId, ConversationPosition, Entropy, LeaseToken, Message, MessageId, PageRequest,
-    Start, Status, ThreadPosition, Timestamp,
+    Clock, Conversation, ConversationId, ConversationPosition, Entropy, LeaseToken, Message, MessageId,
+    PageRequest, Start, Status, ThreadPosition, Timestamp,
 };
 use tempfile::TempDir;
 use throwaway_postgres::Cluster;
@@ -15,6 +15,9 @@ use crate::{
     builders::{Draft, Held, name},
     driven_clock::DrivenClock,
 };
+
+/// More than any case stores: a walk over pages that gets there goes in circles.
+pub(crate) const WALK_MAX: usize = 50_000;
 
 /// Which store a case runs against.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -63,13 +66,24 @@ impl World {
         }
     }
 
-    /// What a second node sees: on PostgreSQL a store of its own on the same database. The other two belong to one node,
-    /// whose tasks share its store.
+    /// What a second node sees: on PostgreSQL a store of its own on the same database. The other two belong to one
+    /// node, whose tasks share its store.
     pub(crate) fn another_node(&self) -> Arc<dyn Store> {
         match &self.place {
             Place::Memory | Place::Sqlite(_) => Arc::clone(&self.store),
             Place::Postgres(url) => Arc::new(Postgres::open(url).unwrap()),
         }
+    }
+
+    /// Two nodes that work at the same time. Should they lock in a circle, PostgreSQL leaves them there instead of
+    /// failing one, whose statement would be run again as if nothing had been: so the circle shows.
+    pub(crate) async fn two_nodes(&self) -> [Arc<dyn Store>; 2] {
+        if let Place::Postgres(url) = &self.place {
+            let (_, database) = url.rsplit_once('/').unwrap();
+            let statement = format!("alter database {database} set deadlock_timeout = '1h'");
+            connect(url).await.batch_execute(&statement).await.unwrap();
+        }
+        [self.another_node(), self.another_node()]
     }
 
     /// Runs SQL behind the store's back.
@@ -103,7 +117,6 @@ impl World {
 
     /// A new id, greater than all before it.
     pub(crate) fn mint(&self) -> (MessageId, Timestamp) {
-        use domain::Clock;
         // Two ids of one microsecond would be in random order.
         self.clock.advance(Duration::from_micros(1));
         let now = self.clock.now();
@@ -208,8 +221,12 @@ pub(crate) async fn all_conversations(store: &dyn Store) -> Vec<Conversation> {
     let mut all = Vec::new();
     let mut start: Start<ConversationPosition> = Start::Page(1);
     loop {
-        let page = store.conversations(&filter, &PageRequest::new(200, start)).await.unwrap();
+        let page = store
+            .conversations(&filter, &PageRequest::new(200, start))
+            .await
+            .unwrap();
         all.extend(page.items);
+        assert!(all.len() < WALK_MAX, "the walk does not end");
         match page.next {
             Some(position) => start = Start::After(position),
             None => return all,
@@ -222,8 +239,12 @@ pub(crate) async fn all_messages(store: &dyn Store) -> Vec<Message> {
     let mut all = Vec::new();
     let mut start: Start<MessageId> = Start::Page(1);
     loop {
-        let page = store.messages(&filter, &PageRequest::new(200, start)).await.unwrap();
+        let page = store
+            .messages(&filter, &PageRequest::new(200, start))
+            .await
+            .unwrap();
         all.extend(page.items);
+        assert!(all.len() < WALK_MAX, "the walk does not end");
         match page.next {
             Some(position) => start = Start::After(position),
             None => return all,
@@ -235,8 +256,13 @@ pub(crate) async fn whole_thread(store: &dyn Store, id: ConversationId) -> Vec<M
     let mut all = Vec::new();
     let mut start: Start<ThreadPosition> = Start::Page(1);
     loop {
-        let page = store.thread(id, &PageRequest::new(200, start)).await.unwrap().unwrap();
+        let page = store
+            .thread(id, &PageRequest::new(200, start))
+            .await
+            .unwrap()
+            .unwrap();
         all.extend(page.items);
+        assert!(all.len() < WALK_MAX, "the walk does not end");
         match page.next {
             Some(position) => start = Start::After(position),
             None => return all,
@@ -248,12 +274,22 @@ pub(crate) async fn check_conversations(store: &dyn Store) {
     let mut threaded = 0;
     for conversation in all_conversations(store).await {
         let thread = whole_thread(store, conversation.id).await;
-        assert_eq!(conversation.message_count, thread.len() as u64, "{conversation:?}");
+        assert_eq!(
+            conversation.message_count,
+            thread.len() as u64,
+            "{conversation:?}"
+        );
         let last_activity = thread.iter().map(|message| message.timestamp).max();
-        assert_eq!(Some(conversation.last_activity_at), last_activity, "{conversation:?}");
+        assert_eq!(
+            Some(conversation.last_activity_at),
+            last_activity,
+            "{conversation:?}"
+        );
         let mut places: Vec<_> = thread.iter().map(|message| message.thread.unwrap()).collect();
         places.sort_unstable();
-        let gapless: Vec<_> = (1..=conversation.message_count).map(|place| (conversation.id, place)).collect();
+        let gapless: Vec<_> = (1..=conversation.message_count)
+            .map(|place| (conversation.id, place))
+            .collect();
         assert_eq!(places, gapless, "{conversation:?}");
         threaded += thread.len();
     }

@@ -1,1 +1,0 @@
-update outbox set dead_at = ?2 where message_id = ?1

@@ -1,0 +1,69 @@
+//! The databases against the reference model: the same random commands, and every answer and all that can be read must
+//! agree.
+//!
+//! SQLite shares its clock with the model and must agree to the microsecond. PostgreSQL has its own: its instants are
+//! left out, durations are only "already over" and "not yet", its limits are never reached (which of several equally
+//! old entries it takes is its own affair), and its conversations may have other numbers.
+
+mod command;
+mod pair;
+
+use std::sync::Arc;
+
+use proptest::{
+    prelude::*,
+    test_runner::{Config, TestRunner},
+};
+use tempfile::TempDir;
+use throwaway_postgres::Cluster;
+use trunkline_store::{Postgres, Sqlite, Store};
+
+use self::{command::commands, pair::Pair};
+use crate::driven_clock::DrivenClock;
+
+const SQLITE_RUNS: u32 = 150;
+const POSTGRES_RUNS: u32 = 25;
+/// Runs random commands against fresh stores; a failure is cut down to the commands that matter and shown.
+fn compare(runs: u32, driven: bool, open: impl Fn(&Arc<DrivenClock>) -> Arc<dyn Store>) {
+    let config = Config {
+        cases: runs,
+        failure_persistence: None,
+        max_shrink_iters: 300,
+        ..Config::default()
+    };
+    let sequences = prop::collection::vec(commands(driven), 1..40);
+    let run = TestRunner::new(config).run(&sequences, |commands| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let clock = Arc::new(DrivenClock::new());
+            let store = open(&clock);
+            store.migrate().await.unwrap();
+            Pair::new(store, clock, driven).run(&commands).await;
+        });
+        Ok(())
+    });
+    if let Err(failure) = run {
+        panic!("{failure}");
+    }
+}
+
+#[test]
+fn sqlite_does_what_the_model_does() {
+    let directory = TempDir::new().unwrap();
+    let runs = std::cell::Cell::new(0);
+    compare(SQLITE_RUNS, true, |clock| {
+        runs.set(runs.get() + 1);
+        let path = directory.path().join(format!("{}.db", runs.get()));
+        Arc::new(Sqlite::open(&path, clock.clone()).unwrap())
+    });
+}
+
+#[test]
+fn postgres_does_what_the_model_does() {
+    compare(POSTGRES_RUNS, false, |_| {
+        Arc::new(Postgres::open(&Cluster::shared().create_database()).unwrap())
+    });
+}
