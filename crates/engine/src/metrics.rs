@@ -206,7 +206,9 @@ impl Metrics {
     pub(crate) fn attempts(&self, provider: &ProviderName, outcome: Outcome) -> u64 {
         // Only looked up: asking must not bring series into being that nothing was counted in.
         let of_channel = |channel: &Channel| {
-            self.attempts.get(&by_outcome(provider, *channel, outcome)).map_or(0, |counter| counter.get())
+            self.attempts
+                .get(&by_outcome(provider, *channel, outcome))
+                .map_or(0, |counter| counter.get())
         };
         Channel::ALL.iter().map(of_channel).sum()
     }

@@ -14,10 +14,13 @@ use domain::Clock;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{Accept, Accepted, Store, StoreError};
+use crate::{Accept, Accepted, Arrival, Store, StoreError};
 
 /// How long a request waits for its commit. A client is answered within two seconds, whatever the database does.
 const ACCEPT_BUDGET: Duration = Duration::from_millis(1_800);
+
+/// Bytes of text that share a commit; a message larger than that has one of its own.
+const COMMIT_BYTES_MAX: usize = 8 << 20;
 
 /// The bounds of a [`GroupCommit`].
 #[derive(Debug, Clone, Copy)]
@@ -63,9 +66,10 @@ pub struct GroupCommit {
 /// requester, once it has waited too long, to withdraw it.
 struct Waiting {
     slot: Slot,
-    reply: oneshot::Sender<Result<Accepted, AcceptError>>,
+    reply: Reply,
 }
 
+type Reply = oneshot::Sender<Result<Accepted, AcceptError>>;
 type Slot = Arc<Mutex<Option<Accept>>>;
 
 impl GroupCommit {
@@ -149,31 +153,19 @@ impl Committer {
                 .drain(..)
                 .filter_map(|waiting| take(&waiting.slot).map(|accept| (accept, waiting.reply)))
                 .unzip();
-            if batch.is_empty() {
-                continue;
-            }
-            let answers = self.commit(&batch).await;
-            for (reply, answer) in replies.into_iter().zip(answers) {
-                // Whoever does not wait any more has been told that the outcome is unknown, or has hung up.
-                let _ = reply.send(answer);
-            }
+            self.commit_all(&batch, replies).await;
         }
     }
 
-    /// Commits a batch. When the store refuses it for good, its halves are tried on their own, so that one bad message
-    /// never fails its neighbours.
-    async fn commit(&self, batch: &[Accept]) -> Vec<Result<Accepted, AcceptError>> {
-        let mut answers = vec![Err(AcceptError::Overloaded); batch.len()];
-        let mut ranges: Vec<Range<usize>> = std::iter::once(0..batch.len()).collect();
+    /// Commits what was taken, in parts of bounded size, and answers each part once its commit is over. When the store
+    /// refuses a part for good, its halves are tried on their own, so that one bad message never fails its neighbours.
+    async fn commit_all(&self, batch: &[Accept], replies: Vec<Reply>) {
+        let mut replies: Vec<Option<Reply>> = replies.into_iter().map(Some).collect();
+        let mut ranges = parts(batch);
+        ranges.reverse();
         while let Some(range) = ranges.pop() {
             let part = &batch[range.clone()];
-            let began = self.clock.monotonic();
-            let result = self.store.accept(part).await;
-            (self.report)(CommitReport {
-                messages: part.len(),
-                took: self.clock.monotonic().saturating_sub(began),
-            });
-            let part_answers = match result {
+            let answers = match self.commit(part).await {
                 Ok(accepted) => accepted.into_iter().map(Ok).collect(),
                 Err(StoreError::Refused(_)) if part.len() > 1 => {
                     let middle = range.start + part.len() / 2;
@@ -186,9 +178,22 @@ impl Committer {
                 }
                 Err(StoreError::OutcomeUnknown(reason)) => self.look_up(part, &reason).await,
             };
-            answers[range].clone_from_slice(&part_answers);
+            for (reply, answer) in replies[range].iter_mut().zip(answers) {
+                // Whoever does not wait any more has been told that the outcome is unknown, or has hung up.
+                let _ = reply.take().map(|reply| reply.send(answer));
+            }
         }
-        answers
+    }
+
+    async fn commit(&self, part: &[Accept]) -> Result<Vec<Accepted>, StoreError> {
+        let began = self.clock.monotonic();
+        let result = self.store.accept(part).await;
+        let took = self.clock.monotonic().saturating_sub(began);
+        (self.report)(CommitReport {
+            messages: part.len(),
+            took,
+        });
+        result
     }
 
     /// After a commit without an answer: what is found is stored, whatever is not may still be on its way.
@@ -202,6 +207,44 @@ impl Committer {
             Err(_) => batch.iter().map(|_| unknown()).collect(),
         }
     }
+}
+
+/// Cuts a batch into parts of at most [`COMMIT_BYTES_MAX`].
+fn parts(batch: &[Accept]) -> Vec<Range<usize>> {
+    let mut parts: Vec<Range<usize>> = Vec::new();
+    let mut bytes = 0;
+    for (place, accept) in batch.iter().enumerate() {
+        bytes += size(accept);
+        match parts.last_mut() {
+            Some(part) if bytes <= COMMIT_BYTES_MAX => part.end = place + 1,
+            _ => {
+                parts.push(place..place + 1);
+                bytes = size(accept);
+            }
+        }
+    }
+    parts
+}
+
+/// What of a message is large, in bytes.
+fn size(accept: &Accept) -> usize {
+    let payload = match &accept.arrival {
+        Arrival::Receive { payload, .. } => payload.len(),
+        Arrival::Send { .. } => 0,
+    };
+    let attachments: usize = accept
+        .content
+        .attachments
+        .as_slice()
+        .iter()
+        .map(String::len)
+        .sum();
+    let subject = accept
+        .content
+        .subject
+        .as_ref()
+        .map_or(0, |subject| subject.as_str().len());
+    accept.content.body.as_str().len() + attachments + subject + payload
 }
 
 fn take(slot: &Slot) -> Option<Accept> {

@@ -6,7 +6,7 @@ mod logging;
 
 use std::process::ExitCode;
 
-use clap::{Arg, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::config::{Config, Resolved, SETTINGS};
 
@@ -21,6 +21,12 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &ArgMatches) -> anyhow::Result<()> {
+    if let Some(("config", arguments)) = arguments.subcommand()
+        && arguments.get_flag("markdown")
+    {
+        commands::config::document();
+        return Ok(());
+    }
     let resolved = Resolved::read(arguments)?;
     for unknown in resolved.unknown_variables() {
         eprintln!("trunkline: the environment variable {unknown} is none of ours and does nothing");

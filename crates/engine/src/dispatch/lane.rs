@@ -29,8 +29,8 @@ use super::{
 };
 use crate::{DispatchSettings, Metrics};
 
-/// Entries a lane holds in memory for each of its workers.
-const HELD_PER_WORKER: usize = 4;
+/// Entries a lane holds in memory for each of its workers at most.
+const HELD_PER_WORKER_MAX: u32 = 4;
 
 /// Who plays in a lane.
 pub(super) struct Cast {
@@ -111,7 +111,7 @@ impl Reservation {
 impl Lane {
     /// Starts a lane's tasks: one fills the queue from the store, one empties it.
     pub(super) fn start(cast: Cast) -> (Arc<Self>, [JoinHandle<()>; 2]) {
-        let (queue, waiting) = mpsc::channel(cast.settings.concurrency * HELD_PER_WORKER);
+        let (queue, waiting) = mpsc::channel(held_max(&cast.settings));
         let breaker =
             Breaker::new(cast.settings.breaker).expect("the breaker's settings were checked at the start");
         let lane = Arc::new(Self {
@@ -427,4 +427,11 @@ impl Lane {
             )
             .await;
     }
+}
+
+/// Entries a lane holds in memory: no more than its workers get to while at least half of every lease is left, even if
+/// all their calls time out. Else leases would run out in the queue, and tries nobody made would go on record.
+fn held_max(settings: &DispatchSettings) -> usize {
+    let calls_per_half_lease = (settings.lease / 2).div_duration_f64(settings.call_timeout) as u32;
+    settings.concurrency * calls_per_half_lease.clamp(1, HELD_PER_WORKER_MAX) as usize
 }

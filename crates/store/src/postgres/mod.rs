@@ -29,6 +29,8 @@ const CONNECTIONS_MAX: usize = 16;
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_000);
 /// How long a statement may run. Shorter than what a client of the API is made to wait for a `503`.
 const STATEMENT_TIMEOUT: Duration = Duration::from_millis(1_500);
+/// How long the server lets a statement run before it rolls it back and says so.
+const SERVER_STATEMENT_TIMEOUT: Duration = Duration::from_millis(1_200);
 /// How long migrations may run.
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(3_600);
 /// How often a statement that lost against another one (deadlock, serialization) is run again as a whole.
@@ -54,9 +56,12 @@ impl Postgres {
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_user_timeout(STATEMENT_TIMEOUT)
             .application_name("trunkline");
-        // Batches differ in size by two orders of magnitude, filters are given or not: one plan does not suit all.
+        // Batches differ in size by two orders of magnitude, filters are given or not: one plan does not suit all. And the
+        // server gives a slow statement up before we do: its word is a definite no, our own impatience is not.
         let options = config.get_options().unwrap_or_default();
-        let options = format!("{options} -c plan_cache_mode=force_custom_plan");
+        let server_timeout = SERVER_STATEMENT_TIMEOUT.as_millis();
+        let options =
+            format!("{options} -c plan_cache_mode=force_custom_plan -c statement_timeout={server_timeout}");
         config.options(options.trim());
         let recycling = ManagerConfig {
             recycling_method: RecyclingMethod::Fast,
@@ -104,6 +109,9 @@ impl Postgres {
     async fn migrate_locked(&self) -> Result<Vec<String>, QueryFailure> {
         let mut client = self.pool.get().await.map_err(QueryFailure::Pool)?;
         let transaction = client.transaction().await?;
+        transaction
+            .batch_execute("set local statement_timeout = 0")
+            .await?;
         transaction
             .execute("select pg_advisory_xact_lock($1)", &[&MIGRATION_LOCK])
             .await?;

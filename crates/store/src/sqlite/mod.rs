@@ -263,7 +263,11 @@ impl Readers {
 
 /// Takes the file for this process. SQLite's own exclusive mode would lock out our readers too.
 fn lock(path: &Path) -> Result<File, String> {
-    let lock_path = path.with_added_extension("lock");
+    // By its one true name, so that a symbolic link leads to the same lock.
+    let lock_path = path
+        .canonicalize()
+        .unwrap_or_else(|_| path.to_owned())
+        .with_added_extension("lock");
     let lock = File::create(&lock_path)
         .map_err(|error| format!("cannot create {}: {error}", lock_path.display()))?;
     lock.try_lock().map_err(|_| {

@@ -10,6 +10,28 @@ pub(crate) fn run(resolved: &Resolved) -> anyhow::Result<()> {
     Config::new(resolved).map(drop)
 }
 
+/// The documentation of all settings, as Markdown; docs/configuration.md is this.
+pub(crate) fn document() {
+    print!(
+        "# Configuration\n\n\
+         Settings are read from a TOML file (`trunkline.toml` in the working directory, or `--config FILE`), then from the\n\
+         environment, then from flags; later ones win. An unknown key in the file or a bad value anywhere stops the start\n\
+         with a message that names it. An empty variable counts as unset. `trunkline config` shows what holds and where it\n\
+         came from. This page is made by `trunkline config --markdown`.\n\n\
+         | environment | file | flag | default | |\n|---|---|---|---|---|\n"
+    );
+    for setting in SETTINGS {
+        let Setting {
+            key, variable, help, ..
+        } = setting;
+        println!(
+            "| `{variable}` | `{key}` | `--{}` | {} | {help} |",
+            setting.flag(),
+            setting.shown_default()
+        );
+    }
+}
+
 /// A value without what must not be seen: keys, and the password in a database's URL.
 fn shown(setting: &Setting, value: &str) -> String {
     if !setting.secret || value.is_empty() {
