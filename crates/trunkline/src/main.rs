@@ -41,8 +41,13 @@ fn run(arguments: &ArgMatches) -> anyhow::Result<()> {
 fn command() -> Command {
     let serve = Command::new("serve").about("Run the service (this is what happens without a command)");
     let migrate = Command::new("migrate").about("Bring the database's schema up to date, and exit");
-    let config =
-        Command::new("config").about("Show the effective settings and where each came from, secrets masked");
+    let markdown = Arg::new("markdown")
+        .long("markdown")
+        .action(ArgAction::SetTrue)
+        .help("Print docs/configuration.md instead");
+    let config = Command::new("config")
+        .about("Show the effective settings and where each came from, secrets masked")
+        .arg(markdown);
     let file = Arg::new("config-file")
         .long("config")
         .value_name("FILE")
