@@ -24,8 +24,7 @@ fn run(arguments: &ArgMatches) -> anyhow::Result<()> {
     if let Some(("config", arguments)) = arguments.subcommand()
         && arguments.get_flag("markdown")
     {
-        commands::config::document();
-        return Ok(());
+        return commands::config::document();
     }
     let resolved = Resolved::read(arguments)?;
     for unknown in resolved.unknown_variables() {

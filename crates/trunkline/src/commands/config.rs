@@ -1,34 +1,47 @@
+use std::io::{self, ErrorKind, Write};
+
 use crate::config::{Config, Resolved, SETTINGS, Setting};
 
 /// Shows every setting, its value and where that came from, in the form of the file; then says what is wrong, if
 /// something is.
 pub(crate) fn run(resolved: &Resolved) -> anyhow::Result<()> {
-    for setting in SETTINGS {
+    let line = |setting: &Setting| {
         let value = shown(setting, resolved.text(setting.key));
-        println!("{} = {value:?}  # {}", setting.key, resolved.origin(setting.key));
-    }
+        format!(
+            "{} = {value:?}  # {}\n",
+            setting.key,
+            resolved.origin(setting.key)
+        )
+    };
+    print(&SETTINGS.iter().map(line).collect::<String>())?;
     Config::new(resolved).map(drop)
 }
 
-/// The documentation of all settings, as Markdown; docs/configuration.md is this.
-pub(crate) fn document() {
-    print!(
+/// Prints the documentation of all settings, as Markdown: docs/configuration.md.
+pub(crate) fn document() -> anyhow::Result<()> {
+    let row = |setting: &Setting| {
+        let Setting {
+            key, variable, help, ..
+        } = setting;
+        let (flag, default) = (setting.flag(), setting.shown_default());
+        format!("| `{variable}` | `{key}` | `--{flag}` | {default} | {help} |\n")
+    };
+    let rows: String = SETTINGS.iter().map(row).collect();
+    print(&format!(
         "# Configuration\n\n\
          Settings are read from a TOML file (`trunkline.toml` in the working directory, or `--config FILE`), then from the\n\
          environment, then from flags; later ones win. An unknown key in the file or a bad value anywhere stops the start\n\
          with a message that names it. An empty variable counts as unset. `trunkline config` shows what holds and where it\n\
          came from. This page is made by `trunkline config --markdown`.\n\n\
-         | environment | file | flag | default | |\n|---|---|---|---|---|\n"
-    );
-    for setting in SETTINGS {
-        let Setting {
-            key, variable, help, ..
-        } = setting;
-        println!(
-            "| `{variable}` | `{key}` | `--{}` | {} | {help} |",
-            setting.flag(),
-            setting.shown_default()
-        );
+         | environment | file | flag | default | |\n|---|---|---|---|---|\n{rows}"
+    ))
+}
+
+/// Writes to the standard output. A reader who has seen enough, such as `head`, is no error.
+fn print(text: &str) -> anyhow::Result<()> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
     }
 }
 
