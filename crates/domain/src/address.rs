@@ -117,8 +117,14 @@ impl Participant {
     }
 }
 
+/// The longest phone number as given, separators included.
+const PHONE_BYTES_MAX: usize = 64;
+
 /// `+?` and 7 to 15 digits (E.164 allows no more) with separators, or a short code of 3 to 6 bare digits.
 fn phone(text: &str, region: Option<Region>) -> Option<String> {
+    if text.len() > PHONE_BYTES_MAX {
+        return None;
+    }
     let mut normalized = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
@@ -239,6 +245,7 @@ mod tests {
             "\u{ff11}2016661234",
             "2016661234\0",
             "a@example.com",
+            &format!("2016661234{}", " ".repeat(PHONE_BYTES_MAX)),
         ];
         for given in cases {
             assert_eq!(

@@ -7,11 +7,16 @@ use domain::{
 use resilience::rate_limit::{Allowance, Decision};
 use store::{Accept, AcceptError, Accepted, Arrival, IdempotentRequest};
 use thiserror::Error;
+use tokio::task::JoinHandle;
+use tracing::Instrument;
 
 use crate::{Engine, dispatch::Reservation};
 
 /// How far into the future a message may be dated; beyond, its clock is taken to be wrong.
 const FUTURE_MAX: Duration = Duration::from_secs(24 * 3_600);
+
+/// How long a client waits for an answer, whatever the database does.
+const ANSWER_BUDGET: Duration = Duration::from_millis(1_900);
 
 /// A message a client wants sent.
 #[derive(Debug, Clone)]
@@ -86,11 +91,12 @@ pub enum Rejection {
 }
 
 impl Engine {
-    /// Accepts a message for sending. It runs to its end even if nobody waits for the answer.
+    /// Accepts a message for sending. It runs to its end even if nobody waits for the answer, and is answered within
+    /// [`ANSWER_BUDGET`] even if it has not come to its end.
     pub async fn send(self: &Arc<Self>, send: Send) -> SentOutcome {
         let engine = Arc::clone(self);
-        let task = tokio::spawn(async move { engine.send_to_the_end(send).await });
-        task.await.unwrap_or_else(|_| SentOutcome {
+        let task = tokio::spawn(async move { engine.send_to_the_end(send).await }.in_current_span());
+        answer_in_time(task).await.unwrap_or_else(|| SentOutcome {
             result: Err(Rejection::OutcomeUnknown.into()),
             sender: None,
         })
@@ -184,7 +190,13 @@ impl Engine {
                 })
             }
             Ok(earlier) => self.answer_repeat(earlier),
-            Err(error) => Err(self.rejection(error, channel).into()),
+            Err(error) => {
+                if reservation.is_some() && matches!(error, AcceptError::OutcomeUnknown(_)) {
+                    // If it is stored, then leased to us, and nobody here will send it: let it be claimed at once.
+                    self.dispatcher.give_back(id).await;
+                }
+                Err(self.rejection(error, channel).into())
+            }
         }
     }
 
@@ -249,4 +261,11 @@ impl Engine {
             }
         }
     }
+}
+
+/// The result of a task, unless it takes longer than a client should wait; the task runs on.
+pub(crate) async fn answer_in_time<T>(task: JoinHandle<T>) -> Option<T> {
+    let result = tokio::time::timeout(ANSWER_BUDGET, task).await.ok()?;
+    // A panic in there was reported when it happened.
+    result.ok()
 }

@@ -5,7 +5,9 @@ use domain::{
 };
 use store::{Accepted, Arrival};
 
-use crate::{Engine, Rejection};
+use tracing::Instrument;
+
+use crate::{Engine, Rejection, accept::answer_in_time};
 
 /// A message a provider brought.
 #[derive(Debug, Clone)]
@@ -43,8 +45,10 @@ impl Engine {
     /// When it is not, or not known to be, stored.
     pub async fn receive(self: &Arc<Self>, receive: Receive) -> Result<Received, Rejection> {
         let engine = Arc::clone(self);
-        let task = tokio::spawn(async move { engine.receive_to_the_end(receive).await });
-        task.await.unwrap_or(Err(Rejection::OutcomeUnknown))
+        let task = tokio::spawn(async move { engine.receive_to_the_end(receive).await }.in_current_span());
+        answer_in_time(task)
+            .await
+            .unwrap_or(Err(Rejection::OutcomeUnknown))
     }
 
     async fn receive_to_the_end(&self, receive: Receive) -> Result<Received, Rejection> {

@@ -58,8 +58,12 @@ struct Housekeeper {
 
 impl Housekeeper {
     async fn round(&self, round: u32) -> Result<(), StoreError> {
-        self.sweep().await?;
-        if round == 0 { self.purge().await } else { Ok(()) }
+        // One must not keep the other from being done.
+        let (swept, purged) = (
+            self.sweep().await,
+            if round == 0 { self.purge().await } else { Ok(()) },
+        );
+        swept.and(purged)
     }
 
     async fn sweep(&self) -> Result<(), StoreError> {

@@ -14,8 +14,10 @@ use crate::{
 
 /// How long a client may take to send a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How deep objects and arrays may stand in each other.
+const DEPTH_MAX: usize = 128;
 
-/// Reads a JSON body: bounded in size, in time and (by the parser, at 128) in depth.
+/// Reads a JSON body, bounded in size and in time.
 pub(crate) async fn read_body(app: &App, headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
     if !is_json(headers) {
         let detail = "Send the body as JSON, with Content-Type: application/json.";
@@ -54,8 +56,16 @@ pub(crate) async fn read_body(app: &App, headers: &HeaderMap, body: Body) -> Res
     }
 }
 
-/// Parses a JSON body and says where it does not fit.
+/// Parses a JSON body, an object of bounded depth, and says where it does not fit.
 pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    let invalid = |detail: String| Err(Problem::invalid(vec![FieldError::new("", detail)]));
+    // The parser would also take an array for our fields, in the order in which we happen to name them.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return invalid("use a JSON object".to_owned());
+    }
+    if is_too_deep(body) {
+        return invalid(format!("nest objects and arrays {DEPTH_MAX} deep at most"));
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let pointer = pointer(error.path());
@@ -82,6 +92,22 @@ fn is_json(headers: &HeaderMap) -> bool {
         .to_ascii_lowercase();
     media_type == "application/json"
         || (media_type.starts_with("application/") && media_type.ends_with("+json"))
+}
+
+/// The parser bounds the depth of what it keeps, but not of fields it skips.
+fn is_too_deep(json: &[u8]) -> bool {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    json.iter().any(|byte| {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_string,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => depth += 1,
+            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth > DEPTH_MAX
+    })
 }
 
 /// A path as a JSON pointer (RFC 6901).

@@ -121,6 +121,28 @@ impl Problem {
         )
     }
 
+    /// A redrive that the store did not make, or did not say whether it made.
+    pub(crate) fn of_redrive(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(reason) => {
+                tracing::warn!(reason, "the store is unavailable");
+                let detail = "The database is away. Try again: what was redriven already stays so.";
+                Self::passing("store_unavailable", detail)
+            }
+            StoreError::OutcomeUnknown(reason) => {
+                tracing::warn!(reason, "the outcome of a redrive is unknown");
+                let detail = "The database did not say whether it redrove this. Try again: what is no longer failed \
+                              is left alone.";
+                Self::passing("outcome_unknown", detail)
+            }
+            refused @ StoreError::Refused(_) => refused.into(),
+        }
+    }
+
+    pub(crate) fn draining() -> Self {
+        Self::passing("draining", "This node is shutting down. Ask another one.")
+    }
+
     pub(crate) fn no_provider() -> Self {
         let detail =
             "No provider serves this channel. Nothing was stored. Ask the operator to switch one on.";

@@ -1,6 +1,6 @@
 use axum::{
     Router,
-    extract::{Request, State},
+    extract::{Path, Request, State, rejection::PathRejection},
     http::{HeaderMap, StatusCode, header},
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
@@ -64,7 +64,8 @@ async fn acceptable(request: Request, next: Next) -> Response {
     Problem::new(StatusCode::NOT_ACCEPTABLE, "not_acceptable", detail).into_response()
 }
 
-/// Whether one of the media ranges of `Accept` covers JSON (RFC 9110, 12.5.1). A weight of zero excludes a range.
+/// Whether the media ranges of `Accept` cover JSON (RFC 9110, 12.5.1). The most specific one decides; a weight of zero
+/// excludes.
 fn accepts_json(headers: &HeaderMap) -> bool {
     let mut ranges = headers
         .get_all(header::ACCEPT)
@@ -73,24 +74,31 @@ fn accepts_json(headers: &HeaderMap) -> bool {
         .map(str::trim)
         .filter(|range| !range.is_empty())
         .peekable();
-    ranges.peek().is_none()
-        || ranges.any(|range| {
-            let mut parts = range.split(';').map(str::trim);
-            let media_range = parts.next().unwrap_or_default().to_ascii_lowercase();
-            let excluded = parts.any(|part| {
-                let weight = part.strip_prefix("q=").or_else(|| part.strip_prefix("Q="));
-                weight.and_then(|weight| weight.parse::<f32>().ok()) == Some(0.0)
-            });
-            let covers = matches!(
-                media_range.as_str(),
-                "*/*" | "application/*" | "application/json" | "application/problem+json"
-            );
-            covers && !excluded
-        })
+    if ranges.peek().is_none() {
+        return true;
+    }
+    let covering = ranges.filter_map(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let specificity = match parts.next()?.to_ascii_lowercase().as_str() {
+            "application/json" | "application/problem+json" => 2,
+            "application/*" => 1,
+            "*/*" => 0,
+            _ => return None,
+        };
+        let excluded = parts.any(|part| {
+            let weight = part.strip_prefix("q=").or_else(|| part.strip_prefix("Q="));
+            weight.and_then(|weight| weight.parse::<f32>().ok()) == Some(0.0)
+        });
+        Some((specificity, !excluded))
+    });
+    covering.max().is_some_and(|(_, wanted)| wanted)
 }
 
 /// The state a handler takes.
 pub(crate) type Ask = State<App>;
+
+/// The id in a path, unless it is not even text.
+pub(crate) type PathId = Result<Path<String>, PathRejection>;
 
 #[cfg(test)]
 mod tests {
@@ -112,7 +120,13 @@ mod tests {
         ] {
             assert!(accepts(value), "{value}");
         }
-        for value in ["text/html", "image/*", "application/json;q=0", "application/xml"] {
+        for value in [
+            "text/html",
+            "image/*",
+            "application/json;q=0",
+            "application/json;q=0, */*",
+            "application/xml",
+        ] {
             assert!(!accepts(value), "{value}");
         }
         assert!(accepts_json(&HeaderMap::new()));

@@ -16,8 +16,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{Accept, Accepted, Arrival, Store, StoreError};
 
-/// How long a request waits for its commit. A client is answered within two seconds, whatever the database does.
-const ACCEPT_BUDGET: Duration = Duration::from_millis(1_800);
+/// How long a message waits for its turn.
+const QUEUE_BUDGET: Duration = Duration::from_millis(1_500);
 
 /// Bytes of text that share a commit; a message larger than that has one of its own.
 const COMMIT_BYTES_MAX: usize = 8 << 20;
@@ -66,6 +66,8 @@ pub struct GroupCommit {
 /// requester, once it has waited too long, to withdraw it.
 struct Waiting {
     slot: Slot,
+    /// How large it is.
+    bytes: usize,
     reply: Reply,
 }
 
@@ -94,30 +96,39 @@ impl GroupCommit {
 
     /// Stores a message durably, together with whatever else is waiting.
     ///
+    /// A message whose turn does not come within [`QUEUE_BUDGET`] is withdrawn. One that is being committed is waited
+    /// for, however long that takes: only its true fate tells what to do with it. Whoever must answer somebody sooner
+    /// puts a limit of their own around this, and lets it run on.
+    ///
     /// # Errors
-    /// When the message is not, or not known to be, stored; always within two seconds.
+    /// When the message is not, or not known to be, stored.
     pub async fn accept(&self, accept: Accept) -> Result<Accepted, AcceptError> {
+        let bytes = size(&accept);
         let slot = Arc::new(Mutex::new(Some(accept)));
-        let (reply, answer) = oneshot::channel();
+        let (reply, mut answer) = oneshot::channel();
         let waiting = Waiting {
             slot: Arc::clone(&slot),
+            bytes,
             reply,
         };
         self.queue.try_send(waiting).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => AcceptError::Overloaded,
             mpsc::error::TrySendError::Closed(_) => AcceptError::Unavailable("shutting down".to_owned()),
         })?;
-        match tokio::time::timeout(ACCEPT_BUDGET, answer).await {
-            Ok(answer) => answer.unwrap_or(Err(AcceptError::OutcomeUnknown(
+        let answer = match tokio::time::timeout(QUEUE_BUDGET, &mut answer).await {
+            Ok(answer) => answer,
+            Err(_) if take(&slot).is_some() => {
+                return Err(AcceptError::Unavailable(
+                    "its turn did not come in time".to_owned(),
+                ));
+            }
+            Err(_) => answer.await,
+        };
+        answer.unwrap_or_else(|_| {
+            Err(AcceptError::OutcomeUnknown(
                 "the committing task ended".to_owned(),
-            ))),
-            Err(_) if take(&slot).is_some() => Err(AcceptError::Unavailable(
-                "its turn did not come in time".to_owned(),
-            )),
-            Err(_) => Err(AcceptError::OutcomeUnknown(
-                "the commit was not answered in time".to_owned(),
-            )),
-        }
+            ))
+        })
     }
 
     /// Whether another request would be refused, so that it can be turned away before any work goes into it.
@@ -149,20 +160,21 @@ impl Committer {
     async fn run(self, mut queue: mpsc::Receiver<Waiting>) {
         let mut taken = Vec::with_capacity(self.batch_max);
         while queue.recv_many(&mut taken, self.batch_max).await > 0 {
-            let (batch, replies): (Vec<Accept>, Vec<_>) = taken
-                .drain(..)
-                .filter_map(|waiting| take(&waiting.slot).map(|accept| (accept, waiting.reply)))
-                .unzip();
-            self.commit_all(&batch, replies).await;
+            while !taken.is_empty() {
+                let (batch, replies) = next_part(&mut taken);
+                self.commit_and_answer(&batch, replies).await;
+            }
         }
     }
 
-    /// Commits what was taken, in parts of bounded size, and answers each part once its commit is over. When the store
-    /// refuses a part for good, its halves are tried on their own, so that one bad message never fails its neighbours.
-    async fn commit_all(&self, batch: &[Accept], replies: Vec<Reply>) {
+    /// Commits a batch and answers it. When the store refuses it for good, its halves are tried on their own, so that one
+    /// bad message never fails its neighbours.
+    async fn commit_and_answer(&self, batch: &[Accept], replies: Vec<Reply>) {
         let mut replies: Vec<Option<Reply>> = replies.into_iter().map(Some).collect();
-        let mut ranges = parts(batch);
-        ranges.reverse();
+        let mut ranges: Vec<Range<usize>> = Vec::new();
+        if !batch.is_empty() {
+            ranges.push(0..batch.len());
+        }
         while let Some(range) = ranges.pop() {
             let part = &batch[range.clone()];
             let answers = match self.commit(part).await {
@@ -209,21 +221,18 @@ impl Committer {
     }
 }
 
-/// Cuts a batch into parts of at most [`COMMIT_BYTES_MAX`].
-fn parts(batch: &[Accept]) -> Vec<Range<usize>> {
-    let mut parts: Vec<Range<usize>> = Vec::new();
+/// Takes the next batch of at most [`COMMIT_BYTES_MAX`] off what is waiting, without what was withdrawn. Nothing is taken
+/// out of its slot before its own commit begins: until then it can still be withdrawn.
+fn next_part(waiting: &mut Vec<Waiting>) -> (Vec<Accept>, Vec<Reply>) {
     let mut bytes = 0;
-    for (place, accept) in batch.iter().enumerate() {
-        bytes += size(accept);
-        match parts.last_mut() {
-            Some(part) if bytes <= COMMIT_BYTES_MAX => part.end = place + 1,
-            _ => {
-                parts.push(place..place + 1);
-                bytes = size(accept);
-            }
-        }
-    }
-    parts
+    let fits = |waiting: &&Waiting| {
+        bytes += waiting.bytes;
+        bytes <= COMMIT_BYTES_MAX
+    };
+    let count = waiting.iter().take_while(fits).count().max(1);
+    let part = waiting.drain(..count);
+    part.filter_map(|waiting| take(&waiting.slot).map(|accept| (accept, waiting.reply)))
+        .unzip()
 }
 
 /// What of a message is large, in bytes.

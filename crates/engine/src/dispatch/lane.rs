@@ -140,9 +140,11 @@ impl Lane {
         (lane, tasks)
     }
 
-    /// A place for a message about to be accepted, while there is room and calls flow.
+    /// A place for a message about to be accepted, while calls flow and the queue is not half full: the other half is for
+    /// claims, or new messages would overtake retries and backlog for as long as they keep coming.
     pub(super) fn reserve(&self, deadline: Duration) -> Option<Reservation> {
-        if *self.cast.stopped.borrow() || self.circuit.capacity() != Capacity::Unlimited {
+        let half_full = self.queue.capacity() <= self.queue.max_capacity() / 2;
+        if half_full || *self.cast.stopped.borrow() || self.circuit.capacity() != Capacity::Unlimited {
             return None;
         }
         let place = self.queue.clone().try_reserve_owned().ok()?;
@@ -190,7 +192,10 @@ impl Lane {
             let pause = async {
                 match claim {
                     Claim::Full => {}
-                    Claim::NoRoom => self.room.notified().await,
+                    Claim::NoRoom => {
+                        // A reservation that is given up makes room too, and tells nobody.
+                        let _ = tokio::time::timeout(self.nap(), self.room.notified()).await;
+                    }
                     Claim::Dry => {
                         // Either something is due, or it is time to look.
                         let _ = tokio::time::timeout(self.nap(), self.due.notified()).await;
@@ -199,7 +204,11 @@ impl Lane {
             };
             tokio::select! {
                 biased;
-                _ = stopped.changed() => {}
+                changed = stopped.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                }
                 () = pause => {}
             }
         }
@@ -247,6 +256,10 @@ impl Lane {
 
     async fn claim(&self) -> Claim {
         self.circuit.tick();
+        if self.cast.settler.is_behind() {
+            // What we know of calls is not on record yet: a claim could get those very messages, and send them again.
+            return Claim::Dry;
+        }
         let Cast {
             provider,
             settings,

@@ -8,10 +8,10 @@ mod settle;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use domain::{Channel, Clock, Entropy, Outcome, ProviderName, Timestamp};
+use domain::{Channel, Clock, Entropy, MessageId, Outcome, ProviderName, Timestamp};
 use providers::Routes;
 use serde::Serialize;
-use store::{QueueDepth, Store};
+use store::{FIRST_LEASE, QueueDepth, Store};
 use tokio::{
     sync::{Mutex, watch},
     task::JoinHandle,
@@ -110,6 +110,11 @@ impl Dispatcher {
     /// provider is not called at the moment.
     pub(crate) fn reserve(&self, provider: &ProviderName, deadline: Duration) -> Option<Reservation> {
         self.lanes.get(provider)?.reserve(deadline)
+    }
+
+    /// Has an entry given back that was leased to us while it was accepted, if it was.
+    pub(crate) async fn give_back(&self, id: MessageId) {
+        self.settler.release(id, FIRST_LEASE).await;
     }
 
     /// Lets a lane look for due entries now.

@@ -1,4 +1,10 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use domain::{Channel, LeaseToken, MessageId, ProviderName};
 use store::{Disposition, Settled, Settlement, Store, StoreError};
@@ -16,6 +22,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(200);
 #[derive(Clone)]
 pub(super) struct Settler {
     queue: mpsc::Sender<Item>,
+    behind: Arc<AtomicBool>,
 }
 
 enum Item {
@@ -34,15 +41,20 @@ pub(super) struct Tally {
 impl Settler {
     pub(super) fn start(store: Arc<dyn Store>, metrics: Arc<Metrics>, batch_max: usize) -> Self {
         let (queue, waiting) = mpsc::channel(WAITING_MAX);
-        tokio::spawn(
-            Recorder {
-                store,
-                metrics,
-                batch_max,
-            }
-            .run(waiting),
-        );
-        Self { queue }
+        let behind = Arc::new(AtomicBool::new(false));
+        let recorder = Recorder {
+            store,
+            metrics,
+            batch_max,
+            behind: Arc::clone(&behind),
+        };
+        tokio::spawn(recorder.run(waiting));
+        Self { queue, behind }
+    }
+
+    /// Whether the store is away, and what came of calls waits to be recorded.
+    pub(super) fn is_behind(&self) -> bool {
+        self.behind.load(Ordering::Relaxed)
     }
 
     /// Has a settlement recorded.
@@ -72,6 +84,7 @@ struct Recorder {
     store: Arc<dyn Store>,
     metrics: Arc<Metrics>,
     batch_max: usize,
+    behind: Arc<AtomicBool>,
 }
 
 impl Recorder {
@@ -131,23 +144,34 @@ impl Recorder {
 
     /// Asks until the store answers. Asking twice does no harm: the lease token lets a settlement take effect once.
     async fn settle_durably(&self, settlements: &[Settlement]) -> Result<Vec<Settled>, StoreError> {
-        let mut told = false;
         loop {
             match self.store.settle(settlements).await {
-                Err(error) if is_passing(&error) => put_off(&error, &mut told).await,
-                answer => return answer,
+                Err(error) if is_passing(&error) => self.put_off(&error).await,
+                answer => {
+                    self.behind.store(false, Ordering::Relaxed);
+                    return answer;
+                }
             }
         }
     }
 
     async fn release_durably(&self, releases: &[(MessageId, LeaseToken)]) -> Result<u64, StoreError> {
-        let mut told = false;
         loop {
             match self.store.release(releases).await {
-                Err(error) if is_passing(&error) => put_off(&error, &mut told).await,
-                answer => return answer,
+                Err(error) if is_passing(&error) => self.put_off(&error).await,
+                answer => {
+                    self.behind.store(false, Ordering::Relaxed);
+                    return answer;
+                }
             }
         }
+    }
+
+    async fn put_off(&self, error: &StoreError) {
+        if !self.behind.swap(true, Ordering::Relaxed) {
+            tracing::warn!(%error, "what came of calls cannot be recorded yet");
+        }
+        tokio::time::sleep(RETRY_PAUSE).await;
     }
 
     fn count(&self, settlement: &Settlement, tally: &Tally, settled: Settled) {
@@ -171,11 +195,4 @@ impl Recorder {
 
 fn is_passing(error: &StoreError) -> bool {
     matches!(error, StoreError::Unavailable(_) | StoreError::OutcomeUnknown(_))
-}
-
-async fn put_off(error: &StoreError, told: &mut bool) {
-    if !std::mem::replace(told, true) {
-        tracing::warn!(%error, "what came of calls cannot be recorded yet");
-    }
-    tokio::time::sleep(RETRY_PAUSE).await;
 }

@@ -12,7 +12,10 @@ use super::{
     listing::{Envelope, Parameters, invalid},
     messages::MessageView,
 };
-use crate::{problem::Problem, router::Ask};
+use crate::{
+    problem::Problem,
+    router::{Ask, PathId},
+};
 
 /// A conversation as it is shown.
 #[derive(Serialize)]
@@ -77,8 +80,8 @@ pub(crate) async fn list(
 }
 
 /// `GET /api/conversations/{id}`
-pub(crate) async fn get(State(app): Ask, Path(id): Path<String>) -> Result<Json<ConversationView>, Problem> {
-    let conversation = app.engine().store().conversation(conversation_id(&id)?).await?;
+pub(crate) async fn get(State(app): Ask, id: PathId) -> Result<Json<ConversationView>, Problem> {
+    let conversation = app.engine().store().conversation(conversation_id(id)?).await?;
     conversation
         .map(|conversation| Json(conversation.into()))
         .ok_or_else(|| Problem::not_found("conversation"))
@@ -87,14 +90,14 @@ pub(crate) async fn get(State(app): Ask, Path(id): Path<String>) -> Result<Json<
 /// `GET /api/conversations/{id}/messages`
 pub(crate) async fn messages(
     State(app): Ask,
-    Path(id): Path<String>,
+    id: PathId,
     query: Query<BTreeMap<String, String>>,
 ) -> Result<Json<Envelope<MessageView>>, Problem> {
     let request = Parameters::of(query).page()?;
     let page = app
         .engine()
         .store()
-        .thread(conversation_id(&id)?, &request)
+        .thread(conversation_id(id)?, &request)
         .await?;
     let page = page.ok_or_else(|| Problem::not_found("conversation"))?;
     Ok(Json(Envelope::of(&request, page, |message| {
@@ -103,6 +106,7 @@ pub(crate) async fn messages(
 }
 
 /// An id that is none names no conversation.
-fn conversation_id(text: &str) -> Result<ConversationId, Problem> {
-    text.parse().map_err(|_| Problem::not_found("conversation"))
+fn conversation_id(id: PathId) -> Result<ConversationId, Problem> {
+    let id = id.ok().and_then(|Path(text)| text.parse().ok());
+    id.ok_or_else(|| Problem::not_found("conversation"))
 }

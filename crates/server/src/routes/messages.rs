@@ -28,7 +28,7 @@ use crate::{
     App, client,
     json::{parse, read_body},
     problem::{FieldError, Problem},
-    router::Ask,
+    router::{Ask, PathId},
 };
 
 const SENDER: PolicyName = PolicyName::new("sender");
@@ -383,8 +383,8 @@ impl AttemptView {
 }
 
 /// `GET /api/messages/{id}`
-pub(crate) async fn get(State(app): Ask, Path(id): Path<String>) -> Result<Response, Problem> {
-    let id = message_id(&id)?;
+pub(crate) async fn get(State(app): Ask, id: PathId) -> Result<Response, Problem> {
+    let id = message_id(id)?;
     let detail = app
         .engine()
         .store()
@@ -420,9 +420,9 @@ pub(crate) async fn list(
 }
 
 /// `POST /api/messages/{id}/redrive`
-pub(crate) async fn redrive(State(app): Ask, Path(id): Path<String>) -> Result<Response, Problem> {
-    let id = message_id(&id)?;
-    match app.engine().redrive(id).await? {
+pub(crate) async fn redrive(State(app): Ask, id: PathId) -> Result<Response, Problem> {
+    let id = message_id(id)?;
+    match app.engine().redrive(id).await.map_err(Problem::of_redrive)? {
         Redriven::Pending => {
             let body = AcceptedResponse {
                 status: "accepted",
@@ -457,7 +457,8 @@ pub(crate) async fn redrive_matching(State(app): Ask, request: Request) -> Resul
     let (head, body) = request.into_parts();
     let body = read_body(&app, &head.headers, body).await?;
     let filter = redrive_filter(parse(&body)?)?;
-    let redriven = app.engine().redrive_matching(&filter).await?;
+    let redriven = app.engine().redrive_matching(&filter).await;
+    let redriven = redriven.map_err(Problem::of_redrive)?;
     Ok((StatusCode::ACCEPTED, Json(RedrivenResponse { redriven })).into_response())
 }
 
@@ -495,6 +496,7 @@ fn word<T: std::str::FromStr<Err: ToString>>(
 }
 
 /// An id that is none names no message.
-fn message_id(text: &str) -> Result<MessageId, Problem> {
-    text.parse().map_err(|_| Problem::not_found("message"))
+fn message_id(id: PathId) -> Result<MessageId, Problem> {
+    let id = id.ok().and_then(|Path(text)| text.parse().ok());
+    id.ok_or_else(|| Problem::not_found("message"))
 }

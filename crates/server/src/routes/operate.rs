@@ -1,7 +1,7 @@
 use axum::{
     Json,
     extract::State,
-    http::{StatusCode, header},
+    http::header,
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -24,8 +24,7 @@ pub(crate) async fn healthz() -> Response {
 /// `GET /readyz`: requests can be served.
 pub(crate) async fn readyz(State(app): Ask) -> Result<Response, Problem> {
     if *app.0.draining.borrow() {
-        let detail = "This node is shutting down.";
-        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "draining", detail));
+        return Err(Problem::draining());
     }
     app.engine().store().ping().await?;
     Ok(Json(Health { status: "ready" }).into_response())

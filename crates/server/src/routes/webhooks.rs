@@ -160,8 +160,10 @@ fn check(
             return Err(Problem::invalid(errors));
         }
     };
-    // JSON is UTF-8, or it would not have been parsed.
-    let payload = String::from_utf8_lossy(body).into_owned().into();
+    // The parser skips over what it does not need; the payload is kept whole, and has to be text throughout.
+    let payload = std::str::from_utf8(body)
+        .map_err(|_| Problem::invalid(vec![FieldError::new("", "use UTF-8")]))?
+        .into();
     let Checked {
         from,
         to,

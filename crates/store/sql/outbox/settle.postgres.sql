@@ -54,4 +54,4 @@ final as (
     from held
     where messages.id = held.message_id and held.disposition <> 'retry'
 )
-select message_id from held
+select message_id, lease_token from held

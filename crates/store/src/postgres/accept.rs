@@ -56,7 +56,7 @@ pub(super) async fn find_accepted(
     let columns = Columns::of(batch);
     let sql = include_str!("../../sql/messages/find_accepted.postgres.sql");
     let rows = store
-        .query(
+        .write(
             sql,
             &[
                 &columns.id,
@@ -81,7 +81,7 @@ pub(super) async fn find_repeated(
     let sql = include_str!("../../sql/messages/find_accepted.postgres.sql");
     let none: [Option<&str>; 1] = [None];
     let rows = store
-        .query(
+        .read(
             sql,
             &[
                 &[None::<Uuid>].as_slice(),
@@ -99,7 +99,7 @@ pub(super) async fn find_repeated(
 async fn insert(store: &Postgres, batch: &[Accept]) -> Result<Vec<Option<Accepted>>, StoreError> {
     let columns = Columns::of(batch);
     let rows = store
-        .query(
+        .write(
             include_str!("../../sql/messages/accept.postgres.sql"),
             &[
                 &columns.id,

@@ -9,7 +9,7 @@ use crate::{ConversationFilter, StoreError};
 
 pub(super) async fn get(store: &Postgres, id: ConversationId) -> Result<Option<Conversation>, StoreError> {
     let rows = store
-        .query(
+        .read(
             include_str!("../../sql/conversations/get.postgres.sql"),
             &[&id.get()],
         )
@@ -32,13 +32,13 @@ pub(super) async fn list(
     let (items, count) = match filter.participant.as_ref().map(domain::Participant::as_str) {
         None => (
             store
-                .query(
+                .read(
                     include_str!("../../sql/conversations/list.postgres.sql"),
                     &[&channel, &after_activity, &after_id, &limit, &offset],
                 )
                 .await?,
             store
-                .query(
+                .read(
                     include_str!("../../sql/conversations/count.postgres.sql"),
                     &[&channel, &count_max],
                 )
@@ -46,7 +46,7 @@ pub(super) async fn list(
         ),
         Some(participant) => (
             store
-                .query(
+                .read(
                     include_str!("../../sql/conversations/list_of_participant.postgres.sql"),
                     &[
                         &channel,
@@ -59,7 +59,7 @@ pub(super) async fn list(
                 )
                 .await?,
             store
-                .query(
+                .read(
                     include_str!("../../sql/conversations/count_of_participant.postgres.sql"),
                     &[&channel, &count_max, &participant],
                 )
@@ -88,7 +88,7 @@ pub(super) async fn thread(
         None => (jiff::Timestamp::from(Timestamp::MIN), 0),
     };
     let items = store
-        .query(
+        .read(
             include_str!("../../sql/messages/list_of_conversation.postgres.sql"),
             &[
                 &id.get(),

@@ -11,13 +11,13 @@ pub(super) async fn detail(store: &Postgres, id: MessageId) -> Result<Option<Mes
     // shows its final state with an attempt too few at worst, never a final state that still waits.
     let id = id.as_uuid();
     let waiting = store
-        .query(include_str!("../../sql/outbox/waiting.postgres.sql"), &[&id])
+        .read(include_str!("../../sql/outbox/waiting.postgres.sql"), &[&id])
         .await?;
     let message = store
-        .query(include_str!("../../sql/messages/get.postgres.sql"), &[&id])
+        .read(include_str!("../../sql/messages/get.postgres.sql"), &[&id])
         .await?;
     let attempts = store
-        .query(include_str!("../../sql/attempts/list.postgres.sql"), &[&id])
+        .read(include_str!("../../sql/attempts/list.postgres.sql"), &[&id])
         .await?;
     let Some(message) = message.first() else {
         return Ok(None);
@@ -50,7 +50,7 @@ pub(super) async fn list(
     let after = page.after().map_or(Uuid::max(), |id| id.as_uuid());
     let limit = i64::from(page.size()) + 1;
     let items = store
-        .query(
+        .read(
             include_str!("../../sql/messages/list.postgres.sql"),
             &[
                 &status,
@@ -63,7 +63,7 @@ pub(super) async fn list(
         )
         .await?;
     let counted = store
-        .query(
+        .read(
             include_str!("../../sql/messages/count.postgres.sql"),
             &[&status, &channel, &provider, &(TOTAL_COUNTED_MAX as i64 + 1)],
         )

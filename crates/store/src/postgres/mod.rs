@@ -23,8 +23,10 @@ use crate::{
     port::DURATION_MAX,
 };
 
-/// Connections a node holds at most: one accepts, one settles, the lanes claim, the rest read.
-const CONNECTIONS_MAX: usize = 16;
+/// Connections a node writes with at most: one accepts, one settles, each lane claims, one keeps house.
+const WRITE_CONNECTIONS_MAX: usize = 8;
+/// Connections a node reads with at most. They are others, so that slow reads never keep a message from being accepted.
+const READ_CONNECTIONS_MAX: usize = 8;
 /// How long a statement waits for a connection, and a connection for the server.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_000);
 /// How long a statement may run. Shorter than what a client of the API is made to wait for a `503`.
@@ -41,7 +43,8 @@ const MIGRATION_LOCK: i64 = 0x7472_756e_6b6c;
 /// A store in a PostgreSQL database.
 #[derive(Debug)]
 pub struct Postgres {
-    pool: Pool,
+    writes: Pool,
+    reads: Pool,
 }
 
 impl Postgres {
@@ -63,51 +66,35 @@ impl Postgres {
         let options =
             format!("{options} -c plan_cache_mode=force_custom_plan -c statement_timeout={server_timeout}");
         config.options(options.trim());
-        let recycling = ManagerConfig {
-            recycling_method: RecyclingMethod::Fast,
-        };
-        let timeouts = Timeouts {
-            wait: Some(CONNECT_TIMEOUT),
-            create: Some(CONNECT_TIMEOUT),
-            recycle: Some(CONNECT_TIMEOUT),
-        };
-        let pool = Pool::builder(Manager::from_config(config, NoTls, recycling))
-            .max_size(CONNECTIONS_MAX)
-            .timeouts(timeouts)
-            .runtime(deadpool_postgres::Runtime::Tokio1)
-            .build()
-            .map_err(|error| format!("{error}"))?;
-        Ok(Self { pool })
+        Ok(Self {
+            writes: pool(config.clone(), WRITE_CONNECTIONS_MAX)?,
+            reads: pool(config, READ_CONNECTIONS_MAX)?,
+        })
     }
 
-    /// Runs one statement, which is one transaction, and returns its rows. It is run again if it lost against another
-    /// transaction, and never takes longer than a client can wait.
-    async fn query(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
-        let mut conflicts = 0;
-        loop {
-            let client = self.pool.get().await.map_err(unavailable)?;
-            let failure = match query_on(&client, sql, params).await {
-                Ok(rows) => return Ok(rows),
-                Err(failure) => failure,
-            };
-            if failure.breaks_connection() {
-                // Its answer may still arrive; nobody else must read it.
-                drop(Object::take(client));
-            }
-            conflicts += 1;
-            if !failure.is_conflict() || conflicts > CONFLICT_RETRIES_MAX {
-                return Err(failure.into());
-            }
-        }
+    /// Runs one statement that changes something, which is one transaction, and returns its rows.
+    async fn write(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
+        query(&self.writes, sql, params).await
+    }
+
+    /// Runs one statement that changes nothing.
+    async fn read(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
+        query(&self.reads, sql, params)
+            .await
+            .map_err(|error| match error {
+                // Whatever became of it, nothing was changed.
+                StoreError::OutcomeUnknown(reason) => StoreError::Unavailable(reason),
+                other => other,
+            })
     }
 
     /// Runs one statement that returns a row for every row it changes, and returns how many it did.
     async fn change(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, StoreError> {
-        Ok(self.query(sql, params).await?.len() as u64)
+        Ok(self.write(sql, params).await?.len() as u64)
     }
 
     async fn migrate_locked(&self) -> Result<Vec<String>, QueryFailure> {
-        let mut client = self.pool.get().await.map_err(QueryFailure::Pool)?;
+        let mut client = self.writes.get().await.map_err(QueryFailure::Pool)?;
         let transaction = client.transaction().await?;
         transaction
             .batch_execute("set local statement_timeout = 0")
@@ -151,7 +138,7 @@ impl Store for Postgres {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        self.query("select 1", &[]).await.map(drop)
+        self.read("select 1", &[]).await.map(drop)
     }
 
     async fn accept(&self, batch: &[Accept]) -> Result<Vec<Accepted>, StoreError> {
@@ -315,18 +302,75 @@ fn unavailable(error: PoolError) -> StoreError {
     StoreError::Unavailable(reason)
 }
 
-async fn query_on(
-    client: &Object,
-    sql: &str,
-    params: &[&(dyn ToSql + Sync)],
-) -> Result<Vec<Row>, QueryFailure> {
-    let work = async {
-        let statement = client.prepare_cached(sql).await?;
-        client.query(&statement, params).await
+fn pool(config: tokio_postgres::Config, connections_max: usize) -> Result<Pool, String> {
+    let recycling = ManagerConfig {
+        recycling_method: RecyclingMethod::Fast,
     };
-    match tokio::time::timeout(STATEMENT_TIMEOUT, work).await {
-        Ok(result) => result.map_err(QueryFailure::Query),
-        Err(_) => Err(QueryFailure::TimedOut),
+    let timeouts = Timeouts {
+        wait: Some(CONNECT_TIMEOUT),
+        create: Some(CONNECT_TIMEOUT),
+        recycle: Some(CONNECT_TIMEOUT),
+    };
+    Pool::builder(Manager::from_config(config, NoTls, recycling))
+        .max_size(connections_max)
+        .timeouts(timeouts)
+        .runtime(deadpool_postgres::Runtime::Tokio1)
+        .build()
+        .map_err(|error| error.to_string())
+}
+
+/// Runs a statement, again if it lost against another transaction.
+async fn query(pool: &Pool, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
+    let mut conflicts = 0;
+    loop {
+        let connection = Busy(Some(pool.get().await.map_err(unavailable)?));
+        let failure = match connection.query(sql, params).await {
+            Ok(rows) => {
+                connection.done();
+                return Ok(rows);
+            }
+            Err(failure) => failure,
+        };
+        if !failure.breaks_connection() {
+            connection.done();
+        }
+        conflicts += 1;
+        if !failure.is_conflict() || conflicts > CONFLICT_RETRIES_MAX {
+            return Err(failure.into());
+        }
+    }
+}
+
+/// A connection that is running a statement. Unless that comes to its end, the connection is closed: its answer may still
+/// arrive, and whoever used the connection next would have to wait for it.
+struct Busy(Option<Object>);
+
+impl Busy {
+    async fn query(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, QueryFailure> {
+        let Some(client) = &self.0 else {
+            return Err(QueryFailure::TimedOut);
+        };
+        let work = async {
+            let statement = client.prepare_cached(sql).await?;
+            client.query(&statement, params).await
+        };
+        match tokio::time::timeout(STATEMENT_TIMEOUT, work).await {
+            Ok(result) => result.map_err(QueryFailure::Query),
+            Err(_) => Err(QueryFailure::TimedOut),
+        }
+    }
+
+    /// Gives the connection back.
+    fn done(mut self) {
+        drop(self.0.take());
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        if let Some(client) = self.0.take() {
+            drop(Object::take(client));
+        }
     }
 }
 

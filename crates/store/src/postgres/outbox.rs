@@ -17,18 +17,24 @@ pub(super) async fn claim(
 ) -> Result<Vec<Claimed>, StoreError> {
     let sql = include_str!("../../sql/outbox/claim.postgres.sql");
     let rows = store
-        .query(
+        .write(
             sql,
             &[&provider.as_str(), &i64::from(limit), &millis_float(lease)],
         )
         .await?;
-    rows.iter().map(rows::claimed).collect()
+    // The leases are ours by now, whatever the rows say: one that cannot be read must not hold up the others.
+    let readable = |row| {
+        rows::claimed(row)
+            .inspect_err(|error| tracing::error!(%error, "skipping an outbox entry"))
+            .ok()
+    };
+    Ok(rows.iter().filter_map(readable).collect())
 }
 
 pub(super) async fn settle(store: &Postgres, batch: &[Settlement]) -> Result<Vec<Settled>, StoreError> {
     let columns = Columns::of(batch);
     let held = store
-        .query(
+        .write(
             include_str!("../../sql/outbox/settle.postgres.sql"),
             &[
                 &columns.id,
@@ -48,12 +54,15 @@ pub(super) async fn settle(store: &Postgres, batch: &[Settlement]) -> Result<Vec
             ],
         )
         .await?;
-    let mut held: Vec<Uuid> = held
+    let held = held
         .iter()
-        .map(|row| rows::get(row, "message_id"))
-        .collect::<Result<_, _>>()?;
+        .map(|row| Ok((rows::get(row, "message_id")?, rows::get(row, "lease_token")?)));
+    let mut held: Vec<(Uuid, i64)> = held.collect::<Result<_, StoreError>>()?;
     held.sort_unstable();
-    let is_held = |settlement: &&Settlement| held.binary_search(&settlement.id.as_uuid()).is_ok();
+    let is_held = |settlement: &&Settlement| {
+        held.binary_search(&(settlement.id.as_uuid(), settlement.token.0))
+            .is_ok()
+    };
     let lost = Columns::of(
         batch
             .iter()
@@ -62,7 +71,7 @@ pub(super) async fn settle(store: &Postgres, batch: &[Settlement]) -> Result<Vec
     if !lost.id.is_empty() {
         let sql = include_str!("../../sql/attempts/add_late_outcome.postgres.sql");
         store
-            .query(sql, &[&lost.id, &lost.token, &lost.attempts, &lost.outcome])
+            .write(sql, &[&lost.id, &lost.token, &lost.attempts, &lost.outcome])
             .await
             // The others are settled by now, and no failure may say otherwise.
             .map_err(|error| {
@@ -97,7 +106,7 @@ pub(super) async fn sweep(
 ) -> Result<Vec<DeadLetter>, StoreError> {
     let serving: Vec<&str> = serving.iter().map(ProviderName::as_str).collect();
     let rows = store
-        .query(
+        .write(
             include_str!("../../sql/outbox/sweep.postgres.sql"),
             &[&serving, &i64::from(limit)],
         )
@@ -121,7 +130,7 @@ pub(super) async fn redrive(
         return Ok(Redriven::Pending);
     }
     let known = store
-        .query("select from messages where id = $1", &[&id.as_uuid()])
+        .write("select from messages where id = $1", &[&id.as_uuid()])
         .await?;
     Ok(if known.is_empty() {
         Redriven::NotFound
@@ -162,7 +171,7 @@ pub(super) async fn redrive_matching(
 
 pub(super) async fn depths(store: &Postgres) -> Result<Vec<QueueDepth>, StoreError> {
     let rows = store
-        .query(include_str!("../../sql/outbox/depths.postgres.sql"), &[])
+        .read(include_str!("../../sql/outbox/depths.postgres.sql"), &[])
         .await?;
     let depth = |row| {
         Ok(QueueDepth {

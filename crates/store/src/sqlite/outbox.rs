@@ -29,7 +29,14 @@ pub(super) fn claim(
         .collect::<rusqlite::Result<_>>()?;
     let mut claimed = Vec::with_capacity(claimable.len());
     for entry in claimable {
-        claimed.push(entry.lease(connection, provider, now, lease)?);
+        match entry.lease(connection, provider, now, lease) {
+            Ok(entry) => claimed.push(entry),
+            // One that cannot be read must not hold up the others.
+            Err(error @ rusqlite::Error::FromSqlConversionFailure(..)) => {
+                tracing::error!(%error, "skipping an outbox entry");
+            }
+            Err(error) => return Err(error),
+        }
     }
     claimed.sort_unstable_by_key(|claimed| claimed.leased.id);
     Ok(claimed)

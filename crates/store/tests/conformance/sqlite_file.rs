@@ -142,7 +142,7 @@ async fn a_schema_from_the_future_is_refused_and_left_alone() {
 
 /// A backup tool, say, that takes the file and does not let go.
 #[tokio::test]
-async fn whoever_waits_too_long_is_told_and_whoever_is_not_begun_is_withdrawn() {
+async fn what_waits_too_long_is_withdrawn_and_what_is_begun_is_waited_for() {
     let file = OneFile::new();
     let store = Arc::new(file.migrated().await);
     let limits = GroupCommitLimits {
@@ -153,19 +153,21 @@ async fn whoever_waits_too_long_is_told_and_whoever_is_not_begun_is_withdrawn() 
     let intruder = rusqlite::Connection::open(file.directory.path().join("trunkline.db")).unwrap();
     intruder.execute_batch("begin immediate").unwrap();
     let [begun, waiting, next] = [(); 3].map(|()| file.outbound().accept());
-    let answers = tokio::join!(committer.accept(begun.clone()), committer.accept(waiting.clone()));
+    // What is being committed is waited for, until its true fate is known; what only waits for its turn is withdrawn.
+    let mut begun_answer = std::pin::pin!(committer.accept(begun.clone()));
+    let withdrawn = tokio::select! {
+        biased;
+        answer = &mut begun_answer => panic!("{answer:?} although the file is taken"),
+        answer = committer.accept(waiting.clone()) => answer,
+    };
     assert!(
-        matches!(answers.0, Err(AcceptError::OutcomeUnknown(_))),
-        "{answers:?}"
-    );
-    assert!(
-        matches!(answers.1, Err(AcceptError::Unavailable(_))),
-        "{answers:?}"
+        matches!(withdrawn, Err(AcceptError::Unavailable(_))),
+        "{withdrawn:?}"
     );
 
     drop(intruder);
+    begun_answer.await.unwrap();
     committer.accept(next).await.unwrap();
-    // It was on its way and has arrived; nobody was told that it had not.
     assert!(store.message(begun.id).await.unwrap().is_some());
     assert_eq!(store.message(waiting.id).await, Ok(None));
 }

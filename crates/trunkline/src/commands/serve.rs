@@ -1,6 +1,6 @@
 use std::{
     io::{self, Write},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -20,6 +20,8 @@ use crate::{config::Config, logging};
 
 /// How long to wait before a database that is away is asked again.
 const STORE_RETRY_PAUSE: Duration = Duration::from_millis(500);
+/// How long what came of calls may take to be recorded, also when requests used up the time of the shutdown.
+const RECORD_TIME: Duration = Duration::from_secs(2);
 
 /// Runs the service until it is told to stop.
 pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
@@ -51,7 +53,14 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     let simulators = (!simulated.is_empty()).then(|| Arc::new(simulators));
     let routes = Routes::new(simulated)?;
     let metrics = Arc::new(Metrics::new());
-    let engine = Engine::start(config.engine.clone(), store, routes, clock, &entropy, metrics);
+    let engine = Engine::start(
+        config.engine.clone(),
+        store,
+        routes,
+        Arc::clone(&clock),
+        &entropy,
+        metrics,
+    );
     let (drain, draining) = watch::channel(false);
     let app = App::new(
         Arc::clone(&engine),
@@ -61,20 +70,29 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
         draining,
     );
     greet(config, &listener)?;
-    let stop = async move {
+    let told_to_stop = OnceLock::new();
+    let stop = async {
         stops.next().await;
+        let _ = told_to_stop.set(clock.monotonic());
         tracing::info!("shutting down: finishing what is under way; a second signal exits at once");
         // The app is there to hear it as long as it serves.
         let _ = drain.send(true);
+        let mut again = stops;
         tokio::spawn(async move {
-            stops.next().await;
+            again.next().await;
             std::process::exit(1);
         });
     };
     if let Err(error) = server::serve(listener, app, stop, config.drain).await {
         tracing::warn!(%error, "some requests were cut off");
     }
-    engine.drain(config.drain).await;
+    // Requests come first; what they leave of the time is for calls under way, with a little for the record at least.
+    let spent = told_to_stop
+        .get()
+        .map_or(Duration::ZERO, |began| clock.monotonic().saturating_sub(*began));
+    engine
+        .drain(config.drain.saturating_sub(spent).max(RECORD_TIME))
+        .await;
     tracing::info!("stopped");
     Ok(())
 }

@@ -33,6 +33,8 @@ pub(crate) enum LogFormat {
 
 const HOUR: u64 = 3_600;
 const DAY: u64 = 24 * HOUR;
+/// A half-open breaker gives probes up that take a minute; calls must be well over by then.
+const CALL_TIMEOUT_MS_MAX: u64 = 30_000;
 
 impl Config {
     /// Checks every value, alone and together.
@@ -107,7 +109,7 @@ fn engine(read: &Reader<'_>) -> anyhow::Result<EngineSettings> {
 }
 
 fn dispatch(read: &Reader<'_>) -> anyhow::Result<DispatchSettings> {
-    let call_timeout = read.millis("worker_call_timeout_ms", 10..=HOUR * 1_000)?;
+    let call_timeout = read.millis("worker_call_timeout_ms", 10..=CALL_TIMEOUT_MS_MAX)?;
     let lease = read.secs("worker_claim_timeout_secs", 1..=DAY)?;
     if call_timeout > lease / 2 {
         let detail = "a call may take half a claim at most: lower API_WORKER_CALL_TIMEOUT_MS or raise this";
