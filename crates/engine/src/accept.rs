@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{
-    Address, Content, ConversationId, ConversationKey, Direction, MessageId, ProviderName, Timestamp,
+    Address, Channel, Content, ConversationId, ConversationKey, Direction, MessageId, ProviderName, Timestamp,
 };
 use resilience::rate_limit::{Allowance, Decision};
 use store::{Accept, AcceptError, Accepted, Arrival, IdempotentRequest};
@@ -104,11 +104,11 @@ impl Engine {
 
     async fn send_to_the_end(&self, send: Send) -> SentOutcome {
         let channel = send.content.channel;
-        let Some(provider) = self.route(channel) else {
-            return SentOutcome {
-                result: Err(SendError::NoProvider),
-                sender: None,
-            };
+        let Some(provider) = self.routes.serving(channel) else {
+            let result = self
+                .replay_or(send.request.as_ref(), || self.no_provider(channel))
+                .await;
+            return SentOutcome { result, sender: None };
         };
         let sender = send.from.participant.clone();
         let allowance = match self.limits.check_sender(&sender) {
@@ -117,7 +117,11 @@ impl Engine {
                 retry_after,
                 allowance,
             } => {
-                let result = self.replay_or_refuse(send.request.as_ref(), retry_after).await;
+                let refuse = || {
+                    self.limits.count_sender_refusal();
+                    SendError::RateLimited { retry_after }
+                };
+                let result = self.replay_or(send.request.as_ref(), refuse).await;
                 return SentOutcome {
                     result,
                     sender: Some(allowance),
@@ -137,19 +141,29 @@ impl Engine {
         }
     }
 
-    /// A sender over its limit gets no new message through, but a repeat of an old one is answered as before.
-    async fn replay_or_refuse(
+    /// A message that cannot go out now is refused, but a repeat of one that did is answered as before.
+    async fn replay_or(
         &self,
         request: Option<&IdempotentRequest>,
-        retry_after: Duration,
+        refuse: impl FnOnce() -> SendError,
     ) -> Result<Sent, SendError> {
-        if let Some(request) = request
-            && let Ok(Some(earlier)) = self.store.find_repeated(request).await
-        {
-            return self.answer_repeat(earlier);
+        let Some(request) = request else {
+            return Err(refuse());
+        };
+        match self.store.find_repeated(request).await {
+            Ok(Some(earlier)) => self.answer_repeat(earlier),
+            Ok(None) => Err(refuse()),
+            Err(error) => {
+                tracing::warn!(%error, "cannot tell whether a request is a repeat");
+                Err(Rejection::Unavailable.into())
+            }
         }
-        self.limits.count_sender_refusal();
-        Err(SendError::RateLimited { retry_after })
+    }
+
+    fn no_provider(&self, channel: Channel) -> SendError {
+        self.metrics.invalid_routing.inc();
+        tracing::error!(%channel, "no provider serves this channel");
+        SendError::NoProvider
     }
 
     async fn accept_for_sending(&self, send: Send, provider: ProviderName) -> Result<Sent, SendError> {
@@ -243,7 +257,7 @@ impl Engine {
     }
 
     /// What a failed accept means for its caller. The reason goes to the log, where the operator is.
-    pub(crate) fn rejection(&self, error: AcceptError, channel: domain::Channel) -> Rejection {
+    pub(crate) fn rejection(&self, error: AcceptError, channel: Channel) -> Rejection {
         match error {
             AcceptError::Overloaded => Rejection::Overloaded,
             AcceptError::Unavailable(reason) => {

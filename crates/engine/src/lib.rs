@@ -7,17 +7,18 @@
 mod accept;
 mod dispatch;
 mod hold;
+mod housekeeping;
 mod limits;
 mod metrics;
 mod receive;
 mod redrive;
-mod retention;
 mod settings;
+mod vital;
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
-use domain::{Channel, Clock, Entropy, ProviderName, Timestamp};
-use providers::{Provider, Routes};
+use domain::{Clock, Entropy, ProviderName, Timestamp};
+use providers::Routes;
 use store::{CommitReport, Deadlines, GroupCommit, GroupCommitLimits, QueueDepth, Store, StoreError};
 use tokio::{sync::watch, task::JoinHandle};
 
@@ -30,7 +31,17 @@ pub use receive::{Receive, Received};
 pub use redrive::REDRIVE_BATCH_MAX;
 pub use settings::{DispatchSettings, EngineSettings, LimitSettings};
 
-use dispatch::Dispatcher;
+use dispatch::{Dispatcher, Settler};
+use vital::Vital;
+
+/// What every task of a node works with.
+struct Node<'a> {
+    store: &'a Arc<dyn Store>,
+    clock: &'a Arc<dyn Clock>,
+    metrics: &'a Arc<Metrics>,
+    vital: &'a Vital,
+    stopped: &'a watch::Receiver<bool>,
+}
 
 /// Everything that happens to a message between HTTP, the store and the providers, on one node.
 pub struct Engine {
@@ -43,6 +54,7 @@ pub struct Engine {
     clock: Arc<dyn Clock>,
     ids: Entropy,
     settings: EngineSettings,
+    vital: Vital,
     stop: watch::Sender<bool>,
     housekeeping: tokio::sync::Mutex<Option<JoinHandle<()>>>,
 }
@@ -66,16 +78,17 @@ impl Engine {
         let commit_metrics = Arc::clone(&metrics);
         let report = move |report: CommitReport| commit_metrics.count_commit(report);
         let commits = GroupCommit::start(Arc::clone(&store), limits, Arc::clone(&clock), report);
-        let dispatcher = Dispatcher::start(
-            &settings.dispatch,
-            &store,
-            &routes,
-            &clock,
-            entropy,
-            &metrics,
-            &stopped,
-        );
-        let housekeeping = retention::start(&settings, &store, &routes, &metrics, stopped);
+        let vital = Vital::new();
+        let settler = Settler::start(&store, &metrics, settings.dispatch.batch_messages_max, &vital);
+        let node = Node {
+            store: &store,
+            clock: &clock,
+            metrics: &metrics,
+            vital: &vital,
+            stopped: &stopped,
+        };
+        let dispatcher = Dispatcher::start(&settings.dispatch, &routes, entropy, settler, &node);
+        let housekeeping = housekeeping::start(settings.idempotency_ttl, &routes, &node);
         Arc::new(Self {
             limits: Limits::new(&settings.limits, Arc::clone(&clock), Arc::clone(&metrics)),
             ids: entropy.child("ids"),
@@ -87,6 +100,7 @@ impl Engine {
             metrics,
             clock,
             settings,
+            vital,
             stop,
         })
     }
@@ -139,6 +153,15 @@ impl Engine {
         Ok(self.dispatcher.reports(self.clock.now(), &depths))
     }
 
+    /// Completes when a task has panicked that this node cannot do without: it should be started again.
+    pub async fn failed(&self) {
+        tokio::select! {
+            biased;
+            () = self.commits.ended() => {}
+            () = self.vital.failed() => {}
+        }
+    }
+
     /// Stops claiming, gives back what was not sent, finishes the calls under way and records what came of them, for at
     /// most `within`; what is not settled by then comes back when its lease runs out.
     pub async fn drain(&self, within: Duration) {
@@ -156,16 +179,6 @@ impl Engine {
                 "not everything was settled in time: it will be tried again when its lease runs out"
             );
         }
-    }
-
-    /// The provider that serves a channel; without one, that is counted and logged.
-    fn route(&self, channel: Channel) -> Option<&Arc<dyn Provider>> {
-        let provider = self.routes.serving(channel);
-        if provider.is_none() {
-            self.metrics.invalid_routing.inc();
-            tracing::error!(%channel, "no provider serves this channel");
-        }
-        provider
     }
 
     fn deadlines(&self) -> Deadlines {

@@ -131,6 +131,11 @@ impl GroupCommit {
         })
     }
 
+    /// Completes when the committing task has ended, which it does only by a panic while this is there.
+    pub async fn ended(&self) {
+        self.queue.closed().await;
+    }
+
     /// Whether another request would be refused, so that it can be turned away before any work goes into it.
     #[must_use]
     pub fn is_full(&self) -> bool {

@@ -27,13 +27,13 @@ use super::{
     send,
     settle::{Settler, Tally},
 };
-use crate::{DispatchSettings, Metrics};
+use crate::{DispatchSettings, Metrics, vital::Vital};
 
 /// Entries a lane holds in memory for each of its workers at most.
 const HELD_PER_WORKER_MAX: u32 = 4;
 
-/// Who plays in a lane.
-pub(super) struct Cast {
+/// What a lane is made of.
+pub(super) struct LaneParts {
     pub(super) provider: Arc<dyn Provider>,
     pub(super) settings: DispatchSettings,
     pub(super) store: Arc<dyn Store>,
@@ -45,7 +45,7 @@ pub(super) struct Cast {
 }
 
 pub(crate) struct Lane {
-    cast: Cast,
+    parts: LaneParts,
     circuit: Circuit,
     rules: Rules,
     jitter: Entropy,
@@ -110,32 +110,32 @@ impl Reservation {
 
 impl Lane {
     /// Starts a lane's tasks: one fills the queue from the store, one empties it.
-    pub(super) fn start(cast: Cast) -> (Arc<Self>, [JoinHandle<()>; 2]) {
-        let (queue, waiting) = mpsc::channel(held_max(&cast.settings));
+    pub(super) fn start(parts: LaneParts, vital: &Vital) -> (Arc<Self>, [JoinHandle<()>; 2]) {
+        let (queue, waiting) = mpsc::channel(held_max(&parts.settings));
         let breaker =
-            Breaker::new(cast.settings.breaker).expect("the breaker's settings were checked at the start");
+            Breaker::new(parts.settings.breaker).expect("the breaker's settings were checked at the start");
         let lane = Arc::new(Self {
             circuit: Circuit::new(
                 breaker,
-                cast.provider.name().clone(),
-                Arc::clone(&cast.clock),
-                cast.entropy.child("breaker"),
-                Arc::clone(&cast.metrics),
+                parts.provider.name().clone(),
+                Arc::clone(&parts.clock),
+                parts.entropy.child("breaker"),
+                Arc::clone(&parts.metrics),
             ),
             rules: Rules {
-                attempts_max: cast.settings.attempts_max,
-                backoff: cast.settings.backoff,
+                attempts_max: parts.settings.attempts_max,
+                backoff: parts.settings.backoff,
             },
-            jitter: cast.entropy.child("backoff"),
+            jitter: parts.entropy.child("backoff"),
             queue,
             due: Notify::new(),
             room: Notify::new(),
             store_failing: AtomicBool::new(false),
-            cast,
+            parts,
         });
         let tasks = [
-            tokio::spawn(Arc::clone(&lane).fill()),
-            tokio::spawn(Arc::clone(&lane).empty(waiting)),
+            vital.spawn("claim", Arc::clone(&lane).claim_due()),
+            vital.spawn("hand out", Arc::clone(&lane).hand_out(waiting)),
         ];
         (lane, tasks)
     }
@@ -144,11 +144,11 @@ impl Lane {
     /// claims, or new messages would overtake retries and backlog for as long as they keep coming.
     pub(super) fn reserve(&self, deadline: Duration) -> Option<Reservation> {
         let half_full = self.queue.capacity() <= self.queue.max_capacity() / 2;
-        if half_full || *self.cast.stopped.borrow() || self.circuit.capacity() != Capacity::Unlimited {
+        if half_full || *self.parts.stopped.borrow() || self.circuit.capacity() != Capacity::Unlimited {
             return None;
         }
         let place = self.queue.clone().try_reserve_owned().ok()?;
-        let (began, lease) = (self.cast.clock.monotonic(), self.cast.settings.lease);
+        let (began, lease) = (self.parts.clock.monotonic(), self.parts.settings.lease);
         Some(Reservation {
             place,
             began,
@@ -167,9 +167,9 @@ impl Lane {
     }
 
     pub(super) fn report(&self, now: Timestamp, queue: QueueReport) -> ProviderReport {
-        let Cast {
+        let LaneParts {
             provider, metrics, ..
-        } = &self.cast;
+        } = &self.parts;
         ProviderReport {
             name: provider.name().clone(),
             channels: provider.channels().to_vec(),
@@ -181,8 +181,8 @@ impl Lane {
 
     /// Claims whatever is due and was not handed over: retries, other nodes' leavings, what found no room. A claim under
     /// way is never cut off: what it leases must reach the queue, or be given back.
-    async fn fill(self: Arc<Self>) {
-        let mut stopped = self.cast.stopped.clone();
+    async fn claim_due(self: Arc<Self>) {
+        let mut stopped = self.parts.stopped.clone();
         while !*stopped.borrow_and_update() {
             let claim = if self.room_for_claims() >= self.claim_min() {
                 self.claim().await
@@ -216,16 +216,16 @@ impl Lane {
 
     /// How long to look away when nothing is due: not past the moment at which the breaker moves.
     fn nap(&self) -> Duration {
-        let poll = self.cast.settings.poll;
+        let poll = self.parts.settings.poll;
         let change = self.circuit.next_change_in().filter(|change| !change.is_zero());
         change.map_or(poll, |change| change.min(poll))
     }
 
     /// Takes entries off the queue as workers become free, until told to stop; then gives back what nobody began to
     /// send, and waits for the calls under way.
-    async fn empty(self: Arc<Self>, mut waiting: mpsc::Receiver<Held>) {
-        let workers = Arc::new(Semaphore::new(self.cast.settings.concurrency));
-        let mut stopped = self.cast.stopped.clone();
+    async fn hand_out(self: Arc<Self>, mut waiting: mpsc::Receiver<Held>) {
+        let workers = Arc::new(Semaphore::new(self.parts.settings.concurrency));
+        let mut stopped = self.parts.stopped.clone();
         loop {
             let next = async {
                 let worker = Arc::clone(&workers).acquire_owned().await;
@@ -248,26 +248,29 @@ impl Lane {
         }
         waiting.close();
         while let Some(held) = waiting.recv().await {
-            self.cast.settler.release(held.leased.id, held.leased.token).await;
+            self.parts
+                .settler
+                .release(held.leased.id, held.leased.token)
+                .await;
         }
-        let all = u32::try_from(self.cast.settings.concurrency).unwrap_or(u32::MAX);
+        let all = u32::try_from(self.parts.settings.concurrency).unwrap_or(u32::MAX);
         let _ = workers.acquire_many(all).await;
     }
 
     async fn claim(&self) -> Claim {
         self.circuit.tick();
-        if self.cast.settler.is_behind() {
+        if self.parts.settler.is_behind() {
             // What we know of calls is not on record yet: a claim could get those very messages, and send them again.
             return Claim::Dry;
         }
-        let Cast {
+        let LaneParts {
             provider,
             settings,
             store,
             clock,
             metrics,
             ..
-        } = &self.cast;
+        } = &self.parts;
         let queued = self.queue.max_capacity() - self.queue.capacity();
         let permits = match self.circuit.capacity() {
             Capacity::Unlimited => usize::MAX,
@@ -323,7 +326,7 @@ impl Lane {
                 .await
             {
                 let Held { leased, .. } = refused.0;
-                self.cast.settler.release(leased.id, leased.token).await;
+                self.parts.settler.release(leased.id, leased.token).await;
             }
         }
         outcome
@@ -336,7 +339,7 @@ impl Lane {
 
     /// Claims of a few entries cost the store as much as full ones: wait for room for some more.
     fn claim_min(&self) -> usize {
-        self.cast
+        self.parts
             .settings
             .batch_messages_max
             .min(self.queue.max_capacity() / 8)
@@ -345,14 +348,14 @@ impl Lane {
 
     /// Sends one message, unless there is a reason not to, and has recorded what came of it.
     async fn process(&self, held: Held) {
-        let Cast {
+        let LaneParts {
             provider,
             settings,
             clock,
             metrics,
             settler,
             ..
-        } = &self.cast;
+        } = &self.parts;
         let Held {
             leased,
             lease_ends,

@@ -8,20 +8,18 @@ mod settle;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use domain::{Channel, Clock, Entropy, MessageId, Outcome, ProviderName, Timestamp};
+use domain::{Channel, Entropy, MessageId, Outcome, ProviderName, Timestamp};
 use providers::Routes;
 use serde::Serialize;
-use store::{FIRST_LEASE, QueueDepth, Store};
-use tokio::{
-    sync::{Mutex, watch},
-    task::JoinHandle,
-};
+use store::{FIRST_LEASE, QueueDepth};
+use tokio::{sync::Mutex, task::JoinHandle};
 
-use self::{lane::Lane, settle::Settler};
-use crate::{DispatchSettings, Metrics};
+use self::lane::{Lane, LaneParts};
+use crate::{DispatchSettings, Metrics, Node};
 
 pub use circuit::BreakerReport;
 pub(crate) use lane::Reservation;
+pub(crate) use settle::Settler;
 
 /// All lanes of a node.
 pub(crate) struct Dispatcher {
@@ -70,32 +68,25 @@ pub struct CountsReport {
 impl Dispatcher {
     pub(crate) fn start(
         settings: &DispatchSettings,
-        store: &Arc<dyn Store>,
         routes: &Routes,
-        clock: &Arc<dyn Clock>,
         entropy: &Entropy,
-        metrics: &Arc<Metrics>,
-        stopped: &watch::Receiver<bool>,
+        settler: Settler,
+        node: &Node<'_>,
     ) -> Self {
-        let settler = Settler::start(
-            Arc::clone(store),
-            Arc::clone(metrics),
-            settings.batch_messages_max,
-        );
         let mut lanes = BTreeMap::new();
         let mut tasks = Vec::new();
         for provider in routes.providers() {
-            let lane = lane::Cast {
+            let parts = LaneParts {
                 provider: Arc::clone(provider),
                 settings: settings.clone(),
-                store: Arc::clone(store),
-                clock: Arc::clone(clock),
+                store: Arc::clone(node.store),
+                clock: Arc::clone(node.clock),
                 entropy: entropy.child(&format!("lane/{}", provider.name())),
-                metrics: Arc::clone(metrics),
+                metrics: Arc::clone(node.metrics),
                 settler: settler.clone(),
-                stopped: stopped.clone(),
+                stopped: node.stopped.clone(),
             };
-            let (lane, lane_tasks) = Lane::start(lane);
+            let (lane, lane_tasks) = Lane::start(parts, node.vital);
             lanes.insert(provider.name().clone(), lane);
             tasks.extend(lane_tasks);
         }

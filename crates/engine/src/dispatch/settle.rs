@@ -10,7 +10,7 @@ use domain::{Channel, LeaseToken, MessageId, ProviderName};
 use store::{Disposition, Settled, Settlement, Store, StoreError};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::Metrics;
+use crate::{Metrics, vital::Vital};
 
 /// Settlements that may wait. Beyond, workers wait before their next call: a store that is away stops the calls, not
 /// the record of what was called.
@@ -20,7 +20,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
 /// Records what came of leased entries: whatever is waiting becomes one transaction.
 #[derive(Clone)]
-pub(super) struct Settler {
+pub(crate) struct Settler {
     queue: mpsc::Sender<Item>,
     behind: Arc<AtomicBool>,
 }
@@ -39,16 +39,21 @@ pub(super) struct Tally {
 }
 
 impl Settler {
-    pub(super) fn start(store: Arc<dyn Store>, metrics: Arc<Metrics>, batch_max: usize) -> Self {
+    pub(crate) fn start(
+        store: &Arc<dyn Store>,
+        metrics: &Arc<Metrics>,
+        batch_max: usize,
+        vital: &Vital,
+    ) -> Self {
         let (queue, waiting) = mpsc::channel(WAITING_MAX);
         let behind = Arc::new(AtomicBool::new(false));
         let recorder = Recorder {
-            store,
-            metrics,
+            store: Arc::clone(store),
+            metrics: Arc::clone(metrics),
             batch_max,
             behind: Arc::clone(&behind),
         };
-        tokio::spawn(recorder.run(waiting));
+        vital.spawn("settle", recorder.run(waiting));
         Self { queue, behind }
     }
 

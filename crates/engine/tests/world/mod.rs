@@ -1,5 +1,6 @@
 //! A node on driven time: the real engine over the reference store, with providers that do what a test tells them.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 #![allow(dead_code, reason = "each test file uses its part of the world")]
 
 use std::{

@@ -13,6 +13,7 @@ use super::{
     messages::MessageView,
 };
 use crate::{
+    App,
     problem::Problem,
     router::{Ask, PathId},
 };
@@ -60,15 +61,7 @@ pub(crate) async fn list(
     let parameters = Parameters::of(query);
     let participant = parameters
         .given("participant")
-        .map(|text| {
-            let found = Participant::find(text, app.settings().default_region);
-            found.ok_or_else(|| {
-                invalid(
-                    "participant",
-                    "use a phone number, an email address or the name of a sender",
-                )
-            })
-        })
+        .map(|text| find(&app, text))
         .transpose()?;
     let filter = ConversationFilter {
         channel: parameters.filter("channel")?,
@@ -103,6 +96,22 @@ pub(crate) async fn messages(
     Ok(Json(Envelope::of(&request, page, |message| {
         MessageView::of(&app, message)
     })))
+}
+
+/// Whom a client looks for. In a query a `+` that was not escaped arrives as a space: nobody means a number that begins
+/// with one.
+fn find(app: &App, text: &str) -> Result<Participant, Problem> {
+    let unescaped = text
+        .strip_prefix(' ')
+        .filter(|rest| rest.starts_with(|first: char| first.is_ascii_digit()));
+    let text = unescaped.map_or(text.to_owned(), |rest| format!("+{rest}"));
+    let found = Participant::find(&text, app.settings().default_region);
+    found.ok_or_else(|| {
+        invalid(
+            "participant",
+            "use a phone number, an email address or the name of a sender",
+        )
+    })
 }
 
 /// An id that is none names no conversation.

@@ -4,7 +4,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use domain::{Clock, Entropy, SystemClock};
 use engine::{Engine, Metrics};
 use providers::{Routes, simulator::Simulators};
@@ -83,7 +83,12 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
             std::process::exit(1);
         });
     };
-    if let Err(error) = server::serve(listener, app, stop, config.drain).await {
+    let served = tokio::select! {
+        biased;
+        served = server::serve(listener, app, stop, config.drain) => served,
+        () = engine.failed() => bail!("a task panicked that the service cannot do without: start it again"),
+    };
+    if let Err(error) = served {
         tracing::warn!(%error, "some requests were cut off");
     }
     // Requests come first; what they leave of the time is for calls under way, with a little for the record at least.

@@ -5,9 +5,9 @@ use std::{sync::Arc, time::Duration};
 use domain::ProviderName;
 use providers::Routes;
 use store::{Store, StoreError};
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::task::JoinHandle;
 
-use crate::{EngineSettings, Metrics};
+use crate::{Metrics, Node};
 
 /// How often the outbox is swept for entries that can no longer be sent.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
@@ -16,25 +16,20 @@ const SWEEPS_PER_PURGE: u32 = 12;
 /// Rows one transaction touches.
 const BATCH_ROWS_MAX: u32 = 500;
 
-pub(crate) fn start(
-    settings: &EngineSettings,
-    store: &Arc<dyn Store>,
-    routes: &Routes,
-    metrics: &Arc<Metrics>,
-    mut stopped: watch::Receiver<bool>,
-) -> JoinHandle<()> {
+pub(crate) fn start(idempotency_ttl: Duration, routes: &Routes, node: &Node<'_>) -> JoinHandle<()> {
     let serving = routes
         .providers()
         .iter()
         .map(|provider| provider.name().clone())
         .collect();
     let housekeeper = Housekeeper {
-        store: Arc::clone(store),
-        metrics: Arc::clone(metrics),
+        store: Arc::clone(node.store),
+        metrics: Arc::clone(node.metrics),
         serving,
-        idempotency_ttl: settings.idempotency_ttl,
+        idempotency_ttl,
     };
-    tokio::spawn(async move {
+    let mut stopped = node.stopped.clone();
+    node.vital.spawn("housekeeping", async move {
         let mut round = 0;
         loop {
             if let Err(error) = housekeeper.round(round).await {

@@ -1,0 +1,6 @@
+//! Errors that no single route owns. The shape of a problem document is checked by the client, for every answer.
+
+mod access;
+mod bodies;
+mod documents;
+mod store;

@@ -1,0 +1,175 @@
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::world::{Fault, World, email, sms, sms_webhook, unified, until};
+
+/// Everything that can be read.
+const READS: [&str; 7] = [
+    "/api/messages",
+    "/api/messages/01890a5d-ac96-774b-bcce-b302099a8057",
+    "/api/conversations",
+    "/api/conversations/1",
+    "/api/conversations/1/messages",
+    "/api/providers",
+    "/readyz",
+];
+
+#[tokio::test]
+async fn without_the_store_everybody_is_asked_to_come_back() {
+    let world = World::new().await;
+    let id = world.sent(&sms("before")).await;
+    world.until(&id, "dispatched").await;
+    world.store.set(Fault::Away);
+    for path in READS {
+        world.get(path).await.expect_problem(503, "store_unavailable");
+    }
+    for (route, body) in [
+        ("/api/messages/sms", sms("a")),
+        ("/api/messages/email", email("a")),
+        ("/api/messages", unified(&sms("a"))),
+        ("/api/webhooks/sms", sms_webhook("1", "a")),
+        ("/api/messages/redrive", json!({"channel": "sms"})),
+        (&format!("/api/messages/{id}/redrive"), json!({})),
+    ] {
+        let response = world.post(route, &body).await;
+        assert_eq!((response.status, route), (503, route));
+        response.expect_problem(503, "store_unavailable");
+    }
+    // What needs no store goes on.
+    world.get("/api/provider/mock/config").await.expect(200);
+    world.post("/api/messages/sms", &json!({})).await.expect(400);
+
+    world.store.set(Fault::None);
+    assert_eq!(world.messages_stored().await, 1);
+    let id = world.sent(&sms("after")).await;
+    world.until(&id, "dispatched").await;
+    world
+        .post("/api/webhooks/sms", &sms_webhook("1", "a"))
+        .await
+        .expect(202);
+}
+
+#[tokio::test]
+async fn a_commit_nobody_answered_is_not_guessed_at() {
+    let world = World::new().await;
+    world.store.set(Fault::Silent {
+        stored: false,
+        found: true,
+    });
+    for (route, body) in [
+        ("/api/messages/sms", sms("a")),
+        ("/api/messages", unified(&email("a"))),
+        ("/api/webhooks/sms", sms_webhook("1", "a")),
+    ] {
+        let response = world.post(route, &body).await;
+        assert_eq!((response.status, route), (503, route));
+        response.expect_problem(503, "outcome_unknown");
+    }
+    world.store.set(Fault::Silent {
+        stored: true,
+        found: true,
+    });
+    for (route, body) in [
+        ("/api/messages/sms", sms("a")),
+        ("/api/webhooks/sms", sms_webhook("1", "a")),
+    ] {
+        world.post(route, &body).await.expect(202);
+    }
+    world.store.set(Fault::None);
+    assert_eq!(world.messages_stored().await, 2);
+    world
+        .post("/api/webhooks/sms", &sms_webhook("1", "a"))
+        .await
+        .expect(202);
+    assert_eq!(world.messages_stored().await, 2);
+}
+
+#[tokio::test]
+async fn a_redrive_nobody_answered_is_not_guessed_at() {
+    let world = World::with(|settings| settings.engine.dispatch.attempts_max = 1).await;
+    let calm = json!({"timeout_pct": 0, "error_pct": 0, "ratelimit_pct": 0});
+    world
+        .simulate(json!({"timeout_pct": 0, "error_pct": 100, "ratelimit_pct": 0}))
+        .await;
+    let id = world.sent(&sms("a")).await;
+    world.until(&id, "failed").await;
+    world.simulate(calm).await;
+    world.store.set(Fault::SilentRedrive);
+    let redrive = format!("/api/messages/{id}/redrive");
+    let lost = world.client.request("POST", &redrive).send().await;
+    lost.expect_problem(503, "outcome_unknown");
+    world.store.set(Fault::None);
+    world.until(&id, "dispatched").await;
+}
+
+#[tokio::test]
+async fn what_the_store_refuses_for_good_is_our_fault() {
+    let world = World::new().await;
+    world.store.set(Fault::Refuses);
+    for (route, body) in [
+        ("/api/messages/sms", sms("a")),
+        ("/api/webhooks/sms", sms_webhook("1", "a")),
+    ] {
+        world.post(route, &body).await.expect_problem(500, "internal");
+    }
+    let failures = "trunkline_conversation_failures_total{channel=\"sms\"}";
+    assert_eq!(world.metric(failures).await, 2.0);
+}
+
+const SENDS: [&str; 3] = ["/api/messages/sms", "/api/messages/email", "/api/messages"];
+
+#[tokio::test]
+async fn a_full_queue_turns_away_at_once() {
+    let world = World::with(|settings| settings.engine.commit_queue_max = 1).await;
+    world.store.set(Fault::Slow);
+    let client = world.client;
+    let send = move |body: &'static str| {
+        tokio::spawn(async move { client.post("/api/messages/sms", &sms(body)).await })
+    };
+    let committing = send("being committed");
+    world.store.batches(1).await;
+    let waiting = send("waits in the queue");
+    // Whichever asks comes third, for the other two are still there.
+    until("the queue is full", async || {
+        let third = world.post("/api/webhooks/sms", &json!({})).await;
+        (third.status == 503).then_some(third)
+    })
+    .await
+    .expect_problem(503, "overloaded");
+    for route in SENDS {
+        let refused = world.post(route, &json!({})).await;
+        refused.expect_problem(503, "overloaded");
+    }
+    world.get("/api/messages").await.expect(200);
+    world.store.set(Fault::None);
+    for accepted in [committing, waiting] {
+        accepted.await.unwrap().expect(202);
+    }
+    assert_eq!(world.messages_stored().await, 2);
+    world.post("/api/messages/sms", &sms("c")).await.expect(202);
+}
+
+#[tokio::test]
+async fn a_store_that_does_not_answer_is_given_up_within_two_seconds() {
+    let world = World::new().await;
+    world.store.set(Fault::Slow);
+    let client = world.client;
+    let answers = async {
+        // The first is with the store, so that its fate is unknown; the second waits and can be withdrawn.
+        let first = tokio::spawn(async move { client.post("/api/messages/sms", &sms("a")).await });
+        world.store.batches(1).await;
+        let second = client.post("/api/messages/sms", &sms("b")).await;
+        (first.await.unwrap(), second)
+    };
+    let budget = Duration::from_secs(4);
+    let (first, second) = tokio::time::timeout(budget, answers).await.unwrap();
+    first.expect_problem(503, "outcome_unknown");
+    second.expect_problem(503, "store_unavailable");
+    world.store.set(Fault::None);
+    until(
+        "the first is stored after all, and the second never",
+        async || (world.messages_stored().await == 1).then_some(()),
+    )
+    .await;
+}

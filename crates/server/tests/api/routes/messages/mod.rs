@@ -1,0 +1,20 @@
+//! Sending messages, and what becomes of them.
+
+mod list;
+mod redrive;
+mod refused;
+mod send;
+mod waiting;
+
+use domain::Timestamp;
+use serde_json::Value;
+
+use crate::world::mms;
+
+fn picture() -> Value {
+    mms("", &["https://cdn.example.com/a.jpg"])
+}
+
+fn instant(value: &Value) -> Timestamp {
+    Timestamp::parse(value.as_str().unwrap()).unwrap()
+}

@@ -1,0 +1,8 @@
+//! The tests of the routes, by the names of the files they are in.
+
+mod conversations;
+mod messages;
+mod operate;
+mod provider_mock;
+mod providers;
+mod webhooks;

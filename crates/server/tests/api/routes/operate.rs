@@ -1,0 +1,311 @@
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::io::AsyncWriteExt;
+
+use crate::world::{Fault, World, email, mms, read_to_end, sms, sms_webhook, unified, until};
+
+/// Long enough to see that something does not happen, which nothing else could tell.
+const NOT_YET: Duration = Duration::from_millis(50);
+
+#[tokio::test]
+async fn health_and_readiness_say_so() {
+    let world = World::new().await;
+    for (path, status) in [("/healthz", "ok"), ("/readyz", "ready")] {
+        let response = world.get(path).await.expect(200);
+        assert_eq!(response.header("content-type"), Some("application/json"));
+        assert_eq!(response.json(), json!({"status": status}));
+    }
+}
+
+#[tokio::test]
+async fn without_its_store_a_node_is_alive_but_not_ready() {
+    let world = World::new().await;
+    world.sent(&sms("a")).await;
+    world.store.set(Fault::Away);
+    world.get("/healthz").await.expect(200);
+    world
+        .get("/readyz")
+        .await
+        .expect_problem(503, "store_unavailable");
+    world.get("/metrics").await.expect(200);
+    world.store.set(Fault::None);
+    world.get("/readyz").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_node_that_will_stop_is_not_ready_and_serves_on() {
+    let world = World::new().await;
+    world.announce_drain();
+    world.get("/readyz").await.expect_problem(503, "draining");
+    world.get("/healthz").await.expect(200);
+    world.sent(&sms("a")).await;
+}
+
+#[tokio::test]
+async fn a_node_that_stops_finishes_what_it_began() {
+    let world = World::new().await;
+    let (client, body) = (world.client, sms("a").to_string());
+    let head = format!(
+        "POST /api/messages/sms HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut connection = client.begin(&head).await;
+    // It has been taken up when another, made later, is answered.
+    world.get("/healthz").await.expect(200);
+    let mut stopping = tokio::spawn(world.stop());
+    until("no new connection is taken", async || {
+        tokio::net::TcpStream::connect(client.address).await.err()
+    })
+    .await;
+    let gave_up = tokio::time::timeout(NOT_YET, &mut stopping).await;
+    assert!(gave_up.is_err(), "it stopped with a request under way");
+    connection.write_all(body.as_bytes()).await.unwrap();
+    let answer = read_to_end(connection).await;
+    assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+    stopping.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn counts_match_what_was_done() {
+    let world = World::new().await;
+    let id = world.sent(&sms("a")).await;
+    world.until(&id, "dispatched").await;
+    for body in [sms("b"), mms("", &["https://example.com/a"]), email("c")] {
+        world.sent(&body).await;
+    }
+    world
+        .post("/api/messages", &unified(&email("d")))
+        .await
+        .expect(202);
+    for _ in 0..3 {
+        let reply = sms_webhook("1", "e");
+        world.post("/api/webhooks/sms", &reply).await.expect(202);
+        world
+            .post_with_key("/api/messages/sms", "k", &sms("f"))
+            .await
+            .expect(202);
+    }
+    world.post("/api/messages/sms", &json!({})).await.expect(400);
+    world.post("/api/webhooks/email", &json!({})).await.expect(400);
+    world.get("/api/messages/nobody").await.expect(404);
+    world.get("/nowhere").await.expect(404);
+    world.get("/nowhere/else").await.expect(404);
+    let made_up = world.client.request("BREW", "/api/messages/sms").send().await;
+    made_up.expect(405);
+    until("everything is dispatched", async || {
+        let listed = world.get("/api/messages?status=dispatched").await.json();
+        (listed["meta"]["total"] == 6).then_some(())
+    })
+    .await;
+    let attempts = |provider: &str, channel: &str| {
+        format!(
+            "trunkline_dispatch_attempts_total{{provider=\"{provider}\",channel=\"{channel}\",outcome=\"success\"}}"
+        )
+    };
+    let requests = |route: &str, method: &str, status: u16| {
+        format!("trunkline_http_requests_total{{route=\"{route}\",method=\"{method}\",status=\"{status}\"}}")
+    };
+    let accepted = |channel: &str, direction: &str| {
+        format!("trunkline_messages_accepted_total{{channel=\"{channel}\",direction=\"{direction}\"}}")
+    };
+    let cases = [
+        (accepted("sms", "outbound"), 3.0),
+        (accepted("mms", "outbound"), 1.0),
+        (accepted("email", "outbound"), 2.0),
+        (accepted("sms", "inbound"), 1.0),
+        (
+            "trunkline_conversations_created_total{channel=\"sms\"}".into(),
+            1.0,
+        ),
+        (
+            "trunkline_conversations_reused_total{channel=\"sms\"}".into(),
+            4.0,
+        ),
+        (
+            "trunkline_conversations_created_total{channel=\"email\"}".into(),
+            1.0,
+        ),
+        (
+            "trunkline_conversations_reused_total{channel=\"email\"}".into(),
+            1.0,
+        ),
+        ("trunkline_idempotent_replays_total".into(), 2.0),
+        ("trunkline_inbound_rejected_total{reason=\"invalid\"}".into(), 1.0),
+        (attempts("sms-mms", "sms"), 3.0),
+        (attempts("sms-mms", "mms"), 1.0),
+        (attempts("email", "email"), 2.0),
+        (
+            "trunkline_dispatch_latency_seconds_count{provider=\"sms-mms\"}".into(),
+            4.0,
+        ),
+        (
+            "trunkline_breaker_state{provider=\"email\",state=\"closed\"}".into(),
+            1.0,
+        ),
+        (
+            "trunkline_breaker_state{provider=\"email\",state=\"open\"}".into(),
+            0.0,
+        ),
+        (requests("/api/messages/sms", "POST", 202), 6.0),
+        (requests("/api/messages/sms", "POST", 400), 1.0),
+        (requests("/api/messages/sms", "other", 405), 1.0),
+        (requests("/api/messages", "POST", 202), 1.0),
+        (requests("/api/webhooks/sms", "POST", 202), 3.0),
+        (requests("/api/webhooks/email", "POST", 400), 1.0),
+        (requests("/api/messages/{id}", "GET", 404), 1.0),
+        (requests("none", "GET", 404), 2.0),
+        ("trunkline_http_request_seconds_count{route=\"none\"}".into(), 2.0),
+        ("trunkline_invalid_routing_total".into(), 0.0),
+    ];
+    for (metric, expected) in cases {
+        until(&format!("{metric} is {expected}"), async || {
+            (world.metric(&metric).await == expected).then_some(())
+        })
+        .await;
+    }
+    // Repeats are committed like anything else, and change nothing.
+    let batches = world.metric("trunkline_commit_batch_messages_sum").await;
+    assert_eq!(batches, 11.0);
+    let commits = world.metric("trunkline_commit_seconds_count").await;
+    assert!((1.0..=11.0).contains(&commits), "{commits}");
+}
+
+#[tokio::test]
+async fn queues_are_looked_at_when_they_are_asked_for() {
+    let world = World::with(|settings| {
+        let backoff = resilience::Backoff::new(Duration::from_secs(600), Duration::from_secs(900));
+        settings.engine.dispatch.backoff = backoff.unwrap();
+    })
+    .await;
+    world
+        .simulate(json!({"timeout_pct": 0, "error_pct": 100, "ratelimit_pct": 0}))
+        .await;
+    world.sent(&sms("a")).await;
+    let waiting = "trunkline_outbox_depth{provider=\"sms-mms\",state=\"waiting\"}";
+    until("it waits", async || {
+        (world.metric(waiting).await == 1.0).then_some(())
+    })
+    .await;
+    world
+        .simulate(json!({"timeout_pct": 0, "error_pct": 0, "ratelimit_pct": 0}))
+        .await;
+    world.clock.advance(Duration::from_secs(1_000));
+    until("nothing waits", async || {
+        (world.metric(waiting).await == 0.0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn every_metric_of_the_contract_is_on_the_page() {
+    // (name in the contract, kind): counters end in `_total` there and on the page.
+    let names = [
+        ("messages_accepted_total", "counter"),
+        ("inbound_rejected_total", "counter"),
+        ("dispatch_attempts_total", "counter"),
+        ("dispatch_latency_seconds", "histogram"),
+        ("dispatch_short_circuited_total", "counter"),
+        ("breaker_state", "gauge"),
+        ("breaker_transitions_total", "counter"),
+        ("rate_limited_total", "counter"),
+        ("conversations_created_total", "counter"),
+        ("conversations_reused_total", "counter"),
+        ("conversation_failures_total", "counter"),
+        ("outbox_depth", "gauge"),
+        ("outbox_oldest_seconds", "gauge"),
+        ("dead_letters_total", "counter"),
+        ("invalid_routing_total", "counter"),
+        ("idempotent_replays_total", "counter"),
+        ("commit_batch_messages", "histogram"),
+        ("commit_seconds", "histogram"),
+        ("http_requests_total", "counter"),
+        ("http_request_seconds", "histogram"),
+    ];
+    let world = World::with(|settings| {
+        settings.simulators.enabled_email = false;
+        settings.engine.dispatch.attempts_max = 1;
+        settings.engine.dispatch.concurrency = 1;
+        settings.engine.dispatch.breaker.error_threshold = 1;
+        settings.engine.limits = engine::LimitSettings::per_minute(1_000, 6, 1_000).unwrap();
+    })
+    .await;
+    world.post("/api/messages/email", &email("a")).await.expect(500);
+    world.post("/api/webhooks/sms", &json!({})).await.expect(400);
+    for _ in 0..2 {
+        world
+            .post_with_key("/api/messages/sms", "k", &sms("a"))
+            .await
+            .expect(202);
+    }
+    world.store.set(Fault::Refuses);
+    world
+        .post("/api/messages/sms", &sms("b"))
+        .await
+        .expect_problem(500, "internal");
+    world.store.set(Fault::None);
+    world
+        .simulate(json!({"timeout_pct": 100, "error_pct": 0, "ratelimit_pct": 0}))
+        .await;
+    // The first call hangs and opens the breaker; whoever stands behind it is turned away.
+    for _ in 0..5 {
+        world.post("/api/messages/sms", &sms("c")).await.expect(202);
+    }
+    world.post("/api/messages/sms", &sms("d")).await.expect(429);
+    until("one is dead and the breaker is open", async || {
+        let dead = world
+            .metric("trunkline_dead_letters_total{provider=\"sms-mms\",reason=\"exhausted\"}")
+            .await;
+        let turned_away = world
+            .metric("trunkline_dispatch_short_circuited_total{provider=\"sms-mms\"}")
+            .await;
+        (dead == 1.0 && turned_away >= 1.0).then_some(())
+    })
+    .await;
+    let page = world.get("/metrics").await.expect(200);
+    let content_type = page.header("content-type").unwrap();
+    assert!(
+        content_type.contains("text") && content_type.contains("charset=utf-8"),
+        "{content_type}"
+    );
+    let page = page.text();
+    for (name, kind) in names {
+        let family = name
+            .strip_suffix("_total")
+            .filter(|_| kind == "counter")
+            .unwrap_or(name);
+        let declared = format!("# TYPE trunkline_{family} {kind}\n");
+        assert!(page.contains(&declared), "{declared}");
+        let sample = match kind {
+            "histogram" => format!("\ntrunkline_{name}_count"),
+            _ => format!("\ntrunkline_{name}"),
+        };
+        assert!(page.contains(&sample), "no sample of {name}");
+    }
+    for line in [
+        "trunkline_rate_limited_total{limit=\"sender\"} 1",
+        "trunkline_conversation_failures_total{channel=\"sms\"} 1",
+        "trunkline_invalid_routing_total 1",
+        "trunkline_breaker_transitions_total{provider=\"sms-mms\",from=\"closed\",to=\"open\"} 1",
+        "trunkline_breaker_state{provider=\"sms-mms\",state=\"open\"} 1",
+        "trunkline_outbox_depth{provider=\"sms-mms\",state=\"dead\"} 1",
+    ] {
+        assert!(page.lines().any(|shown| shown == line), "{line}");
+    }
+    let others = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
+        .filter(|family| {
+            let known = names.iter().any(|(name, _)| {
+                let name = format!("trunkline_{name}");
+                name == *family || name == format!("{family}_total")
+            });
+            !known
+        });
+    assert_eq!(
+        others.collect::<Vec<_>>(),
+        Vec::<&str>::new(),
+        "not in the contract"
+    );
+}

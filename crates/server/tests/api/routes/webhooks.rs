@@ -1,0 +1,263 @@
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::world::{Log, World, email_webhook, sms, sms_webhook, with, without};
+
+const SMS: &str = "/api/webhooks/sms";
+const EMAIL: &str = "/api/webhooks/email";
+
+#[tokio::test]
+async fn what_providers_bring_is_stored_and_shown() {
+    let picture = json!({
+        "from": "+18045551234", "to": "+12016661234", "type": "mms", "messaging_provider_id": "2", "body": "",
+        "attachments": ["https://example.com/a.jpg"], "timestamp": "2024-11-01T14:00:00.000001Z",
+    });
+    let cases = [
+        (SMS, "sms", "sms-mms", sms_webhook("1", "Hi, who is this?")),
+        (SMS, "mms", "sms-mms", picture),
+        (EMAIL, "email", "email", email_webhook("3", "<p>Thanks</p>")),
+        (
+            EMAIL,
+            "email",
+            "email",
+            without(&email_webhook("4", "Thanks"), "subject"),
+        ),
+    ];
+    for (route, channel, provider, sent) in cases {
+        let world = World::new().await;
+        let response = world.post(route, &sent).await.expect(202);
+        let id = response.id();
+        assert_eq!(
+            response.json(),
+            json!({"status": "accepted", "id": id, "conversation_id": "1"})
+        );
+        assert_eq!(response.header("content-type"), Some("application/json"));
+        let shown = world.message(&id).await;
+        let timestamp = sent.get("timestamp").unwrap_or(&shown["processed_at"]);
+        let mut expected = json!({
+            "id": id, "conversation_id": "1", "sequence": 1, "direction": "inbound", "channel": channel,
+            "from": sent["from"], "to": sent["to"], "body": sent["body"], "snippet": sent["body"],
+            "attachments": sent.get("attachments").cloned().unwrap_or_else(|| json!([])),
+            "timestamp": timestamp, "processed_at": shown["processed_at"], "status": "received",
+            "provider": provider, "attempts": [],
+        });
+        if let Some(subject) = sent.get("subject") {
+            expected["subject"] = subject.clone();
+        }
+        assert_eq!(shown, expected);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_joins_the_conversation_it_answers() {
+    let world = World::new().await;
+    world.sent(&sms("Hello")).await;
+    let answer = with(&sms_webhook("1", "Hi"), "from", "+1 804 555-1234");
+    let answer = world.post(SMS, &answer).await.expect(202);
+    assert_eq!(answer.json()["conversation_id"], "1");
+    assert_eq!(world.message(&answer.id()).await["sequence"], 2);
+}
+
+#[tokio::test]
+async fn a_repeat_is_answered_as_the_first_and_changes_nothing() {
+    let world = World::new().await;
+    let mock = "/api/provider/mock/inbound";
+    let first = world.post(SMS, &sms_webhook("m-1", "Hi")).await.expect(202);
+    let (shown, conversation) = (
+        world.message(&first.id()).await,
+        world.get("/api/conversations/1").await.json(),
+    );
+    let another_body = sms_webhook("m-1", "Something else");
+    let another_pair = with(&sms_webhook("m-1", "Hi"), "from", "+18045559999");
+    let as_mms = with(&sms_webhook("m-1", "Hi"), "type", "mms");
+    let simulated = json!({
+        "channel": "sms", "from": "+18045551234", "to": "+12016661234", "body": "Hi", "provider_message_id": "m-1",
+    });
+    for (route, repeat) in [
+        (SMS, sms_webhook("m-1", "Hi")),
+        (SMS, another_body),
+        (SMS, another_pair),
+        (SMS, as_mms),
+        (mock, simulated),
+    ] {
+        let response = world.post(route, &repeat).await.expect(202);
+        assert_eq!(response.json(), first.json(), "{repeat}");
+    }
+    assert_eq!(world.messages_stored().await, 1);
+    assert_eq!(world.message(&first.id()).await, shown);
+    let listed = world.get("/api/conversations").await.json();
+    assert_eq!(listed["items"], json!([conversation]));
+    let accepted = "trunkline_messages_accepted_total{channel=\"sms\",direction=\"inbound\"}";
+    assert_eq!(world.metric(accepted).await, 1.0);
+
+    // Another provider's ids are its own, and so are those that differ by case.
+    for (route, other) in [
+        (EMAIL, email_webhook("m-1", "Hi")),
+        (SMS, sms_webhook("M-1", "Hi")),
+        (SMS, sms_webhook("m-1 ", "Hi")),
+    ] {
+        let response = world.post(route, &other).await.expect(202);
+        assert_ne!(response.id(), first.id(), "{other}");
+    }
+    assert_eq!(world.messages_stored().await, 4);
+}
+
+#[tokio::test]
+async fn repeats_at_the_same_time_are_one_message() {
+    let world = World::new().await;
+    let mut repeats = JoinSet::new();
+    for number in 0..24 {
+        let client = world.client;
+        repeats.spawn(async move {
+            let body = sms_webhook("m-1", &format!("try {number}"));
+            client.post(SMS, &body).await.expect(202).json()
+        });
+    }
+    let answers = repeats.join_all().await;
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+    assert_eq!(world.messages_stored().await, 1);
+    let conversation = world.get("/api/conversations/1").await.expect(200).json();
+    assert_eq!(conversation["message_count"], 1);
+}
+
+#[tokio::test]
+async fn what_is_malformed_leaves_a_count_a_line_in_the_log_and_nothing_else() {
+    const SECRET: &str = "only-for-her-eyes";
+    let sms = sms_webhook("m-1", SECRET);
+    let email = email_webhook("m-1", SECRET);
+    let cases: Vec<(&str, Value, &[&str])> = vec![
+        (
+            SMS,
+            without(&sms, "messaging_provider_id"),
+            &["/messaging_provider_id"],
+        ),
+        (
+            SMS,
+            with(&sms, "messaging_provider_id", ""),
+            &["/messaging_provider_id"],
+        ),
+        (
+            SMS,
+            with(&sms, "messaging_provider_id", 5),
+            &["/messaging_provider_id"],
+        ),
+        (
+            SMS,
+            with(&sms, "messaging_provider_id", "a\u{0}"),
+            &["/messaging_provider_id"],
+        ),
+        (
+            SMS,
+            with(&sms, "messaging_provider_id", "a".repeat(256)),
+            &["/messaging_provider_id"],
+        ),
+        (EMAIL, without(&email, "xillio_id"), &["/xillio_id"]),
+        (EMAIL, with(&email, "xillio_id", Value::Null), &["/xillio_id"]),
+        (SMS, without(&sms, "type"), &["/type"]),
+        (SMS, with(&sms, "type", "email"), &["/type"]),
+        (SMS, with(&sms, "from", "nobody at all"), &["/from"]),
+        (SMS, with(&sms, "to", SECRET), &["/to"]),
+        (SMS, with(&sms, "body", ""), &["/body"]),
+        (SMS, with(&sms, "body", "\u{0}"), &["/body"]),
+        (
+            SMS,
+            with(&sms, "attachments", json!(["https://example.com"])),
+            &["/attachments"],
+        ),
+        (SMS, with(&sms, "timestamp", 5), &["/timestamp"]),
+        (EMAIL, with(&email, "from", SECRET), &["/from"]),
+        (EMAIL, with(&email, "subject", 5), &["/subject"]),
+        (
+            EMAIL,
+            with(&email, "attachments", json!([SECRET])),
+            &["/attachments/0"],
+        ),
+        (SMS, json!([]), &[""]),
+        (
+            SMS,
+            json!({"type": "sms", "from": ""}),
+            &["/from", "/to", "/body", "/messaging_provider_id"],
+        ),
+    ];
+    let log = Log::capture();
+    let world = World::new().await;
+    let mut turned_away = 0;
+    for (route, body, pointers) in cases {
+        world.post(route, &body).await.expect_invalid(pointers);
+        turned_away += 1;
+        let lines = log.lines_with("validation error");
+        assert_eq!(lines.len(), turned_away, "{body}");
+        let line = lines.last().unwrap();
+        assert!(
+            line.contains("WARN") && line.contains("reason=\"invalid\""),
+            "{line}"
+        );
+        assert!(
+            line.contains(&format!("fields=\"{}\"", pointers.join(" "))),
+            "{line}"
+        );
+        assert!(line.contains("request_id=") && line.contains(route), "{line}");
+    }
+    let invalid = "trunkline_inbound_rejected_total{reason=\"invalid\"}";
+    assert_eq!(world.metric(invalid).await, f64::from(turned_away as u32));
+
+    let form = world
+        .client
+        .request("POST", SMS)
+        .text("text/plain", sms.to_string());
+    form.send().await.expect_problem(415, "unsupported_media_type");
+    let large = with(&sms, "body", "a".repeat(300_000));
+    world
+        .post(SMS, &large)
+        .await
+        .expect_problem(413, "body_too_large");
+    for reason in ["unsupported_media_type", "body_too_large"] {
+        let metric = format!("trunkline_inbound_rejected_total{{reason=\"{reason}\"}}");
+        assert_eq!(world.metric(&metric).await, 1.0, "{reason}");
+    }
+    assert_eq!(log.lines_with("validation error").len(), turned_away + 2);
+
+    assert_eq!(world.messages_stored().await, 0);
+    assert!(!log.text().contains(SECRET), "{:?}", log.lines_with(SECRET));
+    // What was malformed once is welcome once it is not.
+    world.post(SMS, &sms).await.expect(202);
+}
+
+#[tokio::test]
+async fn text_is_kept_to_the_byte() {
+    let world = World::new().await;
+    let body = "  Ca\u{301}fe\u{301} \u{1f469}\u{200d}\u{1f469}\u{200d}\u{1f467} \r\n\t<script>alert('&')</script> \\ \"q\" \u{202e}\u{feff}\u{ffff} \u{7f} ";
+    let subject = "\u{1f4e6}\t of <you>";
+    for (route, sent) in [
+        (SMS, sms_webhook("1", body)),
+        (EMAIL, with(&email_webhook("2", body), "subject", subject)),
+    ] {
+        let id = world.post(route, &sent).await.expect(202).id();
+        let shown = world.message(&id).await;
+        assert_eq!(shown["body"], body);
+        assert_eq!(shown.get("subject"), sent.get("subject"));
+    }
+}
+
+#[tokio::test]
+async fn the_request_is_kept_as_it_came() {
+    let world = World::new().await;
+    let raw = "\n{ \"note\":\"\\u0000 \\/\", \"body\":\"Hi \\u00e9é\",\t\"type\":\"sms\",\r\n\"to\":\"+12016661234\",\
+               \"from\":\"(804) 555-1234\",\"messaging_provider_id\":\"1\",\"n\":1.50e+01 } ";
+    let request = world.client.request("POST", SMS).text("application/json", raw);
+    request.send().await.expect(202);
+    assert_eq!(world.store.payloads(), [raw]);
+
+    // What could not be kept as it came is not taken, even in a field nobody looks at.
+    let mut not_utf8 = sms_webhook("2", "a")
+        .to_string()
+        .replace('}', ",\"note\":\"")
+        .into_bytes();
+    not_utf8.extend(b"\xff\"}");
+    let request = world
+        .client
+        .request("POST", SMS)
+        .text("application/json", not_utf8);
+    request.send().await.expect_invalid(&[""]);
+    assert_eq!(world.messages_stored().await, 1);
+}

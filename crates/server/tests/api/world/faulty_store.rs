@@ -1,0 +1,214 @@
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use domain::{
+    Conversation, ConversationId, ConversationPosition, LeaseToken, Message, MessageId, Page, PageRequest,
+    ProviderName, ThreadPosition,
+};
+use store::{
+    Accept, Accepted, Arrival, Claimed, ConversationFilter, DeadLetter, Deadlines, IdempotentRequest,
+    MessageDetail, MessageFilter, QueueDepth, RedriveFilter, Redriven, Settled, Settlement, Store,
+    StoreError,
+};
+use tokio::sync::watch;
+
+/// What is wrong with a store.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// Nothing: it works.
+    None,
+    /// It cannot be reached.
+    Away,
+    /// Accepting takes until the fault is over.
+    Slow,
+    /// It refuses whatever is to be accepted, for good.
+    Refuses,
+    /// It loses the answer to an accept.
+    Silent {
+        /// Whether the accept took place.
+        stored: bool,
+        /// Whether it can be looked up afterwards.
+        found: bool,
+    },
+    /// It loses the answer to a redrive that took place.
+    SilentRedrive,
+}
+
+/// A store that does what the one behind it does, except for what a test breaks.
+#[derive(Debug)]
+pub struct FaultyStore {
+    inner: Arc<dyn Store>,
+    fault: watch::Sender<Fault>,
+    /// Batches that came in to be accepted.
+    batches: watch::Sender<usize>,
+    /// What providers sent, as it came to the store.
+    payloads: Mutex<Vec<String>>,
+}
+
+impl FaultyStore {
+    pub fn new(inner: Arc<dyn Store>) -> Self {
+        Self {
+            inner,
+            fault: watch::channel(Fault::None).0,
+            batches: watch::channel(0).0,
+            payloads: Mutex::default(),
+        }
+    }
+
+    pub fn set(&self, fault: Fault) {
+        self.fault.send_replace(fault);
+    }
+
+    /// The raw payloads of inbound messages, in the order in which they came.
+    pub fn payloads(&self) -> Vec<String> {
+        self.payloads.lock().unwrap().clone()
+    }
+
+    /// Waits until so many batches came in to be accepted.
+    pub async fn batches(&self, count: usize) {
+        let mut batches = self.batches.subscribe();
+        batches.wait_for(|batches| *batches >= count).await.unwrap();
+    }
+
+    fn fault(&self) -> Fault {
+        *self.fault.borrow()
+    }
+
+    fn reached(&self) -> Result<&dyn Store, StoreError> {
+        match self.fault() {
+            Fault::Away => Err(StoreError::Unavailable("a test took it away".to_owned())),
+            _ => Ok(self.inner.as_ref()),
+        }
+    }
+}
+
+fn lost() -> StoreError {
+    StoreError::OutcomeUnknown("a test lost the answer".to_owned())
+}
+
+#[async_trait]
+impl Store for FaultyStore {
+    async fn accept(&self, batch: &[Accept]) -> Result<Vec<Accepted>, StoreError> {
+        self.batches.send_modify(|batches| *batches += 1);
+        for accept in batch {
+            if let Arrival::Receive { payload, .. } = &accept.arrival {
+                self.payloads.lock().unwrap().push(payload.to_string());
+            }
+        }
+        match self.fault() {
+            Fault::Slow => {
+                let mut fault = self.fault.subscribe();
+                fault.wait_for(|fault| *fault != Fault::Slow).await.unwrap();
+                self.reached()?.accept(batch).await
+            }
+            Fault::Refuses => Err(StoreError::Refused("a test refuses".to_owned())),
+            Fault::Silent { stored, .. } => {
+                if stored {
+                    self.inner.accept(batch).await?;
+                }
+                Err(lost())
+            }
+            _ => self.reached()?.accept(batch).await,
+        }
+    }
+
+    async fn find_accepted(&self, batch: &[Accept]) -> Result<Vec<Option<Accepted>>, StoreError> {
+        match self.fault() {
+            Fault::Silent { found: false, .. } => Err(lost()),
+            _ => self.reached()?.find_accepted(batch).await,
+        }
+    }
+
+    async fn redrive(&self, id: MessageId, deadlines: Deadlines) -> Result<Redriven, StoreError> {
+        let redriven = self.reached()?.redrive(id, deadlines).await?;
+        match self.fault() {
+            Fault::SilentRedrive => Err(lost()),
+            _ => Ok(redriven),
+        }
+    }
+
+    async fn redrive_matching(
+        &self,
+        filter: &RedriveFilter,
+        deadlines: Deadlines,
+        limit: u32,
+    ) -> Result<u64, StoreError> {
+        self.reached()?.redrive_matching(filter, deadlines, limit).await
+    }
+
+    async fn migrate(&self) -> Result<Vec<String>, StoreError> {
+        self.reached()?.migrate().await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.reached()?.ping().await
+    }
+
+    async fn find_repeated(&self, request: &IdempotentRequest) -> Result<Option<Accepted>, StoreError> {
+        self.reached()?.find_repeated(request).await
+    }
+
+    async fn claim(
+        &self,
+        provider: &ProviderName,
+        limit: u32,
+        lease: Duration,
+    ) -> Result<Vec<Claimed>, StoreError> {
+        self.reached()?.claim(provider, limit, lease).await
+    }
+
+    async fn settle(&self, batch: &[Settlement]) -> Result<Vec<Settled>, StoreError> {
+        self.reached()?.settle(batch).await
+    }
+
+    async fn release(&self, leases: &[(MessageId, LeaseToken)]) -> Result<u64, StoreError> {
+        self.reached()?.release(leases).await
+    }
+
+    async fn sweep(&self, serving: &[ProviderName], limit: u32) -> Result<Vec<DeadLetter>, StoreError> {
+        self.reached()?.sweep(serving, limit).await
+    }
+
+    async fn purge_idempotency_keys(&self, kept: Duration, limit: u32) -> Result<u64, StoreError> {
+        self.reached()?.purge_idempotency_keys(kept, limit).await
+    }
+
+    async fn queue_depths(&self) -> Result<Vec<QueueDepth>, StoreError> {
+        self.reached()?.queue_depths().await
+    }
+
+    async fn message(&self, id: MessageId) -> Result<Option<MessageDetail>, StoreError> {
+        self.reached()?.message(id).await
+    }
+
+    async fn messages(
+        &self,
+        filter: &MessageFilter,
+        page: &PageRequest<MessageId>,
+    ) -> Result<Page<Message, MessageId>, StoreError> {
+        self.reached()?.messages(filter, page).await
+    }
+
+    async fn conversation(&self, id: ConversationId) -> Result<Option<Conversation>, StoreError> {
+        self.reached()?.conversation(id).await
+    }
+
+    async fn conversations(
+        &self,
+        filter: &ConversationFilter,
+        page: &PageRequest<ConversationPosition>,
+    ) -> Result<Page<Conversation, ConversationPosition>, StoreError> {
+        self.reached()?.conversations(filter, page).await
+    }
+
+    async fn thread(
+        &self,
+        id: ConversationId,
+        page: &PageRequest<ThreadPosition>,
+    ) -> Result<Option<Page<Message, ThreadPosition>>, StoreError> {
+        self.reached()?.thread(id, page).await
+    }
+}

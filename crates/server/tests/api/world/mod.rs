@@ -1,0 +1,292 @@
+//! A node on a real socket and a real file, and what tests need around it.
+
+mod client;
+mod clock;
+mod faulty_store;
+mod log;
+
+use std::{sync::Arc, time::Duration};
+
+use domain::{Clock, Entropy};
+use engine::{DispatchSettings, Engine, EngineSettings, LimitSettings, Metrics};
+use providers::{
+    Routes,
+    simulator::{SimulatorConfig, SimulatorSettings, Simulators},
+};
+use resilience::{Backoff, BreakerSettings};
+use serde_json::{Value, json};
+use store::Deadlines;
+use tempfile::TempDir;
+use tokio::{
+    net::TcpListener,
+    sync::{oneshot, watch},
+    task::JoinHandle,
+};
+use trunkline_server::{App, ServeError, ServerSettings, serve};
+
+pub use client::{Client, Response, read_to_end};
+pub use clock::DrivenClock;
+pub use faulty_store::{Fault, FaultyStore};
+pub use log::Log;
+
+/// How long anything may take that needs nothing but work.
+const WAIT_MAX: Duration = Duration::from_secs(20);
+/// Between two looks at a condition.
+const LOOK_PAUSE: Duration = Duration::from_millis(5);
+/// How long a node may take to finish its requests.
+const DRAIN_MAX: Duration = Duration::from_secs(10);
+
+/// A node.
+pub struct World {
+    pub client: Client,
+    pub clock: Arc<DrivenClock>,
+    pub store: Arc<FaultyStore>,
+    pub simulators: Arc<Simulators>,
+    drain: watch::Sender<bool>,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<Result<(), ServeError>>,
+    _folder: TempDir,
+}
+
+/// What a test may decide about its node.
+pub struct Settings {
+    pub engine: EngineSettings,
+    pub server: ServerSettings,
+    pub simulators: SimulatorSettings,
+}
+
+impl Default for Settings {
+    /// As in production, but with limits nobody reaches, and impatient where a test would have to wait.
+    fn default() -> Self {
+        let engine = EngineSettings {
+            deadlines: Deadlines {
+                sms: Duration::from_secs(14_400),
+                email: Duration::from_secs(172_800),
+            },
+            idempotency_ttl: Duration::from_secs(86_400),
+            commit_batch_max: 512,
+            commit_queue_max: 4_096,
+            limits: LimitSettings::per_minute(1_000_000, 1_000_000, 1_000_000).unwrap(),
+            dispatch: DispatchSettings {
+                concurrency: 8,
+                batch_messages_max: 100,
+                poll: Duration::from_millis(10),
+                call_timeout: Duration::from_millis(50),
+                // Longer than any test pushes its clock.
+                lease: Duration::from_secs(3_600),
+                attempts_max: 12,
+                backoff: Backoff::new(Duration::from_millis(10), Duration::from_secs(900)).unwrap(),
+                breaker: BreakerSettings {
+                    error_threshold: 5,
+                    open: Duration::from_secs(30),
+                    max_open: Duration::from_secs(300),
+                    half_open_samples: 3,
+                    half_open_in_flight: 2,
+                },
+            },
+        };
+        let server = ServerSettings {
+            body_bytes_max: 262_144,
+            attachments_max: 10,
+            snippet_graphemes: 64,
+            default_region: None,
+            api_keys: None,
+            trusted_proxies: Vec::new(),
+        };
+        let simulators = SimulatorSettings {
+            enabled_sms_mms: true,
+            enabled_email: true,
+            config: SimulatorConfig::default(),
+            latency: Duration::ZERO,
+            retry_after: Duration::from_secs(1),
+            ledger: None,
+        };
+        Self {
+            engine,
+            server,
+            simulators,
+        }
+    }
+}
+
+impl World {
+    pub async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    pub async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        Log::prepare();
+        let mut settings = Settings::default();
+        change(&mut settings);
+        let clock = Arc::new(DrivenClock::new());
+        let shared_clock: Arc<dyn Clock> = clock.clone();
+        let entropy = Entropy::from_seed(7);
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("trunkline.db").display());
+        let sqlite = store::open(&url, Arc::clone(&shared_clock)).unwrap();
+        sqlite.migrate().await.unwrap();
+        let store = Arc::new(FaultyStore::new(sqlite));
+        let simulators =
+            Arc::new(Simulators::new(settings.simulators, &entropy, Arc::clone(&shared_clock)).unwrap());
+        let simulated = simulators.providers();
+        let with_simulators = (!simulated.is_empty()).then(|| Arc::clone(&simulators));
+        let routes = Routes::new(simulated).unwrap();
+        let engine = Engine::start(
+            settings.engine,
+            store.clone(),
+            routes,
+            shared_clock,
+            &entropy,
+            Arc::new(Metrics::new()),
+        );
+        let (drain, draining) = watch::channel(false);
+        let app = App::new(engine, with_simulators, settings.server, &entropy, draining);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let stopped = async move { drop(stopped.await) };
+        let serving = tokio::spawn(serve(listener, app, stopped, DRAIN_MAX));
+        Self {
+            client: Client { address },
+            clock,
+            store,
+            simulators,
+            drain,
+            stop,
+            serving,
+            _folder: folder,
+        }
+    }
+
+    /// Announces that the node will stop; it goes on serving.
+    pub fn announce_drain(&self) {
+        self.drain.send(true).unwrap();
+    }
+
+    /// Stops serving, and returns once the requests under way are answered.
+    pub async fn stop(self) -> Result<(), ServeError> {
+        self.stop.send(()).unwrap();
+        self.serving.await.unwrap()
+    }
+
+    pub async fn get(&self, path: &str) -> Response {
+        self.client.get(path).await
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> Response {
+        self.client.post(path, body).await
+    }
+
+    pub async fn post_with_key(&self, path: &str, key: &str, body: &Value) -> Response {
+        let request = self.client.request("POST", path).json(body);
+        request.header("idempotency-key", key).send().await
+    }
+
+    /// Sends a message that must be accepted, and returns its id.
+    pub async fn sent(&self, body: &Value) -> String {
+        let path = match body.get("type") {
+            Some(_) => "/api/messages/sms",
+            None => "/api/messages/email",
+        };
+        self.post(path, body).await.expect(202).id()
+    }
+
+    pub async fn message(&self, id: &str) -> Value {
+        self.get(&format!("/api/messages/{id}")).await.expect(200).json()
+    }
+
+    /// Waits until a message has this status, and returns it.
+    pub async fn until(&self, id: &str, status: &str) -> Value {
+        until(&format!("{id} is {status}"), async || {
+            Some(self.message(id).await).filter(|message| message["status"] == status)
+        })
+        .await
+    }
+
+    /// How many messages there are.
+    pub async fn messages_stored(&self) -> u64 {
+        let listed = self.get("/api/messages").await.expect(200).json();
+        listed["meta"]["total"].as_u64().unwrap()
+    }
+
+    /// The value of a metric, named with its labels; zero when it never counted.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let page = self.get("/metrics").await.expect(200);
+        let value = page
+            .text()
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.map_or(0.0, |value| value.parse().unwrap())
+    }
+
+    /// Lets the simulated providers behave so from now on.
+    pub async fn simulate(&self, config: Value) {
+        self.client
+            .put("/api/provider/mock/config", &config)
+            .await
+            .expect(200);
+    }
+}
+
+/// Waits for a condition.
+pub async fn until<T>(condition: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let waiting = tokio::time::timeout(WAIT_MAX, async {
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            tokio::time::sleep(LOOK_PAUSE).await;
+        }
+    });
+    waiting
+        .await
+        .unwrap_or_else(|_| panic!("waited {WAIT_MAX:?} in vain until {condition}"))
+}
+
+pub const SHOP: &str = "+12016661234";
+pub const CUSTOMER: &str = "+18045551234";
+
+pub fn sms(body: &str) -> Value {
+    json!({"from": SHOP, "to": CUSTOMER, "type": "sms", "body": body})
+}
+
+pub fn mms(body: &str, attachments: &[&str]) -> Value {
+    json!({"from": SHOP, "to": CUSTOMER, "type": "mms", "body": body, "attachments": attachments})
+}
+
+pub fn email(body: &str) -> Value {
+    json!({"from": "shop@example.com", "to": "customer@example.com", "subject": "Your order", "body": body})
+}
+
+/// The same message for the unified route.
+pub fn unified(message: &Value) -> Value {
+    let channel = message.get("type").cloned().unwrap_or_else(|| json!("email"));
+    without(&with(message, "channel", channel), "type")
+}
+
+pub fn sms_webhook(id: &str, body: &str) -> Value {
+    json!({
+        "from": CUSTOMER, "to": SHOP, "type": "sms", "messaging_provider_id": id, "body": body,
+    })
+}
+
+pub fn email_webhook(id: &str, body: &str) -> Value {
+    json!({
+        "from": "customer@example.com", "to": "shop@example.com", "xillio_id": id, "subject": "Re: Your order",
+        "body": body,
+    })
+}
+
+/// The object with another value in a field.
+pub fn with(object: &Value, field: &str, value: impl Into<Value>) -> Value {
+    let mut object = object.clone();
+    object[field] = value.into();
+    object
+}
+
+/// The object without a field.
+pub fn without(object: &Value, field: &str) -> Value {
+    let mut object = object.clone();
+    object.as_object_mut().unwrap().remove(field);
+    object
+}
