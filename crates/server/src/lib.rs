@@ -6,6 +6,7 @@
 mod accept_loop;
 mod auth;
 mod client;
+mod extract;
 mod json;
 mod problem;
 mod request_id;

@@ -1,6 +1,6 @@
 use axum::{
     Router,
-    extract::{Path, Request, State, rejection::PathRejection},
+    extract::Request,
     http::{HeaderMap, StatusCode, header},
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
@@ -93,12 +93,6 @@ fn accepts_json(headers: &HeaderMap) -> bool {
     });
     covering.max().is_some_and(|(_, wanted)| wanted)
 }
-
-/// The state a handler takes.
-pub(crate) type Ask = State<App>;
-
-/// The id in a path, unless it is not even text.
-pub(crate) type PathId = Result<Path<String>, PathRejection>;
 
 #[cfg(test)]
 mod tests {

@@ -9,23 +9,17 @@ use std::{
     time::Duration,
 };
 
-use domain::{
-    Clock, Content, ConversationId, Entropy, Failure, FailureReason, MessageId, Outcome, Timestamp,
-};
-use providers::{Call, Provider};
+use domain::{Clock, Content, ConversationId, Entropy, MessageId, Outcome, Timestamp};
+use providers::Provider;
 use resilience::{Breaker, breaker::Capacity};
-use store::{Claimed, Disposition, FIRST_LEASE, Leased, Progress, Settlement, Store, Tried};
+use store::{Claimed, FIRST_LEASE, Leased, Progress, Store};
 use tokio::{
     sync::{Notify, Semaphore, mpsc, watch},
     task::JoinHandle,
 };
 
 use super::{
-    CountsReport, ProviderReport, QueueReport,
-    circuit::Circuit,
-    disposition::Rules,
-    send,
-    settle::{Settler, Tally},
+    CountsReport, ProviderReport, QueueReport, circuit::Circuit, disposition::Rules, settle::Settler,
 };
 use crate::{DispatchSettings, Metrics, vital::Vital};
 
@@ -45,10 +39,10 @@ pub(super) struct LaneParts {
 }
 
 pub(crate) struct Lane {
-    parts: LaneParts,
-    circuit: Circuit,
-    rules: Rules,
-    jitter: Entropy,
+    pub(super) parts: LaneParts,
+    pub(super) circuit: Circuit,
+    pub(super) rules: Rules,
+    pub(super) jitter: Entropy,
     queue: mpsc::Sender<Held>,
     /// Something may be due now.
     due: Notify,
@@ -58,10 +52,10 @@ pub(crate) struct Lane {
 }
 
 /// An entry leased to us, and until when on our own clock.
-struct Held {
-    leased: Leased,
-    lease_ends: Duration,
-    deadline_ends: Duration,
+pub(super) struct Held {
+    pub(super) leased: Leased,
+    pub(super) lease_ends: Duration,
+    pub(super) deadline_ends: Duration,
 }
 
 /// A place in the queue for a message that is being accepted.
@@ -344,104 +338,6 @@ impl Lane {
             .batch_messages_max
             .min(self.queue.max_capacity() / 8)
             .max(1)
-    }
-
-    /// Sends one message, unless there is a reason not to, and has recorded what came of it.
-    async fn process(&self, held: Held) {
-        let LaneParts {
-            provider,
-            settings,
-            clock,
-            metrics,
-            settler,
-            ..
-        } = &self.parts;
-        let Held {
-            leased,
-            lease_ends,
-            deadline_ends,
-        } = held;
-        let Leased {
-            id,
-            conversation_id,
-            content,
-            token,
-            progress,
-        } = leased;
-        let now = clock.monotonic();
-        // A call must be over before the lease is: it takes half a lease at most, so half of it must be left.
-        if lease_ends.saturating_sub(now) <= settings.lease / 2 {
-            return settler.release(id, token).await;
-        }
-        let tally = Tally {
-            provider: provider.name().clone(),
-            channel: content.channel,
-        };
-        let hopeless = if now >= deadline_ends {
-            Some(FailureReason::Deadline)
-        } else {
-            self.rules
-                .is_exhausted(progress)
-                .then_some(FailureReason::Exhausted)
-        };
-        if let Some(reason) = hopeless {
-            let disposition = Disposition::DeadLetter(Failure {
-                reason,
-                error_code: None,
-            });
-            return settler
-                .settle(
-                    Settlement {
-                        id,
-                        token,
-                        tried: None,
-                        disposition,
-                        progress,
-                    },
-                    tally,
-                )
-                .await;
-        }
-        let Some(permitted) = self.circuit.admit() else {
-            metrics.count_short_circuited(provider.name());
-            return settler.release(id, token).await;
-        };
-        let (occurred_at, probe) = (clock.now(), permitted.is_probe());
-        let call = Call {
-            message_id: id,
-            attempt_number: progress.attempts + 1,
-            content: &content,
-        };
-        let reply = send::call(provider.as_ref(), call, settings.call_timeout).await;
-        let latency = clock.monotonic().saturating_sub(now);
-        match reply.verdict() {
-            Some(verdict) => permitted.record(verdict),
-            None => drop(permitted),
-        }
-        let (progress, disposition) = self.rules.after(progress, &reply, probe, self.jitter.next_u64());
-        let (outcome, error_code) = (reply.outcome(), reply.error_code());
-        tracing::debug!(
-            message_id = %id, %conversation_id, provider = %provider.name(), attempt = progress.attempts, %outcome,
-            "dispatched"
-        );
-        let tried = Some(Tried {
-            outcome,
-            error_code,
-            occurred_at,
-            latency,
-        });
-        settler
-            .settle(
-                Settlement {
-                    id,
-                    token,
-                    tried,
-                    disposition,
-                    progress,
-                },
-                tally,
-            )
-            .await;
     }
 }
 

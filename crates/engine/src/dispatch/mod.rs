@@ -5,6 +5,7 @@ mod disposition;
 mod lane;
 mod send;
 mod settle;
+mod worker;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{
     App,
+    extract::{Ask, PathId},
     problem::Problem,
-    router::{Ask, PathId},
 };
 
 /// A conversation as it is shown.

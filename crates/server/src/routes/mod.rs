@@ -7,5 +7,6 @@ pub(crate) mod provider_mock;
 pub(crate) mod providers;
 pub(crate) mod webhooks;
 
+mod accepted;
 mod draft;
 mod listing;

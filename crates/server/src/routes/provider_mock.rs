@@ -15,9 +15,9 @@ use super::{
 };
 use crate::{
     App,
+    extract::Ask,
     json::{parse, read_body},
     problem::{FieldError, Problem},
-    router::Ask,
 };
 
 #[derive(Deserialize)]

@@ -2,7 +2,7 @@ use axum::{Json, extract::State};
 use engine::ProviderReport;
 use serde::Serialize;
 
-use crate::{problem::Problem, router::Ask};
+use crate::{extract::Ask, problem::Problem};
 
 #[derive(Serialize)]
 pub(crate) struct Providers {

@@ -1,21 +1,20 @@
 use axum::{
-    Json,
     body::Bytes,
     extract::{Request, State},
-    http::StatusCode,
-    response::{IntoResponse, Response},
+    response::Response,
 };
-use domain::{Channel, ConversationId, MessageId, ProviderMessageId};
+use domain::{Channel, ProviderMessageId};
 use engine::Receive;
 use providers::simulator::provider_name;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
+use super::accepted::accepted;
 use super::draft::{Checked, Draft, phone_channel};
 use crate::{
     App, client,
+    extract::Ask,
     json::{parse, read_body},
     problem::{FieldError, Problem},
-    router::Ask,
 };
 
 #[derive(Deserialize)]
@@ -44,13 +43,6 @@ struct EmailWebhook {
 pub(super) struct Inbound {
     pub(super) draft: Draft,
     pub(super) provider_message_id: Result<ProviderMessageId, FieldError>,
-}
-
-#[derive(Serialize)]
-struct ReceivedResponse {
-    status: &'static str,
-    id: MessageId,
-    conversation_id: ConversationId,
 }
 
 /// `POST /api/webhooks/sms`
@@ -134,12 +126,7 @@ pub(super) async fn receive(
     };
     let receive = check(app, &body, read).map_err(|problem| reject(app, problem))?;
     let received = app.engine().receive(receive).await?;
-    let response = ReceivedResponse {
-        status: "accepted",
-        id: received.id,
-        conversation_id: received.conversation_id,
-    };
-    Ok((StatusCode::ACCEPTED, Json(response)).into_response())
+    Ok(accepted(received.id, received.conversation_id))
 }
 
 fn check(

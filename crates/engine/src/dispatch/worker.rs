@@ -1,0 +1,109 @@
+use domain::{Failure, FailureReason};
+use providers::Call;
+use store::{Disposition, Leased, Settlement, Tried};
+
+use super::{
+    lane::{Held, Lane, LaneParts},
+    send,
+    settle::Tally,
+};
+
+impl Lane {
+    /// Sends one message, unless there is a reason not to, and has recorded what came of it.
+    pub(super) async fn process(&self, held: Held) {
+        let LaneParts {
+            provider,
+            settings,
+            clock,
+            metrics,
+            settler,
+            ..
+        } = &self.parts;
+        let Held {
+            leased,
+            lease_ends,
+            deadline_ends,
+        } = held;
+        let Leased {
+            id,
+            conversation_id,
+            content,
+            token,
+            progress,
+        } = leased;
+        let now = clock.monotonic();
+        // A call must be over before the lease is: it takes half a lease at most, so half of it must be left.
+        if lease_ends.saturating_sub(now) <= settings.lease / 2 {
+            return settler.release(id, token).await;
+        }
+        let tally = Tally {
+            provider: provider.name().clone(),
+            channel: content.channel,
+        };
+        let hopeless = if now >= deadline_ends {
+            Some(FailureReason::Deadline)
+        } else {
+            self.rules
+                .is_exhausted(progress)
+                .then_some(FailureReason::Exhausted)
+        };
+        if let Some(reason) = hopeless {
+            let disposition = Disposition::DeadLetter(Failure {
+                reason,
+                error_code: None,
+            });
+            return settler
+                .settle(
+                    Settlement {
+                        id,
+                        token,
+                        tried: None,
+                        disposition,
+                        progress,
+                    },
+                    tally,
+                )
+                .await;
+        }
+        let Some(permitted) = self.circuit.admit() else {
+            metrics.count_short_circuited(provider.name());
+            return settler.release(id, token).await;
+        };
+        let (occurred_at, probe) = (clock.now(), permitted.is_probe());
+        let call = Call {
+            message_id: id,
+            attempt_number: progress.attempts + 1,
+            content: &content,
+        };
+        let reply = send::call(provider.as_ref(), call, settings.call_timeout).await;
+        let latency = clock.monotonic().saturating_sub(now);
+        match reply.verdict() {
+            Some(verdict) => permitted.record(verdict),
+            None => drop(permitted),
+        }
+        let (progress, disposition) = self.rules.after(progress, &reply, probe, self.jitter.next_u64());
+        let (outcome, error_code) = (reply.outcome(), reply.error_code());
+        tracing::debug!(
+            message_id = %id, %conversation_id, provider = %provider.name(), attempt = progress.attempts, %outcome,
+            "dispatched"
+        );
+        let tried = Some(Tried {
+            outcome,
+            error_code,
+            occurred_at,
+            latency,
+        });
+        settler
+            .settle(
+                Settlement {
+                    id,
+                    token,
+                    tried,
+                    disposition,
+                    progress,
+                },
+                tally,
+            )
+            .await;
+    }
+}
