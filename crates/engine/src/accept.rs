@@ -111,8 +111,8 @@ impl Engine {
             return SentOutcome { result, sender: None };
         };
         let sender = send.from.participant.clone();
-        let allowance = match self.limits.check_sender(&sender) {
-            Decision::Allowed { allowance, .. } => allowance,
+        let (charged, allowance) = match self.limits.check_sender(&sender) {
+            Decision::Allowed { tat, allowance } => (tat, allowance),
             Decision::Refused {
                 retry_after,
                 allowance,
@@ -133,7 +133,7 @@ impl Engine {
             Ok(Sent { replayed: false, .. }) | Err(SendError::NotAccepted(Rejection::OutcomeUnknown)) => {
                 allowance
             }
-            _ => self.limits.refund_sender(&sender),
+            _ => self.limits.refund_sender(&sender, charged),
         };
         SentOutcome {
             result,

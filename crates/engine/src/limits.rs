@@ -72,12 +72,10 @@ impl Limits {
             .check(sender, self.clock.monotonic())
     }
 
-    /// Gives back what a message was charged that was not accepted.
-    pub(crate) fn refund_sender(&self, sender: &Participant) -> Allowance {
-        self.per_sender
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .refund(sender, self.clock.monotonic())
+    /// Gives back what a message was `charged` that was not accepted.
+    pub(crate) fn refund_sender(&self, sender: &Participant, charged: Duration) -> Allowance {
+        let mut cells = self.per_sender.lock().unwrap_or_else(PoisonError::into_inner);
+        cells.refund(sender, charged, self.clock.monotonic())
     }
 
     /// Counts a message that the sender's limit refused.

@@ -50,9 +50,10 @@ impl<K: Hash + Eq + Clone> RateLimiter<K> {
         decision
     }
 
-    /// Gives one request back to `key`, never above full, and tells what it holds now.
-    pub fn refund(&mut self, key: &K, now: Duration) -> Allowance {
-        let tat = gcra::refund(self.arrival_times.peek(key).copied(), now, self.quota);
+    /// Gives a request back to `key` that was allowed with the arrival time `charged` and came to nothing, and tells what
+    /// the key holds now.
+    pub fn refund(&mut self, key: &K, charged: Duration, now: Duration) -> Allowance {
+        let tat = gcra::refund(self.arrival_times.peek(key).copied(), charged, now, self.quota);
         match (tat, self.arrival_times.peek_mut(key)) {
             (Some(tat), Some(cell)) => *cell = tat,
             _ => {

@@ -118,11 +118,13 @@ pub fn check(tat: Option<Duration>, now: Duration, quota: Quota) -> Decision {
     }
 }
 
-/// Gives one request back: the new theoretical arrival time, `None` when the cell is full and need not be kept.
-/// Never more than full.
+/// Gives back a request that was allowed with the arrival time `charged` and then came to nothing: the new theoretical
+/// arrival time, `None` when the cell is full and need not be kept. Only what time has not given back already is given
+/// back, so that those that did come to something stay within burst and rate.
 #[must_use]
-pub fn refund(tat: Option<Duration>, now: Duration, quota: Quota) -> Option<Duration> {
-    let given_back = tat?.saturating_sub(quota.interval());
+pub fn refund(tat: Option<Duration>, charged: Duration, now: Duration, quota: Quota) -> Option<Duration> {
+    let outstanding = charged.saturating_sub(now).min(quota.interval());
+    let given_back = tat?.saturating_sub(outstanding);
     (given_back > now).then_some(given_back)
 }
 

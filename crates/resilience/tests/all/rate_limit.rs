@@ -62,20 +62,30 @@ fn keys_do_not_disturb_each_other() {
 #[test]
 fn a_refund_gives_exactly_one_back() {
     let mut cells = limiter(3, 8);
-    while cells.check(&1, START).is_allowed() {}
-    assert_eq!(cells.refund(&1, START).remaining, 1);
+    let charges: Vec<Duration> = (0..3).map(|_| charge(&mut cells, 1, START)).collect();
+    assert_eq!(cells.refund(&1, charges[1], START).remaining, 1);
     assert!(cells.check(&1, START).is_allowed());
     assert!(!cells.check(&1, START).is_allowed());
 }
 
 #[test]
+fn what_time_gave_back_is_not_given_back_again() {
+    let mut cells = limiter(2, 8);
+    let charged = charge(&mut cells, 1, START);
+    let later = START + Duration::from_secs(20);
+    let _ = charge(&mut cells, 1, later);
+    let before = cells.allowance(&1, START + Duration::from_secs(35));
+    assert_eq!(cells.refund(&1, charged, START + Duration::from_secs(35)), before);
+}
+
+#[test]
 fn a_refund_never_fills_beyond_full() {
     let mut cells = limiter(3, 8);
-    let _ = cells.check(&1, START);
+    let charged = charge(&mut cells, 1, START);
     for _ in 0..10 {
-        let _ = cells.refund(&1, START);
+        let _ = cells.refund(&1, charged, START);
     }
-    let full = cells.refund(&2, START);
+    let full = cells.refund(&2, charged, START);
     assert_eq!(
         (full.remaining, full.until_next, full.until_full),
         (3, Duration::ZERO, Duration::ZERO)
@@ -112,7 +122,7 @@ fn extreme_times_and_quotas_do_not_overflow() {
     let mut cells = limiter(u32::MAX, 1);
     assert!(cells.check(&1, Duration::ZERO).is_allowed());
     assert!(cells.check(&1, Duration::MAX).is_allowed());
-    let _ = cells.refund(&1, Duration::MAX);
+    let _ = cells.refund(&1, Duration::MAX, Duration::MAX);
     assert_eq!(
         limiter(1, 1).check(&1, Duration::ZERO).allowance().until_full,
         Duration::from_secs(60)
@@ -123,4 +133,12 @@ fn extreme_times_and_quotas_do_not_overflow() {
 fn a_quota_of_nothing_is_refused() {
     assert_eq!(Quota::per_minute(0), Err(QuotaError::Zero));
     assert_eq!(Quota::per_minute(60).unwrap().count(), 60);
+}
+
+/// Has a request allowed, and returns what it was charged.
+fn charge(cells: &mut RateLimiter<u32>, key: u32, now: Duration) -> Duration {
+    match cells.check(&key, now) {
+        Decision::Allowed { tat, .. } => tat,
+        refused @ Decision::Refused { .. } => panic!("{refused:?}"),
+    }
 }

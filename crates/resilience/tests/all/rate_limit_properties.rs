@@ -91,21 +91,28 @@ proptest! {
     }
 
     #[test]
-    fn accepts_less_the_refunds_no_more_than_burst_and_rate(
-        (count, pauses) in quota_and_pauses(), refunds in prop::collection::vec(any::<bool>(), 200),
+    fn accepts_no_more_than_burst_and_rate_of_what_was_not_refunded(
+        (count, pauses) in quota_and_pauses(), refunds in prop::collection::vec(any::<Option<prop::sample::Index>>(), 200),
     ) {
         let mut cells = limiter(count);
         let mut now = Duration::ZERO;
-        let mut accepted = Vec::new();
+        let mut accepted: Vec<(Duration, Duration)> = Vec::new();
         for (pause, refund) in pauses.into_iter().zip(refunds) {
             now += pause;
-            if refund {
-                let _ = cells.refund(&0, now);
-                accepted.push((now, -1));
-            } else if cells.check(&0, now).is_allowed() {
-                accepted.push((now, 1));
+            match refund {
+                Some(which) if !accepted.is_empty() => {
+                    // What came to nothing is as if it had never been.
+                    let (_, charged) = accepted.remove(which.index(accepted.len()));
+                    let _ = cells.refund(&0, charged, now);
+                }
+                _ => {
+                    if let Decision::Allowed { tat, .. } = cells.check(&0, now) {
+                        accepted.push((now, tat));
+                    }
+                }
             }
         }
+        let accepted: Vec<_> = accepted.into_iter().map(|(at, _)| (at, 1)).collect();
         assert_within_rate(count, &accepted)?;
     }
 
@@ -135,8 +142,8 @@ proptest! {
         for pause in pauses {
             now += pause;
             let before = cells.allowance(&0, now);
-            if cells.check(&0, now).is_allowed() {
-                prop_assert_eq!(cells.refund(&0, now), before);
+            if let Decision::Allowed { tat, .. } = cells.check(&0, now) {
+                prop_assert_eq!(cells.refund(&0, tat, now), before);
                 prop_assert_eq!(cells.check(&0, now).allowance().remaining, before.remaining - 1);
             }
         }
@@ -155,7 +162,8 @@ proptest! {
         for (key, refund) in keys {
             let single = alone.entry(key).or_insert_with(|| limiter(3));
             if refund {
-                prop_assert_eq!(cells.refund(&key, now), single.refund(&key, now));
+                let charged = now + Duration::from_secs(60);
+                prop_assert_eq!(cells.refund(&key, charged, now), single.refund(&key, charged, now));
                 if single.cells() == 0 {
                     by_use.retain(|used| *used != key);
                 }
