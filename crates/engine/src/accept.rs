@@ -1,5 +1,7 @@
-use std::sync::Arc;
-use std::time::Duration;
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use domain::{
     Address, Channel, Content, ConversationId, ConversationKey, Direction, MessageId, ProviderName, Timestamp,
@@ -16,7 +18,7 @@ use crate::{Engine, dispatch::Reservation};
 const FUTURE_MAX: Duration = Duration::from_secs(24 * 3_600);
 
 /// How long a client waits for an answer, whatever the database does.
-const ANSWER_BUDGET: Duration = Duration::from_millis(1_900);
+const ANSWER_BUDGET: Duration = Duration::from_millis(1_600);
 
 /// A message a client wants sent.
 #[derive(Debug, Clone)]
@@ -256,12 +258,22 @@ impl Engine {
         }
     }
 
+    /// Notes that the store has taken a message.
+    pub(crate) fn store_is_there(&self) {
+        if self.store_away.load(Ordering::Relaxed) && self.store_away.swap(false, Ordering::Relaxed) {
+            tracing::info!("messages are accepted again");
+        }
+    }
+
     /// What a failed accept means for its caller. The reason goes to the log, where the operator is.
     pub(crate) fn rejection(&self, error: AcceptError, channel: Channel) -> Rejection {
         match error {
             AcceptError::Overloaded => Rejection::Overloaded,
             AcceptError::Unavailable(reason) => {
-                tracing::warn!(reason, "a message was not accepted: the store is unavailable");
+                // Once for each outage: a line for every refused message would be thousands a second.
+                if !self.store_away.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(reason, "messages are not accepted: the store is unavailable");
+                }
                 Rejection::Unavailable
             }
             AcceptError::OutcomeUnknown(reason) => {

@@ -15,7 +15,12 @@ mod redrive;
 mod settings;
 mod vital;
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use domain::{Clock, Entropy, ProviderName, Timestamp};
 use providers::Routes;
@@ -55,6 +60,7 @@ pub struct Engine {
     ids: Entropy,
     settings: EngineSettings,
     vital: Vital,
+    store_away: AtomicBool,
     stop: watch::Sender<bool>,
     housekeeping: tokio::sync::Mutex<Option<JoinHandle<()>>>,
 }
@@ -101,6 +107,7 @@ impl Engine {
             clock,
             settings,
             vital,
+            store_away: AtomicBool::new(false),
             stop,
         })
     }

@@ -73,6 +73,7 @@ impl Engine {
                 conversation_id,
                 sequence,
             }) => {
+                self.store_is_there();
                 self.metrics.count_accepted(channel, Direction::Inbound, sequence);
                 Ok(Received { id, conversation_id })
             }

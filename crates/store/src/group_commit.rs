@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{Accept, Accepted, Arrival, Store, StoreError};
 
 /// How long a message waits for its turn.
-const QUEUE_BUDGET: Duration = Duration::from_millis(1_500);
+const QUEUE_BUDGET: Duration = Duration::from_millis(1_300);
 
 /// Bytes of text that share a commit; a message larger than that has one of its own.
 const COMMIT_BYTES_MAX: usize = 8 << 20;

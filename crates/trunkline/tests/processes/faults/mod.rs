@@ -1,0 +1,30 @@
+//! The things around the service break, one at a time and together, and clients mean harm.
+
+mod hostile_input;
+mod node_frozen;
+mod nodes_killed;
+mod overload;
+mod postgres_restarts;
+mod shutdown;
+mod slow_clients;
+
+use crate::world::World;
+
+/// Providers that fail in every way there is, and a service that is quick to see it and to try again.
+fn with_misbehaving_providers(world: World) -> World {
+    world
+        .set("API_PROVIDER_ERROR_PCT", 8)
+        .set("API_PROVIDER_TIMEOUT_PCT", 4)
+        .set("API_PROVIDER_RATELIMIT_PCT", 8)
+        .set("API_PROVIDER_LATENCY_MS", 10)
+        .set("API_PROVIDER_RETRY_AFTER_MS", 100)
+        .set("API_BREAKER_OPEN_SECS", 1)
+        .set("API_BREAKER_MAX_OPEN_SECS", 1)
+        .set("API_WORKER_POLL_MS", 50)
+        .set("API_WORKER_CALL_TIMEOUT_MS", 300)
+        .set("API_WORKER_CLAIM_TIMEOUT_SECS", 2)
+        .set("API_WORKER_BACKOFF_BASE_MS", 20)
+        .set("API_WORKER_BACKOFF_MAX_MS", 500)
+        // Nothing fails for want of tries: what is lost would be.
+        .set("API_WORKER_MAX_ATTEMPTS", 50)
+}

@@ -1,0 +1,139 @@
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::world::{
+    Kind, Load, Node, Offer, Pace, SOON, Stopwatch, Targets, World, on_both_databases, until,
+};
+
+on_both_databases!(
+    a_stop_under_load_loses_and_burns_nothing,
+    a_second_signal_ends_it_at_once
+);
+
+const PACE: Pace = Pace {
+    clients: 8,
+    every: Duration::from_millis(2),
+};
+/// Far less than the lease, which is what a message that was not given back would have to wait for.
+const AFTER_RESTART_MAX: Duration = Duration::from_secs(30);
+
+async fn a_stop_under_load_loses_and_burns_nothing(kind: Kind) {
+    // Slower than the load, so that every place a message can be in is full: calls, the lane's queue, the outbox.
+    let world = World::new(kind)
+        .set("API_PROVIDER_LATENCY_MS", 100)
+        .set("API_WORKER_CONCURRENCY", 4)
+        .set("API_WORKER_CLAIM_TIMEOUT_SECS", 300);
+    let mut node = world.start_node().await;
+    let load = Load::start(&Targets::of([&node]), PACE);
+    load.until_accepted(300).await;
+    let watch = Stopwatch::start();
+    node.signal_terminate().await;
+    let status = node.exit(SOON).await;
+    let took = watch.elapsed();
+    let mut report = load.stop().await;
+    assert!(status.success(), "{status}\n{}", node.log());
+
+    let summary = world.audit(&report.offers).await;
+    assert!(
+        summary.waiting > 20,
+        "there was nothing left to give back: {summary}"
+    );
+    assert_eq!(
+        summary.leased,
+        0,
+        "entries left leased: {summary}\n{}",
+        node.log()
+    );
+    assert_eq!(summary.ambiguous, 0, "tries burned: {summary}");
+    assert_eq!(
+        summary.calls, summary.attempts,
+        "calls that nobody recorded: {summary}"
+    );
+    println!(
+        "stopped on {kind:?} in {took:?}: {summary}, {} requests cut off",
+        report.unanswered
+    );
+
+    let world = world
+        .set("API_PROVIDER_LATENCY_MS", 0)
+        .set("API_WORKER_CONCURRENCY", 64);
+    let node = world.start_node().await;
+    world.until_all_final(AFTER_RESTART_MAX).await;
+    repeat_with_keys(&node, &mut report.offers).await;
+    let summary = world.audit_final(&report.offers).await;
+    assert_eq!((summary.ambiguous, summary.sent_again), (0, 0), "{summary}");
+}
+
+/// The others go on with what it gives back, without waiting for its leases.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_replaced_one_after_another_lose_and_burn_nothing() {
+    let world = World::new(Kind::Postgres)
+        .set("API_PROVIDER_LATENCY_MS", 50)
+        .set("API_WORKER_CONCURRENCY", 8)
+        .set("API_WORKER_CLAIM_TIMEOUT_SECS", 300);
+    let mut nodes = vec![world.start_node().await, world.start_node().await];
+    let targets = Targets::of(&nodes);
+    let load = Load::start(&targets, PACE);
+    for replaced in 0..4 {
+        load.until_accepted(150).await;
+        let place = replaced % 2;
+        nodes.remove(place).stop().await;
+        nodes.insert(place, world.start_node().await);
+        targets.replace(place, &nodes[place]);
+    }
+    let report = load.stop().await;
+    world.until_all_final(AFTER_RESTART_MAX).await;
+    let summary = world.audit_final(&report.offers).await;
+    println!(
+        "nodes replaced under load: {summary}, {} requests found no node",
+        report.unanswered
+    );
+    assert_eq!((summary.ambiguous, summary.sent_again), (0, 0), "{summary}");
+    assert_eq!(summary.calls, summary.attempts, "{summary}");
+}
+
+/// Asks again for some of what was accepted before; `make` insists on the same answer.
+async fn repeat_with_keys(node: &Node, offers: &mut [Offer]) {
+    let accepted = offers
+        .iter_mut()
+        .filter(|offer| offer.key.is_some() && offer.accepted.is_some());
+    for offer in accepted.take(20) {
+        offer.make(&node.client, &node.url).await.unwrap().expect(202);
+    }
+}
+
+async fn a_second_signal_ends_it_at_once(kind: Kind) {
+    // A call that outlasts the test, and a drain that would wait for it.
+    let world = World::new(kind)
+        .set("API_PROVIDER_LATENCY_MS", 30_000)
+        .set("API_WORKER_CALL_TIMEOUT_MS", 30_000)
+        .set("API_WORKER_CLAIM_TIMEOUT_SECS", 60)
+        .set("API_DRAIN_SECS", 100);
+    let mut node = world.start_node().await;
+    let sms = json!({"from": "+12016661234", "to": "+18045551234", "type": "sms", "body": "Hello"});
+    node.post("/api/messages/sms", &sms).await.expect(202);
+    until("the call is under way", SOON, async || {
+        (world.ledger().len() == 1).then_some(())
+    })
+    .await;
+    node.signal_terminate().await;
+    until("it is shutting down", SOON, async || {
+        node.log().contains("shutting down").then_some(())
+    })
+    .await;
+    node.signal_terminate().await;
+    let watch = Stopwatch::start();
+    let status = node.exit(SOON).await;
+    assert!(
+        watch.elapsed() < Duration::from_secs(5),
+        "it took {:?}",
+        watch.elapsed()
+    );
+    assert_eq!(status.code(), Some(1), "{status}");
+    assert_eq!(
+        world.count("messages where status = 'pending'").await,
+        1,
+        "accepted is accepted"
+    );
+}

@@ -1,0 +1,218 @@
+use rusqlite::{Connection, OpenFlags};
+use tokio_postgres::NoTls;
+
+use super::Database;
+
+/// A message's id without its dashes: the form both databases can be asked for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Id(String);
+
+impl Id {
+    pub(crate) fn of(text: &str) -> Self {
+        Self(text.replace('-', ""))
+    }
+}
+
+/// What a database holds, as it is and not as the API shows it.
+#[derive(Debug)]
+pub(crate) struct Contents {
+    pub(crate) conversations: Vec<Conversation>,
+    pub(crate) messages: Vec<Message>,
+    pub(crate) attempts: Vec<Attempt>,
+    pub(crate) outbox: Vec<Entry>,
+    pub(crate) keys: Vec<(String, Id)>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Conversation {
+    pub(crate) id: String,
+    pub(crate) parties: [String; 3],
+    pub(crate) message_count: usize,
+    pub(crate) last_activity: i64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Message {
+    pub(crate) id: Id,
+    pub(crate) conversation: String,
+    pub(crate) sequence: usize,
+    pub(crate) outbound: bool,
+    pub(crate) from: String,
+    pub(crate) to: String,
+    pub(crate) body: String,
+    pub(crate) timestamp: i64,
+    pub(crate) status: String,
+    pub(crate) failure: String,
+}
+
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    pub(crate) message: Id,
+    pub(crate) number: u64,
+    pub(crate) outcome: String,
+}
+
+impl Attempt {
+    /// Whether the provider may have the message although nobody heard so.
+    pub(crate) fn is_ambiguous(&self) -> bool {
+        matches!(self.outcome.as_str(), "timeout" | "unknown")
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) message: Id,
+    pub(crate) leased: bool,
+    pub(crate) dead: bool,
+}
+
+impl Contents {
+    pub(crate) async fn read(database: &Database) -> Self {
+        let id = |column: &str| match database {
+            Database::Sqlite(_) => format!("lower(hex({column}))"),
+            Database::Postgres(_) => format!("replace({column}::text, '-', '')"),
+        };
+        let micros = |column: &str| match database {
+            Database::Sqlite(_) => column.to_owned(),
+            Database::Postgres(_) => format!("(extract(epoch from {column}) * 1000000)::bigint"),
+        };
+        let conversations = format!(
+            "select id, channel, participant_a, participant_b, message_count, {} from conversations",
+            micros("last_activity_at")
+        );
+        let messages = format!(
+            "select {}, conversation_id, sequence, direction, sender, recipient, body, {}, status, failure_reason
+             from messages",
+            id("id"),
+            micros("timestamp")
+        );
+        let attempts = format!(
+            "select {}, number, outcome from attempts order by 1, attempts.number",
+            id("message_id")
+        );
+        let outbox = format!("select {}, leased_until, dead_at from outbox", id("message_id"));
+        let keys = format!("select key, {} from idempotency_keys", id("message_id"));
+        Self {
+            conversations: rows(database, &conversations)
+                .await
+                .into_iter()
+                .map(Conversation::of)
+                .collect(),
+            messages: rows(database, &messages)
+                .await
+                .into_iter()
+                .map(Message::of)
+                .collect(),
+            attempts: rows(database, &attempts)
+                .await
+                .into_iter()
+                .map(Attempt::of)
+                .collect(),
+            outbox: rows(database, &outbox).await.into_iter().map(Entry::of).collect(),
+            keys: rows(database, &keys)
+                .await
+                .into_iter()
+                .map(|[key, id]: [String; 2]| (key, Id::of(&id)))
+                .collect(),
+        }
+    }
+}
+
+impl Conversation {
+    fn of([id, channel, a, b, count, last_activity]: [String; 6]) -> Self {
+        Self {
+            id,
+            parties: [channel, a, b],
+            message_count: count.parse().unwrap(),
+            last_activity: last_activity.parse().unwrap(),
+        }
+    }
+}
+
+impl Message {
+    fn of(row: [String; 10]) -> Self {
+        let [
+            id,
+            conversation,
+            sequence,
+            direction,
+            from,
+            to,
+            body,
+            timestamp,
+            status,
+            failure,
+        ] = row;
+        Self {
+            id: Id(id),
+            conversation,
+            sequence: sequence.parse().unwrap(),
+            outbound: direction == "outbound",
+            from,
+            to,
+            body,
+            timestamp: timestamp.parse().unwrap(),
+            status,
+            failure,
+        }
+    }
+}
+
+impl Attempt {
+    fn of([message, number, outcome]: [String; 3]) -> Self {
+        Self {
+            message: Id(message),
+            number: number.parse().unwrap(),
+            outcome,
+        }
+    }
+}
+
+impl Entry {
+    fn of([message, leased_until, dead_at]: [String; 3]) -> Self {
+        Self {
+            message: Id(message),
+            leased: !leased_until.is_empty(),
+            dead: !dead_at.is_empty(),
+        }
+    }
+}
+
+/// The rows a statement finds, each column as text, empty for null.
+pub(crate) async fn rows<const COLUMNS: usize>(
+    database: &Database,
+    statement: &str,
+) -> Vec<[String; COLUMNS]> {
+    match database {
+        Database::Sqlite(path) => {
+            let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+            let mut statement = connection.prepare(statement).unwrap();
+            let rows = statement.query_map([], |row| {
+                let mut texts = [const { String::new() }; COLUMNS];
+                for (index, text) in texts.iter_mut().enumerate() {
+                    *text = match row.get(index)? {
+                        rusqlite::types::Value::Text(text) => text,
+                        rusqlite::types::Value::Integer(number) => number.to_string(),
+                        rusqlite::types::Value::Null => String::new(),
+                        other => panic!("{other:?} is neither text nor number"),
+                    };
+                }
+                Ok(texts)
+            });
+            rows.unwrap().map(Result::unwrap).collect()
+        }
+        Database::Postgres(url) => {
+            let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+            tokio::spawn(connection);
+            // The simple protocol answers in text, whatever the type.
+            let answers = client.simple_query(statement).await.unwrap();
+            let row = |answer| match answer {
+                tokio_postgres::SimpleQueryMessage::Row(row) => Some(std::array::from_fn(|index| {
+                    row.get(index).unwrap_or_default().to_owned()
+                })),
+                _ => None,
+            };
+            answers.into_iter().filter_map(row).collect()
+        }
+    }
+}

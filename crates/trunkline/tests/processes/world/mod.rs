@@ -1,0 +1,176 @@
+//! What tests stand on: nodes, their database, the ledger of their providers, clients, load, and the audit at the end.
+
+mod audit;
+mod client;
+mod contents;
+mod ledger;
+mod load;
+mod node;
+mod wait;
+
+use std::{
+    path::PathBuf,
+    process::Output,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use tempfile::TempDir;
+use throwaway_postgres::Cluster;
+
+use self::{
+    audit::{Audit, Summary},
+    contents::Contents,
+    ledger::Call,
+};
+
+pub(crate) use client::{Client, text};
+pub(crate) use load::{Load, Offer, Pace, Targets};
+pub(crate) use node::Node;
+pub(crate) use wait::{SOON, Stopwatch, until};
+
+/// Which database a test runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Sqlite,
+    Postgres,
+}
+
+/// Where messages are kept.
+#[derive(Debug)]
+pub(crate) enum Database {
+    Sqlite(PathBuf),
+    Postgres(String),
+}
+
+/// A database, a ledger and settings that nodes share.
+pub(crate) struct World {
+    directory: TempDir,
+    database: Database,
+    settings: Vec<(String, String)>,
+    nodes: AtomicU32,
+}
+
+/// Runs each of these on both databases.
+macro_rules! on_both_databases {
+    ($($test:ident),+ $(,)?) => {
+        mod on_sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test($crate::world::Kind::Sqlite).await;
+            })+
+        }
+        mod on_postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test($crate::world::Kind::Postgres).await;
+            })+
+        }
+    };
+}
+pub(crate) use on_both_databases;
+
+impl World {
+    /// An empty database of this kind, on the server all tests share.
+    pub(crate) fn new(kind: Kind) -> Self {
+        match kind {
+            Kind::Sqlite => {
+                let directory = TempDir::new().unwrap();
+                let database = Database::Sqlite(directory.path().join("trunkline.db"));
+                Self::with(directory, database)
+            }
+            Kind::Postgres => Self::on(tokio::task::block_in_place(|| {
+                Cluster::shared().create_database()
+            })),
+        }
+    }
+
+    /// On this PostgreSQL database.
+    pub(crate) fn on(url: String) -> Self {
+        Self::with(TempDir::new().unwrap(), Database::Postgres(url))
+    }
+
+    fn with(directory: TempDir, database: Database) -> Self {
+        let url = match &database {
+            Database::Sqlite(path) => format!("sqlite:{}", path.display()),
+            Database::Postgres(url) => url.clone(),
+        };
+        let ledger = directory.path().join("ledger.jsonl").display().to_string();
+        let world = Self {
+            directory,
+            database,
+            settings: Vec::new(),
+            nodes: AtomicU32::new(0),
+        };
+        // All clients of a test share an address and a few senders: the usual limits would stop them.
+        world
+            .set("DATABASE_URL", url)
+            .set("API_BIND", "127.0.0.1:0")
+            .set("API_PROVIDER_LEDGER", ledger)
+            .set("API_RATE_LIMIT_PER_IP_PER_MIN", "10000000")
+            .set("API_RATE_LIMIT_PER_SENDER_PER_MIN", "10000000")
+            .set("API_RATE_LIMIT_WEBHOOK_PER_IP_PER_MIN", "10000000")
+    }
+
+    /// Sets an environment variable of the nodes started from now on.
+    pub(crate) fn set(mut self, variable: &str, value: impl ToString) -> Self {
+        self.settings.retain(|(name, _)| name != variable);
+        self.settings.push((variable.to_owned(), value.to_string()));
+        self
+    }
+
+    pub(crate) async fn start_node(&self) -> Node {
+        let number = self.nodes.fetch_add(1, Ordering::Relaxed) + 1;
+        Node::start(self.directory.path(), &self.settings, &format!("node-{number}")).await
+    }
+
+    /// Runs the program with these arguments to its end.
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Output {
+        node::run(node::program(self.directory.path(), &self.settings, arguments)).await
+    }
+
+    /// Puts a file into the directory the program runs in.
+    pub(crate) fn write_file(&self, name: &str, text: &str) {
+        std::fs::write(self.directory.path().join(name), text).unwrap();
+    }
+
+    /// How many rows a condition holds for, such as `outbox where dead_at is null`.
+    pub(crate) async fn count(&self, rows_where: &str) -> usize {
+        let rows = contents::rows(&self.database, &format!("select count(*) from {rows_where}")).await;
+        let [[count]] = rows.try_into().unwrap();
+        let count: String = count;
+        count.parse().unwrap()
+    }
+
+    pub(crate) fn ledger(&self) -> Vec<Call> {
+        ledger::read(&self.directory.path().join("ledger.jsonl"))
+    }
+
+    /// Waits until every accepted message has its final status.
+    pub(crate) async fn until_all_final(&self, bound: Duration) {
+        until("all messages are final", bound, async || {
+            (self.count("outbox where dead_at is null").await == 0).then_some(())
+        })
+        .await;
+    }
+
+    /// Compares these offers with what is stored and what the providers saw. No node may be sending.
+    pub(crate) async fn audit(&self, offers: &[Offer]) -> Summary {
+        self.audit_with(offers, |audit| audit.check()).await
+    }
+
+    /// The same, once every message has its final status, which it waits for.
+    pub(crate) async fn audit_final(&self, offers: &[Offer]) -> Summary {
+        self.until_all_final(SOON).await;
+        self.audit_with(offers, |audit| audit.check_final()).await
+    }
+
+    async fn audit_with(&self, offers: &[Offer], check: impl Fn(&Audit<'_>) -> Summary) -> Summary {
+        let (contents, calls) = (Contents::read(&self.database).await, self.ledger());
+        check(&Audit {
+            offers,
+            contents: &contents,
+            calls: &calls,
+        })
+    }
+}

@@ -1,0 +1,215 @@
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{ExitStatus, Output, Stdio},
+    time::Duration,
+};
+
+use hyper::Method;
+use serde_json::Value;
+use tokio::{
+    process::{Child, Command},
+    task::JoinSet,
+};
+
+use super::{
+    client::{Answer, Client},
+    wait::{SOON, until},
+};
+
+/// Lines of its log that a node shows when a test fails.
+const LOG_LINES_SHOWN: usize = 40;
+const GREETING: &str = "Trunkline is listening on ";
+
+/// A running server process. It does not outlive its test.
+pub(crate) struct Node {
+    pub(crate) url: String,
+    pub(crate) client: Client,
+    process: Child,
+    log: PathBuf,
+}
+
+/// The program with nothing in its environment but what a test puts there.
+pub(crate) fn program(directory: &Path, variables: &[(String, String)], arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_trunkline"));
+    command
+        .args(arguments)
+        .env_clear()
+        .envs(variables.iter().cloned())
+        .current_dir(directory)
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    command
+}
+
+/// Runs the program to its end.
+pub(crate) async fn run(mut command: Command) -> Output {
+    let output = tokio::time::timeout(SOON, command.output()).await;
+    output.expect("the program ends by itself").unwrap()
+}
+
+impl Node {
+    /// Starts the program and waits until it listens. `name` tells its files from those of other nodes.
+    pub(crate) async fn start(directory: &Path, variables: &[(String, String)], name: &str) -> Self {
+        let (output, log) = (
+            directory.join(format!("{name}.stdout")),
+            directory.join(format!("{name}.stderr")),
+        );
+        let mut process = program(directory, variables, &[])
+            .stdout(File::create(&output).unwrap())
+            .stderr(File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        let url = until("the node listens", SOON, async || {
+            let printed = fs::read_to_string(&output).unwrap();
+            let ended = process.try_wait().unwrap();
+            assert!(
+                ended.is_none(),
+                "it ended: {ended:?}\n{}",
+                fs::read_to_string(&log).unwrap()
+            );
+            let (_, rest) = printed.split_once(GREETING)?;
+            Some(rest.split_once(' ')?.0.to_owned())
+        })
+        .await;
+        Self {
+            url,
+            client: Client::new(),
+            process,
+            log,
+        }
+    }
+
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// The lines of its log at this level, which are JSON because no terminal reads them.
+    pub(crate) fn log_lines(&self, level: &str) -> Vec<Value> {
+        let log = self.log();
+        let lines = log
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.filter(|line| line["level"] == level).collect()
+    }
+
+    /// The host and port, for sockets without HTTP.
+    pub(crate) fn authority(&self) -> &str {
+        self.url.strip_prefix("http://").unwrap()
+    }
+
+    /// `kill -9`: it can do nothing about it.
+    pub(crate) async fn kill(mut self) {
+        self.process.kill().await.unwrap();
+    }
+
+    /// Asks it to stop, as an operator or an orchestrator does.
+    pub(crate) async fn signal_terminate(&self) {
+        self.signal("TERM").await;
+    }
+
+    /// Stops its time: it neither sees nor does anything until it thaws.
+    pub(crate) async fn freeze(&self) {
+        self.signal("STOP").await;
+    }
+
+    pub(crate) async fn thaw(&self) {
+        self.signal("CONT").await;
+    }
+
+    async fn signal(&self, name: &str) {
+        let (signal, id) = (
+            format!("-{name}"),
+            self.process.id().expect("it runs").to_string(),
+        );
+        let sent = Command::new("kill").args([signal, id]).status().await.unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn exit(&mut self, within: Duration) -> ExitStatus {
+        let exit = tokio::time::timeout(within, self.process.wait()).await;
+        exit.unwrap_or_else(|_| panic!("still running after {within:?}\n{}", self.log_tail()))
+            .unwrap()
+    }
+
+    /// Asks it to stop and insists on an orderly end.
+    pub(crate) async fn stop(mut self) {
+        self.signal_terminate().await;
+        let status = self.exit(SOON).await;
+        assert!(status.success(), "{status}\n{}", self.log_tail());
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.ask(Method::GET, path, &[], None).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.ask(Method::POST, path, &[], Some(body)).await
+    }
+
+    pub(crate) async fn post_with_key(&self, path: &str, key: &str, body: &Value) -> Answer {
+        self.ask(Method::POST, path, &[("idempotency-key", key)], Some(body))
+            .await
+    }
+
+    /// Posts all of these at the same moment.
+    pub(crate) async fn post_at_once(
+        &self,
+        path: &str,
+        headers: &'static [(&'static str, &'static str)],
+        bodies: &[Value],
+    ) -> Vec<Answer> {
+        let mut posts = JoinSet::new();
+        for body in bodies {
+            let (client, url, body) = (self.client.clone(), format!("{}{path}", self.url), body.clone());
+            posts.spawn(async move {
+                client
+                    .ask(Method::POST, &url, headers, Some(&body))
+                    .await
+                    .unwrap()
+            });
+        }
+        posts.join_all().await
+    }
+
+    pub(crate) async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Answer {
+        let url = format!("{}{path}", self.url);
+        let answer = self.client.ask(method, &url, headers, body).await;
+        answer.unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    /// The value of a metric without labels.
+    pub(crate) async fn metric(&self, name: &str) -> f64 {
+        let answer = self.get("/metrics").await;
+        let text = String::from_utf8(answer.body.to_vec()).unwrap();
+        let value = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value
+            .unwrap_or_else(|| panic!("no {name} in\n{text}"))
+            .parse()
+            .unwrap()
+    }
+
+    fn log_tail(&self) -> String {
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..].join("\n")
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the last lines of {}:\n{}", self.log.display(), self.log_tail());
+        }
+    }
+}
