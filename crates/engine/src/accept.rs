@@ -193,6 +193,7 @@ impl Engine {
                 conversation_id,
                 sequence,
             }) => {
+                self.store_is_there();
                 self.metrics
                     .count_accepted(channel, Direction::Outbound, sequence);
                 match reservation {

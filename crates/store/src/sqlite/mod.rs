@@ -80,13 +80,20 @@ impl Sqlite {
         work: impl FnOnce(&Connection, Timestamp) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let closed = |_| StoreError::Unavailable("the store is closing".to_owned());
-        let permit = self.readers.permits.acquire().await.map_err(closed)?;
+        let permit = Arc::clone(&self.readers.permits)
+            .acquire_owned()
+            .await
+            .map_err(closed)?;
         let (readers, now) = (Arc::clone(&self.readers), self.clock.now());
-        let read = tokio::task::spawn_blocking(move || readers.with(|connection| work(connection, now)));
+        let read = tokio::task::spawn_blocking(move || {
+            let result = readers.with(|connection| work(connection, now));
+            // Only now: a caller who stops waiting does not stop the work.
+            drop(permit);
+            result
+        });
         let result = read
             .await
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        drop(permit);
         result.map_err(|error| of_sqlite(&error))
     }
 }
@@ -230,7 +237,7 @@ impl Store for Sqlite {
 struct Readers {
     path: PathBuf,
     idle: Mutex<Vec<Connection>>,
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
 }
 
 impl Readers {
@@ -238,7 +245,7 @@ impl Readers {
         Self {
             path: path.to_owned(),
             idle: Mutex::default(),
-            permits: Semaphore::new(READERS_MAX),
+            permits: Arc::new(Semaphore::new(READERS_MAX)),
         }
     }
 

@@ -99,6 +99,10 @@ fn write(connection: Connection, mut waiting: mpsc::Receiver<Work>) {
         let committed = alive().and_then(|()| {
             connection.execute_batch("commit").map_err(|error| {
                 let _ = connection.execute_batch("rollback");
+                // What the disk kept of a commit that ended in an I/O error shows only when the file is read again.
+                if error.sqlite_error_code() == Some(rusqlite::ErrorCode::SystemIoFailure) {
+                    return StoreError::OutcomeUnknown(error.to_string());
+                }
                 of_sqlite(&error)
             })
         });

@@ -20,6 +20,8 @@ use crate::{config::Config, logging};
 
 /// How long to wait before a database that is away is asked again.
 const STORE_RETRY_PAUSE: Duration = Duration::from_millis(500);
+/// How often it is asked before the log says again that we wait.
+const STORE_RETRIES_PER_LINE: u32 = 60;
 /// How long what came of calls may take to be recorded, also when requests used up the time of the shutdown.
 const RECORD_TIME: Duration = Duration::from_secs(2);
 
@@ -104,8 +106,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
 
 /// Migrates as soon as the database is there: a node may be started before it.
 async fn migrate(store: &dyn Store) -> anyhow::Result<()> {
-    let mut told = false;
-    loop {
+    for round in 0_u32.. {
         match store.migrate().await {
             Ok(applied) => {
                 applied
@@ -115,13 +116,14 @@ async fn migrate(store: &dyn Store) -> anyhow::Result<()> {
             }
             Err(error @ StoreError::Refused(_)) => return Err(error).context("cannot migrate the database"),
             Err(error) => {
-                if !std::mem::replace(&mut told, true) {
+                if round % STORE_RETRIES_PER_LINE == 0 {
                     tracing::warn!(%error, "waiting for the database");
                 }
                 tokio::time::sleep(STORE_RETRY_PAUSE).await;
             }
         }
     }
+    bail!("gave up waiting for the database")
 }
 
 /// Says where we are, and what to try next.
