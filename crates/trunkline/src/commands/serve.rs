@@ -39,17 +39,18 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let entropy = Entropy::from_system();
     let store = store::open(&config.database_url, Arc::clone(&clock))?;
+    tokio::select! {
+        biased;
+        () = stops.next() => return Ok(()),
+        migrated = migrate(store.as_ref()) => migrated?,
+    }
+    // Not before: whoever connects to a node that only waits for its database should be refused, not left waiting.
     let listener = TcpListener::bind(config.bind).await.with_context(|| {
         format!(
             "cannot listen on {}: is another server running there? Choose another with API_BIND",
             config.bind
         )
     })?;
-    tokio::select! {
-        biased;
-        () = stops.next() => return Ok(()),
-        migrated = migrate(store.as_ref()) => migrated?,
-    }
     let simulators = Simulators::new(config.simulators.clone(), &entropy, Arc::clone(&clock))?;
     let simulated = simulators.providers();
     let simulators = (!simulated.is_empty()).then(|| Arc::new(simulators));
