@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::world::{Fault, World, email, sms, sms_webhook, unified, until};
+use crate::world::{Fault, Log, World, email, sms, sms_webhook, unified, until};
 
 /// Everything that can be read.
 const READS: [&str; 7] = [
@@ -172,4 +172,22 @@ async fn a_store_that_does_not_answer_is_given_up_within_two_seconds() {
         async || (world.messages_stored().await == 1).then_some(()),
     )
     .await;
+}
+
+#[tokio::test]
+async fn an_outage_is_told_once_and_so_is_its_end() {
+    let log = Log::capture();
+    let world = World::new().await;
+    for outage in 1..=2 {
+        world.store.set(Fault::Away);
+        for _ in 0..5 {
+            world.post("/api/messages/sms", &sms("a")).await.expect(503);
+        }
+        world.store.set(Fault::None);
+        for _ in 0..5 {
+            world.post("/api/messages/sms", &sms("a")).await.expect(202);
+        }
+        assert_eq!(log.lines_with("messages are not accepted").len(), outage);
+        assert_eq!(log.lines_with("messages are accepted again").len(), outage);
+    }
 }
