@@ -46,6 +46,22 @@ pub(crate) async fn answers_only_what_is_stored(world: &World) {
     requests.join_all().await;
 }
 
+pub(crate) async fn large_messages_share_commits_of_bounded_size(world: &World) {
+    const MEBIBYTE: usize = 1 << 20;
+    let (committer, sizes) = counting(world, 64);
+    let committer = Arc::new(committer);
+    let mut requests = JoinSet::new();
+    for _ in 0..20 {
+        let accept = world.outbound().body(&"x".repeat(MEBIBYTE)).accept();
+        let committer = Arc::clone(&committer);
+        requests.spawn(async move { committer.accept(accept).await.unwrap() });
+    }
+    requests.join_all().await;
+    let sizes = sizes.lock().unwrap().clone();
+    assert_eq!(sizes.iter().sum::<usize>(), 20);
+    assert!(sizes.iter().all(|messages| *messages <= 8), "{sizes:?}");
+}
+
 pub(crate) async fn whoever_waits_shares_a_commit(world: &World) {
     let (committer, sizes) = counting(world, 64);
     let committer = Arc::new(committer);

@@ -184,6 +184,7 @@ suite! {
             answers_a_ping
         }
         group_commit {
+            large_messages_share_commits_of_bounded_size
             answers_only_what_is_stored
             whoever_waits_shares_a_commit
             nobody_is_held_back_for_company
