@@ -33,7 +33,6 @@ pub use hold::{Hold, HoldCode, HoldReason};
 pub use limits::{ClientLimit, Limits};
 pub use metrics::Metrics;
 pub use receive::{Receive, Received};
-pub use redrive::REDRIVE_BATCH_MAX;
 pub use settings::{DispatchSettings, EngineSettings, LimitSettings};
 
 use dispatch::{Dispatcher, Settler};

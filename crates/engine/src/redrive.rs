@@ -4,7 +4,7 @@ use store::{RedriveFilter, Redriven, StoreError};
 use crate::Engine;
 
 /// Dead letters redriven in one transaction.
-pub const REDRIVE_BATCH_MAX: u32 = 500;
+const REDRIVE_BATCH_MAX: u32 = 500;
 
 impl Engine {
     /// Makes a dead letter pending again, with a fresh budget and deadline.

@@ -4,10 +4,13 @@ mod world;
 
 use std::{sync::Arc, time::Duration};
 
-use domain::{Channel, Clock, FailureReason, Outcome, Status};
-use providers::Answer;
+use domain::{Channel, Clock, Entropy, FailureReason, Outcome, Status};
+use providers::{
+    Answer, Routes,
+    simulator::{SimulatorConfig, SimulatorSettings, Simulators},
+};
 use store::{Memory, RedriveFilter, Redriven, Store};
-use trunkline_engine::{HoldCode, HoldReason};
+use trunkline_engine::{Engine, HoldCode, HoldReason, Metrics};
 
 use world::{Act, DrivenClock, World, email, error, rate_limited, rejected, settings, sms, tick};
 
@@ -460,4 +463,59 @@ async fn messages_of_a_provider_that_is_gone_become_dead_letters() {
     assert_eq!(failure.reason, FailureReason::NoProvider);
     assert_eq!(failure.error_code.unwrap().as_str(), "provider_rate_limited");
     assert!(after.sms.calls().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_seed_the_shares_of_outcomes_come_out_as_configured() {
+    const MESSAGES: u64 = 2_000;
+    let clock: Arc<dyn Clock> = Arc::new(DrivenClock::new());
+    let store: Arc<dyn Store> = Arc::new(Memory::new(Arc::clone(&clock)));
+    let config = SimulatorConfig {
+        error_pct: 30,
+        ratelimit_pct: 10,
+        ..SimulatorConfig::default()
+    };
+    let simulated = SimulatorSettings {
+        enabled_sms_mms: true,
+        enabled_email: true,
+        config,
+        latency: Duration::ZERO,
+        retry_after: Duration::from_secs(1),
+        ledger: None,
+    };
+    // Real randomness: five points are more than four standard deviations of so many dispatches.
+    let entropy = Entropy::from_system();
+    let simulators = Simulators::new(simulated, &entropy, Arc::clone(&clock)).unwrap();
+    let routes = Routes::new(simulators.providers()).unwrap();
+    let mut patient = settings();
+    patient.dispatch.breaker.error_threshold = 1_000;
+    let metrics = Arc::new(Metrics::new());
+    let engine = Engine::start(patient, Arc::clone(&store), routes, clock, &entropy, metrics);
+    for n in 0..MESSAGES {
+        engine.send(sms(&format!("message {n}"))).await.result.unwrap();
+    }
+    // A few may have used up their tries, which is fine here: what counts is that nothing is left to be tried.
+    while store
+        .queue_depths()
+        .await
+        .unwrap()
+        .iter()
+        .any(|depth| depth.waiting + depth.leased > 0)
+    {
+        tick().await;
+    }
+    let counts = engine.providers().await.unwrap()[1].counts;
+    let all = counts.success + counts.error + counts.rate_limited + counts.timeout + counts.unknown;
+    assert!(all >= MESSAGES, "{all}");
+    for (count, expected) in [
+        (counts.error, 30.0),
+        (counts.rate_limited, 10.0),
+        (counts.success, 60.0),
+    ] {
+        let share = 100.0 * count as f64 / all as f64;
+        assert!(
+            (share - expected).abs() <= 5.0,
+            "{share} % instead of {expected} %"
+        );
+    }
 }

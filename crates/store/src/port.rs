@@ -57,7 +57,8 @@ pub trait Store: Debug + Send + Sync {
         lease: Duration,
     ) -> Result<Vec<Claimed>, StoreError>;
 
-    /// Records what came of leased entries. The answers are in the order of the batch; an entry appears at most once.
+    /// Records what came of leased entries. The answers are in the order of the batch; an entry appears at most once. The
+    /// evidence of lost leases may be added in a second transaction: it changes nothing else.
     ///
     /// # Errors
     /// As every method.

@@ -130,7 +130,10 @@ pub(super) async fn redrive(
         return Ok(Redriven::Pending);
     }
     let known = store
-        .write("select from messages where id = $1", &[&id.as_uuid()])
+        .read(
+            include_str!("../../sql/messages/exists.postgres.sql"),
+            &[&id.as_uuid()],
+        )
         .await?;
     Ok(if known.is_empty() {
         Redriven::NotFound

@@ -176,7 +176,7 @@ fn find(
 
 fn own(connection: &Connection, id: MessageId) -> rusqlite::Result<Option<Accepted>> {
     connection
-        .prepare_cached("select conversation_id, sequence from messages where id = ?1")?
+        .prepare_cached(include_str!("../../sql/messages/place.sqlite.sql"))?
         .query_row([id.as_uuid()], |row| {
             let conversation_id: ConversationId = rows::conversation_id(row.get(0)?)?;
             Ok(Accepted::New {

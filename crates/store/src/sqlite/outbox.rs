@@ -221,7 +221,7 @@ fn settle_one(connection: &Connection, settlement: &Settlement, now: Timestamp) 
     match disposition {
         Disposition::Finish => {
             connection
-                .prepare_cached("delete from outbox where message_id = ?1")?
+                .prepare_cached(include_str!("../../sql/outbox/delete.sqlite.sql"))?
                 .execute([id])?;
             finalize("dispatched", None, None)?;
         }
@@ -329,7 +329,7 @@ pub(super) fn redrive(
         return Ok(Redriven::Pending);
     }
     let known = connection
-        .prepare_cached("select 1 from messages where id = ?1")?
+        .prepare_cached(include_str!("../../sql/messages/exists.sqlite.sql"))?
         .exists([id.as_uuid()])?;
     Ok(if known {
         Redriven::NotFailed

@@ -1,0 +1,1 @@
+select from messages where id = $1

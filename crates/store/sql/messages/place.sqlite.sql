@@ -1,0 +1,1 @@
+select conversation_id, sequence from messages where id = ?1

@@ -1,0 +1,1 @@
+delete from outbox where message_id = ?1
