@@ -4,13 +4,11 @@ use axum::{
     body::{Body, Bytes},
     http::{HeaderMap, StatusCode, header},
 };
+use domain::FieldError;
 use http_body_util::{BodyExt, Limited};
 use serde::de::DeserializeOwned;
 
-use crate::{
-    App,
-    problem::{FieldError, Problem},
-};
+use crate::{App, problem::Problem};
 
 /// How long a client may take to send a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);

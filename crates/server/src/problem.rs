@@ -6,6 +6,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use domain::FieldError;
 use engine::Rejection;
 use resilience::rate_limit::headers::delay_seconds;
 use serde::Serialize;
@@ -25,24 +26,6 @@ pub(crate) struct Problem {
     /// What is wrong where.
     pub(crate) errors: Vec<FieldError>,
     retry_after: Option<Duration>,
-}
-
-/// What is wrong with one part of a request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct FieldError {
-    /// Where: a JSON pointer (RFC 6901) into the body, or the name of a parameter or header.
-    pub(crate) pointer: String,
-    /// What is wrong, and what would be right.
-    pub(crate) detail: String,
-}
-
-impl FieldError {
-    pub(crate) fn new(pointer: impl Into<String>, detail: impl ToString) -> Self {
-        Self {
-            pointer: pointer.into(),
-            detail: detail.to_string(),
-        }
-    }
 }
 
 /// The body of a problem.

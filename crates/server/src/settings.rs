@@ -1,4 +1,4 @@
-use domain::Region;
+use domain::DraftRules;
 use ipnet::IpNet;
 
 use crate::ApiKeys;
@@ -8,12 +8,10 @@ use crate::ApiKeys;
 pub struct ServerSettings {
     /// The largest request body, in bytes.
     pub body_bytes_max: usize,
-    /// Attachments of one message at most.
-    pub attachments_max: usize,
+    /// What messages are checked against.
+    pub drafts: DraftRules,
     /// Grapheme clusters in a snippet.
     pub snippet_graphemes: usize,
-    /// The region in which national phone numbers are read.
-    pub default_region: Option<Region>,
     /// Who may ask; `None` lets everybody.
     pub api_keys: Option<ApiKeys>,
     /// Proxies whose `X-Forwarded-For` is believed.

@@ -105,7 +105,7 @@ fn find(app: &App, text: &str) -> Result<Participant, Problem> {
         .strip_prefix(' ')
         .filter(|rest| rest.starts_with(|first: char| first.is_ascii_digit()));
     let text = unescaped.map_or(text.to_owned(), |rest| format!("+{rest}"));
-    let found = Participant::find(&text, app.settings().default_region);
+    let found = Participant::find(&text, app.settings().drafts.default_region);
     found.ok_or_else(|| {
         invalid(
             "participant",

@@ -3,10 +3,10 @@
 use std::{collections::BTreeMap, str::FromStr};
 
 use axum::extract::Query;
-use domain::{Page, PageRequest, Position, Start};
+use domain::{FieldError, Page, PageRequest, Position, Start};
 use serde::Serialize;
 
-use crate::problem::{FieldError, Problem};
+use crate::problem::Problem;
 
 /// The parameters of a listing.
 #[derive(Debug)]

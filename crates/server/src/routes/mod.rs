@@ -8,5 +8,4 @@ pub(crate) mod providers;
 pub(crate) mod webhooks;
 
 mod accepted;
-mod draft;
 mod listing;

@@ -5,19 +5,16 @@ use axum::{
     extract::{Request, State},
     response::{IntoResponse, Response},
 };
-use domain::MessageId;
+use domain::{Draft, FieldError, MessageId, named_channel};
 use providers::simulator::{ConfigError, SimulatorConfig, Simulators};
 use serde::Deserialize;
 
-use super::{
-    draft::{Draft, named_channel},
-    webhooks::{Inbound, receive, required_id},
-};
+use super::webhooks::{Inbound, receive, required_id};
 use crate::{
     App,
     extract::Ask,
     json::{parse, read_body},
-    problem::{FieldError, Problem},
+    problem::Problem,
 };
 
 #[derive(Deserialize)]

@@ -3,18 +3,17 @@ use axum::{
     extract::{Request, State},
     response::Response,
 };
-use domain::{Channel, ProviderMessageId};
+use domain::{Channel, Checked, Draft, FieldError, ProviderMessageId, phone_channel};
 use engine::Receive;
 use providers::simulator::provider_name;
 use serde::Deserialize;
 
 use super::accepted::accepted;
-use super::draft::{Checked, Draft, phone_channel};
 use crate::{
     App, client,
     extract::Ask,
     json::{parse, read_body},
-    problem::{FieldError, Problem},
+    problem::Problem,
 };
 
 #[derive(Deserialize)]
@@ -139,7 +138,7 @@ fn check(
         provider_message_id,
     } = read(body)?;
     let channel = draft.channel;
-    let (checked, provider_message_id) = match (draft.check(app), provider_message_id) {
+    let (checked, provider_message_id) = match (draft.check(&app.settings().drafts), provider_message_id) {
         (Ok(checked), Ok(id)) => (checked, id),
         (checked, id) => {
             let mut errors = checked.err().unwrap_or_default();

@@ -1,7 +1,7 @@
 use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration};
 
 use anyhow::{Context, anyhow};
-use domain::Region;
+use domain::{DraftRules, Region};
 use engine::{DispatchSettings, EngineSettings, LimitSettings};
 use providers::simulator::{Overrides, Simulated, SimulatorConfig, SimulatorSettings};
 use resilience::{Backoff, BreakerSettings, rate_limit::client_ip::parse_trusted_proxy};
@@ -59,9 +59,11 @@ impl Config {
             bind,
             server: ServerSettings {
                 body_bytes_max: read.number("max_body_bytes", 1_024..=16 << 20)? as usize,
-                attachments_max,
                 snippet_graphemes: read.number("snippet_length", 1..=10_000)? as usize,
-                default_region,
+                drafts: DraftRules {
+                    default_region,
+                    attachments_max,
+                },
                 api_keys,
                 trusted_proxies: trusted_proxies(&read)?,
             },

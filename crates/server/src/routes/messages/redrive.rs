@@ -4,7 +4,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use domain::{MessageId, Timestamp};
+use domain::{FieldError, MessageId, Timestamp};
 use serde::{Deserialize, Serialize};
 use store::{RedriveFilter, Redriven};
 
@@ -12,7 +12,7 @@ use super::message_id;
 use crate::{
     extract::{Ask, PathId},
     json::{parse, read_body},
-    problem::{FieldError, Problem},
+    problem::Problem,
 };
 
 #[derive(Serialize)]

@@ -4,7 +4,7 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
-use domain::{Channel, IdempotencyKey};
+use domain::{Channel, Checked, Draft, FieldError, IdempotencyKey, named_channel, phone_channel};
 use engine::{Send, SendError, Sent};
 use resilience::rate_limit::{
     Allowance,
@@ -17,11 +17,8 @@ use crate::{
     App, client,
     extract::Ask,
     json::{parse, read_body},
-    problem::{FieldError, Problem},
-    routes::{
-        accepted::accepted,
-        draft::{Checked, Draft, named_channel, phone_channel},
-    },
+    problem::Problem,
+    routes::accepted::accepted,
 };
 
 const SENDER: PolicyName = PolicyName::new("sender");
@@ -182,7 +179,7 @@ async fn accept_limited(
         to,
         content,
         timestamp,
-    } = draft.check(app).map_err(Problem::invalid)?;
+    } = draft.check(&app.settings().drafts).map_err(Problem::invalid)?;
     let outcome = app
         .engine()
         .send(Send {

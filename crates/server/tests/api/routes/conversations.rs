@@ -254,7 +254,8 @@ async fn conversations_are_found_by_participant_and_channel() {
 
 #[tokio::test]
 async fn a_region_makes_national_numbers_international() {
-    let world = World::with(|settings| settings.server.default_region = Some("US".parse().unwrap())).await;
+    let world =
+        World::with(|settings| settings.server.drafts.default_region = Some("US".parse().unwrap())).await;
     let national = with(&sms("a"), "from", "(201) 666-1234");
     let id = world.sent(&national).await;
     assert_eq!(world.message(&id).await["from"], "(201) 666-1234");

@@ -7,7 +7,7 @@ mod log;
 
 use std::{sync::Arc, time::Duration};
 
-use domain::{Clock, Entropy};
+use domain::{Clock, DraftRules, Entropy};
 use engine::{DispatchSettings, Engine, EngineSettings, LimitSettings, Metrics};
 use providers::{
     Routes,
@@ -87,9 +87,11 @@ impl Default for Settings {
         };
         let server = ServerSettings {
             body_bytes_max: 262_144,
-            attachments_max: 10,
             snippet_graphemes: 64,
-            default_region: None,
+            drafts: DraftRules {
+                default_region: None,
+                attachments_max: 10,
+            },
             api_keys: None,
             trusted_proxies: Vec::new(),
         };

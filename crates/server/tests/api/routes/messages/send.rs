@@ -136,7 +136,7 @@ async fn the_most_that_may_be_attached_is_accepted() {
     let id = world.sent(&mms("", &urls)).await;
     assert_eq!(world.message(&id).await["attachments"], json!(urls));
 
-    let world = World::with(|settings| settings.server.attachments_max = 1).await;
+    let world = World::with(|settings| settings.server.drafts.attachments_max = 1).await;
     world.sent(&mms("", &urls[..1])).await;
     let response = world.post("/api/messages/sms", &mms("", &urls[..2])).await;
     response.expect_invalid(&["/attachments"]);

@@ -1,36 +1,82 @@
-//! From the fields of a request to a message that cannot be wrong.
+use std::fmt;
 
-use domain::{
-    Address, Attachments, AttachmentsError, Body, Channel, Content, ContentError, Fingerprint, Subject,
-    Timestamp,
+use serde::Serialize;
+
+use crate::{
+    Address, Attachments, AttachmentsError, Body, Channel, Content, ContentError, Fingerprint, Region,
+    Subject, Timestamp,
 };
 
-use crate::{App, problem::FieldError};
-
-/// A message as a client wrote it down; `None` where nothing was given.
-#[derive(Debug)]
-pub(super) struct Draft {
-    pub(super) channel: Channel,
-    pub(super) from: Option<String>,
-    pub(super) to: Option<String>,
-    pub(super) subject: Option<String>,
-    pub(super) body: Option<String>,
-    pub(super) attachments: Option<Vec<String>>,
-    pub(super) timestamp: Option<String>,
+/// A message as it was written down outside; `None` where nothing was given.
+pub struct Draft {
+    /// How it travels.
+    pub channel: Channel,
+    /// From whom.
+    pub from: Option<String>,
+    /// To whom.
+    pub to: Option<String>,
+    /// Its subject; email only.
+    pub subject: Option<String>,
+    /// What it says.
+    pub body: Option<String>,
+    /// The URLs of its attachments.
+    pub attachments: Option<Vec<String>>,
+    /// When it was written.
+    pub timestamp: Option<String>,
 }
 
 /// A message whose every part is valid.
-#[derive(Debug)]
-pub(super) struct Checked {
-    pub(super) from: Address,
-    pub(super) to: Address,
-    pub(super) content: Content,
-    pub(super) timestamp: Option<Timestamp>,
+#[derive(Debug, Clone)]
+pub struct Checked {
+    /// From whom.
+    pub from: Address,
+    /// To whom.
+    pub to: Address,
+    /// What it says.
+    pub content: Content,
+    /// When it was written, if that was said in a way that can be read.
+    pub timestamp: Option<Timestamp>,
+}
+
+/// What drafts are checked against.
+#[derive(Debug, Clone, Copy)]
+pub struct DraftRules {
+    /// The region whose national phone numbers are understood.
+    pub default_region: Option<Region>,
+    /// Attachments a message may have.
+    pub attachments_max: usize,
+}
+
+/// What is wrong with one part of what came from outside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FieldError {
+    /// Where: a JSON pointer (RFC 6901) into the body, or the name of a parameter or header.
+    pub pointer: String,
+    /// What is wrong, and what would be right.
+    pub detail: String,
+}
+
+impl FieldError {
+    /// What is wrong where.
+    pub fn new(pointer: impl Into<String>, detail: impl ToString) -> Self {
+        Self {
+            pointer: pointer.into(),
+            detail: detail.to_string(),
+        }
+    }
+}
+
+/// Says nothing of what it holds: addresses and words of people.
+impl fmt::Debug for Draft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Draft({})", self.channel)
+    }
 }
 
 impl Draft {
-    /// What the request said, for comparing it with another of the same key.
-    pub(super) fn fingerprint(&self) -> Fingerprint {
+    /// What was said, for comparing it with what another request of the same key says.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
         let Self {
             channel,
             from,
@@ -56,9 +102,12 @@ impl Draft {
         )
     }
 
-    /// Checks every part and says all that is wrong, not only the first thing.
-    pub(super) fn check(self, app: &App) -> Result<Checked, Vec<FieldError>> {
-        let (channel, region) = (self.channel, app.settings().default_region);
+    /// Checks every part.
+    ///
+    /// # Errors
+    /// All that is wrong, not only the first thing.
+    pub fn check(self, rules: &DraftRules) -> Result<Checked, Vec<FieldError>> {
+        let (channel, region) = (self.channel, rules.default_region);
         let mut errors = Vec::new();
         let from = required("/from", self.from, &mut errors)
             .and_then(|text| valid("/from", Address::sender(channel, &text, region), &mut errors));
@@ -70,7 +119,7 @@ impl Draft {
             .unwrap_or_default();
         let body = required("/body", self.body, &mut errors)
             .and_then(|text| valid("/body", Body::new(text), &mut errors));
-        let attachments = attachments(app, self.attachments.unwrap_or_default(), &mut errors);
+        let attachments = attachments(rules, self.attachments.unwrap_or_default(), &mut errors);
         let (Some(from), Some(to), Some(body), Some(attachments), true) =
             (from, to, body, attachments, errors.is_empty())
         else {
@@ -96,7 +145,10 @@ impl Draft {
 }
 
 /// The channel of a message on a route for SMS and MMS, by its `type`.
-pub(super) fn phone_channel(kind: Option<&str>) -> Result<Channel, FieldError> {
+///
+/// # Errors
+/// When there is none, or another.
+pub fn phone_channel(kind: Option<&str>) -> Result<Channel, FieldError> {
     match kind {
         Some("sms") => Ok(Channel::Sms),
         Some("mms") => Ok(Channel::Mms),
@@ -106,7 +158,10 @@ pub(super) fn phone_channel(kind: Option<&str>) -> Result<Channel, FieldError> {
 }
 
 /// The channel that `channel` names; a `type` that says otherwise is a contradiction.
-pub(super) fn named_channel(channel: Option<&str>, kind: Option<&str>) -> Result<Channel, FieldError> {
+///
+/// # Errors
+/// When there is none, another, or a contradiction.
+pub fn named_channel(channel: Option<&str>, kind: Option<&str>) -> Result<Channel, FieldError> {
     let Some(name) = channel else {
         return Err(FieldError::new("/channel", "is required: sms, mms or email"));
     };
@@ -133,8 +188,8 @@ fn valid<T, E: ToString>(pointer: &str, result: Result<T, E>, errors: &mut Vec<F
         .ok()
 }
 
-fn attachments(app: &App, urls: Vec<String>, errors: &mut Vec<FieldError>) -> Option<Attachments> {
-    let checked = Attachments::new(urls, app.settings().attachments_max);
+fn attachments(rules: &DraftRules, urls: Vec<String>, errors: &mut Vec<FieldError>) -> Option<Attachments> {
+    let checked = Attachments::new(urls, rules.attachments_max);
     let pointer = match &checked {
         Err(AttachmentsError::NotAUrl { index }) => format!("/attachments/{index}"),
         _ => "/attachments".to_owned(),
