@@ -219,7 +219,10 @@ impl Engine {
 
     fn answer_repeat(&self, earlier: Accepted) -> Result<Sent, SendError> {
         match earlier {
-            Accepted::Repeated { id, conversation_id } => {
+            Accepted::Repeated {
+                id,
+                conversation_id: Some(conversation_id),
+            } => {
                 self.metrics.idempotent_replays.inc();
                 Ok(Sent {
                     id,
@@ -228,7 +231,8 @@ impl Engine {
                 })
             }
             Accepted::KeyConflict => Err(SendError::KeyConflict),
-            Accepted::New { .. } => Err(Rejection::OutcomeUnknown.into()),
+            // Neither is what the store answers to a repeated send.
+            Accepted::Repeated { .. } | Accepted::New { .. } => Err(Rejection::OutcomeUnknown.into()),
         }
     }
 

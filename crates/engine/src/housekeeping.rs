@@ -2,9 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use domain::ProviderName;
+use domain::{Outcome, ProviderName};
 use providers::Routes;
-use store::{Store, StoreError};
+use store::{DeadLetter, Store, StoreError};
 use tokio::task::JoinHandle;
 
 use crate::{Metrics, Node};
@@ -64,13 +64,19 @@ impl Housekeeper {
     async fn sweep(&self) -> Result<(), StoreError> {
         loop {
             let buried = self.store.sweep(&self.serving, BATCH_ROWS_MAX).await?;
-            for dead_letter in &buried {
-                self.metrics
-                    .count_dead_letter(&dead_letter.provider, dead_letter.reason);
-                tracing::warn!(
-                    message_id = %dead_letter.id, provider = %dead_letter.provider, reason = %dead_letter.reason,
-                    "a message became a dead letter"
-                );
+            for DeadLetter {
+                id,
+                provider,
+                channel,
+                reason,
+                vanished,
+            } in &buried
+            {
+                if *vanished {
+                    self.metrics.count_attempt(provider, *channel, Outcome::Unknown);
+                }
+                self.metrics.count_dead_letter(provider, *reason);
+                tracing::warn!(message_id = %id, %provider, %reason, vanished, "a message became a dead letter");
             }
             if buried.len() < BATCH_ROWS_MAX as usize {
                 return Ok(());

@@ -33,8 +33,8 @@ pub struct Receive {
 pub struct Received {
     /// Its id.
     pub id: MessageId,
-    /// Its conversation.
-    pub conversation_id: ConversationId,
+    /// Its conversation; a repeat of an imported message may have none yet.
+    pub conversation_id: Option<ConversationId>,
 }
 
 impl Engine {
@@ -75,7 +75,10 @@ impl Engine {
             }) => {
                 self.store_is_there();
                 self.metrics.count_accepted(channel, Direction::Inbound, sequence);
-                Ok(Received { id, conversation_id })
+                Ok(Received {
+                    id,
+                    conversation_id: Some(conversation_id),
+                })
             }
             Ok(Accepted::Repeated { id, conversation_id }) => Ok(Received { id, conversation_id }),
             Ok(Accepted::KeyConflict) => Err(Rejection::Refused),

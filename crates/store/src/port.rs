@@ -3,9 +3,9 @@ use std::{fmt::Debug, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use domain::{
     Attempt, Channel, Content, Conversation, ConversationChannel, ConversationId, ConversationKey,
-    ConversationPosition, ErrorCode, Failure, FailureReason, Fingerprint, IdempotencyKey, LeaseToken,
-    Message, MessageId, Outcome, Page, PageRequest, Participant, ProviderMessageId, ProviderName, Status,
-    ThreadPosition, Timestamp,
+    ConversationPosition, Direction, ErrorCode, Failure, FailureReason, Fingerprint, GivenAddress,
+    IdempotencyKey, LeaseToken, Message, MessageId, Outcome, Page, PageRequest, Participant,
+    ProviderMessageId, ProviderName, Status, ThreadPosition, Timestamp,
 };
 use thiserror::Error;
 
@@ -100,6 +100,32 @@ pub trait Store: Debug + Send + Sync {
     /// # Errors
     /// As every method.
     async fn purge_idempotency_keys(&self, kept: Duration, limit: u32) -> Result<u64, StoreError>;
+
+    /// Stores past messages: nobody sends them, and they have no conversation until [`Store::assign`] gives them one. Those
+    /// whose provider message id is known already are left out. Returns how many were stored.
+    ///
+    /// # Errors
+    /// As every method.
+    async fn import(&self, batch: &[Import]) -> Result<u64, StoreError>;
+
+    /// How many messages have no conversation.
+    ///
+    /// # Errors
+    /// As every method.
+    async fn count_unthreaded(&self) -> Result<u64, StoreError>;
+
+    /// Up to `limit` messages without a conversation, in the order of their ids, those after `after`.
+    ///
+    /// # Errors
+    /// As every method.
+    async fn unthreaded(&self, after: Option<MessageId>, limit: u32) -> Result<Vec<Unthreaded>, StoreError>;
+
+    /// Gives messages that have no conversation theirs, in the order of the batch; others are left alone. An id appears at
+    /// most once.
+    ///
+    /// # Errors
+    /// As every method.
+    async fn assign(&self, batch: &[(MessageId, ConversationKey)]) -> Result<Assigned, StoreError>;
 
     /// How many entries wait, are leased or are dead, per provider.
     ///
@@ -240,8 +266,8 @@ pub enum Accepted {
     Repeated {
         /// The message of the earlier request.
         id: MessageId,
-        /// Its conversation.
-        conversation_id: ConversationId,
+        /// Its conversation; an imported message may have none yet.
+        conversation_id: Option<ConversationId>,
     },
     /// An earlier request had this key and said something else; nothing changed.
     KeyConflict,
@@ -331,7 +357,7 @@ pub enum Disposition {
 /// Whether a settlement took effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Settled {
-    /// It did.
+    /// It did, now or when it was asked for before and the answer was lost.
     Applied,
     /// The entry has gone to someone else, who recorded our try as `unknown`; our evidence was added to that record,
     /// and nothing else changed.
@@ -345,8 +371,55 @@ pub struct DeadLetter {
     pub id: MessageId,
     /// Whose queue it was in.
     pub provider: ProviderName,
+    /// How it was to travel.
+    pub channel: Channel,
     /// The rule.
     pub reason: FailureReason,
+    /// Whether its last worker vanished and an `unknown` attempt was recorded for it just now.
+    pub vanished: bool,
+}
+
+/// A past message, brought in from elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Import {
+    /// Its id.
+    pub id: MessageId,
+    /// Which way it went.
+    pub direction: Direction,
+    /// What it says.
+    pub content: Content,
+    /// When it was written.
+    pub timestamp: Timestamp,
+    /// When it was imported.
+    pub processed_at: Timestamp,
+    /// Who sent or brought it.
+    pub provider: ProviderName,
+    /// The provider's id, by which repeats are recognized.
+    pub provider_message_id: ProviderMessageId,
+    /// The record as it came.
+    pub payload: Box<str>,
+}
+
+/// A message without a conversation, and what tells where it belongs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unthreaded {
+    /// The message.
+    pub id: MessageId,
+    /// How it travelled.
+    pub channel: Channel,
+    /// From whom, as given.
+    pub from: GivenAddress,
+    /// To whom, as given.
+    pub to: GivenAddress,
+}
+
+/// What an assignment came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Assigned {
+    /// Messages that have a conversation now.
+    pub messages: u64,
+    /// Conversations that are new.
+    pub conversations: u64,
 }
 
 /// How long redriven messages may be tried again.

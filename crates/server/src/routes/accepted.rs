@@ -10,11 +10,12 @@ use serde::Serialize;
 struct Accepted {
     status: &'static str,
     id: MessageId,
-    conversation_id: ConversationId,
+    /// None yet for the repeat of an imported message.
+    conversation_id: Option<ConversationId>,
 }
 
 /// What is answered once a message is durable.
-pub(super) fn accepted(id: MessageId, conversation_id: ConversationId) -> Response {
+pub(super) fn accepted(id: MessageId, conversation_id: Option<ConversationId>) -> Response {
     let body = Accepted {
         status: "accepted",
         id,

@@ -30,15 +30,13 @@ create table messages (
     attachments     jsonb,
     timestamp       timestamptz not null,
     processed_at    timestamptz not null,
-    status          text not null,
-    provider        text,
-    failure_reason  text,
-    failure_code    text
+    provider        text
 );
 create index messages_by_thread on messages (conversation_id, timestamp, sequence);
+create index messages_unthreaded on messages (id) where conversation_id is null;
 
--- One row for every outbound message that is pending or dead. The lease token only grows while the row lives, so a
--- worker that lost its lease can never change the message again.
+-- One row for every outbound message that is pending or dead; one that was dispatched has none. The lease token only
+-- grows while the row lives, so a worker that lost its lease can never change the message again.
 create table outbox (
     message_id            uuid primary key references messages,
     provider              text not null,
@@ -50,10 +48,31 @@ create table outbox (
     attempts              integer not null default 0,
     counted               integer not null default 0,
     rate_limited_in_a_row integer not null default 0,
-    panics                integer not null default 0
+    panics                integer not null default 0,
+    -- Why it is dead.
+    failure_reason        text,
+    failure_code          text
 );
 -- An entry can be claimed when it is due, or when the lease on it has run out.
 create index outbox_claimable on outbox (provider, coalesce(leased_until, due_at)) where dead_at is null;
+create index outbox_by_deadline on outbox (deadline_at) where dead_at is null;
+create index outbox_dead on outbox (message_id) where dead_at is not null;
+
+-- Where a message stands follows from its outbox entry, so that the two can never disagree, and a message that was
+-- dispatched is never written again.
+create view messages_with_status as
+select
+    messages.*,
+    case
+        when direction = 'inbound' then 'received'
+        when outbox.message_id is null then 'dispatched'
+        when outbox.dead_at is null then 'pending'
+        else 'failed'
+    end as status,
+    outbox.failure_reason,
+    outbox.failure_code
+from messages
+left join outbox on outbox.message_id = messages.id;
 
 create table attempts (
     message_id   uuid not null references messages,
@@ -76,8 +95,8 @@ create table idempotency_keys (
 );
 create index idempotency_keys_by_age on idempotency_keys (created_at);
 
--- What providers brought us, as it came, and the id by which a repeat is recognized.
-create table inbound_receipts (
+-- What providers or an import brought us, as it came, and the id by which a repeat is recognized.
+create table receipts (
     provider            text not null,
     provider_message_id text not null,
     message_id          uuid not null references messages,

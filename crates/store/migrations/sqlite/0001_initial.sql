@@ -27,12 +27,10 @@ create table messages (
     attachments     text,
     timestamp       integer not null,
     processed_at    integer not null,
-    status          text not null,
-    provider        text,
-    failure_reason  text,
-    failure_code    text
+    provider        text
 ) strict;
 create index messages_by_thread on messages (conversation_id, timestamp, sequence);
+create index messages_unthreaded on messages (id) where conversation_id is null;
 
 create table outbox (
     message_id            blob primary key references messages,
@@ -45,9 +43,27 @@ create table outbox (
     attempts              integer not null default 0,
     counted               integer not null default 0,
     rate_limited_in_a_row integer not null default 0,
-    panics                integer not null default 0
+    panics                integer not null default 0,
+    failure_reason        text,
+    failure_code          text
 ) strict, without rowid;
 create index outbox_claimable on outbox (provider, coalesce(leased_until, due_at)) where dead_at is null;
+create index outbox_by_deadline on outbox (deadline_at) where dead_at is null;
+create index outbox_dead on outbox (message_id) where dead_at is not null;
+
+create view messages_with_status as
+select
+    messages.*,
+    case
+        when direction = 'inbound' then 'received'
+        when outbox.message_id is null then 'dispatched'
+        when outbox.dead_at is null then 'pending'
+        else 'failed'
+    end as status,
+    outbox.failure_reason,
+    outbox.failure_code
+from messages
+left join outbox on outbox.message_id = messages.id;
 
 create table attempts (
     message_id   blob not null references messages,
@@ -70,7 +86,7 @@ create table idempotency_keys (
 ) strict, without rowid;
 create index idempotency_keys_by_age on idempotency_keys (created_at);
 
-create table inbound_receipts (
+create table receipts (
     provider            text not null,
     provider_message_id text not null,
     message_id          blob not null references messages,

@@ -7,3 +7,4 @@ where attempts.message_id = input.message_id
     and attempts.lease_token = input.lease_token
     and attempts.outcome = 'unknown'
     and attempts.late_outcome is null
+    and input.outcome is not null

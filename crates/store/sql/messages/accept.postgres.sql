@@ -24,7 +24,7 @@ new_keys as (
     returning message_id
 ),
 new_receipts as (
-    insert into inbound_receipts (provider, provider_message_id, message_id, payload)
+    insert into receipts (provider, provider_message_id, message_id, payload)
     select distinct on (provider, provider_message_id) provider, provider_message_id, id, payload
     from input
     where provider_message_id is not null
@@ -76,11 +76,11 @@ placed as (
 stored as (
     insert into messages (
         id, conversation_id, sequence, direction, channel, sender, recipient, subject, body, attachments,
-        timestamp, processed_at, status, provider
+        timestamp, processed_at, provider
     )
     select
         id, conversation_id, sequence, direction, channel, sender, recipient, subject, body, attachments::jsonb,
-        timestamp, processed_at, case direction when 'outbound' then 'pending' else 'received' end, provider
+        timestamp, processed_at, provider
     from placed
 ),
 queued as (

@@ -10,6 +10,6 @@ from unnest($1::uuid[], $2::text[], $3::bytea[], $4::text[], $5::text[]) with or
     as input (id, key, fingerprint, provider, provider_message_id, place)
 left join messages as own on own.id = input.id
 left join idempotency_keys as keys on keys.key = input.key
-left join inbound_receipts as receipts
+left join receipts as receipts
     on receipts.provider = input.provider and receipts.provider_message_id = input.provider_message_id
 join messages as found on found.id = coalesce(own.id, keys.message_id, receipts.message_id)

@@ -6,6 +6,6 @@ join messages on messages.id = idempotency_keys.message_id
 where key = ?1
 union all
 select messages.id, messages.conversation_id, null
-from inbound_receipts
-join messages on messages.id = inbound_receipts.message_id
-where inbound_receipts.provider = ?2 and inbound_receipts.provider_message_id = ?3
+from receipts
+join messages on messages.id = receipts.message_id
+where receipts.provider = ?2 and receipts.provider_message_id = ?3

@@ -1,5 +1,5 @@
 select
     id, conversation_id, sequence, direction, channel, sender, recipient, subject, body, attachments, timestamp, processed_at,
     status, provider, failure_reason, failure_code
-from messages
+from messages_with_status
 where id = ?1

@@ -2,7 +2,7 @@
 select
     id, conversation_id, sequence, direction, channel, sender, recipient, subject, body, attachments, timestamp, processed_at,
     status, provider, failure_reason, failure_code
-from messages
+from messages_with_status
 where (?1 is null or status = ?1)
     and (?2 is null or channel = ?2)
     and (?3 is null or provider = ?3)

@@ -12,21 +12,17 @@ with chosen as (
     order by message_id
     limit $8
     for update of outbox
-),
-revived as (
-    update outbox
-    set
-        dead_at = null,
-        due_at = now(),
-        deadline_at = now() + case channel when 'email' then $7::float8 else $6::float8 end * interval '1 millisecond',
-        counted = 0,
-        rate_limited_in_a_row = 0,
-        panics = 0
-    from chosen
-    where outbox.message_id = chosen.message_id
 )
-update messages
-set status = 'pending', failure_reason = null, failure_code = null
+update outbox
+set
+    dead_at = null,
+    due_at = now(),
+    deadline_at = now() + case channel when 'email' then $7::float8 else $6::float8 end * interval '1 millisecond',
+    counted = 0,
+    rate_limited_in_a_row = 0,
+    panics = 0,
+    failure_reason = null,
+    failure_code = null
 from chosen
-where messages.id = chosen.message_id
-returning messages.id
+where outbox.message_id = chosen.message_id
+returning outbox.message_id

@@ -1,5 +1,4 @@
--- Records what came of leased entries: the try, the message's status and the entry's future, or nothing where the lease
--- is not ours any more. Rows are locked in the order of their ids.
+-- Records what came of leased entries: the try and the entry's future, or nothing where the lease is not ours any more. Rows are locked in the order of their ids.
 with input as (
     select *
     from unnest(
@@ -41,17 +40,10 @@ kept as (
         attempts = held.attempts,
         counted = held.counted,
         rate_limited_in_a_row = held.rate_limited_in_a_row,
-        panics = held.panics
-    from held
-    where outbox.message_id = held.message_id and held.disposition <> 'finish'
-),
-final as (
-    update messages
-    set
-        status = case held.disposition when 'finish' then 'dispatched' else 'failed' end,
+        panics = held.panics,
         failure_reason = held.failure_reason,
         failure_code = held.failure_code
     from held
-    where messages.id = held.message_id and held.disposition <> 'retry'
+    where outbox.message_id = held.message_id and held.disposition <> 'finish'
 )
 select message_id, lease_token from held

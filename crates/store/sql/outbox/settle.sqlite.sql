@@ -6,5 +6,7 @@ set
     attempts = ?4,
     counted = ?5,
     rate_limited_in_a_row = ?6,
-    panics = ?7
+    panics = ?7,
+    failure_reason = ?8,
+    failure_code = ?9
 where message_id = ?1

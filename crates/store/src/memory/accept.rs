@@ -1,4 +1,7 @@
-use domain::{Conversation, ConversationId, Direction, LeaseToken, Message, MessageId, Status, Timestamp};
+use domain::{
+    Conversation, ConversationId, ConversationKey, Direction, LeaseToken, Message, MessageId, Status,
+    Timestamp,
+};
 
 use super::{Entry, Key, Tables};
 use crate::{Accept, Accepted, Arrival, FIRST_LEASE, IdempotentRequest, Progress, port::instant_after};
@@ -8,10 +11,8 @@ impl Tables {
         if let Some(earlier) = self.repeated(accept) {
             return earlier;
         }
-        let conversation = self.conversation_for(accept);
-        conversation.message_count += 1;
-        conversation.last_activity_at = conversation.last_activity_at.max(accept.timestamp);
-        let (conversation_id, sequence) = (conversation.id, conversation.message_count);
+        let (conversation_id, sequence) =
+            self.join(&accept.conversation, accept.timestamp, accept.processed_at);
         let (direction, status) = match accept.arrival {
             Arrival::Send { .. } => (Direction::Outbound, Status::Pending),
             Arrival::Receive { .. } => (Direction::Inbound, Status::Received),
@@ -103,23 +104,33 @@ impl Tables {
     }
 
     fn repeat_of(&self, id: MessageId) -> Option<Accepted> {
-        let (conversation_id, _) = self.messages.get(&id)?.thread?;
+        let conversation_id = self
+            .messages
+            .get(&id)?
+            .thread
+            .map(|(conversation_id, _)| conversation_id);
         Some(Accepted::Repeated { id, conversation_id })
     }
 
-    fn conversation_for(&mut self, accept: &Accept) -> &mut Conversation {
+    /// Counts a message into its conversation, which may be new.
+    pub(super) fn join(
+        &mut self,
+        key: &ConversationKey,
+        timestamp: Timestamp,
+        processed_at: Timestamp,
+    ) -> (ConversationId, u64) {
         let next =
             ConversationId::new(self.conversations.len() as i64 + 1).expect("a count plus one is positive");
-        let id = *self
-            .conversation_ids
-            .entry(accept.conversation.clone())
-            .or_insert(next);
-        self.conversations.entry(id).or_insert_with(|| Conversation {
+        let id = *self.conversation_ids.entry(key.clone()).or_insert(next);
+        let conversation = self.conversations.entry(id).or_insert_with(|| Conversation {
             id,
-            key: accept.conversation.clone(),
+            key: key.clone(),
             message_count: 0,
-            last_activity_at: accept.timestamp,
-            created_at: accept.processed_at,
-        })
+            last_activity_at: timestamp,
+            created_at: processed_at,
+        });
+        conversation.message_count += 1;
+        conversation.last_activity_at = conversation.last_activity_at.max(timestamp);
+        (id, conversation.message_count)
     }
 }

@@ -5,6 +5,7 @@
 
 mod accept;
 mod outbox;
+mod past;
 mod reads;
 
 use std::{
@@ -22,8 +23,9 @@ use domain::{
 };
 
 use crate::{
-    Accept, Accepted, Claimed, ConversationFilter, DeadLetter, Deadlines, IdempotentRequest, MessageDetail,
-    MessageFilter, Progress, QueueDepth, RedriveFilter, Redriven, Settled, Settlement, Store, StoreError,
+    Accept, Accepted, Assigned, Claimed, ConversationFilter, DeadLetter, Deadlines, IdempotentRequest,
+    Import, MessageDetail, MessageFilter, Progress, QueueDepth, RedriveFilter, Redriven, Settled, Settlement,
+    Store, StoreError, Unthreaded,
 };
 
 /// A store in memory.
@@ -157,6 +159,25 @@ impl Store for Memory {
     async fn purge_idempotency_keys(&self, kept: Duration, limit: u32) -> Result<u64, StoreError> {
         let (mut tables, now) = self.begin();
         Ok(tables.purge_idempotency_keys(kept, limit, now))
+    }
+
+    async fn import(&self, batch: &[Import]) -> Result<u64, StoreError> {
+        let (mut tables, _) = self.begin();
+        Ok(batch.iter().map(|import| u64::from(tables.import(import))).sum())
+    }
+
+    async fn count_unthreaded(&self) -> Result<u64, StoreError> {
+        Ok(self.begin().0.unthreaded().count() as u64)
+    }
+
+    async fn unthreaded(&self, after: Option<MessageId>, limit: u32) -> Result<Vec<Unthreaded>, StoreError> {
+        let (tables, _) = self.begin();
+        let later = tables.unthreaded().filter(|message| Some(message.id) > after);
+        Ok(later.take(limit as usize).collect())
+    }
+
+    async fn assign(&self, batch: &[(MessageId, ConversationKey)]) -> Result<Assigned, StoreError> {
+        Ok(self.begin().0.assign(batch))
     }
 
     async fn queue_depths(&self) -> Result<Vec<QueueDepth>, StoreError> {

@@ -105,7 +105,7 @@ impl Tables {
             if let (Some((_, attempt)), Some(tried)) = (own, tried) {
                 attempt.late_outcome.get_or_insert(tried.outcome);
             }
-            return Settled::LeaseLost;
+            return self.settled_before(settlement);
         };
         if let Some(tried) = tried {
             let attempt = Attempt {
@@ -135,6 +135,40 @@ impl Tables {
         Settled::Applied
     }
 
+    /// Whether a settlement took effect already, although whoever asked for it was not told.
+    fn settled_before(&self, settlement: &Settlement) -> Settled {
+        let Settlement {
+            id,
+            token,
+            tried,
+            progress,
+            ..
+        } = settlement;
+        let own = self
+            .attempts
+            .get(id)
+            .into_iter()
+            .flatten()
+            .filter(|(lease, _)| lease == token);
+        let applied = match tried {
+            Some(_) => own.into_iter().any(|(_, attempt)| {
+                attempt.number == progress.attempts && attempt.outcome != Outcome::Unknown
+            }),
+            None => {
+                let entry = self.outbox.get(id);
+                entry.is_some_and(|entry| entry.dead_at.is_some() && entry.token == *token)
+                    && !own
+                        .into_iter()
+                        .any(|(_, attempt)| attempt.outcome == Outcome::Unknown)
+            }
+        };
+        if applied {
+            Settled::Applied
+        } else {
+            Settled::LeaseLost
+        }
+    }
+
     pub(super) fn release(&mut self, id: MessageId, token: LeaseToken) -> bool {
         let held = self.outbox.get_mut(&id).filter(|entry| entry.is_held(token));
         held.is_some_and(|entry| entry.leased_until.take().is_some())
@@ -158,7 +192,9 @@ impl Tables {
                 Some(DeadLetter {
                     id: *id,
                     provider: entry.provider.clone(),
+                    channel: self.messages.get(id)?.content.channel,
                     reason,
+                    vanished: entry.leased_until.is_some(),
                 })
             })
             .take(limit as usize)

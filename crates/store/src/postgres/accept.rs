@@ -141,15 +141,14 @@ fn found(row: &Row) -> Result<Accepted, StoreError> {
     if rows::get::<Option<bool>>(row, "conflict")? == Some(true) {
         return Ok(Accepted::KeyConflict);
     }
-    let conversation_id = conversation_id(row)?;
     match rows::get::<Option<i64>>(row, "sequence")? {
         Some(sequence) => Ok(Accepted::New {
-            conversation_id,
+            conversation_id: conversation_id(row)?,
             sequence: rows::count(sequence)?,
         }),
         None => Ok(Accepted::Repeated {
             id: rows::get::<Uuid>(row, "message_id")?.into(),
-            conversation_id,
+            conversation_id: rows::get::<Option<i64>>(row, "conversation_id")?.and_then(ConversationId::new),
         }),
     }
 }

@@ -1,6 +1,7 @@
 use domain::{
     Channel, Message, MessageId, Page, PageRequest, ProviderName, Status, TOTAL_COUNTED_MAX, Total,
 };
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::{Postgres, rows};
@@ -49,24 +50,27 @@ pub(super) async fn list(
     let provider = filter.provider.as_ref().map(ProviderName::as_str);
     let after = page.after().map_or(Uuid::max(), |id| id.as_uuid());
     let limit = i64::from(page.size()) + 1;
-    let items = store
-        .read(
+    let offset = page.offset() as i64;
+    let count_max = TOTAL_COUNTED_MAX as i64 + 1;
+    // Whatever waits or is dead is found fastest in the outbox; its statements ask whether it is dead.
+    let dead = filter.status == Some(Status::Failed);
+    let (status, list, count): (&(dyn ToSql + Sync), _, _) = match filter.status {
+        Some(Status::Pending | Status::Failed) => (
+            &dead,
+            include_str!("../../sql/outbox/list.postgres.sql"),
+            include_str!("../../sql/outbox/count.postgres.sql"),
+        ),
+        Some(Status::Dispatched | Status::Received) | None => (
+            &status,
             include_str!("../../sql/messages/list.postgres.sql"),
-            &[
-                &status,
-                &channel,
-                &provider,
-                &after,
-                &limit,
-                &(page.offset() as i64),
-            ],
-        )
+            include_str!("../../sql/messages/count.postgres.sql"),
+        ),
+    };
+    let items = store
+        .read(list, &[status, &channel, &provider, &after, &limit, &offset])
         .await?;
     let counted = store
-        .read(
-            include_str!("../../sql/messages/count.postgres.sql"),
-            &[&status, &channel, &provider, &(TOTAL_COUNTED_MAX as i64 + 1)],
-        )
+        .read(count, &[status, &channel, &provider, &count_max])
         .await?;
     let items = items.iter().map(rows::message).collect::<Result<_, _>>()?;
     let total = Total::capped(super::conversations::counted(&counted)?);

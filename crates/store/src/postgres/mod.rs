@@ -4,6 +4,7 @@ mod accept;
 mod conversations;
 mod messages;
 mod outbox;
+mod past;
 mod rows;
 
 use std::time::Duration;
@@ -11,14 +12,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Timeouts};
 use domain::{
-    Conversation, ConversationId, ConversationPosition, LeaseToken, Message, MessageId, Page, PageRequest,
-    ProviderName, ThreadPosition,
+    Conversation, ConversationId, ConversationKey, ConversationPosition, LeaseToken, Message, MessageId,
+    Page, PageRequest, ProviderName, ThreadPosition,
 };
 use tokio_postgres::{NoTls, Row, error::SqlState, types::ToSql};
 
 use crate::{
-    Accept, Accepted, Claimed, ConversationFilter, DeadLetter, Deadlines, IdempotentRequest, MessageDetail,
-    MessageFilter, QueueDepth, RedriveFilter, Redriven, Settled, Settlement, Store, StoreError,
+    Accept, Accepted, Assigned, Claimed, ConversationFilter, DeadLetter, Deadlines, IdempotentRequest,
+    Import, MessageDetail, MessageFilter, QueueDepth, RedriveFilter, Redriven, Settled, Settlement, Store,
+    StoreError, Unthreaded,
     migrations::{pending, too_new},
     port::DURATION_MAX,
 };
@@ -190,6 +192,22 @@ impl Store for Postgres {
     async fn purge_idempotency_keys(&self, kept: Duration, limit: u32) -> Result<u64, StoreError> {
         let sql = include_str!("../../sql/idempotency_keys/purge.postgres.sql");
         self.change(sql, &[&millis_float(kept), &i64::from(limit)]).await
+    }
+
+    async fn import(&self, batch: &[Import]) -> Result<u64, StoreError> {
+        past::import(self, batch).await
+    }
+
+    async fn count_unthreaded(&self) -> Result<u64, StoreError> {
+        past::count_unthreaded(self).await
+    }
+
+    async fn unthreaded(&self, after: Option<MessageId>, limit: u32) -> Result<Vec<Unthreaded>, StoreError> {
+        past::unthreaded(self, after, limit).await
+    }
+
+    async fn assign(&self, batch: &[(MessageId, ConversationKey)]) -> Result<Assigned, StoreError> {
+        past::assign(self, batch).await
     }
 
     async fn queue_depths(&self) -> Result<Vec<QueueDepth>, StoreError> {

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use domain::{ErrorCode, LeaseToken, MessageId, ProviderName};
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::{Postgres, millis, millis_float, rows};
@@ -54,38 +55,52 @@ pub(super) async fn settle(store: &Postgres, batch: &[Settlement]) -> Result<Vec
             ],
         )
         .await?;
-    let held = held
-        .iter()
-        .map(|row| Ok((rows::get(row, "message_id")?, rows::get(row, "lease_token")?)));
-    let mut held: Vec<(Uuid, i64)> = held.collect::<Result<_, StoreError>>()?;
+    let mut held: Vec<(Uuid, i64)> = held.iter().map(lease).collect::<Result<_, _>>()?;
     held.sort_unstable();
-    let is_held = |settlement: &&Settlement| {
-        held.binary_search(&(settlement.id.as_uuid(), settlement.token.0))
-            .is_ok()
-    };
-    let lost = Columns::of(
-        batch
-            .iter()
-            .filter(|settlement| settlement.tried.is_some() && !is_held(settlement)),
-    );
-    if !lost.id.is_empty() {
-        let sql = include_str!("../../sql/attempts/add_late_outcome.postgres.sql");
-        store
-            .write(sql, &[&lost.id, &lost.token, &lost.attempts, &lost.outcome])
-            .await
-            // The others are settled by now, and no failure may say otherwise.
-            .map_err(|error| {
-                StoreError::OutcomeUnknown(format!("settled, but late evidence is lost: {error}"))
-            })?;
+    let others = Columns::of(batch.iter().filter(|settlement| !contains(&held, settlement)));
+    if !others.id.is_empty() {
+        // The others are settled by now, and no failure may say otherwise.
+        let repeated = settled_before(store, &others).await.map_err(|error| {
+            StoreError::OutcomeUnknown(format!("settled, but not what came of lost leases: {error}"))
+        })?;
+        held.extend(repeated);
+        held.sort_unstable();
     }
-    let settled = |settlement| {
-        if is_held(&settlement) {
+    let settled = |settlement: &Settlement| {
+        if contains(&held, settlement) {
             Settled::Applied
         } else {
             Settled::LeaseLost
         }
     };
     Ok(batch.iter().map(settled).collect())
+}
+
+fn contains(leases: &[(Uuid, i64)], settlement: &Settlement) -> bool {
+    leases
+        .binary_search(&(settlement.id.as_uuid(), settlement.token.0))
+        .is_ok()
+}
+
+/// Which of the settlements whose leases are not held took effect before; what the others know is kept as late evidence.
+async fn settled_before(store: &Postgres, others: &Columns<'_>) -> Result<Vec<(Uuid, i64)>, StoreError> {
+    let Columns {
+        id,
+        token,
+        attempts,
+        outcome,
+        ..
+    } = others;
+    let sql = include_str!("../../sql/attempts/add_late_outcome.postgres.sql");
+    store.write(sql, &[id, token, attempts, outcome]).await?;
+    let sql = include_str!("../../sql/attempts/settled.postgres.sql");
+    let tried: Vec<bool> = outcome.iter().map(Option::is_some).collect();
+    let rows = store.write(sql, &[id, token, attempts, &tried]).await?;
+    rows.iter().map(lease).collect()
+}
+
+fn lease(row: &Row) -> Result<(Uuid, i64), StoreError> {
+    Ok((rows::get(row, "message_id")?, rows::get(row, "lease_token")?))
 }
 
 pub(super) async fn release(store: &Postgres, leases: &[(MessageId, LeaseToken)]) -> Result<u64, StoreError> {
@@ -115,7 +130,9 @@ pub(super) async fn sweep(
         Ok(DeadLetter {
             id: rows::get::<Uuid>(row, "message_id")?.into(),
             provider: rows::word(row, "provider")?,
+            channel: rows::word(row, "channel")?,
             reason: rows::word(row, "reason")?,
+            vanished: rows::get(row, "vanished")?,
         })
     };
     rows.iter().map(dead_letter).collect()

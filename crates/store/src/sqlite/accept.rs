@@ -1,4 +1,4 @@
-use domain::{ConversationId, MessageId, Timestamp};
+use domain::{ConversationId, ConversationKey, MessageId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
@@ -50,21 +50,15 @@ fn accept_one(connection: &Connection, accept: &Accept, now: Timestamp) -> rusql
     if let Some(earlier) = repeated(connection, accept)? {
         return Ok(earlier);
     }
-    let (conversation_id, sequence): (i64, i64) = connection
-        .prepare_cached(include_str!("../../sql/conversations/upsert.sqlite.sql"))?
-        .query_row(
-            params![
-                conversation.channel().as_str(),
-                conversation.participant_a().as_str(),
-                conversation.participant_b().as_str(),
-                timestamp.as_micros(),
-                processed_at.as_micros(),
-            ],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )?;
-    let (direction, status) = match arrival {
-        Arrival::Send { .. } => ("outbound", "pending"),
-        Arrival::Receive { .. } => ("inbound", "received"),
+    let (conversation_id, sequence) = join(
+        connection,
+        conversation,
+        timestamp.as_micros(),
+        processed_at.as_micros(),
+    )?;
+    let direction = match arrival {
+        Arrival::Send { .. } => "outbound",
+        Arrival::Receive { .. } => "inbound",
     };
     connection
         .prepare_cached(include_str!("../../sql/messages/insert.sqlite.sql"))?
@@ -81,7 +75,6 @@ fn accept_one(connection: &Connection, accept: &Accept, now: Timestamp) -> rusql
             json::from_attachments(&content.attachments),
             timestamp.as_micros(),
             processed_at.as_micros(),
-            status,
             provider.as_str(),
         ])?;
     match arrival {
@@ -116,7 +109,7 @@ fn accept_one(connection: &Connection, accept: &Accept, now: Timestamp) -> rusql
             payload,
         } => {
             connection
-                .prepare_cached(include_str!("../../sql/inbound_receipts/insert.sqlite.sql"))?
+                .prepare_cached(include_str!("../../sql/receipts/insert.sqlite.sql"))?
                 .execute(params![
                     provider.as_str(),
                     provider_message_id.as_str(),
@@ -129,6 +122,27 @@ fn accept_one(connection: &Connection, accept: &Accept, now: Timestamp) -> rusql
         conversation_id: rows::conversation_id(conversation_id)?,
         sequence: rows::count(sequence)?,
     })
+}
+
+/// Counts a message into its conversation, which may be new, and returns its id and the message's place in it.
+pub(super) fn join(
+    connection: &Connection,
+    key: &ConversationKey,
+    timestamp: i64,
+    processed_at: i64,
+) -> rusqlite::Result<(i64, i64)> {
+    connection
+        .prepare_cached(include_str!("../../sql/conversations/upsert.sqlite.sql"))?
+        .query_row(
+            params![
+                key.channel().as_str(),
+                key.participant_a().as_str(),
+                key.participant_b().as_str(),
+                timestamp,
+                processed_at,
+            ],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
 }
 
 /// What stands in the way of a request, if anything does.
@@ -149,7 +163,7 @@ fn repeated(connection: &Connection, accept: &Accept) -> rusqlite::Result<Option
     }
 }
 
-fn find(
+pub(super) fn find(
     connection: &Connection,
     request: Option<&IdempotentRequest>,
     receipt: Option<(&str, &str)>,
@@ -166,9 +180,10 @@ fn find(
                 return Ok(Accepted::KeyConflict);
             }
             let id = row.get::<_, Uuid>(0)?.into();
+            let conversation_id: Option<i64> = row.get(1)?;
             Ok(Accepted::Repeated {
                 id,
-                conversation_id: rows::conversation_id(row.get(1)?)?,
+                conversation_id: conversation_id.and_then(ConversationId::new),
             })
         })
         .optional()

@@ -5,6 +5,7 @@
 
 mod accept;
 mod outbox;
+mod past;
 mod reads;
 mod rows;
 mod writer;
@@ -18,16 +19,17 @@ use std::{
 
 use async_trait::async_trait;
 use domain::{
-    Clock, Conversation, ConversationId, ConversationPosition, LeaseToken, Message, MessageId, Page,
-    PageRequest, ProviderName, ThreadPosition, Timestamp,
+    Clock, Conversation, ConversationId, ConversationKey, ConversationPosition, LeaseToken, Message,
+    MessageId, Page, PageRequest, ProviderName, ThreadPosition, Timestamp,
 };
 use rusqlite::{Connection, OpenFlags, params};
 use tokio::sync::Semaphore;
 
 use self::writer::Writer;
 use crate::{
-    Accept, Accepted, Claimed, ConversationFilter, DeadLetter, Deadlines, IdempotentRequest, MessageDetail,
-    MessageFilter, QueueDepth, RedriveFilter, Redriven, Settled, Settlement, Store, StoreError,
+    Accept, Accepted, Assigned, Claimed, ConversationFilter, DeadLetter, Deadlines, IdempotentRequest,
+    Import, MessageDetail, MessageFilter, QueueDepth, RedriveFilter, Redriven, Settled, Settlement, Store,
+    StoreError, Unthreaded,
     migrations::{pending, too_new},
 };
 
@@ -185,6 +187,28 @@ impl Store for Sqlite {
             Ok(purged as u64)
         })
         .await
+    }
+
+    async fn import(&self, batch: &[Import]) -> Result<u64, StoreError> {
+        let batch = batch.to_vec();
+        self.write(move |connection, _| past::import(connection, &batch))
+            .await
+    }
+
+    async fn count_unthreaded(&self) -> Result<u64, StoreError> {
+        self.read(|connection, _| past::count_unthreaded(connection))
+            .await
+    }
+
+    async fn unthreaded(&self, after: Option<MessageId>, limit: u32) -> Result<Vec<Unthreaded>, StoreError> {
+        self.read(move |connection, _| past::unthreaded(connection, after, limit))
+            .await
+    }
+
+    async fn assign(&self, batch: &[(MessageId, ConversationKey)]) -> Result<Assigned, StoreError> {
+        let batch = batch.to_vec();
+        self.write(move |connection, _| past::assign(connection, &batch))
+            .await
     }
 
     async fn queue_depths(&self) -> Result<Vec<QueueDepth>, StoreError> {

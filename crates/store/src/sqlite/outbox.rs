@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use domain::{ErrorCode, FailureReason, LeaseToken, MessageId, Outcome, ProviderName, Timestamp};
+use domain::{ErrorCode, Failure, FailureReason, LeaseToken, MessageId, Outcome, ProviderName, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
@@ -179,7 +179,14 @@ fn settle_one(connection: &Connection, settlement: &Settlement, now: Timestamp) 
                 .prepare_cached(include_str!("../../sql/attempts/add_late_outcome.sqlite.sql"))?
                 .execute(params![id, token.0, progress.attempts, tried.outcome.as_str()])?;
         }
-        return Ok(Settled::LeaseLost);
+        let applied_before = connection
+            .prepare_cached(include_str!("../../sql/attempts/settled.sqlite.sql"))?
+            .exists(params![id, token.0, progress.attempts, tried.is_some()])?;
+        return Ok(if applied_before {
+            Settled::Applied
+        } else {
+            Settled::LeaseLost
+        });
     };
     if let Some(tried) = tried {
         connection
@@ -195,45 +202,46 @@ fn settle_one(connection: &Connection, settlement: &Settlement, now: Timestamp) 
                 i64::try_from(tried.latency.as_millis()).unwrap_or(i64::MAX),
             ])?;
     }
-    let finalize = |status: &str, reason: Option<FailureReason>, code: Option<&ErrorCode>| {
-        connection
-            .prepare_cached(include_str!("../../sql/messages/set_status.sqlite.sql"))?
-            .execute(params![
-                id,
-                status,
-                reason.map(FailureReason::as_str),
-                code.map(ErrorCode::as_str),
-            ])
-    };
-    let keep = |due_at: Option<i64>, dead_at: Option<i64>| {
-        connection
-            .prepare_cached(include_str!("../../sql/outbox/settle.sqlite.sql"))?
-            .execute(params![
-                id,
-                due_at,
-                dead_at,
-                progress.attempts,
-                progress.counted,
-                progress.rate_limited_in_a_row,
-                progress.panics,
-            ])
-    };
     match disposition {
         Disposition::Finish => {
             connection
                 .prepare_cached(include_str!("../../sql/outbox/delete.sqlite.sql"))?
                 .execute([id])?;
-            finalize("dispatched", None, None)?;
         }
         Disposition::Retry { after } => {
-            keep(Some(instant_after(now, *after).as_micros()), None)?;
+            let due_at = instant_after(now, *after);
+            keep(connection, id, progress, Some(due_at), None)?;
         }
-        Disposition::DeadLetter(failure) => {
-            keep(None, Some(now.as_micros()))?;
-            finalize("failed", Some(failure.reason), failure.error_code.as_ref())?;
+        Disposition::DeadLetter(Failure { reason, error_code }) => {
+            let error_code = error_code.as_ref().map(ErrorCode::as_str);
+            keep(connection, id, progress, None, Some((now, *reason, error_code)))?;
         }
     }
     Ok(Settled::Applied)
+}
+
+/// Gives an entry back, due at another time or dead for a reason.
+fn keep(
+    connection: &Connection,
+    id: Uuid,
+    progress: &Progress,
+    due_at: Option<Timestamp>,
+    dead: Option<(Timestamp, FailureReason, Option<&str>)>,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(include_str!("../../sql/outbox/settle.sqlite.sql"))?
+        .execute(params![
+            id,
+            due_at.map(Timestamp::as_micros),
+            dead.map(|(at, ..)| at.as_micros()),
+            progress.attempts,
+            progress.counted,
+            progress.rate_limited_in_a_row,
+            progress.panics,
+            dead.map(|(_, reason, _)| reason.as_str()),
+            dead.and_then(|(_, _, code)| code),
+        ])?;
+    Ok(())
 }
 
 pub(super) fn release(connection: &Connection, leases: &[(MessageId, LeaseToken)]) -> rusqlite::Result<u64> {
@@ -269,7 +277,6 @@ struct Hopeless {
     dead_letter: DeadLetter,
     token: i64,
     progress: Progress,
-    vanished: bool,
     error_code: Option<String>,
 }
 
@@ -279,11 +286,12 @@ impl Hopeless {
             dead_letter: DeadLetter {
                 id: row.get::<_, Uuid>("message_id")?.into(),
                 provider: rows::word(row, "provider")?,
+                channel: rows::word(row, "channel")?,
                 reason: rows::word(row, "reason")?,
+                vanished: row.get("vanished")?,
             },
             token: row.get("lease_token")?,
             progress: read_progress(row)?,
-            vanished: row.get("vanished")?,
             error_code: row.get("error_code")?,
         })
     }
@@ -293,28 +301,15 @@ impl Hopeless {
             dead_letter,
             token,
             mut progress,
-            vanished,
             mut error_code,
         } = self;
         let id = dead_letter.id.as_uuid();
-        if vanished {
+        if dead_letter.vanished {
             record_vanished(connection, id, token, &dead_letter.provider, &mut progress, now)?;
             error_code = Some(WORKER_VANISHED.to_owned());
         }
-        connection
-            .prepare_cached(include_str!("../../sql/outbox/settle.sqlite.sql"))?
-            .execute(params![
-                id,
-                None::<i64>,
-                now.as_micros(),
-                progress.attempts,
-                progress.counted,
-                progress.rate_limited_in_a_row,
-                progress.panics,
-            ])?;
-        connection
-            .prepare_cached(include_str!("../../sql/messages/set_status.sqlite.sql"))?
-            .execute(params![id, "failed", dead_letter.reason.as_str(), error_code])?;
+        let dead = (now, dead_letter.reason, error_code.as_deref());
+        keep(connection, id, &progress, None, Some(dead))?;
         Ok(dead_letter)
     }
 }
@@ -371,9 +366,6 @@ pub(super) fn redrive_matching(
         connection
             .prepare_cached(include_str!("../../sql/outbox/revive.sqlite.sql"))?
             .execute(params![id, now.as_micros(), deadline_at])?;
-        connection
-            .prepare_cached(include_str!("../../sql/messages/set_status.sqlite.sql"))?
-            .execute(params![id, "pending", None::<&str>, None::<&str>])?;
     }
     Ok(dead.len() as u64)
 }

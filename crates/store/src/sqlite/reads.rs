@@ -49,23 +49,34 @@ pub(super) fn messages(
     let channel = filter.channel.map(Channel::as_str);
     let provider = filter.provider.as_ref().map(ProviderName::as_str);
     let after = page.after().map_or(Uuid::max(), |id| id.as_uuid());
+    // Whatever waits or is dead is found fastest in the outbox; its statements ask whether it is dead.
+    let dead = filter.status == Some(Status::Failed);
+    let (status, list, count_sql): (&dyn ToSql, _, _) = match filter.status {
+        Some(Status::Pending | Status::Failed) => (
+            &dead,
+            include_str!("../../sql/outbox/list.sqlite.sql"),
+            include_str!("../../sql/outbox/count.sqlite.sql"),
+        ),
+        Some(Status::Dispatched | Status::Received) | None => (
+            &status,
+            include_str!("../../sql/messages/list.sqlite.sql"),
+            include_str!("../../sql/messages/count.sqlite.sql"),
+        ),
+    };
+    let (limit, offset) = (page.size() + 1, page.offset() as i64);
     let items = connection
-        .prepare_cached(include_str!("../../sql/messages/list.sqlite.sql"))?
+        .prepare_cached(list)?
         .query_map(
-            params![
-                status,
-                channel,
-                provider,
-                after,
-                page.size() + 1,
-                page.offset() as i64
-            ],
+            params![status, channel, provider, after, limit, offset],
             rows::message,
         )?
         .collect::<rusqlite::Result<_>>()?;
     let count_max = TOTAL_COUNTED_MAX as i64 + 1;
-    let sql = include_str!("../../sql/messages/count.sqlite.sql");
-    let counted = count(connection, sql, params![status, channel, provider, count_max])?;
+    let counted = count(
+        connection,
+        count_sql,
+        params![status, channel, provider, count_max],
+    )?;
     Ok(Page::of(page, items, Total::capped(counted), |message| {
         message.id
     }))

@@ -294,7 +294,12 @@ pub(crate) async fn what_became_of_messages_is_found(world: &World) {
         world.outbound().key("free").accept(),
         received.clone(),
     ];
-    let repeated = |id| Some(Accepted::Repeated { id, conversation_id });
+    let repeated = |id| {
+        Some(Accepted::Repeated {
+            id,
+            conversation_id: Some(conversation_id),
+        })
+    };
     let found = world.store.find_accepted(&asked).await.unwrap();
     assert_eq!(
         found,

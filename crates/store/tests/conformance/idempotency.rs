@@ -13,7 +13,7 @@ async fn repeat_of(world: &World, accept: &Accept) -> Accepted {
     let (conversation_id, _) = world.detail(accept.id).await.message.thread.unwrap();
     Accepted::Repeated {
         id: accept.id,
-        conversation_id,
+        conversation_id: Some(conversation_id),
     }
 }
 

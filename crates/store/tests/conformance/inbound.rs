@@ -31,7 +31,7 @@ pub(crate) async fn a_repeat_gets_the_first_ones_answer(world: &World) {
     let before = (world.conversations().await, world.messages().await);
     let repeat = Accepted::Repeated {
         id: first.id,
-        conversation_id,
+        conversation_id: Some(conversation_id),
     };
     // Providers repeat in other words: only their id counts.
     let again = world

@@ -25,6 +25,7 @@ mod inbound;
 mod listing;
 mod lossy_proxy;
 mod migrate;
+mod past;
 mod postgres_outage;
 mod purge;
 mod random_commands;
@@ -123,7 +124,7 @@ suite! {
             an_end_without_a_try_records_no_attempt
             a_stale_token_changes_nothing_but_the_late_outcome
             evidence_comes_late_only_once_and_only_for_its_own_try
-            twice_is_lost_the_second_time
+            twice_takes_effect_once
             a_lease_that_ran_out_still_counts_until_someone_claims
             applied_and_lost_in_one_batch
             of_unknown_messages_is_lost
@@ -149,6 +150,13 @@ suite! {
             has_a_fresh_deadline_by_channel
             matching_each_filter
             matching_takes_the_first_accepted_up_to_the_limit
+        }
+        past {
+            an_import_is_final_and_belongs_nowhere_yet
+            an_import_is_recognized_by_its_provider_message_id
+            unthreaded_messages_come_in_order_and_in_pages
+            an_assigned_message_joins_its_conversation
+            assignments_and_accepts_at_once_count_exactly
         }
         purge {
             forgets_old_keys_only
@@ -200,6 +208,7 @@ suite! {
             a_refused_batch_leaves_no_trace
             a_refused_settlement_changes_nothing
             the_raw_payload_is_kept
+            the_payload_of_an_import_is_kept
         }
     }
 }

@@ -287,7 +287,7 @@ async fn a_failure_after_the_commit_is_no_refusal() {
     world.accept(world.outbound().key("taken")).await;
     // The look-up needs a table that the commit of the winners takes away.
     let sabotage = "create function sabotage() returns trigger language plpgsql as $$
-            begin alter table inbound_receipts rename to hidden; return null; end
+            begin alter table receipts rename to hidden; return null; end
         $$;
         create constraint trigger sabotage after insert on outbox deferrable initially deferred
             for each row execute function sabotage()";

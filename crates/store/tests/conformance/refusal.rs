@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use domain::{Outcome, Status};
+use domain::{Direction, Outcome, Status};
 use tokio::task::JoinSet;
 use trunkline_store::{AcceptError, Accepted, Disposition, StoreError};
 
 use crate::{
     builders::{EMAIL, Held, NOT_YET, SMS, request},
+    past::past,
     world::World,
 };
 
@@ -94,8 +95,8 @@ pub(crate) async fn a_refused_settlement_changes_nothing(world: &World) {
     let postgres = "create function refuse() returns trigger language plpgsql as $$
             begin raise exception 'no end' using errcode = 'check_violation'; end
         $$;
-        create trigger no_end before update on messages for each row execute function refuse()";
-    let sqlite = "create trigger no_end before update on messages begin select raise(abort, 'no end'); end";
+        create trigger no_end before delete on outbox for each row execute function refuse()";
+    let sqlite = "create trigger no_end before delete on outbox begin select raise(abort, 'no end'); end";
     world.execute(postgres, sqlite).await;
     let id = world.accept(world.outbound().leased(NOT_YET)).await;
     let before = world.detail(id).await;
@@ -111,6 +112,13 @@ pub(crate) async fn a_refused_settlement_changes_nothing(world: &World) {
 
 pub(crate) async fn the_raw_payload_is_kept(world: &World) {
     world.accept(world.inbound("p \u{e9}")).await;
-    let kept = world.query("select payload from inbound_receipts").await;
+    let kept = world.query("select payload from receipts").await;
     assert_eq!(kept, ["{\"id\":\"p \u{e9}\"}"]);
+}
+
+pub(crate) async fn the_payload_of_an_import_is_kept(world: &World) {
+    let import = past(world.outbound().accept(), Direction::Outbound, "kept");
+    assert_eq!(world.store.import(&[import]).await, Ok(1));
+    let kept = world.query("select payload from receipts").await;
+    assert_eq!(kept, [r#"{"from":"elsewhere"}"#]);
 }

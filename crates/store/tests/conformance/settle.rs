@@ -185,14 +185,21 @@ pub(crate) async fn evidence_comes_late_only_once_and_only_for_its_own_try(world
     );
 }
 
-pub(crate) async fn twice_is_lost_the_second_time(world: &World) {
+/// Whoever asks again because no answer came is told that it took effect, and nothing happens twice.
+pub(crate) async fn twice_takes_effect_once(world: &World) {
     let id = world.accept(world.outbound()).await;
     let held = world.claim_one(SMS, NOT_YET).await;
     let settlement = held.tried(Outcome::Error, retry(ALREADY));
     assert_eq!(world.settle(settlement.clone()).await, Settled::Applied);
     let before = world.detail(id).await;
-    assert_eq!(world.settle(settlement).await, Settled::LeaseLost);
-    // The try is on record with its real outcome: there is nothing to complete.
+    assert_eq!(world.settle(settlement).await, Settled::Applied);
+    assert_eq!(world.detail(id).await, before);
+
+    let held = world.claim_one(SMS, NOT_YET).await;
+    let burial = held.untried(dead(FailureReason::Deadline));
+    assert_eq!(world.settle(burial.clone()).await, Settled::Applied);
+    let before = world.detail(id).await;
+    assert_eq!(world.settle(burial).await, Settled::Applied);
     assert_eq!(world.detail(id).await, before);
 }
 

@@ -1,4 +1,4 @@
-use domain::{ErrorCode, Failure, FailureReason, Outcome, Status};
+use domain::{Channel, ErrorCode, Failure, FailureReason, Outcome, Status};
 use trunkline_store::{DeadLetter, Disposition, Settled};
 
 use crate::{
@@ -12,7 +12,9 @@ pub(crate) async fn buries_what_is_past_its_deadline(world: &World) {
     let dead_letter = DeadLetter {
         id: late,
         provider: name(SMS),
+        channel: Channel::Sms,
         reason: FailureReason::Deadline,
+        vanished: false,
     };
     let serving = [name(SMS), name(EMAIL)];
     assert_eq!(world.store.sweep(&serving, 10).await, Ok(vec![dead_letter]));
@@ -44,7 +46,9 @@ pub(crate) async fn buries_what_nobody_serves(world: &World) {
     let dead_letter = |id| DeadLetter {
         id,
         provider: name(SMS),
+        channel: Channel::Sms,
         reason: FailureReason::NoProvider,
+        vanished: false,
     };
     assert_eq!(buried, [waiting, late].map(dead_letter));
     assert_eq!(world.status(email).await, Status::Pending);
@@ -69,7 +73,9 @@ pub(crate) async fn buries_what_a_vanished_worker_held(world: &World) {
     let dead_letter = DeadLetter {
         id: vanished.id,
         provider: name(SMS),
+        channel: Channel::Sms,
         reason: FailureReason::NoProvider,
+        vanished: true,
     };
     assert_eq!(world.store.sweep(&[], 10).await, Ok(vec![dead_letter]));
     let detail = world.detail(vanished.id).await;

@@ -209,7 +209,7 @@ async fn accept_limited(
 }
 
 fn answer(sent: &Sent) -> Response {
-    let mut response = accepted(sent.id, sent.conversation_id);
+    let mut response = accepted(sent.id, Some(sent.conversation_id));
     if let Ok(location) = HeaderValue::try_from(format!("/api/messages/{}", sent.id)) {
         response.headers_mut().insert(header::LOCATION, location);
     }

@@ -5,13 +5,13 @@ use std::{
 
 use async_trait::async_trait;
 use domain::{
-    Conversation, ConversationId, ConversationPosition, LeaseToken, Message, MessageId, Page, PageRequest,
-    ProviderName, ThreadPosition,
+    Conversation, ConversationId, ConversationKey, ConversationPosition, LeaseToken, Message, MessageId,
+    Page, PageRequest, ProviderName, ThreadPosition,
 };
 use store::{
-    Accept, Accepted, Arrival, Claimed, ConversationFilter, DeadLetter, Deadlines, IdempotentRequest,
-    MessageDetail, MessageFilter, QueueDepth, RedriveFilter, Redriven, Settled, Settlement, Store,
-    StoreError,
+    Accept, Accepted, Arrival, Assigned, Claimed, ConversationFilter, DeadLetter, Deadlines,
+    IdempotentRequest, Import, MessageDetail, MessageFilter, QueueDepth, RedriveFilter, Redriven, Settled,
+    Settlement, Store, StoreError, Unthreaded,
 };
 use tokio::sync::watch;
 
@@ -120,6 +120,22 @@ impl Store for FaultyStore {
             Fault::Silent { found: false, .. } => Err(lost()),
             _ => self.reached()?.find_accepted(batch).await,
         }
+    }
+
+    async fn import(&self, batch: &[Import]) -> Result<u64, StoreError> {
+        self.reached()?.import(batch).await
+    }
+
+    async fn count_unthreaded(&self) -> Result<u64, StoreError> {
+        self.reached()?.count_unthreaded().await
+    }
+
+    async fn unthreaded(&self, after: Option<MessageId>, limit: u32) -> Result<Vec<Unthreaded>, StoreError> {
+        self.reached()?.unthreaded(after, limit).await
+    }
+
+    async fn assign(&self, batch: &[(MessageId, ConversationKey)]) -> Result<Assigned, StoreError> {
+        self.reached()?.assign(batch).await
     }
 
     async fn redrive(&self, id: MessageId, deadlines: Deadlines) -> Result<Redriven, StoreError> {

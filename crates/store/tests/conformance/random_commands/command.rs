@@ -39,7 +39,11 @@ pub(super) enum Command {
         all: bool,
         limit: u32,
     },
-    /// Only where the clock is driven.
+    Import(Vec<Request>),
+    Assign {
+        limit: u32,
+    },
+    /// Only where the clock is driven does any time pass.
     Pass(Duration),
 }
 
@@ -117,7 +121,7 @@ pub(super) fn commands(driven: bool) -> impl Strategy<Value = Command> {
             Just(LIMITLESS).boxed()
         }
     };
-    let passes = if driven { 2 } else { 0 };
+    let minutes_max: u64 = if driven { 90 } else { 1 };
     prop_oneof![
         6 => prop::collection::vec(requests(), 1..6).prop_map(Command::Accept),
         1 => (0..4_u8, 0..2_u8).prop_map(|(key, body)| Command::FindRepeated { key, body }),
@@ -142,6 +146,8 @@ pub(super) fn commands(driven: bool) -> impl Strategy<Value = Command> {
                 limit
             }),
         1 => (any::<bool>(), limit()).prop_map(|(all, limit)| Command::Purge { all, limit }),
-        passes => (1..90_u64).prop_map(|minutes| Command::Pass(Duration::from_secs(minutes * 60))),
+        1 => prop::collection::vec(requests(), 1..6).prop_map(Command::Import),
+        1 => (1..6_u32).prop_map(|limit| Command::Assign { limit }),
+        2 => (0..minutes_max).prop_map(|minutes| Command::Pass(Duration::from_secs(minutes * 60))),
     ]
 }

@@ -1,15 +1,18 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use domain::{Attempt, Clock, Conversation, ConversationId, Entropy, Message, MessageId, Outcome, Timestamp};
+use domain::{
+    Attempt, Clock, Conversation, ConversationId, Direction, Entropy, Message, MessageId, Outcome, Timestamp,
+};
 use trunkline_store::{
-    Accept, Accepted, Arrival, Claimed, DeadLetter, Deadlines, Disposition, Memory, MessageDetail,
-    QueueDepth, RedriveFilter, Settlement, Store,
+    Accept, Accepted, Arrival, Assigned, Claimed, DeadLetter, Deadlines, Disposition, Import, Memory,
+    MessageDetail, QueueDepth, RedriveFilter, Settlement, Store,
 };
 
 use super::command::{Command, End, Request, RequestKind};
 use crate::{
     builders::{ALREADY, Draft, EMAIL, Held, NOT_YET, SMS, dead, instant, name, request, retry},
     driven_clock::DrivenClock,
+    past::key_of,
     world::{all_conversations, all_messages, check_conversations, whole_thread},
 };
 
@@ -153,6 +156,27 @@ impl Pair {
                 let theirs = self.store.purge_idempotency_keys(over_or_not(*all), *limit).await;
                 assert_eq!(ours, theirs);
             }
+            Command::Import(requests) => {
+                let batch: Vec<Import> = requests.iter().map(|request| self.import(request)).collect();
+                let ours = self.model.import(&batch).await;
+                assert_eq!(ours, self.store.import(&batch).await);
+                let ours = self.model.count_unthreaded().await;
+                assert_eq!(ours, self.store.count_unthreaded().await);
+            }
+            Command::Assign { limit } => {
+                let unthreaded = self.model.unthreaded(None, *limit).await;
+                assert_eq!(unthreaded, self.store.unthreaded(None, *limit).await);
+                let batch: Vec<_> = unthreaded.unwrap().iter().map(key_of).collect();
+                let ours = self.model.assign(&batch).await;
+                assert_eq!(ours, self.store.assign(&batch).await);
+                for (id, _) in &batch {
+                    let ours = conversation_of(&self.model, *id).await;
+                    let theirs = conversation_of(&*self.store, *id).await;
+                    self.same_conversation(ours, theirs);
+                }
+                // The second time, they have their conversations.
+                assert_eq!(self.store.assign(&batch).await, Ok(Assigned::default()));
+            }
             Command::Pass(duration) => self.clock.advance(*duration),
         }
     }
@@ -187,6 +211,24 @@ impl Pair {
             .written(request.written)
             .body(&request.body.to_string())
             .accept()
+    }
+
+    fn import(&mut self, request: &Request) -> Import {
+        let accept = self.accept(request);
+        let (direction, id) = match &request.kind {
+            RequestKind::Send { key, .. } => (Direction::Outbound, key.unwrap_or_default()),
+            RequestKind::Receive(id) => (Direction::Inbound, *id),
+        };
+        Import {
+            id: accept.id,
+            direction,
+            content: (*accept.content).clone(),
+            timestamp: accept.timestamp,
+            processed_at: accept.processed_at,
+            provider: accept.provider,
+            provider_message_id: id.to_string().parse().unwrap(),
+            payload: "{}".into(),
+        }
     }
 
     /// The leases of these numbers, each message once.
@@ -229,9 +271,11 @@ impl Pair {
 
     fn compare_accepted(&mut self, ours: Accepted, mut theirs: Accepted) {
         let of = |accepted: &mut Accepted| match accepted {
-            Accepted::New { conversation_id, .. } | Accepted::Repeated { conversation_id, .. } => Some(
-                std::mem::replace(conversation_id, ConversationId::new(1).unwrap()),
-            ),
+            Accepted::New { conversation_id, .. } => Some(std::mem::replace(
+                conversation_id,
+                ConversationId::new(1).unwrap(),
+            )),
+            Accepted::Repeated { conversation_id, .. } => conversation_id.take(),
             Accepted::KeyConflict => None,
         };
         let mut masked = ours;
@@ -367,4 +411,16 @@ fn over_or_not(over: bool) -> Duration {
 
 fn provider(email: bool) -> &'static str {
     if email { EMAIL } else { SMS }
+}
+
+async fn conversation_of(store: &dyn Store, id: MessageId) -> ConversationId {
+    store
+        .message(id)
+        .await
+        .unwrap()
+        .unwrap()
+        .message
+        .thread
+        .unwrap()
+        .0
 }

@@ -82,7 +82,7 @@ impl Contents {
         );
         let messages = format!(
             "select {}, conversation_id, sequence, direction, sender, recipient, body, {}, status, failure_reason
-             from messages",
+             from messages_with_status",
             id("id"),
             micros("timestamp")
         );

@@ -1,3 +1,0 @@
-insert into inbound_receipts (provider, provider_message_id, message_id, payload)
-values (?1, ?2, ?3, ?4)
-

@@ -1,0 +1,1 @@
+select count(*) from messages where conversation_id is null

@@ -1,0 +1,27 @@
+-- Stores past messages, without a conversation and without an outbox entry. Those that a provider or an earlier import
+-- has brought already are left out, also inside this batch.
+with input as (
+    select *
+    from unnest(
+        $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+        $9::timestamptz[], $10::timestamptz[], $11::text[], $12::text[], $13::text[]
+    ) with ordinality as input (
+        id, direction, channel, sender, recipient, subject, body, attachments,
+        timestamp, processed_at, provider, provider_message_id, payload, place
+    )
+),
+new_receipts as (
+    insert into receipts (provider, provider_message_id, message_id, payload)
+    select distinct on (provider, provider_message_id) provider, provider_message_id, id, payload
+    from input
+    order by provider, provider_message_id, place
+    on conflict do nothing
+    returning message_id
+)
+insert into messages
+    (id, direction, channel, sender, recipient, subject, body, attachments, timestamp, processed_at, provider)
+select
+    id, direction, channel, sender, recipient, subject, body, attachments::jsonb, timestamp, processed_at, provider
+from input
+where id in (select message_id from new_receipts)
+returning id

@@ -1,1 +1,0 @@
-update messages set status = ?2, failure_reason = ?3, failure_code = ?4 where id = ?1

@@ -1,0 +1,11 @@
+-- Counts no further than ?4.
+select count(*)
+from (
+    select 1
+    from outbox
+    join messages on messages.id = outbox.message_id
+    where (dead_at is not null) = ?1
+        and (?2 is null or channel = ?2)
+        and (?3 is null or messages.provider = ?3)
+    limit ?4
+) as counted

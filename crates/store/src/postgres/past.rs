@@ -1,0 +1,91 @@
+//! Messages from before: imported without a conversation, and given one by the backfill.
+
+use domain::{ConversationKey, GivenAddress, MessageId};
+use uuid::Uuid;
+
+use super::{Postgres, rows};
+use crate::{Assigned, Import, StoreError, Unthreaded, json};
+
+pub(super) async fn import(store: &Postgres, batch: &[Import]) -> Result<u64, StoreError> {
+    let texts = |column: fn(&Import) -> &str| batch.iter().map(column).collect::<Vec<_>>();
+    let times = |column: fn(&Import) -> jiff::Timestamp| batch.iter().map(column).collect::<Vec<_>>();
+    let ids: Vec<Uuid> = batch.iter().map(|import| import.id.as_uuid()).collect();
+    let subjects: Vec<Option<&str>> = batch
+        .iter()
+        .map(|import| import.content.subject.as_ref().map(domain::Subject::as_str))
+        .collect();
+    let attachments: Vec<Option<String>> = batch
+        .iter()
+        .map(|import| json::from_attachments(&import.content.attachments))
+        .collect();
+    store
+        .change(
+            include_str!("../../sql/messages/import.postgres.sql"),
+            &[
+                &ids,
+                &texts(|import| import.direction.as_str()),
+                &texts(|import| import.content.channel.as_str()),
+                &texts(|import| import.content.from.as_str()),
+                &texts(|import| import.content.to.as_str()),
+                &subjects,
+                &texts(|import| import.content.body.as_str()),
+                &attachments,
+                &times(|import| import.timestamp.into()),
+                &times(|import| import.processed_at.into()),
+                &texts(|import| import.provider.as_str()),
+                &texts(|import| import.provider_message_id.as_str()),
+                &texts(|import| &import.payload),
+            ],
+        )
+        .await
+}
+
+pub(super) async fn count_unthreaded(store: &Postgres) -> Result<u64, StoreError> {
+    let sql = include_str!("../../sql/messages/count_unthreaded.postgres.sql");
+    super::conversations::counted(&store.read(sql, &[]).await?)
+}
+
+pub(super) async fn unthreaded(
+    store: &Postgres,
+    after: Option<MessageId>,
+    limit: u32,
+) -> Result<Vec<Unthreaded>, StoreError> {
+    let after = after.map_or(Uuid::nil(), MessageId::as_uuid);
+    let sql = include_str!("../../sql/messages/unthreaded.postgres.sql");
+    let rows = store.read(sql, &[&after, &i64::from(limit)]).await?;
+    let unthreaded = |row| {
+        Ok(Unthreaded {
+            id: rows::get::<Uuid>(row, "id")?.into(),
+            channel: rows::word(row, "channel")?,
+            from: GivenAddress::from_stored(rows::get::<String>(row, "sender")?),
+            to: GivenAddress::from_stored(rows::get::<String>(row, "recipient")?),
+        })
+    };
+    rows.iter().map(unthreaded).collect()
+}
+
+pub(super) async fn assign(
+    store: &Postgres,
+    batch: &[(MessageId, ConversationKey)],
+) -> Result<Assigned, StoreError> {
+    let ids: Vec<Uuid> = batch.iter().map(|(id, _)| id.as_uuid()).collect();
+    let texts =
+        |part: fn(&ConversationKey) -> &str| batch.iter().map(|(_, key)| part(key)).collect::<Vec<_>>();
+    let rows = store
+        .write(
+            include_str!("../../sql/messages/assign.postgres.sql"),
+            &[
+                &ids,
+                &texts(|key| key.channel().as_str()),
+                &texts(|key| key.participant_a().as_str()),
+                &texts(|key| key.participant_b().as_str()),
+            ],
+        )
+        .await?;
+    let mut assigned = Assigned::default();
+    for row in &rows {
+        assigned.messages += 1;
+        assigned.conversations += u64::from(rows::get::<i64>(row, "sequence")? == 1);
+    }
+    Ok(assigned)
+}
