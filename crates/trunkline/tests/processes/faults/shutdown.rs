@@ -132,7 +132,7 @@ async fn a_second_signal_ends_it_at_once(kind: Kind) {
     );
     assert_eq!(status.code(), Some(1), "{status}");
     assert_eq!(
-        world.count("messages where status = 'pending'").await,
+        world.count("messages_with_status where status = 'pending'").await,
         1,
         "accepted is accepted"
     );
