@@ -7,7 +7,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
 mod blocks;
+mod image;
+mod links;
+mod operations;
 mod script;
+mod settings;
 
 use std::{
     fs,
@@ -17,6 +21,8 @@ use std::{
 
 use blocks::blocks;
 
+/// The repository.
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 /// Programs that documents may use besides curl and ours.
 const TOOLS: [&str; 13] = [
     "sh", "cat", "cut", "date", "grep", "head", "ls", "mkdir", "rm", "sed", "sleep", "tail", "wc",
@@ -24,13 +30,9 @@ const TOOLS: [&str; 13] = [
 
 #[tokio::test]
 async fn the_commands_in_the_documents_work() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let mut documents = vec![root.join("README.md")];
-    find_documents(&root.join("docs"), &mut documents);
-    assert!(documents.len() > 1, "where are the documents? {documents:?}");
     let mut failures = Vec::new();
-    for path in &documents {
-        let name = path.strip_prefix(&root).unwrap().display().to_string();
+    for path in &documents() {
+        let name = path.strip_prefix(ROOT).unwrap().display().to_string();
         let blocks = blocks(&name, &fs::read_to_string(path).unwrap());
         // Past the test harness, which would keep it to itself: what was carried out should be seen.
         for block in &blocks {
@@ -44,7 +46,16 @@ async fn the_commands_in_the_documents_work() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
-fn find_documents(directory: &Path, found: &mut Vec<PathBuf>) {
+/// README.md and everything in docs/.
+fn documents() -> Vec<PathBuf> {
+    let mut documents = vec![Path::new(ROOT).join("README.md")];
+    files_below(&Path::new(ROOT).join("docs"), "md", &mut documents);
+    assert!(documents.len() > 1, "where are the documents?");
+    documents
+}
+
+/// Adds all files with this extension, in the order of their names.
+fn files_below(directory: &Path, extension: &str, found: &mut Vec<PathBuf>) {
     let mut entries: Vec<PathBuf> = fs::read_dir(directory)
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -52,8 +63,8 @@ fn find_documents(directory: &Path, found: &mut Vec<PathBuf>) {
     entries.sort();
     for path in entries {
         if path.is_dir() {
-            find_documents(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "md") {
+            files_below(&path, extension, found);
+        } else if path.extension().is_some_and(|found| found == extension) {
             found.push(path);
         }
     }
