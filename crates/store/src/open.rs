@@ -14,8 +14,8 @@ pub enum OpenError {
     /// The SQLite file cannot be had.
     #[error("cannot open the SQLite file: {0}")]
     Sqlite(String),
-    /// The URL is no connection string of PostgreSQL.
-    #[error("DATABASE_URL is not a PostgreSQL connection string: {0}")]
+    /// The URL is no connection string of PostgreSQL, or asks for what cannot be had.
+    #[error("DATABASE_URL cannot be used: {0}")]
     Postgres(String),
 }
 

@@ -61,9 +61,10 @@ impl Postgres {
     pub fn open(url: &str) -> Result<Self, String> {
         let parameters = Parameters::take(url)?;
         let tls = parameters.connector()?;
-        // Not in full: where a password was not encoded, a part of it may be taken for the name of a parameter.
-        let mut config: tokio_postgres::Config =
-            parameters.url.parse().map_err(|error| format!("{error}"))?;
+        // Why it is not is left out: where a password was not encoded, a part of it may be taken for a parameter's name.
+        let mut config: tokio_postgres::Config = parameters.url.parse().map_err(|_| {
+            "it is not of the form postgres://USER:PASSWORD@HOST/DATABASE; encode special characters (@ is %40)"
+        })?;
         config
             .ssl_mode(parameters.ssl_mode())
             .connect_timeout(CONNECT_TIMEOUT)

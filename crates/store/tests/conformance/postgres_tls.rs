@@ -153,3 +153,16 @@ async fn a_server_without_tls_is_away_for_those_who_require_it() {
     let reason = why(encrypts(&url, "sslmode=require").await);
     assert!(reason.contains("server does not support TLS"), "{reason}");
 }
+
+#[test]
+fn a_url_that_cannot_be_read_is_not_quoted() {
+    for url in [
+        "postgres://u:open-sesame@[",
+        "postgres://u:p@ss?sesame@h/d",
+        "postgres://u@h/d?sesame=1",
+        "postgres://u:open-sesame@h/d?sslmode=sesame",
+    ] {
+        let told = Postgres::open(url).unwrap_err();
+        assert!(!told.contains("sesame"), "{url}: {told}");
+    }
+}
