@@ -25,5 +25,10 @@ async fn a_channel_without_a_provider_is_refused_and_told(kind: Kind) {
     let sms = json!({"from": "+12016661234", "to": "+18045551234", "type": "sms", "body": "Hello"});
     node.post("/api/messages/sms", &sms).await.expect(202);
     world.until_all_final(SOON).await;
-    assert_eq!(world.count("messages_with_status where status = 'dispatched'").await, 1);
+    assert_eq!(
+        world
+            .count("messages_with_status where status = 'dispatched'")
+            .await,
+        1
+    );
 }
