@@ -5,11 +5,19 @@ use axum::{
 };
 use domain::{ConversationId, MessageId};
 use serde::Serialize;
+use utoipa::ToSchema;
 
-#[derive(Serialize)]
-struct Accepted {
+use crate::openapi::values;
+
+/// A message that is durable.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Accepted {
+    /// Always `accepted`.
+    #[schema(pattern = "^accepted$", example = "accepted")]
     status: &'static str,
+    #[schema(value_type = values::MessageId)]
     id: MessageId,
+    #[schema(value_type = values::ConversationId)]
     conversation_id: ConversationId,
 }
 
