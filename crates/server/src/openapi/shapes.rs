@@ -7,8 +7,12 @@ pub(super) fn add(document: &mut Value) {
     let phone = ["SmsRequest", "SmsWebhook"].map(|name| (name, phone_shapes("type")));
     let named = ["MessageRequest", "MockInbound"].map(|name| (name, all_shapes()));
     let redrive = [("RedriveRequest", redrive_shapes())];
+    let schemas = &mut document["components"]["schemas"];
     for (name, shapes) in phone.into_iter().chain(named).chain(redrive) {
-        document["components"]["schemas"][name]["anyOf"] = shapes;
+        schemas[name]["anyOf"] = shapes;
+    }
+    for name in ["EmailRequest", "EmailWebhook"] {
+        schemas[name]["properties"]["body"]["minLength"] = json!(1);
     }
 }
 
