@@ -7,7 +7,7 @@ use domain::{ConversationId, MessageId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::openapi::values;
+use crate::{openapi::values, telemetry};
 
 /// A message that is durable.
 #[derive(Serialize, ToSchema)]
@@ -21,8 +21,9 @@ pub(super) struct Accepted {
     conversation_id: ConversationId,
 }
 
-/// What is answered once a message is durable.
+/// What is answered once a message is durable. Leads from the request's id to the message's in the log.
 pub(super) fn accepted(id: MessageId, conversation_id: ConversationId) -> Response {
+    telemetry::record_message(id, Some(conversation_id));
     let body = Accepted {
         status: "accepted",
         id,

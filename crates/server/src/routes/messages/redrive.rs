@@ -18,6 +18,7 @@ use crate::{
         values, words,
     },
     problem::{Code, Problem},
+    telemetry,
 };
 
 /// A failed message that is pending again.
@@ -40,6 +41,7 @@ struct RedriveResponse {
 )]
 pub(crate) async fn redrive(State(app): Ask, id: PathId) -> Result<Response, Problem> {
     let id = message_id(id)?;
+    telemetry::record_message(id, None);
     match app.engine().redrive(id).await.map_err(Problem::of_redrive)? {
         Redriven::Pending => {
             let body = RedriveResponse {
