@@ -1,7 +1,11 @@
 """What no schema can say about valid requests, said to schemathesis."""
 
+import os
+
 import schemathesis
 
+# What is there to be read. Nobody guesses the id of a message.
+IDS = {"/api/messages/{id}": os.environ["FAILED_MESSAGE"], "/api/conversations/{id}": "1"}
 # Cursors are opaque: nobody is promised that one of his own making is taken. These could have come from the service.
 CURSORS = {
     "/api/conversations": "c1795255200000000.1",
@@ -16,6 +20,9 @@ def map_case(context, case):
         return case
     if case.query and case.query.get("cursor"):
         case.query["cursor"] = CURSORS[case.operation.path]
+    for path, id in IDS.items():
+        if case.operation.path.startswith(path):
+            case.path_parameters["id"] = id
     if case.operation.label == "PUT /api/provider/mock/config" and isinstance(case.body, dict):
         add_up(case.body)
     return case

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::node::{KEY, Node, program};
@@ -46,6 +46,7 @@ async fn a_node_answers_as_the_description_says() {
     let schemathesis = schemathesis().await;
     let folder = tempfile::tempdir().unwrap();
     let node = Node::start(folder.path()).await;
+    let failed = failed_message(&node).await;
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/openapi");
     let run = Command::new(schemathesis)
         .arg("--config-file")
@@ -59,6 +60,7 @@ async fn a_node_answers_as_the_description_says() {
         .args(["--checks", "all", "--continue-on-failure"])
         .args(["--generation-database", "none", "--no-color"])
         .env("SCHEMATHESIS_HOOKS", here.join("hooks.py"))
+        .env("FAILED_MESSAGE", failed)
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .current_dir(folder.path())
         .kill_on_drop(true)
@@ -77,6 +79,25 @@ async fn a_node_answers_as_the_description_says() {
     let tested = format!("Tested: {}\n", operations());
     assert!(report.contains(&tested), "{report}");
     assert!(!node.log().contains("\"level\":\"ERROR\""), "{}", node.log());
+}
+
+/// The id of a message that failed twice and is given up: the one with the most to show. It is in conversation 1.
+async fn failed_message(node: &Node) -> String {
+    let config =
+        |error_pct: u8| json!({"timeout_pct": 0, "error_pct": error_pct, "ratelimit_pct": 0}).to_string();
+    let configure = async |error_pct| {
+        node.ask("PUT", "/api/provider/mock/config", config(error_pct))
+            .await;
+    };
+    configure(100).await;
+    let sms = json!({"from": "+12016661234", "to": "+18045551234", "type": "sms", "body": "Hello!"});
+    let accepted = node.ask("POST", "/api/messages/sms", sms.to_string()).await;
+    let accepted: Value = serde_json::from_str(&accepted).unwrap();
+    let id = accepted["id"].as_str().unwrap().to_owned();
+    node.wait_for(&format!("/api/messages/{id}"), "\"status\":\"failed\"")
+        .await;
+    configure(0).await;
+    id
 }
 
 fn operations() -> usize {

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::{Request, body::Bytes};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use tokio::process::{Child, Command};
@@ -13,6 +13,7 @@ use tokio::process::{Child, Command};
 /// The key that opens the node.
 pub const KEY: &str = "key-of-the-test";
 const START_MAX: Duration = Duration::from_secs(60);
+const WAIT_MAX: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 const GREETING: &str = "Trunkline is listening on ";
 
@@ -41,6 +42,9 @@ impl Node {
         command
             .env("API_BIND", "127.0.0.1:0")
             .env("API_KEYS", KEY)
+            // Messages that fail and are tried again are to be seen as well.
+            .env("API_WORKER_MAX_ATTEMPTS", "2")
+            .env("API_WORKER_BACKOFF_BASE_MS", "100")
             .stdout(File::create(&output).unwrap())
             .stderr(File::create(&log).unwrap());
         // One client makes all requests, as fast as it can.
@@ -72,14 +76,34 @@ impl Node {
     }
 
     pub async fn get(&self, path: &str) -> String {
-        let request = Request::get(format!("{}{path}", self.url))
+        self.ask("GET", path, String::new()).await
+    }
+
+    /// The body of the answer, which must be no error.
+    pub async fn ask(&self, method: &str, path: &str, body: String) -> String {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.url))
             .header("authorization", format!("Bearer {KEY}"))
-            .body(Empty::<Bytes>::new())
+            .header("content-type", "application/json")
+            .body(Full::new(Bytes::from(body)))
             .unwrap();
         let client = Client::builder(TokioExecutor::new()).build_http();
         let answer = client.request(request).await.unwrap();
+        assert!(answer.status().is_success(), "{path}: {}", answer.status());
         let body = answer.into_body().collect().await.unwrap().to_bytes();
         String::from_utf8(body.to_vec()).unwrap()
+    }
+
+    /// Waits until this is part of the answer.
+    pub async fn wait_for(&self, path: &str, part: &str) {
+        let there = async {
+            while !self.get(path).await.contains(part) {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        };
+        let waited = tokio::time::timeout(WAIT_MAX, there).await;
+        assert!(waited.is_ok(), "waited {WAIT_MAX:?} in vain for {part} in {path}");
     }
 
     pub fn log(&self) -> String {
