@@ -1,11 +1,12 @@
 """What no schema can say about valid requests, said to schemathesis."""
 
+import itertools
 import os
 
 import schemathesis
 
 # What is there to be read. Nobody guesses the id of a message.
-IDS = {"/api/messages/{id}": os.environ["FAILED_MESSAGE"], "/api/conversations/{id}": "1"}
+IDS = {"/api/messages/{id}": itertools.cycle(os.environ["MESSAGES"].split()), "/api/conversations/{id}": itertools.cycle(["1"])}
 # Cursors are opaque: nobody is promised that one of his own making is taken. These could have come from the service.
 CURSORS = {
     "/api/conversations": "c1795255200000000.1",
@@ -20,9 +21,9 @@ def map_case(context, case):
         return case
     if case.query and case.query.get("cursor"):
         case.query["cursor"] = CURSORS[case.operation.path]
-    for path, id in IDS.items():
+    for path, ids in IDS.items():
         if case.operation.path.startswith(path):
-            case.path_parameters["id"] = id
+            case.path_parameters["id"] = next(ids)
     if case.operation.label == "PUT /api/provider/mock/config" and isinstance(case.body, dict):
         add_up(case.body)
     return case

@@ -45,6 +45,7 @@ impl Node {
             // Messages that fail and are tried again are to be seen as well.
             .env("API_WORKER_MAX_ATTEMPTS", "2")
             .env("API_WORKER_BACKOFF_BASE_MS", "100")
+            .env("API_BREAKER_ERROR_THRESHOLD", "3")
             .stdout(File::create(&output).unwrap())
             .stderr(File::create(&log).unwrap());
         // One client makes all requests, as fast as it can.
