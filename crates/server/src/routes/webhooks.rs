@@ -32,7 +32,7 @@ struct SmsWebhook {
     /// What it says.
     #[schema(required, value_type = values::Text)]
     body: Option<String>,
-    /// What is attached; as many as the operator allows.
+    /// What is attached; 10 at most, unless the operator set another limit.
     #[schema(value_type = Option<Vec<values::Attachment>>, max_items = 10)]
     attachments: Option<Vec<String>>,
     /// When it was written, in RFC 3339. One that is missing, cannot be read or lies more than a day ahead is no error: the
@@ -55,7 +55,7 @@ struct EmailWebhook {
     /// What it says.
     #[schema(required, value_type = values::Text)]
     body: Option<String>,
-    /// What is attached; as many as the operator allows.
+    /// What is attached; 10 at most, unless the operator set another limit.
     #[schema(value_type = Option<Vec<values::Attachment>>, max_items = 10)]
     attachments: Option<Vec<String>>,
     /// When it was written, in RFC 3339. One that is missing, cannot be read or lies more than a day ahead is no error: the
