@@ -6,8 +6,9 @@ mod messages;
 mod outbox;
 mod past;
 mod rows;
+mod tls;
 
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 
 use async_trait::async_trait;
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Timeouts};
@@ -15,7 +16,7 @@ use domain::{
     Conversation, ConversationId, ConversationKey, ConversationPosition, LeaseToken, Message, MessageId,
     Page, PageRequest, ProviderName, ThreadPosition,
 };
-use tokio_postgres::{NoTls, Row, error::SqlState, types::ToSql};
+use tokio_postgres::{Row, error::SqlState, types::ToSql};
 
 use crate::{
     Accept, Accepted, Assigned, Claimed, ConversationFilter, DeadLetter, Deadlines, IdempotentRequest,
@@ -24,6 +25,8 @@ use crate::{
     migrations::{pending, too_new},
     port::DURATION_MAX,
 };
+
+use tls::{Parameters, Tls};
 
 /// Connections a node writes with at most: one accepts, one settles, each lane claims, one keeps house.
 const WRITE_CONNECTIONS_MAX: usize = 8;
@@ -54,10 +57,15 @@ impl Postgres {
     /// away.
     ///
     /// # Errors
-    /// When `url` is no connection string of PostgreSQL.
+    /// When `url` is no connection string of PostgreSQL, or the root certificates it asks for cannot be had.
     pub fn open(url: &str) -> Result<Self, String> {
-        let mut config: tokio_postgres::Config = url.parse().map_err(|error| format!("{error}"))?;
+        let parameters = Parameters::take(url)?;
+        let tls = parameters.connector()?;
+        // Not in full: where a password was not encoded, a part of it may be taken for the name of a parameter.
+        let mut config: tokio_postgres::Config =
+            parameters.url.parse().map_err(|error| format!("{error}"))?;
         config
+            .ssl_mode(parameters.ssl_mode())
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_user_timeout(STATEMENT_TIMEOUT)
             .application_name("trunkline");
@@ -69,8 +77,8 @@ impl Postgres {
             format!("{options} -c plan_cache_mode=force_custom_plan -c statement_timeout={server_timeout}");
         config.options(options.trim());
         Ok(Self {
-            writes: pool(config.clone(), WRITE_CONNECTIONS_MAX)?,
-            reads: pool(config, READ_CONNECTIONS_MAX)?,
+            writes: pool(config.clone(), tls.clone(), WRITE_CONNECTIONS_MAX)?,
+            reads: pool(config, tls, READ_CONNECTIONS_MAX)?,
         })
     }
 
@@ -313,14 +321,27 @@ fn unavailable(error: PoolError) -> StoreError {
     let reason = match error {
         PoolError::Backend(error) => error
             .as_db_error()
-            .map_or(error.to_string(), |db| db.message().to_owned()),
+            .map_or_else(|| in_full(&error), |db| db.message().to_owned()),
         PoolError::Timeout(kind) => format!("no connection in time ({kind:?})"),
         other => other.to_string(),
     };
     StoreError::Unavailable(reason)
 }
 
-fn pool(config: tokio_postgres::Config, connections_max: usize) -> Result<Pool, String> {
+/// An error of the client library with its causes, which its own text leaves out: what the operating system says, why a
+/// certificate is not trusted.
+fn in_full(error: &tokio_postgres::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+fn pool(config: tokio_postgres::Config, tls: Tls, connections_max: usize) -> Result<Pool, String> {
     let recycling = ManagerConfig {
         recycling_method: RecyclingMethod::Fast,
     };
@@ -329,7 +350,7 @@ fn pool(config: tokio_postgres::Config, connections_max: usize) -> Result<Pool, 
         create: Some(CONNECT_TIMEOUT),
         recycle: Some(CONNECT_TIMEOUT),
     };
-    Pool::builder(Manager::from_config(config, NoTls, recycling))
+    Pool::builder(Manager::from_config(config, tls, recycling))
         .max_size(connections_max)
         .timeouts(timeouts)
         .runtime(deadpool_postgres::Runtime::Tokio1)

@@ -27,6 +27,7 @@ mod lossy_proxy;
 mod migrate;
 mod past;
 mod postgres_outage;
+mod postgres_tls;
 mod purge;
 mod random_commands;
 mod redrive;

@@ -1,0 +1,184 @@
+//! The worked example of docs/add-a-provider.md: a provider, its table of cases, and its tests against a server on a real
+//! socket. The last test keeps the document and this code the same.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
+
+mod acme;
+mod document;
+mod socket;
+
+use std::{sync::Arc, time::Duration};
+
+use domain::{
+    Address, Attachments, Body, Channel, Content, Entropy, ErrorCode, MessageId, SystemClock, Timestamp,
+};
+use trunkline_providers::{
+    Answer, Call, Provider, Routes, RoutesError,
+    simulator::{SimulatorConfig, SimulatorSettings, Simulators},
+};
+
+use acme::{Acme, AcmeSettings};
+use socket::Socket;
+
+const KEY: &str = "acme-secret-key";
+
+fn acme(socket: &Socket) -> Acme {
+    Acme::new(AcmeSettings {
+        url: socket.url().parse().unwrap(),
+        key: KEY.to_owned(),
+    })
+}
+
+fn content() -> Content {
+    let address = |text| Address::recipient(Channel::Mms, text, None).unwrap();
+    let attachments = Attachments::new(vec!["https://example.com/cat.png".to_owned()], 10).unwrap();
+    let (from, to) = (address("+12016661234"), address("+18045551234"));
+    Content::new(
+        Channel::Mms,
+        &from,
+        &to,
+        None,
+        Body::new("Hello!").unwrap(),
+        attachments,
+    )
+    .unwrap()
+}
+
+fn message_id() -> MessageId {
+    MessageId::mint(
+        Timestamp::parse("2026-11-21T10:00:00Z").unwrap(),
+        &Entropy::from_seed(1),
+    )
+}
+
+async fn send(provider: &Acme, attempt_number: u32) -> Answer {
+    let content = content();
+    let call = Call {
+        message_id: message_id(),
+        attempt_number,
+        content: &content,
+    };
+    provider.send(call).await
+}
+
+#[tokio::test]
+async fn a_call_is_one_request() {
+    let socket = Socket::open().await;
+    let acme = acme(&socket);
+    let reply = "HTTP/1.1 202 Accepted\r\ncontent-length: 2\r\n\r\n{}";
+    let (answer, request) = tokio::join!(send(&acme, 1), socket.answer(reply));
+    assert_eq!(answer, Answer::Success);
+    let (head, body) = request.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("POST /v1/messages HTTP/1.1\r\n"), "{head}");
+    assert!(
+        head.contains(&format!("\r\nauthorization: Bearer {KEY}\r\n")),
+        "{head}"
+    );
+    assert_eq!(
+        body,
+        r#"{"from":"+12016661234","to":"+18045551234","text":"Hello!","media_urls":["https://example.com/cat.png"]}"#
+    );
+}
+
+#[tokio::test]
+async fn every_try_of_a_message_has_its_id() {
+    let socket = Socket::open().await;
+    let acme = acme(&socket);
+    let id = format!("\r\nidempotency-key: {}\r\n", message_id());
+    for attempt_number in [1, 2] {
+        let reply = "HTTP/1.1 500 Oops\r\nconnection: close\r\n\r\n";
+        let (_, request) = tokio::join!(send(&acme, attempt_number), socket.answer(reply));
+        assert!(request.contains(&id), "{request}");
+    }
+}
+
+#[tokio::test]
+async fn what_comes_back_is_understood() {
+    let rate_limited = Answer::RateLimited {
+        retry_after: Some(Duration::from_secs(7)),
+        error_code: ErrorCode::of("acme_rate_limited"),
+    };
+    let rejected = Answer::Rejected {
+        error_code: ErrorCode::of("no_such_number"),
+    };
+    let endless = format!("HTTP/1.1 202 Accepted\r\n\r\n{}", "x".repeat(1 << 20));
+    for (label, reply, expected) in [
+        (
+            "slow down",
+            "HTTP/1.1 429 Slow down\r\nretry-after: 7\r\ncontent-length: 0\r\n\r\n",
+            rate_limited,
+        ),
+        (
+            "a reason",
+            "HTTP/1.1 422 No\r\nconnection: close\r\n\r\n{\"code\": \"no_such_number\"}",
+            rejected,
+        ),
+        ("far too long an answer", &endless, Answer::Success),
+        // It has our request: nobody knows what became of it.
+        ("silence", "", Answer::Timeout),
+        ("no HTTP", "220 ready\r\n\r\n", Answer::Timeout),
+    ] {
+        let socket = Socket::open().await;
+        let acme = acme(&socket);
+        let (answer, _) = tokio::join!(send(&acme, 1), socket.answer(reply));
+        assert_eq!(answer, expected, "{label}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_there_is_an_error_and_no_timeout() {
+    let socket = Socket::open().await;
+    let acme = acme(&socket);
+    drop(socket);
+    let error_code = ErrorCode::of("acme_unreachable");
+    assert_eq!(send(&acme, 1).await, Answer::Error { error_code });
+}
+
+/// The registry with Acme in it, if it is configured.
+fn routes(simulators: &Simulators, acme: Option<AcmeSettings>) -> Result<Routes, RoutesError> {
+    let mut providers = simulators.providers();
+    if let Some(settings) = acme {
+        providers.push(Arc::new(Acme::new(settings)));
+    }
+    Routes::new(providers)
+}
+
+#[tokio::test]
+async fn it_takes_the_place_of_the_simulated_one() {
+    let socket = Socket::open().await;
+    let settings = AcmeSettings {
+        url: socket.url().parse().unwrap(),
+        key: KEY.to_owned(),
+    };
+    let simulators = |enabled_sms_mms| {
+        let settings = SimulatorSettings {
+            enabled_sms_mms,
+            enabled_email: true,
+            config: SimulatorConfig::default(),
+            latency: Duration::ZERO,
+            retry_after: Duration::ZERO,
+            ledger: None,
+        };
+        Simulators::new(settings, &Entropy::from_seed(1), Arc::new(SystemClock::new())).unwrap()
+    };
+    let both = routes(&simulators(true), Some(settings.clone())).unwrap_err();
+    assert_eq!(
+        both.to_string(),
+        "the providers \"acme\" and \"sms-mms\" both serve sms: disable one of them"
+    );
+    let routes = routes(&simulators(false), Some(settings)).unwrap();
+    let serving = |channel| routes.serving(channel).map(|provider| provider.name().as_str());
+    assert_eq!(serving(Channel::Mms), Some("acme"));
+    assert_eq!(serving(Channel::Email), Some("email"));
+}
+
+#[tokio::test]
+async fn it_serves_text_messages_and_keeps_its_key_to_itself() {
+    let acme: Arc<dyn Provider> = Arc::new(acme(&Socket::open().await));
+    assert!(!format!("{acme:?}").contains(KEY));
+    let routes = Routes::new(vec![acme]).unwrap();
+    let serving = |channel| routes.serving(channel).map(|provider| provider.name().as_str());
+    assert_eq!(serving(Channel::Sms), Some("acme"));
+    assert_eq!(serving(Channel::Mms), Some("acme"));
+    assert_eq!(serving(Channel::Email), None);
+}
