@@ -5,6 +5,7 @@
 //! simulation does.
 
 mod accept;
+mod depths;
 mod dispatch;
 mod hold;
 mod housekeeping;
@@ -35,6 +36,7 @@ pub use metrics::Metrics;
 pub use receive::{Receive, Received};
 pub use settings::{DispatchSettings, EngineSettings, LimitSettings};
 
+use depths::Depths;
 use dispatch::{Dispatcher, Settler};
 use vital::Vital;
 
@@ -54,6 +56,7 @@ pub struct Engine {
     commits: GroupCommit,
     dispatcher: Dispatcher,
     limits: Limits,
+    depths: Depths,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
     ids: Entropy,
@@ -98,6 +101,7 @@ impl Engine {
             limits: Limits::new(&settings.limits, Arc::clone(&clock), Arc::clone(&metrics)),
             ids: entropy.child("ids"),
             housekeeping: tokio::sync::Mutex::new(Some(housekeeping)),
+            depths: Depths::default(),
             store,
             routes,
             commits,
@@ -152,7 +156,7 @@ impl Engine {
     /// # Errors
     /// When the store cannot tell the queues.
     pub async fn providers(&self) -> Result<Vec<ProviderReport>, StoreError> {
-        let depths = self.store.queue_depths().await?;
+        let depths = self.depths.count(&*self.store, &*self.clock).await?;
         self.metrics.set_queue_depths(&depths);
         let depths: BTreeMap<&ProviderName, &QueueDepth> =
             depths.iter().map(|depth| (&depth.provider, depth)).collect();

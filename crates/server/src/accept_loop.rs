@@ -25,10 +25,11 @@ const CONNECTIONS_MAX: usize = 4_096;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a client may leave its answer unread.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Headers of one request.
-const HEADERS_MAX: usize = 64;
-/// Bytes of a request's headers.
-const HEADER_BYTES_MAX: usize = 32 * 1024;
+/// Headers of one request. More than `headers.rs` allows, so that it can answer with a problem: what is beyond these,
+/// hyper answers with a bare 431.
+const HEADERS_MAX: usize = 100;
+/// Bytes of a request's headers; likewise.
+const HEADER_BYTES_MAX: usize = 48 * 1024;
 /// How long to wait when the process has no socket left to give.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 

@@ -2,13 +2,16 @@ use std::time::Duration;
 
 use axum::{
     body::{Body, Bytes},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, header},
 };
 use domain::FieldError;
 use http_body_util::{BodyExt, Limited};
 use serde::de::DeserializeOwned;
 
-use crate::{App, problem::Problem};
+use crate::{
+    App,
+    problem::{Code, Problem},
+};
 
 /// How long a client may take to send a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -19,21 +22,13 @@ const DEPTH_MAX: usize = 128;
 pub(crate) async fn read_body(app: &App, headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
     if !is_json(headers) {
         let detail = "Send the body as JSON, with Content-Type: application/json.";
-        return Err(Problem::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "unsupported_media_type",
-            detail,
-        ));
+        return Err(Problem::new(Code::UnsupportedMediaType, detail));
     }
     let limited = Limited::new(body, app.settings().body_bytes_max);
     match tokio::time::timeout(BODY_TIMEOUT, limited.collect()).await {
         Err(_) => {
             let detail = "The body did not arrive in time. Nothing was kept of this request: try again.";
-            Err(Problem::new(
-                StatusCode::REQUEST_TIMEOUT,
-                "request_timeout",
-                detail,
-            ))
+            Err(Problem::new(Code::RequestTimeout, detail))
         }
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
@@ -41,11 +36,7 @@ pub(crate) async fn read_body(app: &App, headers: &HeaderMap, body: Body) -> Res
                 "The body may have {} bytes at most.",
                 app.settings().body_bytes_max
             );
-            Err(Problem::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "body_too_large",
-                detail,
-            ))
+            Err(Problem::new(Code::BodyTooLarge, detail))
         }
         Ok(Err(_)) => Err(Problem::invalid(vec![FieldError::new(
             "",

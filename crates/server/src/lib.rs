@@ -7,7 +7,9 @@ mod accept_loop;
 mod auth;
 mod client;
 mod extract;
+mod headers;
 mod json;
+mod openapi;
 mod problem;
 mod request_id;
 mod router;
@@ -24,6 +26,7 @@ use tokio::sync::watch;
 
 pub use accept_loop::{ServeError, serve};
 pub use auth::ApiKeys;
+pub use openapi::openapi;
 pub use settings::ServerSettings;
 
 use telemetry::HttpMetrics;

@@ -1,58 +1,80 @@
 use axum::{
     Router,
     extract::Request,
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, header},
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::get,
 };
 use tower_http::catch_panic::CatchPanicLayer;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{App, auth, problem::Problem, routes, telemetry};
+use crate::{
+    App, auth, headers,
+    problem::{Code, Problem},
+    routes::{conversations, docs, messages, operate, provider_mock, providers, webhooks},
+    telemetry,
+};
 
-/// Every route, and what goes around them: the last layer is the first to see a request.
+/// The routes, and what goes around them: the last layer is the first to see a request.
 pub(crate) fn router(app: App) -> Router {
-    let mut router = Router::new()
-        .route(
-            "/api/messages",
-            post(routes::messages::send).get(routes::messages::list),
-        )
-        .route("/api/messages/sms", post(routes::messages::send_sms))
-        .route("/api/messages/email", post(routes::messages::send_email))
-        .route("/api/messages/redrive", post(routes::messages::redrive_matching))
-        .route("/api/messages/{id}", get(routes::messages::get))
-        .route("/api/messages/{id}/redrive", post(routes::messages::redrive))
-        .route("/api/webhooks/sms", post(routes::webhooks::sms))
-        .route("/api/webhooks/email", post(routes::webhooks::email))
-        .route("/api/conversations", get(routes::conversations::list))
-        .route("/api/conversations/{id}", get(routes::conversations::get))
-        .route(
-            "/api/conversations/{id}/messages",
-            get(routes::conversations::messages),
-        )
-        .route("/api/providers", get(routes::providers::list));
+    let mut api = api();
     if app.0.simulators.is_some() {
-        router = router
-            .route(
-                "/api/provider/mock/config",
-                get(routes::provider_mock::config).put(routes::provider_mock::replace),
-            )
-            .route("/api/provider/mock/inbound", post(routes::provider_mock::inbound));
+        api = api.merge(simulated());
     }
-    router
+    Router::from(api)
         .route_layer(from_fn(acceptable))
-        .route("/healthz", get(routes::operate::healthz))
-        .route("/readyz", get(routes::operate::readyz))
-        .route("/metrics", get(routes::operate::metrics))
+        .merge(Router::from(operation()))
+        // The files of a page, which are no part of the API.
+        .route("/docs/{file}", get(docs::file))
         .fallback(async || Problem::not_found("route"))
         .method_not_allowed_fallback(async || {
             let detail = "This route does not take this method: see the Allow header.";
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+            Problem::new(Code::MethodNotAllowed, detail)
         })
         .layer(from_fn_with_state(app.clone(), auth::check))
+        .layer(from_fn(headers::check))
         .layer(CatchPanicLayer::custom(|_| Problem::internal().into_response()))
         .layer(from_fn_with_state(app.clone(), telemetry::observe))
         .with_state(app)
+}
+
+/// All there can be, whatever the settings: what the description of the API is made of.
+pub(crate) fn documented() -> OpenApiRouter<App> {
+    api().merge(simulated()).merge(operation())
+}
+
+fn api() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(messages::send::send, messages::read::list))
+        .routes(routes!(messages::send::send_sms))
+        .routes(routes!(messages::send::send_email))
+        .routes(routes!(messages::redrive::redrive_matching))
+        .routes(routes!(messages::read::get))
+        .routes(routes!(messages::redrive::redrive))
+        .routes(routes!(webhooks::sms))
+        .routes(routes!(webhooks::email))
+        .routes(routes!(conversations::list))
+        .routes(routes!(conversations::get))
+        .routes(routes!(conversations::messages))
+        .routes(routes!(providers::list))
+}
+
+/// Only there while a provider is simulated.
+fn simulated() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(provider_mock::config, provider_mock::replace))
+        .routes(routes!(provider_mock::inbound))
+}
+
+/// What is not JSON, or must answer whatever a client accepts.
+fn operation() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(operate::healthz))
+        .routes(routes!(operate::readyz))
+        .routes(routes!(operate::metrics))
+        .routes(routes!(docs::description))
+        .routes(routes!(docs::page))
 }
 
 /// Turns away clients that want anything but JSON.
@@ -61,7 +83,7 @@ async fn acceptable(request: Request, next: Next) -> Response {
         return next.run(request).await;
     }
     let detail = "Answers are JSON: let Accept include application/json.";
-    Problem::new(StatusCode::NOT_ACCEPTABLE, "not_acceptable", detail).into_response()
+    Problem::new(Code::NotAcceptable, detail).into_response()
 }
 
 /// Whether the media ranges of `Accept` cover JSON (RFC 9110, 12.5.1). The most specific one decides; a weight of zero

@@ -9,12 +9,13 @@ use axum::{
     middleware::Next,
     response::Response,
 };
+use domain::{ConversationId, MessageId};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, histogram::Histogram},
     registry::{Registry, Unit},
 };
-use tracing::Instrument;
+use tracing::{Instrument, Span, field::Empty};
 
 use crate::{
     App,
@@ -87,13 +88,26 @@ pub(crate) async fn observe(State(app): State<App>, request: Request, next: Next
         .to_owned();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let began = app.engine().monotonic();
-    let span = tracing::info_span!("request", request_id, %method, route);
+    let span = tracing::info_span!(
+        "request",
+        request_id,
+        %method,
+        route,
+        message_id = Empty,
+        conversation_id = Empty
+    );
+    let reads = method.is_safe();
     let mut response = next.run(request).instrument(span.clone()).await;
     let took = app.engine().monotonic().saturating_sub(began);
     app.0.metrics.observe(&route, &method, response.status(), took);
     span.in_scope(|| {
         let (status, took_ms) = (response.status().as_u16(), took.as_secs_f64() * 1_000.0);
-        tracing::debug!(status, took_ms, "answered");
+        // Whoever looks for a message begins with what its sender knows; what only reads is not worth a line each.
+        if reads {
+            tracing::debug!(status, took_ms, "answered");
+        } else {
+            tracing::info!(status, took_ms, "answered");
+        }
     });
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         *response.body_mut() = Body::from(problem.write_body(&path, &request_id));
@@ -105,6 +119,15 @@ pub(crate) async fn observe(State(app): State<App>, request: Request, next: Next
         response.headers_mut().insert(REQUEST_ID, request_id);
     }
     response
+}
+
+/// Names the message that the request at hand is about on all that is logged of it from here on.
+pub(crate) fn record_message(id: MessageId, conversation_id: Option<ConversationId>) {
+    let span = Span::current();
+    span.record("message_id", tracing::field::display(id));
+    if let Some(conversation_id) = conversation_id {
+        span.record("conversation_id", tracing::field::display(conversation_id));
+    }
 }
 
 /// Clients may make up methods; metrics may not.

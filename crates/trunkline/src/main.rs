@@ -26,6 +26,9 @@ fn run(arguments: &ArgMatches) -> anyhow::Result<()> {
     {
         return commands::config::document();
     }
+    if arguments.subcommand_name() == Some("openapi") {
+        return commands::openapi::run();
+    }
     let resolved = Resolved::read(arguments)?;
     for unknown in resolved.unknown_variables() {
         eprintln!("trunkline: the environment variable {unknown} is none of ours and does nothing");
@@ -47,6 +50,7 @@ fn command() -> Command {
     let config = Command::new("config")
         .about("Show the effective settings and where each came from, secrets masked")
         .arg(markdown);
+    let openapi = Command::new("openapi").about("Print the description of the HTTP API (OpenAPI 3.1)");
     let file = Arg::new("config-file")
         .long("config")
         .value_name("FILE")
@@ -73,7 +77,7 @@ fn command() -> Command {
              trunkline --database-url postgres://localhost/trunkline\n  trunkline migrate --config /etc/trunkline.toml\n  \
              API_PROVIDER_ERROR_PCT=30 trunkline serve      start with providers that fail",
         )
-        .subcommands([serve, migrate, config])
+        .subcommands([serve, migrate, config, openapi])
         .arg(file)
         .args(settings)
 }

@@ -7,27 +7,45 @@ use axum::{
 use domain::{Conversation, ConversationChannel, ConversationId, Participant, Timestamp};
 use serde::Serialize;
 use store::ConversationFilter;
+use utoipa::ToSchema;
 
 use super::{
-    listing::{Envelope, Parameters, invalid},
-    messages::MessageView,
+    listing::{Envelope, Paging, Parameters, invalid},
+    messages::read::MessageView,
 };
 use crate::{
     App,
     extract::{Ask, PathId},
+    openapi::{
+        problems::{OfListing, OfListingWithin, OfReading},
+        values, words,
+    },
     problem::Problem,
 };
 
-/// A conversation as it is shown.
-#[derive(Serialize)]
+/// All messages between two participants on one channel.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Conversation)]
 pub(crate) struct ConversationView {
+    #[schema(value_type = values::ConversationId)]
     id: ConversationId,
+    /// For people: the channel and both participants.
+    #[schema(example = "sms:+12016661234<->+18045551234")]
     key: String,
+    #[schema(value_type = words::ConversationChannel)]
     channel: ConversationChannel,
+    /// The one that sorts first, normalized.
+    #[schema(value_type = String, example = "+12016661234")]
     participant_a: Participant,
+    /// The other.
+    #[schema(value_type = String, example = "+18045551234")]
     participant_b: Participant,
+    /// How many messages it has, exactly.
+    #[schema(value_type = values::Count, example = 2)]
     message_count: u64,
+    #[schema(value_type = values::Timestamp)]
     last_activity_at: Timestamp,
+    #[schema(value_type = values::Timestamp)]
     created_at: Timestamp,
 }
 
@@ -53,7 +71,19 @@ impl From<Conversation> for ConversationView {
     }
 }
 
-/// `GET /api/conversations`
+/// List conversations
+///
+/// Latest activity first. A walk by cursor never repeats a conversation; one that becomes active meanwhile moves to the
+/// front and may be missed by it. `total` is exact up to 10,000 and stays there beyond, with `total_capped`.
+#[utoipa::path(
+    get, path = "/api/conversations", operation_id = "listConversations", tag = "Read",
+    params(
+        Paging,
+        ("channel" = Option<words::ConversationChannel>, Query),
+        ("participant" = Option<values::Participant>, Query),
+    ),
+    responses((status = 200, body = Envelope<ConversationView>, description = "A page of them."), OfListing),
+)]
 pub(crate) async fn list(
     State(app): Ask,
     query: Query<BTreeMap<String, String>>,
@@ -72,7 +102,12 @@ pub(crate) async fn list(
     Ok(Json(Envelope::of(&request, page, ConversationView::from)))
 }
 
-/// `GET /api/conversations/{id}`
+/// Read a conversation
+#[utoipa::path(
+    get, path = "/api/conversations/{id}", operation_id = "getConversation", tag = "Read",
+    params(("id" = values::ConversationId, Path, description = "The conversation's id")),
+    responses((status = 200, body = ConversationView, description = "The conversation."), OfReading),
+)]
 pub(crate) async fn get(State(app): Ask, id: PathId) -> Result<Json<ConversationView>, Problem> {
     let conversation = app.engine().store().conversation(conversation_id(id)?).await?;
     conversation
@@ -80,7 +115,15 @@ pub(crate) async fn get(State(app): Ask, id: PathId) -> Result<Json<Conversation
         .ok_or_else(|| Problem::not_found("conversation"))
 }
 
-/// `GET /api/conversations/{id}/messages`
+/// List the messages of a conversation
+///
+/// Oldest first: by `timestamp`, then by `sequence`. A walk by cursor neither skips nor repeats what was there when it
+/// began. `total` is exact.
+#[utoipa::path(
+    get, path = "/api/conversations/{id}/messages", operation_id = "listConversationMessages", tag = "Read",
+    params(("id" = values::ConversationId, Path, description = "The conversation's id"), Paging),
+    responses((status = 200, body = Envelope<MessageView>, description = "A page of them."), OfListingWithin),
+)]
 pub(crate) async fn messages(
     State(app): Ask,
     id: PathId,

@@ -5,27 +5,52 @@ use std::{collections::BTreeMap, str::FromStr};
 use axum::extract::Query;
 use domain::{FieldError, Page, PageRequest, Position, Start};
 use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
 
-use crate::problem::Problem;
+use crate::{openapi::values, problem::Problem};
 
 /// The parameters of a listing.
 #[derive(Debug)]
 pub(crate) struct Parameters(BTreeMap<String, String>);
 
+/// The parameters that all listings share. An empty one counts as missing.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "it describes what `Parameters::page` reads")]
+pub(crate) struct Paging {
+    /// Which page, counted from 1. Ignored with `cursor`.
+    #[param(value_type = Option<values::PageNumber>)]
+    page: Option<u32>,
+    /// Items on a page: 0 means 50, more than 200 means 200.
+    #[param(rename = "pageSize", value_type = Option<values::Count>)]
+    page_size: Option<u64>,
+    /// The `next_cursor` of an earlier page: what follows it.
+    cursor: Option<String>,
+}
+
 /// Part of a listing.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Envelope<T> {
     items: Vec<T>,
     meta: Meta,
 }
 
-#[derive(Debug, Serialize)]
+/// Which part of the listing this is.
+#[derive(Debug, Serialize, ToSchema)]
 struct Meta {
-    /// The number of this page; absent when it was asked for by cursor.
+    /// The number of this page; null when it was asked for by cursor, for then it has none.
+    #[schema(required, minimum = 1, example = 1)]
     page: Option<u32>,
+    /// How many items a page holds at most.
+    #[schema(minimum = 1, maximum = 200, example = 50)]
     page_size: u32,
+    /// How many items the whole listing has.
+    #[schema(value_type = values::Count, example = 1)]
     total: u64,
+    /// Whether counting stopped at `total`.
     total_capped: bool,
+    /// Send it as `cursor` to get what follows; null on the last page.
+    #[schema(required)]
     next_cursor: Option<String>,
 }
 

@@ -1,6 +1,7 @@
 //! The routes, by the names of their URLs.
 
 pub(crate) mod conversations;
+pub(crate) mod docs;
 pub(crate) mod messages;
 pub(crate) mod operate;
 pub(crate) mod provider_mock;

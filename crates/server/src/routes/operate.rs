@@ -5,23 +5,38 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use crate::{extract::Ask, problem::Problem};
+use crate::{extract::Ask, openapi::problems::OfReadiness, problem::Problem};
 
 /// What `prometheus-client` writes.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-#[derive(Serialize)]
+/// How the node is.
+#[derive(Serialize, ToSchema)]
 struct Health {
+    #[schema(pattern = "^(ok|ready)$", example = "ok")]
     status: &'static str,
 }
 
-/// `GET /healthz`: the process is alive. Never touches the store: a database that is away is no reason to restart us.
+/// Is the process alive?
+///
+/// Never touches the store: a database that is away is no reason to restart the node. Wants no key.
+#[utoipa::path(
+    get, path = "/healthz", operation_id = "isAlive", tag = "Operate", security(()),
+    responses((status = 200, body = Health, description = "It is.")),
+)]
 pub(crate) async fn healthz() -> Response {
     Json(Health { status: "ok" }).into_response()
 }
 
-/// `GET /readyz`: requests can be served.
+/// Can requests be served?
+///
+/// Not while the database is away or the node is shutting down. Wants no key.
+#[utoipa::path(
+    get, path = "/readyz", operation_id = "isReady", tag = "Operate", security(()),
+    responses((status = 200, body = Health, description = "They can."), OfReadiness),
+)]
 pub(crate) async fn readyz(State(app): Ask) -> Result<Response, Problem> {
     if *app.0.draining.borrow() {
         return Err(Problem::draining());
@@ -30,7 +45,17 @@ pub(crate) async fn readyz(State(app): Ask) -> Result<Response, Problem> {
     Ok(Json(Health { status: "ready" }).into_response())
 }
 
-/// `GET /metrics`. The queues are looked at anew; while the store is away they show what they held before.
+/// Metrics for Prometheus
+///
+/// Their names begin with `trunkline_`. The queues are looked at anew; while the store is away they show what they held
+/// before.
+#[utoipa::path(
+    get, path = "/metrics", operation_id = "measure", tag = "Operate",
+    responses((
+        status = 200, description = "OpenMetrics text.", body = String,
+        content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8",
+    )),
+)]
 pub(crate) async fn metrics(State(app): Ask) -> Result<Response, Problem> {
     if let Ok(depths) = app.engine().store().queue_depths().await {
         app.engine().metrics().set_queue_depths(&depths);

@@ -8,34 +8,159 @@ use axum::{
 use domain::{Draft, FieldError, MessageId, named_channel};
 use providers::simulator::{ConfigError, SimulatorConfig, Simulators};
 use serde::Deserialize;
+use utoipa::ToSchema;
 
-use super::webhooks::{Inbound, receive, required_id};
+use super::{
+    accepted::Accepted,
+    webhooks::{Inbound, receive, required_id},
+};
 use crate::{
     App,
     extract::Ask,
     json::{parse, read_body},
+    openapi::{
+        problems::{OfInjecting, OfSimulating, OfSimulatingAnew},
+        values, words,
+    },
     problem::Problem,
 };
 
-#[derive(Deserialize)]
+/// A message that a simulated provider delivers.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = MockInbound)]
 struct InboundRequest {
+    #[schema(required, value_type = words::Channel)]
     channel: Option<String>,
+    /// If given, the same as `channel`.
+    #[schema(value_type = Option<words::Channel>)]
     r#type: Option<String>,
+    /// A phone number, short code or sender name; of an email an email address.
+    #[schema(required, value_type = String)]
     from: Option<String>,
+    /// A phone number or short code; of an email an email address.
+    #[schema(required, value_type = String)]
     to: Option<String>,
+    /// Of an email; else it is ignored.
+    #[schema(value_type = Option<values::Text>)]
     subject: Option<String>,
+    /// What it says.
+    #[schema(required, value_type = values::Text)]
     body: Option<String>,
+    /// What is attached; 10 at most, unless the operator set another limit.
+    #[schema(value_type = Option<Vec<values::Attachment>>, max_items = 10)]
     attachments: Option<Vec<String>>,
+    /// When it was written, in RFC 3339. One that is missing, cannot be read or lies more than a day ahead is no error: the
+    /// message then counts from when it is processed.
+    #[schema(example = "2026-11-21T10:00:00Z")]
     timestamp: Option<String>,
+    /// If none is given, one is made up.
+    #[schema(value_type = Option<values::ProviderMessageId>)]
     provider_message_id: Option<String>,
 }
 
-/// `GET /api/provider/mock/config`
+/// How the simulated providers are to behave.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes what `SimulatorConfig` reads")]
+struct Simulation {
+    #[schema(value_type = values::Percentage)]
+    timeout_pct: u8,
+    #[schema(value_type = values::Percentage)]
+    error_pct: u8,
+    #[schema(value_type = values::Percentage)]
+    ratelimit_pct: u8,
+    #[schema(value_type = Option<values::Seed>)]
+    seed: Option<u64>,
+    providers: Option<SimulatedOverrides>,
+}
+
+/// What differs for single providers.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "it describes what `SimulatorConfig` reads")]
+struct SimulatedOverrides {
+    #[serde(rename = "sms-mms")]
+    sms_mms: Option<SimulatedOverride>,
+    email: Option<SimulatedOverride>,
+}
+
+/// What differs for one provider; the rest is as for all.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes what `SimulatorConfig` reads")]
+struct SimulatedOverride {
+    #[schema(value_type = Option<values::Percentage>)]
+    timeout_pct: Option<u8>,
+    #[schema(value_type = Option<values::Percentage>)]
+    error_pct: Option<u8>,
+    #[schema(value_type = Option<values::Percentage>)]
+    ratelimit_pct: Option<u8>,
+    #[schema(value_type = Option<values::Seed>)]
+    seed: Option<u64>,
+}
+
+/// How the simulated providers behave.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes what `SimulatorConfig` writes")]
+struct SimulationShown {
+    #[serde(flatten)]
+    set: Simulation,
+    effective: SimulatedEffects,
+}
+
+/// What is in effect for each provider.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes what `SimulatorConfig` writes")]
+struct SimulatedEffects {
+    #[serde(rename = "sms-mms")]
+    sms_mms: SimulatedEffect,
+    email: SimulatedEffect,
+}
+
+/// What is in effect for one provider.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes what `SimulatorConfig` writes")]
+struct SimulatedEffect {
+    #[schema(value_type = values::Percentage)]
+    timeout_pct: u8,
+    #[schema(value_type = values::Percentage)]
+    error_pct: u8,
+    #[schema(value_type = values::Percentage)]
+    ratelimit_pct: u8,
+    /// The rest.
+    #[schema(value_type = values::Percentage)]
+    success_pct: u8,
+    #[schema(value_type = Option<values::Seed>)]
+    seed: Option<u64>,
+}
+
+/// How the simulated providers behave
+///
+/// What was set, and what is in effect for each provider. This route exists only while a provider is simulated.
+#[utoipa::path(
+    get, path = "/api/provider/mock/config", operation_id = "getSimulation", tag = "Simulated providers",
+    responses((status = 200, body = SimulationShown, description = "What is set and in effect."), OfSimulating),
+)]
 pub(crate) async fn config(State(app): Ask) -> Result<Response, Problem> {
     Ok(Json(simulators(&app)?.config()).into_response())
 }
 
-/// `PUT /api/provider/mock/config`
+/// Let the simulated providers behave otherwise
+///
+/// Replaces the whole configuration at once. For every provider, the three percentages in effect may add up to 100 at
+/// most; otherwise nothing changes. A seed restarts the sequences it governs, also when it is the same. This route
+/// exists only while a provider is simulated.
+#[utoipa::path(
+    put, path = "/api/provider/mock/config", operation_id = "putSimulation", tag = "Simulated providers",
+    request_body(
+        content = Simulation,
+        examples(
+            ("calm" = (value = json!({"timeout_pct": 0, "error_pct": 0, "ratelimit_pct": 0}))),
+            ("storm" = (value = json!({
+                "timeout_pct": 5, "error_pct": 40, "ratelimit_pct": 10, "seed": 42, "providers": {"email": {"error_pct": 0}},
+            }))),
+        ),
+    ),
+    responses((status = 200, body = SimulationShown, description = "What is set and in effect now."), OfSimulatingAnew),
+)]
 pub(crate) async fn replace(State(app): Ask, request: Request) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
     let body = read_body(&app, &head.headers, body).await?;
@@ -46,7 +171,20 @@ pub(crate) async fn replace(State(app): Ask, request: Request) -> Result<Respons
     Ok(Json(simulators.config()).into_response())
 }
 
-/// `POST /api/provider/mock/inbound`
+/// Let a simulated provider deliver a message
+///
+/// A `202` means that the message is durable. A repeat, told by the provider's message id, gets the same answer and
+/// changes nothing. This route exists only while a provider is simulated.
+#[utoipa::path(
+    post, path = "/api/provider/mock/inbound", operation_id = "injectInbound", tag = "Simulated providers",
+    request_body(
+        content = InboundRequest,
+        examples(
+            ("sms" = (value = json!({"channel": "sms", "from": "+18045551234", "to": "+12016661234", "body": "Hi, who is this?"}))),
+        ),
+    ),
+    responses((status = 202, body = Accepted, description = "Stored, now or before."), OfInjecting),
+)]
 pub(crate) async fn inbound(State(app): Ask, request: Request) -> Result<Response, Problem> {
     // A simulated message needs no id of its own; real providers always have one.
     let made_up = || format!("simulated-{}", MessageId::mint(app.engine().now(), &app.0.ids));

@@ -7,34 +7,60 @@ use domain::{Channel, Checked, Draft, FieldError, ProviderMessageId, phone_chann
 use engine::Receive;
 use providers::simulator::provider_name;
 use serde::Deserialize;
+use utoipa::ToSchema;
 
-use super::accepted::accepted;
+use super::accepted::{Accepted, accepted};
 use crate::{
     App, client,
     extract::Ask,
     json::{parse, read_body},
+    openapi::{problems::OfReceiving, values, words::PhoneChannel},
     problem::Problem,
 };
 
-#[derive(Deserialize)]
+/// An SMS or MMS that came in.
+#[derive(Deserialize, ToSchema)]
 struct SmsWebhook {
+    #[schema(required, value_type = values::Sender)]
     from: Option<String>,
+    #[schema(required, value_type = values::PhoneNumber)]
     to: Option<String>,
+    #[schema(required, value_type = PhoneChannel)]
     r#type: Option<String>,
+    #[schema(required, value_type = values::ProviderMessageId)]
     messaging_provider_id: Option<String>,
+    /// What it says.
+    #[schema(required, value_type = values::Text)]
     body: Option<String>,
+    /// What is attached; 10 at most, unless the operator set another limit.
+    #[schema(value_type = Option<Vec<values::Attachment>>, max_items = 10)]
     attachments: Option<Vec<String>>,
+    /// When it was written, in RFC 3339. One that is missing, cannot be read or lies more than a day ahead is no error: the
+    /// message then counts from when it is processed.
+    #[schema(example = "2026-11-21T10:00:00Z")]
     timestamp: Option<String>,
 }
 
-#[derive(Deserialize)]
+/// An email that came in.
+#[derive(Deserialize, ToSchema)]
 struct EmailWebhook {
+    #[schema(required, value_type = values::EmailAddress)]
     from: Option<String>,
+    #[schema(required, value_type = values::EmailAddress)]
     to: Option<String>,
+    #[schema(required, value_type = values::ProviderMessageId)]
     xillio_id: Option<String>,
+    #[schema(value_type = Option<values::Text>)]
     subject: Option<String>,
+    /// What it says.
+    #[schema(required, value_type = values::Text)]
     body: Option<String>,
+    /// What is attached; 10 at most, unless the operator set another limit.
+    #[schema(value_type = Option<Vec<values::Attachment>>, max_items = 10)]
     attachments: Option<Vec<String>>,
+    /// When it was written, in RFC 3339. One that is missing, cannot be read or lies more than a day ahead is no error: the
+    /// message then counts from when it is processed.
+    #[schema(example = "2026-11-21T10:00:00Z")]
     timestamp: Option<String>,
 }
 
@@ -44,7 +70,20 @@ pub(super) struct Inbound {
     pub(super) provider_message_id: Result<ProviderMessageId, FieldError>,
 }
 
-/// `POST /api/webhooks/sms`
+/// Receive an SMS or MMS
+///
+/// A `202` means that the message is durable. A repeat, told by the provider's message id, gets the same answer and
+/// changes nothing.
+#[utoipa::path(
+    post, path = "/api/webhooks/sms", operation_id = "receiveSms", tag = "Receive",
+    request_body(
+        content = SmsWebhook,
+        examples(
+            ("sms" = (value = json!({"from": "+18045551234", "to": "+12016661234", "type": "sms", "messaging_provider_id": "message-1", "body": "Hi, who is this?"}))),
+        ),
+    ),
+    responses((status = 202, body = Accepted, description = "Stored, now or before."), OfReceiving),
+)]
 pub(crate) async fn sms(State(app): Ask, request: Request) -> Result<Response, Problem> {
     receive(&app, request, |body| {
         let SmsWebhook {
@@ -73,7 +112,20 @@ pub(crate) async fn sms(State(app): Ask, request: Request) -> Result<Response, P
     .await
 }
 
-/// `POST /api/webhooks/email`
+/// Receive an email
+///
+/// A `202` means that the message is durable. A repeat, told by the provider's message id, gets the same answer and
+/// changes nothing.
+#[utoipa::path(
+    post, path = "/api/webhooks/email", operation_id = "receiveEmail", tag = "Receive",
+    request_body(
+        content = EmailWebhook,
+        examples(
+            ("email" = (value = json!({"from": "customer@example.com", "to": "shop@example.com", "xillio_id": "message-2", "subject": "Re: Your order", "body": "<p>Thank you!</p>", "attachments": ["https://example.com/photo.png"]}))),
+        ),
+    ),
+    responses((status = 202, body = Accepted, description = "Stored, now or before."), OfReceiving),
+)]
 pub(crate) async fn email(State(app): Ask, request: Request) -> Result<Response, Problem> {
     receive(&app, request, |body| {
         let EmailWebhook {
@@ -174,14 +226,16 @@ pub(super) fn required_id(pointer: &str, id: Option<String>) -> Result<ProviderM
 
 /// Counts and logs what is wrong, in one line and without a word of the message.
 fn reject(app: &App, problem: Problem) -> Problem {
-    app.engine().metrics().count_inbound_rejected(problem.code);
+    app.engine()
+        .metrics()
+        .count_inbound_rejected(problem.code.as_str());
     let fields: Vec<&str> = problem
         .errors
         .iter()
         .map(|error| error.pointer.as_str())
         .collect();
     tracing::warn!(
-        reason = problem.code,
+        reason = problem.code.as_str(),
         fields = fields.join(" "),
         "validation error: an inbound message was turned away"
     );

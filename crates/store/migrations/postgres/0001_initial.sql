@@ -12,7 +12,7 @@ create table conversations (
     -- The participants come first, so that this index also finds the conversations of participant_a.
     unique (participant_a, participant_b, channel)
 );
-create index conversations_by_activity on conversations (last_activity_at desc, id desc);
+create index conversations_by_activity on conversations (channel, last_activity_at desc, id desc);
 create index conversations_by_participant_b on conversations (participant_b);
 
 -- The id is a UUID of version 7: its order is the order of processed_at.

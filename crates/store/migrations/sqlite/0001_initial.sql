@@ -11,7 +11,7 @@ create table conversations (
     created_at       integer not null,
     unique (participant_a, participant_b, channel)
 ) strict;
-create index conversations_by_activity on conversations (last_activity_at desc, id desc);
+create index conversations_by_activity on conversations (channel, last_activity_at desc, id desc);
 create index conversations_by_participant_b on conversations (participant_b);
 
 create table messages (

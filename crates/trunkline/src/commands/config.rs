@@ -1,5 +1,4 @@
-use std::io::{self, ErrorKind, Write};
-
+use super::print;
 use crate::config::{Config, Resolved, SETTINGS, Setting};
 
 /// Shows every setting, its value and where that came from, in the form of the file; then says what is wrong, if
@@ -35,14 +34,6 @@ pub(crate) fn document() -> anyhow::Result<()> {
          came from. This page is made by `trunkline config --markdown`.\n\n\
          | environment | file | flag | default | |\n|---|---|---|---|---|\n{rows}"
     ))
-}
-
-/// Writes to the standard output. A reader who has seen enough, such as `head`, is no error.
-fn print(text: &str) -> anyhow::Result<()> {
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(()),
-    }
 }
 
 /// A value without what must not be seen: keys, and the password in a database's URL.

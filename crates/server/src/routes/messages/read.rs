@@ -10,66 +10,135 @@ use domain::{
     FailureReason, GivenAddress, Message, MessageId, Outcome, ProviderName, Status, Subject, Timestamp,
     snippet,
 };
-use engine::Hold;
+use engine::{Hold, HoldCode, HoldReason};
 use serde::Serialize;
 use store::MessageFilter;
+use utoipa::ToSchema;
 
 use super::message_id;
 use crate::{
     App,
     extract::{Ask, PathId},
+    openapi::{
+        problems::{OfListing, OfReading},
+        values, words,
+    },
     problem::Problem,
-    routes::listing::{Envelope, Parameters},
+    routes::listing::{Envelope, Paging, Parameters},
 };
 
-/// A message as it is shown.
-#[derive(Serialize)]
+/// A message.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Message)]
 pub(crate) struct MessageView {
+    #[schema(value_type = values::MessageId)]
     id: MessageId,
+    /// Null for an imported message that no conversation has taken in yet.
+    #[schema(required, value_type = Option<values::ConversationId>)]
     conversation_id: Option<ConversationId>,
+    /// Its place in the conversation, in the order of joining: 1, 2, 3 … without gaps. Null like `conversation_id`.
+    #[schema(required, value_type = Option<i64>, minimum = 1, example = 1)]
     sequence: Option<u64>,
+    #[schema(value_type = words::Direction)]
     direction: Direction,
+    #[schema(value_type = words::Channel)]
     channel: Channel,
+    /// As given.
+    #[schema(value_type = String, example = "+12016661234")]
     from: GivenAddress,
+    /// As given.
+    #[schema(value_type = String, example = "+18045551234")]
     to: GivenAddress,
+    /// Only emails have one.
+    #[schema(value_type = values::Text, required = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     subject: Option<Subject>,
+    #[schema(value_type = values::Text)]
     body: Text,
+    /// The beginning of the body, followed by … when something was left out.
+    #[schema(example = "Hello!")]
     snippet: String,
+    #[schema(value_type = Vec<values::Attachment>)]
     attachments: Attachments,
+    /// When it was written, as its sender said, or else when it was processed.
+    #[schema(value_type = values::Timestamp)]
     timestamp: Timestamp,
+    /// When it was accepted here.
+    #[schema(value_type = values::Timestamp)]
     processed_at: Timestamp,
+    #[schema(value_type = words::Status)]
     status: Status,
+    /// Which provider serves it, or brought it. Null when nobody knows.
+    #[schema(required, value_type = Option<values::ProviderName>)]
     provider: Option<ProviderName>,
+    #[schema(value_type = FailureView, required = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<FailureView>,
 }
 
-#[derive(Serialize)]
+/// Why a message failed; of failed ones.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Failure)]
 struct FailureView {
+    #[schema(value_type = words::FailureReason)]
     reason: FailureReason,
+    /// The last error, if there was one.
+    #[schema(required, value_type = Option<values::ErrorCode>)]
     error_code: Option<ErrorCode>,
 }
 
-#[derive(Serialize)]
+/// A message, with what was done to send it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = MessageDetail)]
 struct MessageDetailView {
     #[serde(flatten)]
     message: MessageView,
     attempts: Vec<AttemptView>,
+    /// When it is tried next; while it waits.
+    #[schema(value_type = values::Timestamp, required = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     next_attempt_at: Option<Timestamp>,
+    #[schema(value_type = HoldView, required = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
-    hold: Option<Hold>,
+    hold: Option<HoldView>,
 }
 
-#[derive(Serialize)]
+/// Why a pending message is not being sent right now.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Hold)]
+struct HoldView {
+    #[schema(value_type = words::HoldReason)]
+    reason: HoldReason,
+    #[schema(value_type = values::HoldCode)]
+    code: HoldCode,
+    /// Until when, as far as anybody can tell.
+    #[schema(value_type = values::Timestamp, required = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<Timestamp>,
+}
+
+/// A try to hand a message to its provider.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Attempt)]
 struct AttemptView {
+    /// 1, 2, 3 … without gaps, going on after a redrive.
+    #[schema(minimum = 1, example = 1)]
     attempt_number: u32,
+    #[schema(value_type = values::ProviderName)]
     provider: ProviderName,
+    #[schema(value_type = words::Outcome)]
     outcome: Outcome,
+    /// What went wrong, if something did.
+    #[schema(required, value_type = Option<values::ErrorCode>)]
     error_code: Option<ErrorCode>,
+    /// When the call began; of a vanished worker, when that was noticed.
+    #[schema(value_type = values::Timestamp)]
     occurred_at: Timestamp,
+    /// How long the call took; zero when nobody knows.
+    #[schema(value_type = values::Count, example = 12)]
     latency_ms: u64,
+    /// What a worker reported after its attempt had been recorded as `unknown`.
+    #[schema(value_type = words::Outcome, required = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     late_outcome: Option<Outcome>,
 }
@@ -109,6 +178,13 @@ impl MessageView {
     }
 }
 
+impl HoldView {
+    fn of(hold: Hold) -> Self {
+        let Hold { reason, code, until } = hold;
+        Self { reason, code, until }
+    }
+}
+
 impl AttemptView {
     fn of(attempt: Attempt) -> Self {
         let Attempt {
@@ -133,7 +209,14 @@ impl AttemptView {
     }
 }
 
-/// `GET /api/messages/{id}`
+/// Read a message
+///
+/// With every attempt to send it, and while it waits, with what it waits for.
+#[utoipa::path(
+    get, path = "/api/messages/{id}", operation_id = "getMessage", tag = "Read",
+    params(("id" = values::MessageId, Path, description = "The message's id")),
+    responses((status = 200, body = MessageDetailView, description = "The message."), OfReading),
+)]
 pub(crate) async fn get(State(app): Ask, id: PathId) -> Result<Response, Problem> {
     let id = message_id(id)?;
     let detail = app
@@ -147,12 +230,24 @@ pub(crate) async fn get(State(app): Ask, id: PathId) -> Result<Response, Problem
         attempts: detail.attempts.into_iter().map(AttemptView::of).collect(),
         message: MessageView::of(&app, detail.message),
         next_attempt_at,
-        hold,
+        hold: hold.map(HoldView::of),
     };
     Ok(Json(view).into_response())
 }
 
-/// `GET /api/messages`
+/// List messages
+///
+/// Those processed last come first. `total` is exact up to 10,000 and stays there beyond, with `total_capped`.
+#[utoipa::path(
+    get, path = "/api/messages", operation_id = "listMessages", tag = "Read",
+    params(
+        Paging,
+        ("status" = Option<words::Status>, Query),
+        ("channel" = Option<words::Channel>, Query),
+        ("provider" = Option<values::ProviderName>, Query),
+    ),
+    responses((status = 200, body = Envelope<MessageView>, description = "A page of them."), OfListing),
+)]
 pub(crate) async fn list(
     State(app): Ask,
     query: Query<BTreeMap<String, String>>,

@@ -7,23 +7,41 @@ use axum::{
 use domain::{FieldError, MessageId, Timestamp};
 use serde::{Deserialize, Serialize};
 use store::{RedriveFilter, Redriven};
+use utoipa::ToSchema;
 
 use super::message_id;
 use crate::{
     extract::{Ask, PathId},
     json::{parse, read_body},
-    problem::Problem,
+    openapi::{
+        problems::{OfRedriving, OfRedrivingMany},
+        values, words,
+    },
+    problem::{Code, Problem},
+    telemetry,
 };
 
-#[derive(Serialize)]
+/// A failed message that is pending again.
+#[derive(Serialize, ToSchema)]
 struct RedriveResponse {
+    /// Always `accepted`.
+    #[schema(pattern = "^accepted$", example = "accepted")]
     status: &'static str,
+    #[schema(value_type = values::MessageId)]
     id: MessageId,
 }
 
-/// `POST /api/messages/{id}/redrive`
+/// Try a failed message again
+///
+/// It becomes pending, with as many attempts and as much time as a new one.
+#[utoipa::path(
+    post, path = "/api/messages/{id}/redrive", operation_id = "redriveMessage", tag = "Redrive",
+    params(("id" = values::MessageId, Path, description = "The message's id")),
+    responses((status = 202, body = RedriveResponse, description = "It is pending again."), OfRedriving),
+)]
 pub(crate) async fn redrive(State(app): Ask, id: PathId) -> Result<Response, Problem> {
     let id = message_id(id)?;
+    telemetry::record_message(id, None);
     match app.engine().redrive(id).await.map_err(Problem::of_redrive)? {
         Redriven::Pending => {
             let body = RedriveResponse {
@@ -35,25 +53,46 @@ pub(crate) async fn redrive(State(app): Ask, id: PathId) -> Result<Response, Pro
         Redriven::NotFound => Err(Problem::not_found("message")),
         Redriven::NotFailed => {
             let detail = "Only a failed message can be redriven.";
-            Err(Problem::new(StatusCode::CONFLICT, "not_failed", detail))
+            Err(Problem::new(Code::NotFailed, detail))
         }
     }
 }
 
-#[derive(Deserialize)]
+/// Which failed messages to try again: those to which all of it applies.
+#[derive(Deserialize, ToSchema)]
 struct RedriveRequest {
+    #[schema(value_type = Option<values::ProviderName>)]
     provider: Option<String>,
+    #[schema(value_type = Option<words::Channel>)]
     channel: Option<String>,
+    #[schema(value_type = Option<words::FailureReason>)]
     reason: Option<String>,
+    /// Only what had failed before this instant.
+    #[schema(value_type = Option<values::Timestamp>)]
     failed_before: Option<String>,
 }
 
-#[derive(Serialize)]
+/// How many failed messages are pending again.
+#[derive(Serialize, ToSchema)]
 struct RedrivenResponse {
+    #[schema(value_type = values::Count, example = 3)]
     redriven: u64,
 }
 
-/// `POST /api/messages/redrive`
+/// Try many failed messages again
+///
+/// Those to which all of the given fields apply; at least one must be given.
+#[utoipa::path(
+    post, path = "/api/messages/redrive", operation_id = "redriveMessages", tag = "Redrive",
+    request_body(
+        content = RedriveRequest,
+        examples(
+            ("provider" = (value = json!({"provider": "sms-mms", "reason": "exhausted"}))),
+            ("time" = (value = json!({"failed_before": "2026-11-21T10:00:00Z"}))),
+        ),
+    ),
+    responses((status = 202, body = RedrivenResponse, description = "So many are pending again."), OfRedrivingMany),
+)]
 pub(crate) async fn redrive_matching(State(app): Ask, request: Request) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
     let body = read_body(&app, &head.headers, body).await?;

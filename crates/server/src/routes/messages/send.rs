@@ -1,7 +1,7 @@
 use axum::{
     body::Body,
     extract::{Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts},
+    http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use domain::{Channel, Checked, Draft, FieldError, IdempotencyKey, named_channel, phone_channel};
@@ -12,13 +12,19 @@ use resilience::rate_limit::{
 };
 use serde::Deserialize;
 use store::IdempotentRequest;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     App, client,
     extract::Ask,
     json::{parse, read_body},
-    problem::Problem,
-    routes::accepted::accepted,
+    openapi::{
+        problems::OfSending,
+        values,
+        words::{self, PhoneChannel},
+    },
+    problem::{Code, Problem},
+    routes::accepted::{Accepted, accepted},
 };
 
 const SENDER: PolicyName = PolicyName::new("sender");
@@ -29,39 +35,109 @@ const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// As Stripe's API marks it.
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
-#[derive(Deserialize)]
+/// What a client may say about a request to send.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "it describes what `idempotency_key` reads")]
+struct SendHeaders {
+    /// Marks repeats of one request.
+    #[param(rename = "Idempotency-Key", value_type = Option<values::IdempotencyKey>)]
+    idempotency_key: Option<String>,
+}
+
+/// An SMS or MMS to be sent.
+#[derive(Deserialize, ToSchema)]
 struct SmsRequest {
+    #[schema(required, value_type = values::Sender)]
     from: Option<String>,
+    #[schema(required, value_type = values::PhoneNumber)]
     to: Option<String>,
+    #[schema(required, value_type = PhoneChannel)]
     r#type: Option<String>,
+    /// What it says.
+    #[schema(required, value_type = values::Text)]
     body: Option<String>,
+    /// What is attached; 10 at most, unless the operator set another limit.
+    #[schema(value_type = Option<Vec<values::Attachment>>, max_items = 10)]
     attachments: Option<Vec<String>>,
+    /// When it was written, in RFC 3339. One that is missing, cannot be read or lies more than a day ahead is no error: the
+    /// message then counts from when it is processed.
+    #[schema(example = "2026-11-21T10:00:00Z")]
     timestamp: Option<String>,
 }
 
-#[derive(Deserialize)]
+/// An email to be sent.
+#[derive(Deserialize, ToSchema)]
 struct EmailRequest {
+    #[schema(required, value_type = values::EmailAddress)]
     from: Option<String>,
+    #[schema(required, value_type = values::EmailAddress)]
     to: Option<String>,
+    #[schema(value_type = Option<values::Text>)]
     subject: Option<String>,
+    /// What it says.
+    #[schema(required, value_type = values::Text)]
     body: Option<String>,
+    /// What is attached; 10 at most, unless the operator set another limit.
+    #[schema(value_type = Option<Vec<values::Attachment>>, max_items = 10)]
     attachments: Option<Vec<String>>,
+    /// When it was written, in RFC 3339. One that is missing, cannot be read or lies more than a day ahead is no error: the
+    /// message then counts from when it is processed.
+    #[schema(example = "2026-11-21T10:00:00Z")]
     timestamp: Option<String>,
 }
 
-#[derive(Deserialize)]
+/// A message to be sent, of any channel.
+#[derive(Deserialize, ToSchema)]
 struct MessageRequest {
+    #[schema(required, value_type = words::Channel)]
     channel: Option<String>,
+    /// If given, the same as `channel`.
+    #[schema(value_type = Option<words::Channel>)]
     r#type: Option<String>,
+    /// A phone number, short code or sender name; of an email an email address.
+    #[schema(required, value_type = String)]
     from: Option<String>,
+    /// A phone number or short code; of an email an email address.
+    #[schema(required, value_type = String)]
     to: Option<String>,
+    /// Of an email; else it is ignored.
+    #[schema(value_type = Option<values::Text>)]
     subject: Option<String>,
+    /// What it says.
+    #[schema(required, value_type = values::Text)]
     body: Option<String>,
+    /// What is attached; 10 at most, unless the operator set another limit.
+    #[schema(value_type = Option<Vec<values::Attachment>>, max_items = 10)]
     attachments: Option<Vec<String>>,
+    /// When it was written, in RFC 3339. One that is missing, cannot be read or lies more than a day ahead is no error: the
+    /// message then counts from when it is processed.
+    #[schema(example = "2026-11-21T10:00:00Z")]
     timestamp: Option<String>,
 }
 
-/// `POST /api/messages/sms`
+/// Send an SMS or MMS
+///
+/// A `202` means that the message is durable, and will be dispatched or fail with a reason. Repeat a request whose
+/// answer you did not get with the same `Idempotency-Key`, and nothing is sent twice.
+#[utoipa::path(
+    post, path = "/api/messages/sms", operation_id = "sendSms", tag = "Send",
+    params(SendHeaders),
+    request_body(
+        content = SmsRequest,
+        examples(
+            ("sms" = (value = json!({"from": "+12016661234", "to": "+18045551234", "type": "sms", "body": "Hello!"}))),
+            ("mms" = (value = json!({"from": "+12016661234", "to": "+18045551234", "type": "mms", "body": "The menu", "attachments": ["https://example.com/menu.png"], "timestamp": "2026-11-21T10:00:00Z"}))),
+        ),
+    ),
+    responses(
+        (status = 202, body = Accepted, description = "Accepted, or accepted before under the same key.", headers(
+            ("Location" = String, description = "Where to read the message."),
+            ("Idempotent-Replayed" = String, description = "`true` when it had been accepted before under the same key."),
+        )),
+        OfSending,
+    ),
+)]
 pub(crate) async fn send_sms(State(app): Ask, request: Request) -> Response {
     accept(&app, request, |body| {
         let SmsRequest {
@@ -86,7 +162,27 @@ pub(crate) async fn send_sms(State(app): Ask, request: Request) -> Response {
     .await
 }
 
-/// `POST /api/messages/email`
+/// Send an email
+///
+/// A `202` means that the message is durable, and will be dispatched or fail with a reason. Repeat a request whose
+/// answer you did not get with the same `Idempotency-Key`, and nothing is sent twice.
+#[utoipa::path(
+    post, path = "/api/messages/email", operation_id = "sendEmail", tag = "Send",
+    params(SendHeaders),
+    request_body(
+        content = EmailRequest,
+        examples(
+            ("email" = (value = json!({"from": "shop@example.com", "to": "customer@example.com", "subject": "Your order", "body": "<p>It is on its way.</p>"}))),
+        ),
+    ),
+    responses(
+        (status = 202, body = Accepted, description = "Accepted, or accepted before under the same key.", headers(
+            ("Location" = String, description = "Where to read the message."),
+            ("Idempotent-Replayed" = String, description = "`true` when it had been accepted before under the same key."),
+        )),
+        OfSending,
+    ),
+)]
 pub(crate) async fn send_email(State(app): Ask, request: Request) -> Response {
     accept(&app, request, |body| {
         let EmailRequest {
@@ -110,7 +206,28 @@ pub(crate) async fn send_email(State(app): Ask, request: Request) -> Response {
     .await
 }
 
-/// `POST /api/messages`
+/// Send a message of any channel
+///
+/// A `202` means that the message is durable, and will be dispatched or fail with a reason. Repeat a request whose
+/// answer you did not get with the same `Idempotency-Key`, and nothing is sent twice.
+#[utoipa::path(
+    post, path = "/api/messages", operation_id = "send", tag = "Send",
+    params(SendHeaders),
+    request_body(
+        content = MessageRequest,
+        examples(
+            ("sms" = (value = json!({"channel": "sms", "from": "Acme", "to": "+18045551234", "body": "Hello!"}))),
+            ("email" = (value = json!({"channel": "email", "from": "shop@example.com", "to": "customer@example.com", "subject": "Your order", "body": "<p>It is on its way.</p>"}))),
+        ),
+    ),
+    responses(
+        (status = 202, body = Accepted, description = "Accepted, or accepted before under the same key.", headers(
+            ("Location" = String, description = "Where to read the message."),
+            ("Idempotent-Replayed" = String, description = "`true` when it had been accepted before under the same key."),
+        )),
+        OfSending,
+    ),
+)]
 pub(crate) async fn send(State(app): Ask, request: Request) -> Response {
     accept(&app, request, |body| {
         let MessageRequest {
@@ -198,11 +315,7 @@ async fn accept_limited(
         Err(SendError::KeyConflict) => {
             let detail =
                 "This Idempotency-Key was used for another message. Use a new key for a new message.";
-            Err(Problem::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "idempotency_key_reused",
-                detail,
-            ))
+            Err(Problem::new(Code::IdempotencyKeyReused, detail))
         }
         Err(SendError::NotAccepted(rejection)) => Err(rejection.into()),
     }

@@ -28,6 +28,7 @@ async fn with_keys_everything_but_health_wants_one() {
         ("GET", "/metrics"),
         ("GET", "/openapi.json"),
         ("GET", "/docs"),
+        ("GET", "/docs/start.js"),
         ("GET", "/nowhere"),
         ("DELETE", "/api/messages"),
         ("GET", "/healthz/"),
@@ -110,7 +111,7 @@ async fn what_does_not_exist_is_not_found() {
 #[tokio::test]
 async fn another_method_is_told_which_are_allowed() {
     let world = World::new().await;
-    let routes: [(&str, &[&str]); 16] = [
+    let routes: [(&str, &[&str]); 19] = [
         ("/api/messages", &["GET", "HEAD", "POST"]),
         ("/api/messages/sms", &["POST"]),
         ("/api/messages/email", &["POST"]),
@@ -127,6 +128,9 @@ async fn another_method_is_told_which_are_allowed() {
         ("/api/provider/mock/inbound", &["POST"]),
         ("/healthz", &["GET", "HEAD"]),
         ("/metrics", &["GET", "HEAD"]),
+        ("/openapi.json", &["GET", "HEAD"]),
+        ("/docs", &["GET", "HEAD"]),
+        ("/docs/start.js", &["GET", "HEAD"]),
     ];
     for (path, expected) in routes {
         for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW"] {
@@ -193,7 +197,7 @@ async fn who_wants_no_json_gets_none() {
     }
     assert_eq!(world.messages_stored().await, 0);
     // What is no JSON does not ask.
-    for path in ["/metrics", "/healthz"] {
+    for path in ["/metrics", "/healthz", "/openapi.json", "/docs"] {
         let request = world.client.request("GET", path).header("accept", "text/plain");
         request.send().await.expect(200);
     }

@@ -125,10 +125,20 @@ async fn too_many_or_too_long_headers_are_refused() {
     let many: String = (0..65).map(|number| format!("x-{number}: a\r\n")).collect();
     let long = format!("x-long: {}\r\n", "a".repeat(40_000));
     for headers in [many, long] {
-        let request = format!("GET /healthz HTTP/1.1\r\nhost: a\r\n{headers}\r\n");
+        let request = format!("GET /healthz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{headers}\r\n");
         let answer = read_to_end(world.client.begin(&request).await).await;
         assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+        assert!(
+            answer.contains("\r\ncontent-type: application/problem+json\r\n")
+                && answer.contains("\"code\":\"headers_too_large\""),
+            "{answer}"
+        );
     }
+    // Beyond what can be called a request there is nobody to explain it to.
+    let absurd = format!("x-long: {}\r\n", "a".repeat(100_000));
+    let request = format!("GET /healthz HTTP/1.1\r\nhost: a\r\n{absurd}\r\n");
+    let answer = read_to_end(world.client.begin(&request).await).await;
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
     let few: String = (0..60).map(|number| format!("x-{number}: a\r\n")).collect();
     let request = format!("GET /healthz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{few}\r\n");
     let answer = read_to_end(world.client.begin(&request).await).await;

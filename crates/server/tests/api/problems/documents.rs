@@ -1,6 +1,6 @@
 use serde_json::json;
 
-use crate::world::{Fault, Log, World};
+use crate::world::{Fault, Log, World, sms, sms_webhook};
 
 #[tokio::test]
 async fn a_problem_says_what_happened_and_where() {
@@ -65,6 +65,44 @@ async fn a_request_id_is_taken_or_made_and_logged() {
             assert_eq!(made.iter().filter(|other| *other == id).count(), 1, "{id}");
         }
     }
+}
+
+#[tokio::test]
+async fn the_log_leads_from_a_request_to_its_message() {
+    let log = Log::capture();
+    let world = World::new().await;
+    let answered = |id: &str, level: &str| {
+        let lines = log.lines_with(&format!("request_id=\"{id}\""));
+        let line = lines.iter().find(|line| line.contains("answered")).unwrap();
+        assert!(line.contains(&format!(" {level} ")), "{line}");
+        line.clone()
+    };
+    let webhook = sms_webhook("1", "b");
+    for (path, body) in [("/api/messages/sms", &sms("a")), ("/api/webhooks/sms", &webhook)] {
+        let request = world.client.request("POST", path).header("x-request-id", path);
+        let message = request.json(body).send().await.expect(202).json();
+        let line = answered(path, "INFO");
+        let ids = format!(
+            "message_id={} conversation_id={}",
+            message["id"].as_str().unwrap(),
+            message["conversation_id"].as_str().unwrap()
+        );
+        assert!(line.contains(&ids), "{line}");
+    }
+    let id = world.sent(&sms("c")).await;
+    let redrive = format!("/api/messages/{id}/redrive");
+    let request = world
+        .client
+        .request("POST", &redrive)
+        .header("x-request-id", "redrive");
+    request.send().await.expect(409);
+    assert!(answered("redrive", "INFO").contains(&format!("message_id={id}")));
+    let request = world
+        .client
+        .request("GET", "/api/messages")
+        .header("x-request-id", "read");
+    request.send().await.expect(200);
+    assert!(!answered("read", "DEBUG").contains("message_id"));
 }
 
 #[tokio::test]

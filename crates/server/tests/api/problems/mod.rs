@@ -2,5 +2,6 @@
 
 mod access;
 mod bodies;
+mod codes;
 mod documents;
 mod store;

@@ -1,6 +1,7 @@
 //! The tests of the routes, by the names of the files they are in.
 
 mod conversations;
+mod docs;
 mod messages;
 mod operate;
 mod provider_mock;

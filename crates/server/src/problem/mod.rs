@@ -1,9 +1,11 @@
 //! Errors as `application/problem+json` (RFC 9457).
 
+mod code;
+
 use std::time::Duration;
 
 use axum::{
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderValue, header},
     response::{IntoResponse, Response},
 };
 use domain::FieldError;
@@ -12,15 +14,16 @@ use resilience::rate_limit::headers::delay_seconds;
 use serde::Serialize;
 use store::StoreError;
 
+pub(crate) use code::Code;
+
 /// When to come back after the store was away or the queue was full.
 const BACK_SOON: Duration = Duration::from_secs(1);
 
 /// What went wrong, and what to do about it.
 #[derive(Debug, Clone)]
 pub(crate) struct Problem {
-    pub(crate) status: StatusCode,
-    /// A stable word for programs.
-    pub(crate) code: &'static str,
+    /// What kind of problem it is.
+    pub(crate) code: Code,
     /// A sentence for people, which says what to do.
     pub(crate) detail: String,
     /// What is wrong where.
@@ -43,9 +46,8 @@ struct Document<'a> {
 }
 
 impl Problem {
-    pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
         Self {
-            status,
             code,
             detail: detail.into(),
             errors: Vec::new(),
@@ -57,48 +59,44 @@ impl Problem {
         let detail = "The request is not valid: see errors for what to change.";
         Self {
             errors,
-            ..Self::new(StatusCode::BAD_REQUEST, "invalid", detail)
+            ..Self::new(Code::Invalid, detail)
         }
     }
 
     pub(crate) fn not_found(what: &str) -> Self {
-        Self::new(
-            StatusCode::NOT_FOUND,
-            "not_found",
-            format!("There is no such {what}."),
-        )
+        Self::new(Code::NotFound, format!("There is no such {what}."))
     }
 
     pub(crate) fn unauthorized() -> Self {
         let detail = "Send one of the API keys as Authorization: Bearer KEY.";
-        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
+        Self::new(Code::Unauthorized, detail)
     }
 
     pub(crate) fn rate_limited(whom: &str, retry_after: Duration) -> Self {
         let detail = format!("Too many requests from this {whom}. Try again after the time in Retry-After.");
         Self {
             retry_after: Some(retry_after),
-            ..Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail)
+            ..Self::new(Code::RateLimited, detail)
         }
     }
 
     pub(crate) fn overloaded() -> Self {
         Self::passing(
-            "overloaded",
+            Code::Overloaded,
             "Too much is waiting to be stored. Nothing was kept of this request: try again.",
         )
     }
 
     pub(crate) fn store_unavailable() -> Self {
         Self::passing(
-            "store_unavailable",
+            Code::StoreUnavailable,
             "The database is away. Nothing was kept of this request: try again.",
         )
     }
 
     pub(crate) fn outcome_unknown() -> Self {
         Self::passing(
-            "outcome_unknown",
+            Code::OutcomeUnknown,
             "The database did not say whether it kept this message. Try again with the same Idempotency-Key: if it \
              did, you get the same answer as the first time.",
         )
@@ -110,52 +108,52 @@ impl Problem {
             StoreError::Unavailable(reason) => {
                 tracing::warn!(reason, "the store is unavailable");
                 let detail = "The database is away. Try again: what was redriven already stays so.";
-                Self::passing("store_unavailable", detail)
+                Self::passing(Code::StoreUnavailable, detail)
             }
             StoreError::OutcomeUnknown(reason) => {
                 tracing::warn!(reason, "the outcome of a redrive is unknown");
                 let detail = "The database did not say whether it redrove this. Try again: what is no longer failed \
                               is left alone.";
-                Self::passing("outcome_unknown", detail)
+                Self::passing(Code::OutcomeUnknown, detail)
             }
             refused @ StoreError::Refused(_) => refused.into(),
         }
     }
 
     pub(crate) fn draining() -> Self {
-        Self::passing("draining", "This node is shutting down. Ask another one.")
+        Self::passing(Code::Draining, "This node is shutting down. Ask another one.")
     }
 
     pub(crate) fn no_provider() -> Self {
         let detail =
             "No provider serves this channel. Nothing was stored. Ask the operator to switch one on.";
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "no_provider", detail)
+        Self::new(Code::NoProvider, detail)
     }
 
     pub(crate) fn internal() -> Self {
         let detail = "Something went wrong here. The log has more under this request id.";
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+        Self::new(Code::Internal, detail)
     }
 
     /// The response whose body is still to be written: that needs to know the request.
     pub(crate) fn write_body(&self, instance: &str, request_id: &str) -> Vec<u8> {
         let document = Document {
-            r#type: format!("urn:trunkline:problem:{}", self.code),
-            title: self.status.canonical_reason().unwrap_or("Error"),
-            status: self.status.as_u16(),
+            r#type: format!("urn:trunkline:problem:{}", self.code.as_str()),
+            title: self.code.status().canonical_reason().unwrap_or("Error"),
+            status: self.code.status().as_u16(),
             detail: &self.detail,
             instance,
-            code: self.code,
+            code: self.code.as_str(),
             request_id,
             errors: &self.errors,
         };
         serde_json::to_vec(&document).unwrap_or_default()
     }
 
-    fn passing(code: &'static str, detail: &str) -> Self {
+    fn passing(code: Code, detail: &str) -> Self {
         Self {
             retry_after: Some(BACK_SOON),
-            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail)
+            ..Self::new(code, detail)
         }
     }
 }
@@ -163,7 +161,7 @@ impl Problem {
 impl IntoResponse for Problem {
     /// Leaves the body to the telemetry around all routes, which knows the request's id and path.
     fn into_response(self) -> Response {
-        let mut response = self.status.into_response();
+        let mut response = self.code.status().into_response();
         if let Some(retry_after) = self.retry_after {
             let seconds = HeaderValue::from(delay_seconds(retry_after).max(1));
             response.headers_mut().insert(header::RETRY_AFTER, seconds);

@@ -1,0 +1,36 @@
+use axum::{
+    extract::Request,
+    http::HeaderMap,
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+
+use crate::problem::{Code, Problem};
+
+/// Headers of one request.
+const HEADERS_MAX: usize = 64;
+/// Bytes of a request's target and headers.
+const HEADER_BYTES_MAX: usize = 32 * 1024;
+/// What stands around a name and its value on the wire: `: ` and the end of the line.
+const BYTES_AROUND: usize = 4;
+
+/// Turns away requests with too many or too long headers, with a problem like any other. Beyond the limits of the
+/// socket, which are a little wider, there is no request to answer, only a connection to close.
+pub(crate) async fn check(request: Request, next: Next) -> Response {
+    let target = request
+        .uri()
+        .path_and_query()
+        .map_or(0, |target| target.as_str().len());
+    if request.headers().len() <= HEADERS_MAX && target + bytes(request.headers()) <= HEADER_BYTES_MAX {
+        return next.run(request).await;
+    }
+    let detail = format!("Send at most {HEADERS_MAX} headers, with {HEADER_BYTES_MAX} bytes in all.");
+    Problem::new(Code::HeadersTooLarge, detail).into_response()
+}
+
+fn bytes(headers: &HeaderMap) -> usize {
+    headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + BYTES_AROUND)
+        .sum()
+}

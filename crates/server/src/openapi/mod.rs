@@ -1,0 +1,59 @@
+//! The description of the API (OpenAPI 3.1), put together from the handlers: what one route takes and answers stands
+//! beside its handler, what all routes share stands here.
+
+pub(crate) mod problems;
+pub(crate) mod values;
+pub(crate) mod words;
+
+mod shapes;
+mod shared;
+
+use std::sync::LazyLock;
+
+use serde_json::Value;
+use utoipa::OpenApi;
+
+use crate::router;
+
+/// The whole description, as JSON with a newline at its end. It does not depend on any setting.
+#[must_use]
+pub fn openapi() -> &'static str {
+    static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
+        let mut document = document();
+        shapes::add(&mut document);
+        shared::add(&mut document);
+        format!("{document:#}\n")
+    });
+    &DOCUMENT
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Trunkline",
+        description = include_str!("description.md"),
+        version = env!("CARGO_PKG_VERSION"),
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
+    ),
+    servers((url = "/", description = "The node that serves this document")),
+    security(("api_key" = [])),
+    tags(
+        (name = "Send", description = "Messages on their way out."),
+        (name = "Receive", description = "Messages that providers deliver."),
+        (name = "Read", description = "Conversations and messages."),
+        (name = "Redrive", description = "Failed messages, tried again."),
+        (name = "Providers", description = "How providers fare."),
+        (name = "Simulated providers", description = "Providers that fail on demand. These routes exist only while a \
+            simulated provider is configured; without one they answer 404."),
+        (name = "Operate", description = "For whoever runs the service."),
+    ),
+    // What only parameters and problems refer to is not found by itself.
+    components(schemas(problems::Problem, values::IdempotencyKey, values::PageNumber, values::Participant)),
+)]
+struct Description;
+
+fn document() -> Value {
+    let mut description = Description::openapi();
+    description.merge(router::documented().into_openapi());
+    serde_json::to_value(description).unwrap_or_default()
+}

@@ -1,0 +1,208 @@
+//! Problem documents in the description: what they look like, and which of them a route may answer with.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use utoipa::{
+    IntoResponses, PartialSchema, ToSchema,
+    openapi::{
+        Content, Ref, RefOr,
+        content::ContentBuilder,
+        example::ExampleBuilder,
+        response::{Response, ResponseBuilder},
+        schema::{AllOfBuilder, ObjectBuilder, Schema, Type},
+    },
+};
+
+use crate::problem::Code;
+
+/// The media type of problems.
+pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
+
+/// Which problems a group of routes answers with, besides those of every route.
+macro_rules! problems {
+    ($( $(#[$meta:meta])+ $name:ident = $($code:ident)+; )+) => {
+        $(
+            $(#[$meta])+
+            pub(crate) struct $name;
+
+            impl IntoResponses for $name {
+                fn responses() -> BTreeMap<String, RefOr<Response>> {
+                    responses(&[$(Code::$code),+])
+                }
+            }
+        )+
+    };
+}
+
+problems! {
+    /// Routes that accept messages to be sent.
+    OfSending = Invalid RequestTimeout BodyTooLarge UnsupportedMediaType IdempotencyKeyReused RateLimited NoProvider
+        Internal Overloaded StoreUnavailable OutcomeUnknown;
+    /// Routes that providers deliver messages to.
+    OfReceiving = Invalid RequestTimeout BodyTooLarge UnsupportedMediaType RateLimited Internal Overloaded
+        StoreUnavailable OutcomeUnknown;
+    /// The same of a simulated provider.
+    OfInjecting = Invalid NotFound RequestTimeout BodyTooLarge UnsupportedMediaType RateLimited Internal Overloaded
+        StoreUnavailable OutcomeUnknown;
+    /// Lists with parameters.
+    OfListing = Invalid Internal StoreUnavailable;
+    /// A list within something that may not exist.
+    OfListingWithin = Invalid NotFound Internal StoreUnavailable;
+    /// One thing that may not exist.
+    OfReading = NotFound Internal StoreUnavailable;
+    /// What is read without naming anything.
+    OfLooking = Internal StoreUnavailable;
+    /// One message, tried again.
+    OfRedriving = NotFound NotFailed Internal StoreUnavailable OutcomeUnknown;
+    /// Many messages, tried again.
+    OfRedrivingMany = Invalid RequestTimeout BodyTooLarge UnsupportedMediaType Internal StoreUnavailable OutcomeUnknown;
+    /// How the simulators are set.
+    OfSimulating = NotFound;
+    /// Setting them.
+    OfSimulatingAnew = Invalid NotFound RequestTimeout BodyTooLarge UnsupportedMediaType;
+    /// Whether the node is ready.
+    OfReadiness = Internal StoreUnavailable Draining;
+}
+
+/// What went wrong, and what to do about it (RFC 9457).
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes what `problem::Document` writes")]
+pub(crate) struct Problem {
+    /// `urn:trunkline:problem:` and the code.
+    #[schema(
+        pattern = "^urn:trunkline:problem:[a-z_]+$",
+        example = "urn:trunkline:problem:not_found"
+    )]
+    r#type: String,
+    /// The words of the status.
+    #[schema(example = "Not Found")]
+    title: String,
+    /// The status of the answer.
+    #[schema(minimum = 400, maximum = 599, example = 404)]
+    status: u16,
+    /// A sentence for people, which says what to do.
+    #[schema(example = "There is no such message.")]
+    detail: String,
+    /// The path of the request.
+    #[schema(example = "/api/messages/nobody")]
+    instance: String,
+    #[schema(value_type = CodeWord)]
+    code: Code,
+    /// The id of the request, as in the header X-Request-Id and in the log.
+    #[schema(min_length = 1, max_length = 128, example = "8a6e0804f2c1d3b7")]
+    request_id: String,
+    /// What is wrong where; of an `invalid` request.
+    #[schema(required = false)]
+    errors: Vec<FieldProblem>,
+}
+
+/// What is wrong with one part of a request.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes what `domain::FieldError` writes")]
+struct FieldProblem {
+    /// A JSON pointer (RFC 6901) into the body, or the name of a parameter or header.
+    #[schema(example = "/from")]
+    pointer: String,
+    /// What is wrong, and what would be right.
+    #[schema(example = "is required")]
+    detail: String,
+}
+
+/// The schema of [`Code`].
+struct CodeWord;
+
+impl PartialSchema for CodeWord {
+    fn schema() -> RefOr<Schema> {
+        let rows = Code::ALL.iter().map(|code| {
+            format!(
+                "- `{}` ({}): {}\n",
+                code.as_str(),
+                code.status().as_u16(),
+                code.meaning()
+            )
+        });
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some(format!(
+                "A stable word for programs.\n\n{}",
+                rows.collect::<String>()
+            )))
+            .enum_values(Some(Code::ALL.iter().map(|code| code.as_str())))
+            .into()
+    }
+}
+
+impl ToSchema for CodeWord {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "ProblemCode".into()
+    }
+}
+
+/// A response for each status among these codes.
+pub(super) fn responses(codes: &[Code]) -> BTreeMap<String, RefOr<Response>> {
+    let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
+    for code in codes {
+        by_status.entry(code.status().as_u16()).or_default().push(*code);
+    }
+    by_status
+        .into_iter()
+        .map(|(status, codes)| (status.to_string(), response(status, &codes).into()))
+        .collect()
+}
+
+fn response(status: u16, codes: &[Code]) -> Response {
+    let meanings: Vec<String> = codes
+        .iter()
+        .map(|code| format!("`{}`: {}", code.as_str(), code.meaning()))
+        .collect();
+    ResponseBuilder::new()
+        .description(meanings.join("\n\n"))
+        .content(PROBLEM_JSON, content(status, codes))
+        .build()
+}
+
+fn content(status: u16, codes: &[Code]) -> Content {
+    let words = codes.iter().map(|code| code.as_str());
+    let narrowed = ObjectBuilder::new()
+        .property(
+            "status",
+            ObjectBuilder::new()
+                .schema_type(Type::Integer)
+                .enum_values(Some([status])),
+        )
+        .property(
+            "code",
+            ObjectBuilder::new()
+                .schema_type(Type::String)
+                .enum_values(Some(words)),
+        );
+    let schema = AllOfBuilder::new()
+        .item(Ref::from_schema_name("Problem"))
+        .item(narrowed);
+    let examples = codes.iter().map(|code| {
+        let example = ExampleBuilder::new().value(Some(example(*code)));
+        (code.as_str(), example.build())
+    });
+    ContentBuilder::new()
+        .schema(Some(schema))
+        .examples_from_iter(examples)
+        .build()
+}
+
+fn example(code: Code) -> Value {
+    let (status, word) = (code.status(), code.as_str());
+    let mut problem = json!({
+        "type": format!("urn:trunkline:problem:{word}"),
+        "title": status.canonical_reason(),
+        "status": status.as_u16(),
+        "detail": code.meaning(),
+        "instance": "/api/messages",
+        "code": word,
+        "request_id": "8a6e0804f2c1d3b7",
+    });
+    if code == Code::Invalid {
+        problem["errors"] = json!([{"pointer": "/from", "detail": "is required"}]);
+    }
+    problem
+}

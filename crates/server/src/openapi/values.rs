@@ -1,0 +1,151 @@
+//! Values that are more than a string, as schemas. They say exactly what is taken, wherever a pattern can say it.
+
+use serde_json::json;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{
+        Ref, RefOr,
+        schema::{AnyOfBuilder, ObjectBuilder, Schema, SchemaFormat, Type},
+    },
+};
+
+/// Seven to fifteen digits with separators anywhere and perhaps a plus before them.
+const PHONE: &str = r"^[ ().-]*\+?([ ().-]*[0-9]){7,15}[ ().-]*$";
+const PHONE_CHARS_MAX: usize = 64;
+const SHORT_CODE: &str = "^[0-9]{3,6}$";
+const SENDER_NAME: &str = "^[0-9_.&-]*[A-Za-z][A-Za-z0-9_.&-]*$";
+const SENDER_NAME_CHARS_MAX: usize = 11;
+
+macro_rules! values {
+    ($( $name:ident = $schema:expr; )+) => {
+        $(
+            pub(crate) struct $name;
+
+            impl PartialSchema for $name {
+                fn schema() -> RefOr<Schema> {
+                    $schema.into()
+                }
+            }
+
+            impl ToSchema for $name {}
+        )+
+    };
+}
+
+values! {
+    MessageId = text("The id of a message.")
+        .format(Some(format("uuid")))
+        .examples([json!("01a1fc5f-8b3e-7c61-9d0a-4f2b6c8e1a35")]);
+    ConversationId = text("The id of a conversation: a positive integer, as a string.")
+        .pattern(Some("^[1-9][0-9]{0,18}$"))
+        .examples([json!("1")]);
+    Timestamp = text("An instant in UTC, to the microsecond.")
+        .format(Some(format("date-time")))
+        .examples([json!("2026-11-21T10:00:00.123456Z")]);
+    ProviderName = text("The name of a provider.")
+        .pattern(Some("^[a-z0-9-]{1,32}$"))
+        .examples([json!("sms-mms")]);
+    ProviderMessageId = text("The id a provider gave a message, by which its repeats are recognized.")
+        .min_length(Some(1))
+        .max_length(Some(255))
+        .pattern(Some(r"^[^\u0000-\u001f\u007f-\u009f]+$"))
+        .examples([json!("message-1")]);
+    ErrorCode = text("A stable word for what went wrong at a provider.")
+        .pattern(Some("^[a-z0-9_]{0,64}$"))
+        .examples([json!("server_error")]);
+    IdempotencyKey = text(
+        "Marks repeats of one request: 1 to 255 visible ASCII characters, bare or as a quoted string, which is the same \
+         key. It is kept for a day unless the operator says otherwise.",
+    )
+    .pattern(Some(r#"^([!#-~][!-~]{0,254}|"([!#-\[\]-~]|\\["\\]){1,255}")$"#))
+    .examples([json!("order-17")]);
+    PhoneNumber = AnyOfBuilder::new()
+        .description(Some(
+            "7 to 15 digits with an optional leading `+` (spaces, `-`, `.`, `(` and `)` may separate them), or a short \
+             code of 3 to 6 digits. Kept and returned as given.",
+        ))
+        .item(number())
+        .item(short_code())
+        .examples([json!("+18045551234"), json!("+1 (804) 555-1234"), json!("24365")]);
+    Sender = AnyOfBuilder::new()
+        .description(Some(
+            "A phone number or short code, as for a recipient, or a sender name of 1 to 11 letters, digits, `-`, `_`, \
+             `.` and `&` with at least one letter.",
+        ))
+        .item(number())
+        .item(short_code())
+        .item(sender_name())
+        .examples([json!("+12016661234"), json!("24365"), json!("Acme")]);
+    EmailAddress = text(
+        "An address such as name@example.com (RFC 5321), without a display name. Kept and returned as given; case and \
+         what follows a `+` in its name do not tell participants apart.",
+    )
+    .format(Some(format("email")))
+    .examples([json!("customer@example.com")]);
+    Attachment = text("An absolute http or https URL. It is passed on, never fetched.")
+        .format(Some(format("uri")))
+        .pattern(Some(r"^[Hh][Tt][Tt][Pp][Ss]?://[^/\\\s]"))
+        .max_length(Some(domain::Attachments::URL_CHARS_MAX))
+        .examples([json!("https://example.com/menu.png")]);
+    Participant = AnyOfBuilder::new()
+        .description(Some("An address or the name of a sender, in any formatting."))
+        .item(number())
+        .item(short_code())
+        .item(sender_name())
+        .item(plain().format(Some(format("email"))).pattern(Some("@")))
+        .examples([json!("+1 (804) 555-1234"), json!("customer@example.com")]);
+    Text = text("Text without the character NUL.")
+        .pattern(Some(r"^[^\u0000]*$"))
+        .examples([json!("Hello!")]);
+    HoldCode = AnyOfBuilder::new()
+        .description(Some(
+            "503 for an open breaker, 429 for a provider that asked to slow down, else the last error.",
+        ))
+        .item(ObjectBuilder::new().schema_type(Type::Integer).enum_values(Some([429, 503])))
+        .item(Ref::from_schema_name("ErrorCode"));
+    Percentage = ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .description(Some("Of a hundred calls, how many."))
+        .minimum(Some(0))
+        .maximum(Some(100))
+        .examples([json!(5)]);
+    Seed = ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .description(Some("What makes a sequence of outcomes repeatable."))
+        .minimum(Some(0))
+        .maximum(Some(u64::MAX))
+        .examples([json!(42)]);
+    PageNumber = ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .minimum(Some(1))
+        .default(Some(json!(1)));
+    Count = ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .minimum(Some(0));
+}
+
+fn plain() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String)
+}
+
+fn text(description: &str) -> ObjectBuilder {
+    plain().description(Some(description))
+}
+
+fn number() -> ObjectBuilder {
+    plain().pattern(Some(PHONE)).max_length(Some(PHONE_CHARS_MAX))
+}
+
+fn short_code() -> ObjectBuilder {
+    plain().pattern(Some(SHORT_CODE))
+}
+
+fn sender_name() -> ObjectBuilder {
+    plain()
+        .pattern(Some(SENDER_NAME))
+        .max_length(Some(SENDER_NAME_CHARS_MAX))
+}
+
+fn format(name: &str) -> SchemaFormat {
+    SchemaFormat::Custom(name.to_owned())
+}

@@ -1,0 +1,78 @@
+//! The vocabularies of the domain, as schemas: made from the same lists that parse and print them.
+
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{
+        RefOr,
+        schema::{ObjectBuilder, Schema, Type},
+    },
+};
+
+macro_rules! words {
+    ($( $(#[doc = $doc:literal])+ $name:ident; )+) => {
+        $(
+            $(#[doc = $doc])+
+            pub(crate) struct $name;
+
+            impl PartialSchema for $name {
+                fn schema() -> RefOr<Schema> {
+                    ObjectBuilder::new()
+                        .schema_type(Type::String)
+                        .description(Some(concat!($($doc),+).trim()))
+                        .enum_values(Some(domain::$name::ALL.iter().map(|word| word.as_str())))
+                        .into()
+                }
+            }
+
+            impl ToSchema for $name {}
+        )+
+    };
+}
+
+words! {
+    /// How a message travels.
+    Channel;
+    /// The channel of a conversation; SMS and MMS share one.
+    ConversationChannel;
+    /// Which way a message went, seen from here.
+    Direction;
+    /// Outbound: `pending`, then `dispatched` or `failed`. Inbound: `received`. It never goes back, except that a
+    /// redrive makes a failed message pending again.
+    Status;
+    /// How an attempt to hand a message to its provider ended. After `timeout` and `unknown` (the worker vanished) the
+    /// provider may have taken the message.
+    Outcome;
+    /// Why a message was given up: as many failed attempts as allowed, its deadline, a provider that rejected it for
+    /// good, workers that panicked over it, or nobody who serves its channel any more.
+    FailureReason;
+}
+
+/// The channels of the routes for text messages.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "it describes what `domain::phone_channel` reads")]
+pub(crate) enum PhoneChannel {
+    Sms,
+    Mms,
+}
+
+/// What a pending message waits for: its provider's breaker, a provider that asked to slow down, or the time to pass after
+/// a failed attempt.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "it describes `engine::HoldReason`")]
+pub(crate) enum HoldReason {
+    BreakerOpen,
+    RateLimited,
+    Backoff,
+}
+
+/// `closed`: calls flow. `open`: none are made. `half_open`: a few probe whether the provider is back.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "it describes `engine::BreakerReport`")]
+pub(crate) enum BreakerState {
+    Closed,
+    Open,
+    HalfOpen,
+}

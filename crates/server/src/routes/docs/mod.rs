@@ -1,0 +1,70 @@
+//! The description of the API, and a page to browse it. Everything the page needs comes from here: it works without the
+//! internet, and a policy lets it ask nobody else.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::Path,
+    http::{HeaderName, header},
+    response::{IntoResponse, Response},
+};
+
+use crate::{extract::PathId, openapi, problem::Problem};
+
+/// What the page may load, and from where.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+                      img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
+                      frame-ancestors 'none'";
+const HTML: &str = "text/html; charset=utf-8";
+const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
+/// What the page needs of the reader it is built on.
+const READER_FILES: [&str; 2] = ["swagger-ui.css", "swagger-ui-bundle.js"];
+
+/// The description of the API
+///
+/// This document. With `API_KEYS` set it wants a key like everything else; the same document stands in the repository
+/// as `openapi.json`, and `trunkline openapi` prints it.
+#[utoipa::path(
+    get, path = "/openapi.json", operation_id = "describe", tag = "Operate",
+    responses((status = 200, description = "OpenAPI 3.1.", body = Object)),
+)]
+pub(crate) async fn description() -> Response {
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    (json, openapi::openapi()).into_response()
+}
+
+/// The description of the API, to be browsed
+///
+/// A page that works without the internet. A browser cannot send a key by itself: with `API_KEYS` set, read the
+/// `openapi.json` of the repository, or put a proxy before the node that adds the key.
+#[utoipa::path(
+    get, path = "/docs", operation_id = "browse", tag = "Operate",
+    responses((status = 200, description = "HTML.", body = String, content_type = "text/html; charset=utf-8")),
+)]
+pub(crate) async fn page() -> Response {
+    serve(HTML, include_str!("page.html"))
+}
+
+/// The files of the page.
+pub(crate) async fn file(name: PathId) -> Result<Response, Problem> {
+    let missing = || Problem::not_found("file");
+    let Path(name) = name.map_err(|_| missing())?;
+    if name == "start.js" {
+        return Ok(serve(JAVASCRIPT, include_str!("start.js")));
+    }
+    let known = READER_FILES.contains(&name.as_str());
+    let found = known.then(|| utoipa_swagger_ui::serve(&name, Arc::default()));
+    match found {
+        Some(Ok(Some(file))) => Ok(serve(&file.content_type, file.bytes.into_owned())),
+        _ => Err(missing()),
+    }
+}
+
+fn serve(content_type: &str, body: impl IntoResponse) -> Response {
+    let headers: [(HeaderName, &str); 3] = [
+        (header::CONTENT_TYPE, content_type),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (headers, body).into_response()
+}
