@@ -1,6 +1,7 @@
 //! The measurements, one file each, and what they share.
 
 mod burst;
+mod fill;
 mod growth;
 mod latency;
 mod reads;
