@@ -24,7 +24,7 @@ pub(crate) fn command() -> Command {
         .subcommands([load(), baseline()])
 }
 
-fn measuring() -> [Arg; 7] {
+fn measuring() -> [Arg; 9] {
     [
         Arg::new("only")
             .long("only")
@@ -45,6 +45,18 @@ fn measuring() -> [Arg; 7] {
             .long("trunkline")
             .value_name("PROGRAM")
             .help("Measure this executable instead of building one"),
+        Arg::new("stored")
+            .long("stored")
+            .value_name("MESSAGES")
+            .default_value("5000000")
+            .value_parser(value_parser!(u64).range(1_000..=100_000_000))
+            .help("Size of the full store, for growth"),
+        Arg::new("backlog")
+            .long("backlog")
+            .value_name("MESSAGES")
+            .default_value("1000000")
+            .value_parser(value_parser!(u64).range(1_000..=100_000_000))
+            .help("Size of the backlog, for growth"),
         json(),
         Arg::new("check")
             .long("check")

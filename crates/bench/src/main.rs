@@ -89,6 +89,8 @@ async fn measure(subcommand: Option<(&str, &ArgMatches)>, top: &ArgMatches) -> a
             .copied()
             .context("--baseline-pool")?,
         kinds: kinds(arguments),
+        stored: arguments.get_one("stored").copied().context("--stored")?,
+        backlog: arguments.get_one("backlog").copied().context("--backlog")?,
     };
     let trunkline = match arguments.get_one::<String>("trunkline") {
         Some(program) => Trunkline::at(program.as_ref())?,

@@ -1,7 +1,5 @@
 use std::time::Duration;
 
-use domain::Clock;
-
 use super::{
     Bench, PAIRS,
     fill::{Fill, settle},
@@ -12,15 +10,15 @@ use crate::{
     subjects::{Contents, Kind, Server, Store, backlog, drain, memory_mib},
 };
 
-const STORED: u64 = 5_000_000;
-const STORED_CONVERSATIONS: u64 = 1_000_000;
-const BACKLOG: u64 = 1_000_000;
+const MESSAGES_PER_CONVERSATION: u64 = 5;
 const CONNECTIONS: usize = 64;
 /// How long the run with providers down lasts, in lengths of a load.
 const DOWN_LENGTHS: u32 = 12;
 const DOWN_RATE: f64 = 1_000.0;
 /// Messages a second that arrive while the backlog drains.
 const NEW_RATE: f64 = 100.0;
+/// Messages a second that a drain hardly exceeds.
+const DRAIN_RATE: u64 = 10_000;
 const DRAIN_MAX: Duration = Duration::from_secs(3_600);
 /// Caches and pools may still fill after the first quarter of a run; anything kept for each message would be far more.
 const MEMORY_GROWTH_MAX: f64 = 1.25;
@@ -39,11 +37,12 @@ impl Bench {
     }
 
     async fn rate_on_a_full_store(&mut self, kind: Kind) -> anyhow::Result<()> {
+        let stored = self.options.stored;
         let plan = self.plan(CONNECTIONS, Pace::Closed, PAIRS);
         let empty = self.run_trunkline(kind, &plan).await?;
         let fill = Fill {
-            conversations: STORED_CONVERSATIONS,
-            messages: STORED,
+            conversations: stored.div_ceil(MESSAGES_PER_CONVERSATION),
+            messages: stored,
             long: 0,
             due: false,
         };
@@ -54,13 +53,13 @@ impl Bench {
         server.stop().await?;
         self.databases.remove(store).await?;
         let (on_empty, on_full) = (empty.end_to_end(), full.end_to_end());
-        let name = format!("h: accepted with {STORED} messages stored, against none, {kind}");
+        let name = format!("h: accepted with {stored} messages stored, against none, {kind}");
         let row = Row::new(name, "messages/s", full.tally.rate(), Target::RatioAtLeast(0.8));
         self.report.add(
             row.against(empty.tally.rate())
                 .provided([empty.audit, full.audit]),
         );
-        let name = format!("h: end to end with {STORED} messages stored, against none, {kind}");
+        let name = format!("h: end to end with {stored} messages stored, against none, {kind}");
         let row = Row::new(name, "messages/s", on_full, Target::RatioAtLeast(0.8));
         self.report.add(row.against(on_empty));
         Ok(())
@@ -95,24 +94,24 @@ impl Bench {
     }
 
     async fn drain_of_a_backlog(&mut self, kind: Kind) -> anyhow::Result<()> {
+        let messages = self.options.backlog;
         let fill = Fill {
             conversations: u64::from(PAIRS),
-            messages: BACKLOG,
+            messages,
             long: 0,
             due: true,
         };
         let store = self.filled(kind, fill).await?;
         let before = Contents::read(&store).await?;
         let server = self.trunkline.start(&store, self.directory(), &[]).await?;
-        let began = self.clock.monotonic();
         let new = self.send_while_draining(&server, &store).await?;
         drain(&store, &self.clock, DRAIN_MAX).await?;
-        let took = self.clock.monotonic() - began;
         let contents = Contents::read(&store).await?;
         let [p95_ms] = store.integers(new_waited(kind)).await?;
+        let [took_ms] = store.integers(drain_took(kind)).await?;
         server.stop().await?;
         self.databases.remove(store).await?;
-        let rate = contents.dispatched as f64 / took.as_secs_f64();
+        let rate = messages as f64 * 1_000.0 / took_ms as f64;
         let added = contents.messages - before.messages;
         let audit = anyhow::Ok(()).and_then(|()| {
             anyhow::ensure!(added == new.accepted, "{added} of {} are stored", new.accepted);
@@ -123,7 +122,7 @@ impl Bench {
             );
             Ok(())
         });
-        let name = format!("h: a backlog of {BACKLOG} drains, {kind}");
+        let name = format!("h: a backlog of {messages} drains, {kind}");
         self.report
             .add(Row::new(name, "messages/s", rate, Target::Reported).provided([audit]));
         let name = format!("h: new messages during the drain, dispatched after, p95, {kind}");
@@ -137,7 +136,11 @@ impl Bench {
     }
 
     async fn send_while_draining(&mut self, server: &Server, store: &Store) -> anyhow::Result<Tally> {
-        let plan = self.plan(16, Pace::Open { rate: NEW_RATE }, PAIRS);
+        let mut plan = self.plan(16, Pace::Open { rate: NEW_RATE }, PAIRS);
+        // As long as the drain can be expected to last.
+        plan.lasts = plan
+            .lasts
+            .max(Duration::from_secs(self.options.backlog / DRAIN_RATE));
         let tally = drive(&server.authority, &plan).await?;
         let waiting = backlog(store).await?;
         self.report.note(format!(
@@ -155,6 +158,20 @@ impl Bench {
         fill.fill(&store).await?;
         settle(&store).await?;
         Ok(store)
+    }
+}
+
+/// The milliseconds from the first try of a generated message to the last.
+fn drain_took(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Postgres => {
+            "select (extract(epoch from max(occurred_at) - min(occurred_at)) * 1000)::bigint
+             from messages join attempts on attempts.message_id = messages.id where recipient like '+1505%'"
+        }
+        Kind::Sqlite => {
+            "select (max(occurred_at) - min(occurred_at)) / 1000
+             from messages join attempts on attempts.message_id = messages.id where recipient like '+1505%'"
+        }
     }
 }
 

@@ -44,6 +44,10 @@ pub(crate) struct Options {
     pub(crate) baseline_pool: usize,
     /// On which databases, where there is a choice.
     pub(crate) kinds: Vec<Kind>,
+    /// Messages on the full store that growth is measured on.
+    pub(crate) stored: u64,
+    /// Messages of the backlog whose drain is measured.
+    pub(crate) backlog: u64,
 }
 
 /// A run of this program.
