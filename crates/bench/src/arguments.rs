@@ -1,0 +1,141 @@
+use clap::{Arg, ArgAction, Command, builder::RangedU64ValueParser, value_parser};
+
+use crate::subjects::POOL_DEFAULT;
+
+/// The command line.
+pub(crate) fn command() -> Command {
+    let compare = Command::new("compare").about(
+        "Rates and latencies against the baselines, in one table (this is what happens without a command)",
+    );
+    let reads = Command::new("reads").about("Pages at 1,000,000 conversations against 10,000");
+    let growth = Command::new("growth")
+        .about("Rates on 5,000,000 stored messages, memory while providers are down, a backlog of 1,000,000");
+    let start = Command::new("start").about("Time from start to ready, size of the program, idle memory");
+    let measured = |command: Command| command.args(measuring());
+    Command::new("bench")
+        .about("Measures Trunkline side by side with baselines")
+        .after_help(
+            "Examples:\n  cargo run --release -p bench\n  cargo run --release -p bench -- --only a,c --seconds 5\n  \
+             cargo run --release -p bench -- reads --database sqlite\n  \
+             cargo run --release -p bench -- load --url http://127.0.0.1:8080 --rate 500 --seconds 30",
+        )
+        .args(measuring())
+        .subcommands([compare, reads, growth, start].map(measured))
+        .subcommands([load(), baseline()])
+}
+
+fn measuring() -> [Arg; 9] {
+    [
+        Arg::new("only")
+            .long("only")
+            .value_name("NAMES")
+            .help("Only these of a..f, comma-separated"),
+        seconds("10"),
+        Arg::new("database")
+            .long("database")
+            .value_parser(["postgres", "sqlite"])
+            .help("Only on this one, for reads and growth"),
+        Arg::new("baseline-pool")
+            .long("baseline-pool")
+            .value_name("CONNECTIONS")
+            .default_value(POOL_DEFAULT.to_string())
+            .value_parser(value_parser!(usize))
+            .help("Connections of the baseline to the database"),
+        Arg::new("trunkline")
+            .long("trunkline")
+            .value_name("PROGRAM")
+            .help("Measure this executable instead of building one"),
+        Arg::new("stored")
+            .long("stored")
+            .value_name("MESSAGES")
+            .default_value("5000000")
+            .value_parser(value_parser!(u64).range(1_000..=100_000_000))
+            .help("Size of the full store, for growth"),
+        Arg::new("backlog")
+            .long("backlog")
+            .value_name("MESSAGES")
+            .default_value("1000000")
+            .value_parser(value_parser!(u64).range(1_000..=100_000_000))
+            .help("Size of the backlog, for growth"),
+        json(),
+        Arg::new("check")
+            .long("check")
+            .action(ArgAction::SetTrue)
+            .help("Fail when a target is missed"),
+    ]
+}
+
+fn load() -> Command {
+    Command::new("load")
+        .about("Send messages to a server of yours; fails unless every request was accepted")
+        .args([
+            Arg::new("url")
+                .long("url")
+                .required(true)
+                .help("Where it listens, such as http://127.0.0.1:8080"),
+            Arg::new("rate")
+                .long("rate")
+                .value_name("PER_SECOND")
+                .value_parser(value_parser!(f64))
+                .help("Requests due a second (open loop) [default: as many as are answered (closed loop)]"),
+            Arg::new("connections")
+                .long("connections")
+                .default_value("64")
+                .value_parser(value_parser!(u64).range(1..=10_000))
+                .help("Connections, and so requests at the same time"),
+            seconds("10"),
+            Arg::new("pairs")
+                .long("pairs")
+                .default_value("20000")
+                .value_parser(RangedU64ValueParser::<u32>::new().range(1..=10_000_000))
+                .help("Conversations the messages are spread over"),
+            Arg::new("hot")
+                .long("hot")
+                .action(ArgAction::SetTrue)
+                .help("All messages into one conversation"),
+            Arg::new("keys")
+                .long("keys")
+                .action(ArgAction::SetTrue)
+                .help("Give each request an idempotency key"),
+            Arg::new("api-key")
+                .long("api-key")
+                .help("Send this as a bearer token"),
+            json(),
+        ])
+}
+
+/// Started by the benchmark itself.
+fn baseline() -> Command {
+    Command::new("baseline").hide(true).args([
+        Arg::new("database-url").long("database-url").required(true),
+        Arg::new("pool")
+            .long("pool")
+            .required(true)
+            .value_parser(value_parser!(usize)),
+    ])
+}
+
+fn seconds(default: &'static str) -> Arg {
+    Arg::new("seconds")
+        .long("seconds")
+        .default_value(default)
+        .value_parser(value_parser!(f64))
+        .help("How long each load lasts")
+}
+
+fn json() -> Arg {
+    Arg::new("json")
+        .long("json")
+        .action(ArgAction::SetTrue)
+        .help("Print JSON")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_holds_together() {
+        command().debug_assert();
+    }
+}

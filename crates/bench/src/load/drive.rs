@@ -1,0 +1,110 @@
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    time::Duration,
+};
+
+use anyhow::bail;
+use domain::{Clock, SystemClock};
+use tokio::task::{JoinSet, LocalSet};
+
+use super::{
+    connection::{Authority, Connection},
+    request::{Requests, Shape},
+    schedule::{Pace, latency},
+    tally::Tally,
+};
+
+/// How long answers may be outstanding after the last request was sent.
+const STRAGGLERS_MAX: Duration = Duration::from_secs(60);
+
+/// A load.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    /// Connections, and so requests at the same time at most.
+    pub(crate) connections: usize,
+    pub(crate) pace: Pace,
+    /// How long requests are sent.
+    pub(crate) lasts: Duration,
+    pub(crate) shape: Shape,
+}
+
+/// What the connections of a load share. They are tasks of one thread.
+struct Shared {
+    authority: Authority,
+    plan: Plan,
+    clock: SystemClock,
+    next: Cell<u64>,
+    tally: RefCell<Tally>,
+}
+
+/// Puts a load on a server and says what came of it.
+///
+/// # Errors
+/// When a connection cannot be opened, or answers do not come.
+pub(crate) async fn drive(authority: &Authority, plan: &Plan) -> anyhow::Result<Tally> {
+    let mut connections = Vec::with_capacity(plan.connections);
+    for _ in 0..plan.connections {
+        connections.push(Connection::open(authority).await?);
+    }
+    let shared = Rc::new(Shared {
+        authority: authority.clone(),
+        plan: plan.clone(),
+        clock: SystemClock::new(),
+        next: Cell::new(0),
+        tally: RefCell::new(Tally::new()),
+    });
+    let local = LocalSet::new();
+    let mut senders = JoinSet::new();
+    for connection in connections {
+        senders.spawn_local_on(Rc::clone(&shared).send(connection), &local);
+    }
+    let all = local.run_until(async {
+        while let Some(sender) = senders.join_next().await {
+            sender?;
+        }
+        anyhow::Ok(())
+    });
+    match tokio::time::timeout(plan.lasts + STRAGGLERS_MAX, all).await {
+        Ok(ended) => ended?,
+        Err(_) => bail!(
+            "answers did not come within {STRAGGLERS_MAX:?}: {}",
+            shared.tally.borrow().line()
+        ),
+    }
+    let mut tally = shared.tally.borrow().clone();
+    tally.took = shared.clock.monotonic();
+    Ok(tally)
+}
+
+impl Shared {
+    /// Sends on one connection until time is up.
+    async fn send(self: Rc<Self>, mut connection: Connection) {
+        let mut requests = Requests::new(&self.authority, &self.plan.shape);
+        loop {
+            let number = self.next.get();
+            let due = self.plan.pace.due(number);
+            if due.unwrap_or_else(|| self.clock.monotonic()) >= self.plan.lasts {
+                return;
+            }
+            self.next.set(number + 1);
+            let wait = due.map(|due| due.saturating_sub(self.clock.monotonic()));
+            if let Some(wait) = wait.filter(|wait| !wait.is_zero()) {
+                tokio::time::sleep(wait).await;
+            }
+            let sent = self.clock.monotonic();
+            let answer = connection.ask(requests.nth(number, &self.clock)).await;
+            let took = latency(due, sent, self.clock.monotonic());
+            match answer {
+                Ok(status) => self.tally.borrow_mut().answered(status, took),
+                Err(error) => {
+                    self.tally.borrow_mut().broken(error.to_string());
+                    match Connection::open(&self.authority).await {
+                        Ok(again) => connection = again,
+                        Err(_) => return,
+                    }
+                }
+            }
+        }
+    }
+}

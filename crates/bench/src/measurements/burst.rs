@@ -1,0 +1,58 @@
+use super::{Bench, PAIRS};
+use crate::{
+    load::Pace,
+    report::{Row, Target},
+    subjects::Kind,
+};
+
+const CASES: [(&str, usize, u32, f64); 3] = [
+    ("a: accepted, 64 connections", 64, PAIRS, 3.5),
+    ("a: accepted, 256 connections", 256, PAIRS, 4.0),
+    ("a: accepted, 64 connections, one hot conversation", 64, 1, 15.0),
+];
+/// Far below what a client notices.
+const ACK_P95_MAX_MS: f64 = 200.0;
+
+impl Bench {
+    /// How many messages are accepted in a burst, against one transaction for each request. Dispatch runs and may lag;
+    /// the backlog is drained afterwards.
+    pub(super) async fn burst(&mut self) -> anyhow::Result<()> {
+        for (name, connections, pairs, target) in CASES {
+            let plan = self.plan(connections, Pace::Closed, pairs);
+            let baseline = self.run_baseline(&plan).await?;
+            let run = self.run_trunkline(Kind::Postgres, &plan).await?;
+            if pairs > 1 {
+                self.saw(Kind::Postgres, run.tally.rate());
+            }
+            let p95 = run.tally.quantile_ms(0.95);
+            let row = Row::new(name, "messages/s", run.tally.rate(), Target::RatioAtLeast(target));
+            self.report.add(
+                row.against(baseline.tally.rate())
+                    .provided([baseline.audit, run.audit]),
+            );
+            let name = format!("{name}: ack p95");
+            self.report.add(
+                Row::new(name, "ms", p95, Target::AtMost(ACK_P95_MAX_MS))
+                    .against(baseline.tally.quantile_ms(0.95)),
+            );
+        }
+        Ok(())
+    }
+
+    /// Notes a rate that was reached.
+    pub(super) fn saw(&mut self, kind: Kind, rate: f64) {
+        let peak = self.peaks.entry(kind).or_default();
+        *peak = peak.max(rate);
+    }
+
+    /// The highest rate reached so far, found now if none was.
+    pub(super) async fn peak(&mut self, kind: Kind) -> anyhow::Result<f64> {
+        if !self.peaks.contains_key(&kind) {
+            let plan = self.plan(64, Pace::Closed, PAIRS);
+            let run = self.run_trunkline(kind, &plan).await?;
+            run.audit?;
+            self.saw(kind, run.tally.rate());
+        }
+        Ok(self.peaks.get(&kind).copied().unwrap_or_default())
+    }
+}
