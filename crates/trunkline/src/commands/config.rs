@@ -1,6 +1,23 @@
-use std::io::{self, ErrorKind, Write};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use crate::config::{Config, Resolved, SETTINGS, Setting};
+use crate::{
+    config::{Config, Resolved, SETTINGS, Setting, flags},
+    terminal::print,
+};
+
+pub(crate) fn command() -> Command {
+    let markdown = Arg::new("markdown")
+        .long("markdown")
+        .action(ArgAction::SetTrue)
+        .help("Print docs/configuration.md instead");
+    Command::new("config")
+        .about("Show the effective settings and where each came from, secrets masked")
+        .arg(markdown)
+        .args(flags::all())
+        .after_help(
+            "Examples:\n  trunkline config\n  trunkline config --config /etc/trunkline.toml\n  API_BIND=127.0.0.1:9000 trunkline config",
+        )
+}
 
 /// Shows every setting, its value and where that came from, in the form of the file; then says what is wrong, if
 /// something is.
@@ -15,6 +32,11 @@ pub(crate) fn run(resolved: &Resolved) -> anyhow::Result<()> {
     };
     print(&SETTINGS.iter().map(line).collect::<String>())?;
     Config::new(resolved).map(drop)
+}
+
+/// Whether the documentation is asked for: it needs no settings, and none may keep it from being made.
+pub(crate) fn wants_document(arguments: &ArgMatches) -> bool {
+    arguments.get_flag("markdown")
 }
 
 /// Prints the documentation of all settings, as Markdown: docs/configuration.md.
@@ -35,14 +57,6 @@ pub(crate) fn document() -> anyhow::Result<()> {
          came from. This page is made by `trunkline config --markdown`.\n\n\
          | environment | file | flag | default | |\n|---|---|---|---|---|\n{rows}"
     ))
-}
-
-/// Writes to the standard output. A reader who has seen enough, such as `head`, is no error.
-fn print(text: &str) -> anyhow::Result<()> {
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(()),
-    }
 }
 
 /// A value without what must not be seen: keys, and the password in a database's URL.

@@ -1,5 +1,10 @@
-//! One file a command.
+//! One file a command: what its command line looks like, and what it does.
 
+pub(crate) mod backfill;
 pub(crate) mod config;
+pub(crate) mod conversations;
+pub(crate) mod demo;
+pub(crate) mod import;
 pub(crate) mod migrate;
+pub(crate) mod send;
 pub(crate) mod serve;
