@@ -3,8 +3,8 @@ use std::time::Duration;
 use store::StoreError;
 
 /// How often work that nobody waits for at an open connection is tried again before it gives up.
-const RETRIES_MAX: u32 = 20;
-/// How long it waits before that: all together, ten seconds, in which a database restarts.
+const RETRIES_MAX: u32 = 12;
+/// How long it waits before that: all together, with what the tries take, long enough for a database that restarts.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 /// Asks a store until it answers, a bounded number of times. Only for what may be done twice: what the store did without

@@ -16,7 +16,7 @@ pub(crate) enum Answer {
     /// It did as it was asked.
     Done(Value),
     /// It did not.
-    Refused(Refusal),
+    Refused(Box<Refusal>),
 }
 
 /// Why the service, or somebody in front of it, did not do as it was asked.
@@ -61,16 +61,16 @@ impl Answer {
         let problem = document
             .clone()
             .and_then(|document| serde_json::from_value(document).ok());
-        Self::Refused(Refusal {
+        Self::Refused(Box::new(Refusal {
             status,
             problem: problem.unwrap_or_default(),
             document,
             retry_after: text(RETRY_AFTER).and_then(|seconds| seconds.parse().ok().map(Duration::from_secs)),
             location: text(LOCATION).map(str::to_owned),
-        })
+        }))
     }
 
-    pub(crate) fn done(self) -> Result<Value, Refusal> {
+    pub(crate) fn done(self) -> Result<Value, Box<Refusal>> {
         match self {
             Self::Done(document) => Ok(document),
             Self::Refused(refusal) => Err(refusal),
@@ -153,7 +153,7 @@ mod tests {
 
     use super::*;
 
-    fn refusal(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> Refusal {
+    fn refusal(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> Box<Refusal> {
         let headers = headers
             .iter()
             .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)))

@@ -5,6 +5,7 @@ mod table;
 
 use std::{
     env,
+    ffi::OsStr,
     io::{self, ErrorKind, IsTerminal, Write},
 };
 
@@ -33,8 +34,11 @@ pub(crate) struct Paint(bool);
 
 impl Paint {
     pub(crate) fn on_stdout() -> Self {
-        let unwanted = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self(!unwanted && io::stdout().is_terminal())
+        Self::wanted(env::var_os("NO_COLOR").as_deref(), io::stdout().is_terminal())
+    }
+
+    fn wanted(no_color: Option<&OsStr>, terminal: bool) -> Self {
+        Self(terminal && no_color.is_none_or(OsStr::is_empty))
     }
 
     #[cfg(test)]
@@ -114,7 +118,12 @@ mod tests {
 
     #[test]
     fn nothing_is_painted_where_no_colour_is_wanted() {
-        assert_eq!(Paint::NONE.bad("x"), "x");
+        let painted = |no_color: Option<&str>, terminal| {
+            let paint = Paint::wanted(no_color.map(OsStr::new), terminal);
+            paint.bad("x") != "x"
+        };
+        assert!(painted(None, true) && painted(Some(""), true));
+        assert!(!painted(None, false) && !painted(Some("1"), true) && !painted(Some("1"), false));
         assert_eq!(Paint(true).bad("x"), "\u{1b}[31mx\u{1b}[0m");
     }
 }

@@ -135,6 +135,6 @@ mod tests {
             assert_eq!(lines(&long, 10), ["(too long)"], "{length}");
         }
         let longest = "x".repeat(10);
-        assert_eq!(lines(&format!("{longest}\n{longest}"), 10), [&longest, &longest]);
+        assert_eq!(lines(&format!("{longest}\n{longest}"), 10), [longest.as_str(); 2]);
     }
 }

@@ -5,7 +5,7 @@ mod lines;
 
 use std::{
     fs::File,
-    io::{self, BufRead, BufReader, IsTerminal, Read},
+    io::{self, BufRead, BufReader, IsTerminal},
     sync::Arc,
 };
 
@@ -122,7 +122,7 @@ fn open(path: &str) -> anyhow::Result<(Box<dyn BufRead>, Option<u64>)> {
     }
     let file = File::open(path).with_context(|| format!("cannot read {path}"))?;
     let about = file.metadata().with_context(|| format!("cannot read {path}"))?;
-    let size = about.is_file().then(|| about.len());
+    let size = about.is_file().then_some(about.len());
     Ok((Box::new(BufReader::new(file)), size))
 }
 
@@ -183,7 +183,7 @@ struct Importer {
 }
 
 impl Importer {
-    fn import(&mut self, mut lines: Lines<impl Read + BufRead>) -> anyhow::Result<()> {
+    fn import(&mut self, mut lines: Lines<impl BufRead>) -> anyhow::Result<()> {
         loop {
             let number = lines.number() + 1;
             let line = lines.next();
