@@ -64,7 +64,9 @@ async fn a_backfill_that_was_killed_is_continued(kind: Kind) {
     running.kill().await;
     let survived = world.count(ASSIGNED).await;
     assert!(survived < MESSAGES, "it was not killed in the middle");
-    assert_eq!(backfill(&world).await["assigned"], MESSAGES - survived);
+    // PostgreSQL may still finish what the killed one had asked for.
+    let rest = backfill(&world).await["assigned"].as_u64().unwrap() as usize;
+    assert!(rest <= MESSAGES - survived, "{rest} more than {survived}");
     check(&world.conversations().await, 0..MESSAGES);
 }
 
