@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{cmp::Reverse, collections::BTreeMap, sync::Arc, time::Duration};
 
 use domain::{
     Attachments, Body, Channel, Content, Direction, Entropy, GivenAddress, MessageId, PageRequest, Region,
@@ -113,7 +113,7 @@ async fn every_message_gets_its_conversation_and_a_second_run_does_nothing() {
         *pair = (pair.0 + 1, pair.1.max(import.timestamp));
     }
     let mut expected: Vec<_> = expected.into_values().collect();
-    expected.sort_unstable_by(|one, other| other.1.cmp(&one.1));
+    expected.sort_unstable_by_key(|(_, last)| Reverse(*last));
     assert_eq!(conversations(&*store).await, expected);
 
     let again = backfill(&*store, None, |_| {}).await.unwrap();

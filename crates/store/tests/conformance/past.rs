@@ -82,7 +82,7 @@ pub(crate) async fn an_import_is_recognized_by_its_provider_message_id(world: &W
         id: batch[0].id,
         conversation_id: None,
     };
-    assert_eq!(world.accept_all(&[repeat.clone()]).await, [imported]);
+    assert_eq!(world.accept_all(std::slice::from_ref(&repeat)).await, [imported]);
     assert_eq!(
         world.store.find_accepted(&[repeat]).await,
         Ok(vec![Some(imported)])
