@@ -247,7 +247,6 @@ impl Engine {
         arrival: Arrival,
     ) -> Accept {
         let now = self.clock.now();
-        let believable = timestamp.filter(|timestamp| *timestamp <= now.saturating_add(FUTURE_MAX));
         Accept {
             id: MessageId::mint(now, &self.ids),
             conversation: ConversationKey::new(
@@ -256,7 +255,7 @@ impl Engine {
                 to.participant,
             ),
             content: Arc::new(content),
-            timestamp: believable.unwrap_or(now),
+            timestamp: written_at(timestamp, now),
             processed_at: now,
             provider,
             arrival,
@@ -292,6 +291,14 @@ impl Engine {
             }
         }
     }
+}
+
+/// When a message was written: as it says, unless it says nothing or something that cannot be.
+#[must_use]
+pub fn written_at(given: Option<Timestamp>, now: Timestamp) -> Timestamp {
+    given
+        .filter(|timestamp| *timestamp <= now.saturating_add(FUTURE_MAX))
+        .unwrap_or(now)
 }
 
 /// The result of a task, unless it takes longer than a client should wait; the task runs on.

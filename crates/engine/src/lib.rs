@@ -1,10 +1,12 @@
-//! The use cases: accept a message, receive one, redrive one, and dispatch what was accepted until it is final.
+//! The use cases: accept a message, receive one, redrive one, dispatch what was accepted until it is final, and give
+//! imported messages their conversations.
 //!
 //! The engine drives the pure rules of `resilience` and `domain` with real time, real storage and real providers, all of
 //! which come in as arguments: it names no database and no provider. One process may run several engines, as the
 //! simulation does.
 
 mod accept;
+mod backfill;
 mod depths;
 mod dispatch;
 mod hold;
@@ -13,6 +15,7 @@ mod limits;
 mod metrics;
 mod receive;
 mod redrive;
+mod retry;
 mod settings;
 mod vital;
 
@@ -28,12 +31,16 @@ use providers::Routes;
 use store::{CommitReport, Deadlines, GroupCommit, GroupCommitLimits, QueueDepth, Store, StoreError};
 use tokio::{sync::watch, task::JoinHandle};
 
-pub use accept::{Rejection, Send, SendError, Sent, SentOutcome};
+pub use accept::{Rejection, Send, SendError, Sent, SentOutcome, written_at};
+pub use backfill::{
+    BACKFILL_BATCH_MAX, BACKFILL_SKIPPED_SHOWN_MAX, BackfillProgress, BackfillReport, backfill,
+};
 pub use dispatch::{BreakerReport, ProviderReport};
 pub use hold::{Hold, HoldCode, HoldReason};
 pub use limits::{ClientLimit, Limits};
 pub use metrics::Metrics;
 pub use receive::{Receive, Received};
+pub use retry::persistently;
 pub use settings::{DispatchSettings, EngineSettings, LimitSettings};
 
 use depths::Depths;

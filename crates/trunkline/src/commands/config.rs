@@ -1,5 +1,23 @@
-use super::print;
-use crate::config::{Config, Resolved, SETTINGS, Setting};
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use crate::{
+    config::{Config, Resolved, SETTINGS, Setting, flags},
+    terminal::print,
+};
+
+pub(crate) fn command() -> Command {
+    let markdown = Arg::new("markdown")
+        .long("markdown")
+        .action(ArgAction::SetTrue)
+        .help("Print docs/configuration.md instead");
+    Command::new("config")
+        .about("Show the effective settings and where each came from, secrets masked")
+        .arg(markdown)
+        .args(flags::all())
+        .after_help(
+            "Examples:\n  trunkline config\n  trunkline config --config /etc/trunkline.toml\n  API_BIND=127.0.0.1:9000 trunkline config",
+        )
+}
 
 /// Shows every setting, its value and where that came from, in the form of the file; then says what is wrong, if
 /// something is.
@@ -14,6 +32,11 @@ pub(crate) fn run(resolved: &Resolved) -> anyhow::Result<()> {
     };
     print(&SETTINGS.iter().map(line).collect::<String>())?;
     Config::new(resolved).map(drop)
+}
+
+/// Whether the documentation is asked for: it needs no settings, and none may keep it from being made.
+pub(crate) fn wants_document(arguments: &ArgMatches) -> bool {
+    arguments.get_flag("markdown")
 }
 
 /// Prints the documentation of all settings, as Markdown: docs/configuration.md.

@@ -1,8 +1,21 @@
 use std::sync::Arc;
 
+use clap::Command;
 use domain::SystemClock;
 
-use crate::config::Config;
+use crate::{
+    config::{Config, flags},
+    terminal::print,
+};
+
+pub(crate) fn command() -> Command {
+    Command::new("migrate")
+        .about("Bring the database's schema up to date, and exit")
+        .args(flags::showing(&["database_url"]))
+        .after_help(
+            "Examples:\n  trunkline migrate\n  trunkline migrate --database-url postgres://localhost/trunkline",
+        )
+}
 
 /// Brings the schema up to date, and says what that took.
 pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
@@ -12,10 +25,11 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
         .build()?;
     let applied = runtime.block_on(store.migrate())?;
     if applied.is_empty() {
-        println!("The schema is up to date.");
+        return print("The schema is up to date.\n");
     }
-    for migration in applied {
-        println!("applied {migration}");
-    }
-    Ok(())
+    let lines: String = applied
+        .iter()
+        .map(|migration| format!("applied {migration}\n"))
+        .collect();
+    print(&lines)
 }

@@ -5,18 +5,19 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use clap::Command;
 use domain::{Clock, Entropy, SystemClock};
 use engine::{Engine, Metrics};
 use providers::{Routes, simulator::Simulators};
 use server::App;
 use store::{Store, StoreError};
-use tokio::{
-    net::TcpListener,
-    signal::unix::{Signal, SignalKind, signal},
-    sync::watch,
-};
+use tokio::{net::TcpListener, sync::watch};
 
-use crate::{config::Config, logging};
+use crate::{
+    config::{Config, flags},
+    logging,
+    stops::Stops,
+};
 
 /// How long to wait before a database that is away is asked again.
 const STORE_RETRY_PAUSE: Duration = Duration::from_millis(500);
@@ -24,6 +25,17 @@ const STORE_RETRY_PAUSE: Duration = Duration::from_millis(500);
 const STORE_RETRIES_PER_LINE: u32 = 60;
 /// How long what came of calls may take to be recorded, also when requests used up the time of the shutdown.
 const RECORD_TIME: Duration = Duration::from_secs(2);
+
+pub(crate) fn command() -> Command {
+    Command::new("serve")
+        .about("Run the service (this is what happens without a command)")
+        .args(flags::all())
+        .after_help(
+            "Examples:\n  trunkline serve                                start on the SQLite file trunkline.db\n  \
+             trunkline serve --database-url postgres://localhost/trunkline --bind 127.0.0.1:9000\n  \
+             API_PROVIDER_ERROR_PCT=30 trunkline serve      start with providers that fail",
+        )
+}
 
 /// Runs the service until it is told to stop.
 pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
@@ -147,27 +159,4 @@ fn greet(config: &Config, listener: &TcpListener) -> anyhow::Result<()> {
          curl {url}/api/conversations/1/messages\n"
     );
     Ok(())
-}
-
-/// The signals that ask us to stop.
-struct Stops {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Stops {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            biased;
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
 }

@@ -1,6 +1,7 @@
 //! Settings: one table says what there is, and everything else follows from it: the file, the environment, the flags, the
 //! help, the effective values, and the documentation.
 
+pub(crate) mod flags;
 mod resolved;
 mod settings;
 mod values;

@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, env, fmt, fs, io, path::Path};
 use anyhow::{Context, bail};
 use clap::ArgMatches;
 
-use super::{SETTINGS, Setting};
+use super::{SETTINGS, Setting, flags::FILE_FLAG};
 
 /// The file that is read when it is there and no other is named.
 const DEFAULT_FILE: &str = "trunkline.toml";
@@ -25,12 +25,20 @@ pub(crate) enum Origin {
 }
 
 impl Resolved {
-    /// Reads the file, the environment and the flags, in this order.
-    pub(crate) fn read(arguments: &ArgMatches) -> anyhow::Result<Self> {
-        let file = match arguments.get_one::<String>("config-file") {
+    /// Reads the file, the environment and the flags, in this order. Flags may stand before the command and after it;
+    /// those after it win.
+    pub(crate) fn read(arguments: &[&ArgMatches]) -> anyhow::Result<Self> {
+        let flag = |id: &str| {
+            let mut given = arguments
+                .iter()
+                .rev()
+                .filter_map(|arguments| arguments.get_one::<String>(id));
+            given.next().cloned()
+        };
+        let file = match flag(FILE_FLAG) {
             Some(path) => {
-                let text = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
-                Some((path.clone(), text))
+                let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+                Some((path, text))
             }
             None => default_file()?,
         };
@@ -40,7 +48,7 @@ impl Resolved {
             .collect();
         let flags = SETTINGS
             .iter()
-            .filter_map(|setting| Some((setting.key, arguments.get_one::<String>(setting.key)?.clone())))
+            .filter_map(|setting| Some((setting.key, flag(setting.key)?)))
             .collect();
         Self::merge(file, &variables, flags)
     }

@@ -158,7 +158,7 @@ impl Audit<'_> {
         }
     }
 
-    fn conversations_are_exact(&self) {
+    pub(super) fn conversations_are_exact(&self) {
         let mut members: BTreeMap<&str, Vec<&Message>> = BTreeMap::new();
         for message in &self.contents.messages {
             members.entry(&message.conversation).or_default().push(message);

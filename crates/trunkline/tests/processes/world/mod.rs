@@ -10,7 +10,7 @@ mod wait;
 
 use std::{
     path::PathBuf,
-    process::Output,
+    process::{Output, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
@@ -25,8 +25,9 @@ use self::{
 };
 
 pub(crate) use client::{Client, text};
+pub(crate) use contents::Conversation;
 pub(crate) use load::{Load, Offer, Pace, Targets};
-pub(crate) use node::Node;
+pub(crate) use node::{Node, Running};
 pub(crate) use wait::{SOON, Stopwatch, until};
 
 /// Which database a test runs on.
@@ -127,6 +128,53 @@ impl World {
     /// Runs the program with these arguments to its end.
     pub(crate) async fn run(&self, arguments: &[&str]) -> Output {
         node::run(node::program(self.directory.path(), &self.settings, arguments)).await
+    }
+
+    /// Starts the program with these arguments. It does not outlive its test.
+    pub(crate) fn start(&self, arguments: &[&str]) -> Running {
+        Running::start(node::program(self.directory.path(), &self.settings, arguments))
+    }
+
+    /// The conversations, once their messages are found to bear them out.
+    pub(crate) async fn conversations(&self) -> Vec<Conversation> {
+        let contents = Contents::read(&self.database).await;
+        Audit {
+            offers: &[],
+            contents: &contents,
+            calls: &[],
+        }
+        .conversations_are_exact();
+        contents.conversations
+    }
+
+    /// The same, with its standard output going there.
+    pub(crate) async fn run_into(&self, arguments: &[&str], output: Stdio) -> Output {
+        let mut command = node::program(self.directory.path(), &self.settings, arguments);
+        command.stdout(output).stderr(Stdio::piped());
+        let process = command.spawn().unwrap().wait_with_output();
+        let output = tokio::time::timeout(SOON, process).await;
+        output.expect("the program ends by itself").unwrap()
+    }
+
+    /// Changes the SQLite file by hand, while no process has it.
+    pub(crate) fn change(&self, statement: &str) {
+        let Database::Sqlite(path) = &self.database else {
+            panic!("only for SQLite")
+        };
+        rusqlite::Connection::open(path)
+            .unwrap()
+            .execute(statement, [])
+            .unwrap();
+    }
+
+    /// The id of the one message that has no conversation, without dashes.
+    pub(crate) async fn id_of_unthreaded(&self) -> String {
+        let statement = "select lower(hex(id)) from messages where conversation_id is null";
+        let [[id]] = contents::rows(&self.database, statement)
+            .await
+            .try_into()
+            .unwrap();
+        id
     }
 
     /// Puts a file into the directory the program runs in.

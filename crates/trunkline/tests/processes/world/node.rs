@@ -8,7 +8,8 @@ use std::{
 use hyper::Method;
 use serde_json::Value;
 use tokio::{
-    process::{Child, Command},
+    io::AsyncWriteExt,
+    process::{Child, ChildStdin, Command},
     task::JoinSet,
 };
 
@@ -46,6 +47,57 @@ pub(crate) fn program(directory: &Path, variables: &[(String, String)], argument
 pub(crate) async fn run(mut command: Command) -> Output {
     let output = tokio::time::timeout(SOON, command.output()).await;
     output.expect("the program ends by itself").unwrap()
+}
+
+/// A command under way.
+pub(crate) struct Running {
+    process: Child,
+    input: Option<ChildStdin>,
+}
+
+impl Running {
+    pub(super) fn start(mut command: Command) -> Self {
+        let mut process = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Self {
+            input: process.stdin.take(),
+            process,
+        }
+    }
+
+    /// Lets it read this. It may be gone already.
+    pub(crate) async fn feed(&mut self, text: &str) {
+        let input = self.input.as_mut().expect("its input is open");
+        let _ = input.write_all(text.as_bytes()).await;
+        let _ = input.flush().await;
+    }
+
+    /// Ends its input and waits for its end.
+    pub(crate) async fn output(mut self) -> Output {
+        drop(self.input.take());
+        let output = tokio::time::timeout(SOON, self.process.wait_with_output()).await;
+        output.expect("the program ends by itself").unwrap()
+    }
+
+    /// `kill -9`.
+    pub(crate) async fn kill(mut self) {
+        self.process.kill().await.unwrap();
+    }
+
+    /// Ctrl-C.
+    pub(crate) async fn interrupt(&self) {
+        signal(&self.process, "INT").await;
+    }
+}
+
+async fn signal(process: &Child, name: &str) {
+    let (signal, id) = (format!("-{name}"), process.id().expect("it runs").to_string());
+    let sent = Command::new("kill").args([signal, id]).status().await.unwrap();
+    assert!(sent.success());
 }
 
 impl Node {
@@ -119,12 +171,7 @@ impl Node {
     }
 
     async fn signal(&self, name: &str) {
-        let (signal, id) = (
-            format!("-{name}"),
-            self.process.id().expect("it runs").to_string(),
-        );
-        let sent = Command::new("kill").args([signal, id]).status().await.unwrap();
-        assert!(sent.success());
+        signal(&self.process, name).await;
     }
 
     /// Waits for its end.

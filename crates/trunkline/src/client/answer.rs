@@ -1,0 +1,194 @@
+use std::{fmt, time::Duration};
+
+use hyper::{
+    HeaderMap, StatusCode,
+    header::{LOCATION, RETRY_AFTER},
+};
+use serde::Deserialize;
+use serde_json::Value;
+use thiserror::Error;
+
+use crate::terminal::{harmless, print_json};
+
+/// What the service answered.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// It did as it was asked.
+    Done(Value),
+    /// It did not.
+    Refused(Box<Refusal>),
+}
+
+/// Why the service, or somebody in front of it, did not do as it was asked.
+#[derive(Debug, Error)]
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    /// The problem as it came, if it was one.
+    pub(crate) document: Option<Value>,
+    pub(crate) retry_after: Option<Duration>,
+    problem: Problem,
+    /// Where somebody wants to send us instead.
+    location: Option<String>,
+}
+
+/// The parts of a problem that people read (RFC 9457).
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Problem {
+    detail: String,
+    code: String,
+    request_id: String,
+    errors: Vec<FieldProblem>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct FieldProblem {
+    pointer: String,
+    detail: String,
+}
+
+impl Answer {
+    pub(super) fn of(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
+        let document: Option<Value> = serde_json::from_slice(body).ok();
+        if status.is_success()
+            && let Some(document) = document
+        {
+            return Self::Done(document);
+        }
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let document = document.filter(Value::is_object);
+        let problem = document
+            .clone()
+            .and_then(|document| serde_json::from_value(document).ok());
+        Self::Refused(Box::new(Refusal {
+            status,
+            problem: problem.unwrap_or_default(),
+            document,
+            retry_after: text(RETRY_AFTER).and_then(|seconds| seconds.parse().ok().map(Duration::from_secs)),
+            location: text(LOCATION).map(str::to_owned),
+        }))
+    }
+
+    pub(crate) fn done(self) -> Result<Value, Box<Refusal>> {
+        match self {
+            Self::Done(document) => Ok(document),
+            Self::Refused(refusal) => Err(refusal),
+        }
+    }
+
+    /// The document; a problem fails, and scripts that asked for JSON get it too.
+    pub(crate) fn done_or_shown(self, json: bool) -> anyhow::Result<Value> {
+        self.done().map_err(|refusal| {
+            if let (true, Some(document)) = (json, &refusal.document)
+                && let Err(error) = print_json(document)
+            {
+                return error;
+            }
+            refusal.into()
+        })
+    }
+}
+
+impl Refusal {
+    /// The stable word for what went wrong; without one, the status.
+    pub(crate) fn code(&self) -> String {
+        match self.problem.code.as_str() {
+            "" => self.status.as_u16().to_string(),
+            code => harmless(code),
+        }
+    }
+
+    /// What the reader can do that the service's own words do not say.
+    fn advice(&self) -> Option<String> {
+        if let Some(location) = &self.location {
+            return Some(format!(
+                "It sends us to {}: use that with --url.",
+                harmless(location)
+            ));
+        }
+        match (self.status.as_u16(), self.retry_after) {
+            (401, _) => Some("Set TRUNKLINE_API_KEY, or use --api-key.".to_owned()),
+            (429 | 503, Some(wait)) => Some(format!("Try again in {} s.", wait.as_secs())),
+            (_, _) if self.document.is_none() => {
+                Some("That does not look like Trunkline: check --url.".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Problem {
+            detail,
+            code: _,
+            request_id,
+            errors,
+        } = &self.problem;
+        write!(f, "{} {}", self.status.as_u16(), self.code())?;
+        if !detail.is_empty() {
+            write!(f, ": {}", harmless(detail))?;
+        }
+        for error in errors {
+            write!(f, "\n  {}: {}", harmless(&error.pointer), harmless(&error.detail))?;
+        }
+        if let Some(advice) = self.advice() {
+            write!(f, "\n{advice}")?;
+        }
+        if !request_id.is_empty() {
+            write!(
+                f,
+                "\nThe service's log has more under request id {}.",
+                harmless(request_id)
+            )?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::HeaderValue;
+
+    use super::*;
+
+    fn refusal(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> Box<Refusal> {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)))
+            .collect();
+        let status = StatusCode::from_u16(status).unwrap();
+        Answer::of(status, &headers, body.as_bytes()).done().unwrap_err()
+    }
+
+    #[test]
+    fn a_problem_is_told_whole() {
+        let body = r#"{"detail": "Not valid.", "code": "invalid", "request_id": "r1",
+                       "errors": [{"pointer": "/to", "detail": "use a phone number"}]}"#;
+        let told = refusal(400, &[], body).to_string();
+        let expected = "400 invalid: Not valid.\n  /to: use a phone number\n\
+                        The service's log has more under request id r1.";
+        assert_eq!(told, expected);
+        let limited = refusal(429, &[("retry-after", "7")], r#"{"code": "rate_limited"}"#);
+        assert_eq!(limited.retry_after, Some(Duration::from_secs(7)));
+        assert!(limited.to_string().contains("in 7 s"), "{limited}");
+        assert!(refusal(401, &[], "{}").to_string().contains("--api-key"));
+    }
+
+    #[test]
+    fn somebody_else_is_recognized() {
+        for body in ["<h1>It works!</h1>", "", "7"] {
+            let told = refusal(404, &[], body).to_string();
+            assert!(told.contains("--url"), "{told}");
+        }
+        // A success that is no JSON is none.
+        assert!(
+            refusal(200, &[], "<h1>It works!</h1>")
+                .to_string()
+                .contains("--url")
+        );
+        let moved = refusal(301, &[("location", "https://example.org/")], "");
+        assert!(moved.to_string().contains("use that"), "{moved}");
+    }
+}

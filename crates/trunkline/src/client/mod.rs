@@ -1,0 +1,237 @@
+//! The client's side of the API, for the commands that ask a running service. It never decides to ask again: its callers
+//! know what may be asked twice.
+
+mod answer;
+
+use std::{env, fmt, io, sync::Arc, time::Duration};
+
+use anyhow::{Context, anyhow, bail};
+use clap::{Arg, ArgMatches};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{
+    Method, Request,
+    body::Bytes,
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT},
+};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{self, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use serde_json::Value;
+use thiserror::Error;
+use url::Url;
+
+pub(crate) use answer::Answer;
+
+/// Where the service is when nobody says otherwise.
+const DEFAULT_URL: &str = "http://127.0.0.1:8080";
+/// Not in the service's own `API_*` namespace, where it would pass for a misspelt API_KEYS.
+const URL_VARIABLE: &str = "TRUNKLINE_URL";
+const KEY_VARIABLE: &str = "TRUNKLINE_API_KEY";
+
+/// How long an answer may take. The service itself promises its answers within two seconds.
+const ANSWER_MAX: Duration = Duration::from_secs(15);
+/// Bytes of an answer. The largest page of messages with the largest bodies has less.
+const ANSWER_BYTES_MAX: usize = 128 << 20;
+
+/// A service and what it takes to be let in.
+pub(crate) struct Api {
+    base: Url,
+    key: Option<HeaderValue>,
+    http: legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Error)]
+pub(crate) enum Unanswered {
+    /// Nothing was asked.
+    #[error(
+        "cannot reach {url}: {reason}. Start a service with `trunkline`, or name another with --url or {URL_VARIABLE}"
+    )]
+    NotReached { url: String, reason: String },
+    /// It may or may not have done what it was asked.
+    #[error("no answer from {url}: {reason}")]
+    Lost { url: String, reason: String },
+}
+
+/// The flags that say where the service is.
+pub(crate) fn flags() -> [Arg; 2] {
+    let url = Arg::new("url").long("url").value_name("URL").help(format!(
+        "Where the service is [{URL_VARIABLE}, default: {DEFAULT_URL}]"
+    ));
+    let key = Arg::new("api-key")
+        .long("api-key")
+        .value_name("KEY")
+        .help(format!(
+            "A key that opens its API [{KEY_VARIABLE}, which other users of this machine cannot see]"
+        ));
+    [url, key]
+}
+
+impl Api {
+    /// The service that the flags or the environment name.
+    pub(crate) fn named(arguments: &ArgMatches) -> anyhow::Result<Self> {
+        let url = given(arguments, "url", URL_VARIABLE)?.unwrap_or_else(|| DEFAULT_URL.to_owned());
+        let key = given(arguments, "api-key", KEY_VARIABLE)?;
+        let base: Url = url
+            .parse()
+            .ok()
+            .filter(|base: &Url| ["http", "https"].contains(&base.scheme()) && base.has_host())
+            .with_context(|| format!("--url: use a URL such as {DEFAULT_URL}"))?;
+        let key = key
+            .map(|key| {
+                let mut value = HeaderValue::try_from(format!("Bearer {key}"))
+                    .context("--api-key: a key is of visible characters")?;
+                value.set_sensitive(true);
+                anyhow::Ok(value)
+            })
+            .transpose()?;
+        let tls = HttpsConnectorBuilder::new().with_tls_config(tls(&base)?);
+        let http = legacy::Client::builder(TokioExecutor::new())
+            // What may be asked twice is for the caller to know.
+            .retry_canceled_requests(false)
+            .build(tls.https_or_http().enable_http1().build());
+        Ok(Self { base, key, http })
+    }
+
+    /// The service's URL, for people.
+    pub(crate) fn url(&self) -> &str {
+        self.base.as_str().trim_end_matches('/')
+    }
+
+    pub(crate) async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Answer, Unanswered> {
+        self.ask(Method::GET, path, query, None, None).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Result<Answer, Unanswered> {
+        self.ask(Method::PUT, path, &[], None, Some(body)).await
+    }
+
+    /// With an idempotency key, if there is one.
+    pub(crate) async fn post(
+        &self,
+        path: &str,
+        key: Option<&HeaderValue>,
+        body: &Value,
+    ) -> Result<Answer, Unanswered> {
+        self.ask(Method::POST, path, &[], key, Some(body)).await
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, String)],
+        idempotency_key: Option<&HeaderValue>,
+        body: Option<&Value>,
+    ) -> Result<Answer, Unanswered> {
+        let mut url = self.base.clone();
+        // The service may stand below a path of a larger site.
+        url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let mut request = Request::builder()
+            .method(method)
+            .uri(url.as_str())
+            .header(USER_AGENT, concat!("trunkline/", env!("CARGO_PKG_VERSION")));
+        if let Some(key) = &self.key {
+            request = request.header(AUTHORIZATION, key);
+        }
+        if let Some(key) = idempotency_key {
+            request = request.header(HeaderName::from_static("idempotency-key"), key);
+        }
+        if body.is_some() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let request = request
+            .body(Full::new(Bytes::from(body)))
+            .map_err(|error| self.not_reached(error.to_string()))?;
+        tokio::time::timeout(ANSWER_MAX, self.exchange(request))
+            .await
+            .unwrap_or_else(|_| Err(self.lost(format!("it took longer than {ANSWER_MAX:?}"))))
+    }
+
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Answer, Unanswered> {
+        let response = self.http.request(request).await.map_err(|error| {
+            if error.is_connect() {
+                self.not_reached(root_cause(&error))
+            } else {
+                self.lost(root_cause(&error))
+            }
+        })?;
+        let (head, body) = response.into_parts();
+        let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+        let body = body.map_err(|error| self.lost(error.to_string()))?.to_bytes();
+        Ok(Answer::of(head.status, &head.headers, &body))
+    }
+
+    fn not_reached(&self, reason: String) -> Unanswered {
+        let url = self.url().to_owned();
+        Unanswered::NotReached { url, reason }
+    }
+
+    fn lost(&self, reason: String) -> Unanswered {
+        let url = self.url().to_owned();
+        Unanswered::Lost { url, reason }
+    }
+}
+
+/// The key must not show.
+impl fmt::Debug for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Api({})", self.url())
+    }
+}
+
+fn given(arguments: &ArgMatches, flag: &str, variable: &str) -> anyhow::Result<Option<String>> {
+    if let Some(value) = arguments.get_one::<String>(flag) {
+        return Ok(Some(value.clone()));
+    }
+    match env::var(variable) {
+        Ok(value) if value.is_empty() => Ok(None),
+        Ok(value) => Ok(Some(value)),
+        Err(env::VarError::NotPresent) => Ok(None),
+        Err(env::VarError::NotUnicode(_)) => bail!("{variable}: use UTF-8"),
+    }
+}
+
+/// Whom we trust to vouch for a service: the machine's own authorities, which SSL_CERT_FILE can add to. They are looked for
+/// only when they are needed: there are machines without any.
+fn tls(base: &Url) -> anyhow::Result<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    if base.scheme() == "https" {
+        let found = rustls_native_certs::load_native_certs();
+        roots.add_parsable_certificates(found.certs);
+        if roots.is_empty() {
+            let reasons: Vec<String> = found.errors.iter().map(ToString::to_string).collect();
+            let reason = Some(reasons.join(", ")).filter(|reason| !reason.is_empty());
+            return Err(anyhow!(
+                "https needs certificates of authorities, and this machine has none ({}): install them, or set SSL_CERT_FILE",
+                reason.as_deref().unwrap_or("none were found")
+            ));
+        }
+    }
+    let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(tls)
+}
+
+/// What lies under the layers of a client's error: they only say that something went wrong.
+fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    match cause.downcast_ref::<io::Error>() {
+        Some(refused) if refused.kind() == io::ErrorKind::ConnectionRefused => {
+            "nothing listens there".to_owned()
+        }
+        _ => cause.to_string(),
+    }
+}

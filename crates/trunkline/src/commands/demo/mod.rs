@@ -1,0 +1,351 @@
+//! Made-up people text and email each other through a running service, some of the time through providers that fail.
+
+mod people;
+mod play;
+mod script;
+mod tally;
+mod weather;
+
+use std::{
+    env,
+    io::{self, IsTerminal},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use domain::{Clock, Entropy, SystemClock};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task::JoinSet,
+    time::{MissedTickBehavior, interval},
+};
+
+use self::{
+    people::CONTACTS_MAX,
+    play::{Event, Gate, play},
+    script::{Script, Terms},
+    tally::{ProviderTally, Tally, providers},
+    weather::Weather,
+};
+use crate::{
+    client::{self, Api},
+    stops::Stops,
+    terminal::{Paint, print, print_json},
+};
+
+/// Messages of one side that are offered at one time. When the service asks to slow down, no more than these wait.
+const OFFERED_MAX: usize = 8;
+/// How often the service is asked how it is, and the summary drawn again.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long that may take: a service that hangs must not keep the demo from ending.
+const LOOK_MAX: Duration = Duration::from_secs(3);
+/// How often the summary is told where it cannot be drawn.
+const TELL_EVERY_SECS: u64 = 5;
+/// How long messages that are being offered when the time is over may take.
+const LAST_ANSWERS: Duration = Duration::from_secs(3);
+
+pub(crate) fn command() -> Command {
+    let number = |name: &'static str,
+                  value: &'static str,
+                  default: &'static str,
+                  range: std::ops::RangeInclusive<u64>| {
+        Arg::new(name)
+            .long(name)
+            .value_name(value)
+            .default_value(default)
+            .value_parser(value_parser!(u64).range(range))
+    };
+    let seed = Arg::new("seed")
+        .long("seed")
+        .value_name("SEED")
+        .value_parser(value_parser!(u64))
+        .help("The same seed: the same people, who say the same [default: a new one, which is told]");
+    let json = Arg::new("json")
+        .long("json")
+        .action(ArgAction::SetTrue)
+        .help("Print nothing but the final summary, as JSON");
+    Command::new("demo")
+        .about("Let made-up people text and email each other through a running service, and watch")
+        .arg(number("contacts", "COUNT", "20", 1..=CONTACTS_MAX as u64).help("How many people there are"))
+        .arg(number("seconds", "SECONDS", "60", 1..=86_400).help("How long it goes on"))
+        .arg(number("rate", "COUNT", "3", 1..=1_000).help("Messages a second, both ways together"))
+        .arg(seed)
+        .arg(json)
+        .args(client::flags())
+        .after_help(
+            "From a quarter of the time on, the simulated providers fail on purpose; after three fifths, and whenever\n\
+             the demo ends, also by Ctrl-C, they are put back to what they were. Nobody is really written to: numbers\n\
+             and addresses are of the kind that is reserved for fiction.\n\n\
+             Examples:\n  trunkline demo\n  trunkline demo --seconds 300 --contacts 200\n  \
+             trunkline demo --seed 7 --json --url http://127.0.0.1:9000",
+        )
+}
+
+pub(crate) fn run(arguments: &ArgMatches) -> anyhow::Result<()> {
+    let api = Arc::new(Api::named(arguments)?);
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(async {
+            let mut stops = Stops::new()?;
+            let mut demo = Demo::prepare(api, arguments).await?;
+            demo.run(&mut stops).await?;
+            // Whoever is in a hurry may leave now, with the failures as they are.
+            tokio::spawn(async move {
+                stops.next().await;
+                std::process::exit(1);
+            });
+            demo.end().await
+        })
+}
+
+struct Demo {
+    api: Arc<Api>,
+    clock: Arc<dyn Clock>,
+    script: Script,
+    /// Tells this demo from others with the same seed.
+    run: Arc<str>,
+    rate: u64,
+    time: Duration,
+    weather: Weather,
+    before: Vec<ProviderTally>,
+    tally: Tally,
+    screen: Screen,
+}
+
+impl Demo {
+    /// Looks at the service before anything happens to it.
+    async fn prepare(api: Arc<Api>, arguments: &ArgMatches) -> anyhow::Result<Self> {
+        let number = |name| {
+            arguments
+                .get_one::<u64>(name)
+                .copied()
+                .context("there is a default")
+        };
+        let entropy = Entropy::from_system();
+        // A number that people can type.
+        let made_up = entropy.next_u64() % 1_000_000;
+        let seed = arguments.get_one("seed").copied().unwrap_or(made_up);
+        let reports = api.get("/api/providers", &[]).await?.done()?;
+        let weather = Weather::found(&api, seed).await?;
+        let served = reports["items"].as_array().into_iter().flatten();
+        let served = served
+            .filter_map(|report| report["channels"].as_array())
+            .flatten()
+            .filter_map(|channel| channel.as_str()?.parse().ok())
+            .collect();
+        let terms = Terms {
+            served,
+            injects: weather.can_change(),
+        };
+        let screen = Screen::of(arguments.get_flag("json"));
+        screen.begin(api.url(), seed, &terms)?;
+        let contacts = usize::try_from(number("contacts")?)?;
+        Ok(Self {
+            script: Script::new(seed, contacts, terms),
+            clock: Arc::new(SystemClock::new()),
+            run: format!("{:08x}", entropy.next_u64() >> 32).into(),
+            rate: number("rate")?,
+            time: Duration::from_secs(number("seconds")?),
+            weather,
+            before: providers(&reports).collect(),
+            tally: Tally {
+                seed,
+                ..Tally::default()
+            },
+            screen,
+            api,
+        })
+    }
+
+    /// Plays until the time is over or somebody wants it to stop.
+    async fn run(&mut self, stops: &mut Stops) -> anyhow::Result<()> {
+        let gate = || Arc::new(Gate::new(Arc::clone(&self.clock)));
+        let (our_gate, their_gate) = (gate(), gate());
+        let [our_room, their_room] = [(); 2].map(|()| Arc::new(Semaphore::new(OFFERED_MAX)));
+        let (tell, mut told) = mpsc::unbounded_channel();
+        let mut offered = JoinSet::new();
+        let mut next_message = interval(Duration::from_secs(1) / u32::try_from(self.rate)?);
+        next_message.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut next_look = interval(LOOK_EVERY);
+        next_look.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let over = tokio::time::sleep(self.time);
+        tokio::pin!(over);
+        loop {
+            tokio::select! {
+                biased;
+                () = stops.next() => break,
+                () = &mut over => break,
+                Some(event) = told.recv() => self.note(event),
+                _ = next_look.tick() => {
+                    self.turn_weather().await;
+                    self.look().await;
+                    self.screen.show(&self.tally, self.weather.is_stormy())?;
+                }
+                _ = next_message.tick() => {
+                    let step = self.script.next();
+                    let (room, gate) = if step.ours { (&our_room, &our_gate) } else { (&their_room, &their_gate) };
+                    let Ok(place) = Arc::clone(room).try_acquire_owned() else {
+                        self.tally.held_back += 1;
+                        continue;
+                    };
+                    let (api, gate, run, tell) =
+                        (Arc::clone(&self.api), Arc::clone(gate), Arc::clone(&self.run), tell.clone());
+                    offered.spawn(async move {
+                        let ended = play(&api, &gate, &run, step, tell).await;
+                        drop(place);
+                        ended
+                    });
+                }
+                Some(_) = offered.join_next(), if !offered.is_empty() => {}
+            }
+        }
+        our_gate.close();
+        their_gate.close();
+        let mut last_answers = async || {
+            while let Some(ended) = offered.join_next().await {
+                self.tally.held_back += u64::from(!ended.unwrap_or(false));
+            }
+        };
+        // Those that are cut off here may have been accepted: nobody knows.
+        if tokio::time::timeout(LAST_ANSWERS, last_answers()).await.is_err() {
+            self.tally.unanswered += offered.len() as u64;
+        }
+        while let Ok(event) = told.try_recv() {
+            self.note(event);
+        }
+        Ok(())
+    }
+
+    /// Puts the weather back, and tells how it was.
+    async fn end(mut self) -> anyhow::Result<()> {
+        let restored = self.weather.restore(&self.api).await;
+        self.look().await;
+        self.screen.end(&self.tally)?;
+        restored?;
+        if self.tally.sent + self.tally.received == 0 {
+            bail!("not one message was accepted");
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, event: Event) {
+        let tally = &mut self.tally;
+        match event {
+            Event::RateLimited => tally.rate_limited += 1,
+            Event::Unanswered => tally.unanswered += 1,
+            Event::Ended {
+                refused: Some(code), ..
+            } => *tally.refused.entry(code).or_default() += 1,
+            Event::Ended { ours: true, .. } => tally.sent += 1,
+            Event::Ended { ours: false, .. } => tally.received += 1,
+        }
+    }
+
+    async fn turn_weather(&mut self) {
+        let elapsed = self.clock.monotonic();
+        let stormy = elapsed >= self.time / 4 && elapsed < self.time * 3 / 5;
+        // What does not work now is tried again the next time.
+        let _ = tokio::time::timeout(LOOK_MAX, self.weather.turn(&self.api, stormy)).await;
+    }
+
+    async fn look(&mut self) {
+        self.tally.seconds = self.clock.monotonic().min(self.time).as_secs();
+        // What is not answered stays as it was.
+        let _ = tokio::time::timeout(LOOK_MAX, self.tally.look(&self.api, &self.before)).await;
+    }
+}
+
+/// Where the summary goes: drawn over itself on a terminal, told line by line elsewhere, or only at the end as JSON.
+struct Screen {
+    kind: ScreenKind,
+    paint: Paint,
+    lines_drawn: usize,
+    /// The second from which on the next line is due.
+    tell_at: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ScreenKind {
+    Drawn,
+    Told,
+    Json,
+}
+
+impl Screen {
+    fn of(json: bool) -> Self {
+        let dumb = env::var_os("TERM").is_none_or(|terminal| terminal == "dumb");
+        let kind = match (json, io::stdout().is_terminal() && !dumb) {
+            (true, _) => ScreenKind::Json,
+            (false, true) => ScreenKind::Drawn,
+            (false, false) => ScreenKind::Told,
+        };
+        Self {
+            kind,
+            paint: Paint::on_stdout(),
+            lines_drawn: 0,
+            tell_at: 0,
+        }
+    }
+
+    fn begin(&self, url: &str, seed: u64, terms: &Terms) -> anyhow::Result<()> {
+        if !terms.injects {
+            eprintln!(
+                "{url} has no simulated providers: replies come by webhook, and failures are not turned up. For the whole \
+                 demo, start it with API_PROVIDER_SMS_ENABLED=true and API_PROVIDER_EMAIL_ENABLED=true."
+            );
+        } else if self.kind != ScreenKind::Json {
+            print(&format!(
+                "People are writing to each other through {url}. Ctrl-C ends it. Seed {seed}.\n"
+            ))?;
+        }
+        Ok(())
+    }
+
+    fn show(&mut self, tally: &Tally, stormy: bool) -> anyhow::Result<()> {
+        match self.kind {
+            ScreenKind::Json => Ok(()),
+            ScreenKind::Told if tally.seconds < self.tell_at => Ok(()),
+            ScreenKind::Told => {
+                self.tell_at = tally.seconds + TELL_EVERY_SECS;
+                print(&tally.line())
+            }
+            ScreenKind::Drawn => {
+                let weather = match stormy {
+                    true => self.paint.bad("providers fail on purpose"),
+                    false => self.paint.good("providers as they were"),
+                };
+                let drawn = format!("{} s   {weather}\n{}", tally.seconds, tally.shown(self.paint));
+                self.draw(&drawn)
+            }
+        }
+    }
+
+    /// Draws over what was drawn before.
+    fn draw(&mut self, text: &str) -> anyhow::Result<()> {
+        let back = match self.lines_drawn {
+            0 => String::new(),
+            lines => format!("\u{1b}[{lines}A\u{1b}[J"),
+        };
+        self.lines_drawn = text.lines().count();
+        print(&format!("{back}{text}"))
+    }
+
+    fn end(&mut self, tally: &Tally) -> anyhow::Result<()> {
+        if self.kind == ScreenKind::Json {
+            return print_json(tally);
+        }
+        let next = format!(
+            "{} s, seed {}. What still waits goes on its way. Look around with `trunkline conversations`.\n",
+            tally.seconds, tally.seed
+        );
+        let text = tally.shown(self.paint) + &next;
+        if self.kind == ScreenKind::Drawn {
+            self.draw(&text)
+        } else {
+            print(&text)
+        }
+    }
+}

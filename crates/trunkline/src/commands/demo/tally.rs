@@ -1,0 +1,233 @@
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{
+    client::{Answer, Api},
+    terminal::{Paint, Table, grouped, harmless},
+};
+
+/// What has happened so far, as we saw it and as the service tells it.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Tally {
+    pub(super) seed: u64,
+    pub(super) seconds: u64,
+    /// Our messages that were accepted.
+    pub(super) sent: u64,
+    /// Their messages that were accepted.
+    pub(super) received: u64,
+    /// Answers that told us to slow down.
+    pub(super) rate_limited: u64,
+    /// Messages that were not offered, or not to the end, because there was no room or no time for them.
+    pub(super) held_back: u64,
+    /// Messages that were turned away, by the word for why.
+    pub(super) refused: BTreeMap<String, u64>,
+    /// Requests without an answer.
+    pub(super) unanswered: u64,
+    /// All conversations of the service.
+    pub(super) conversations: u64,
+    pub(super) providers: Vec<ProviderTally>,
+}
+
+/// A provider: its state now, and how its attempts ended since the demo began.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub(super) struct ProviderTally {
+    name: String,
+    breaker: String,
+    cooldown_secs: u64,
+    success: u64,
+    rate_limited: u64,
+    error: u64,
+    timeout: u64,
+    unknown: u64,
+    waiting: u64,
+    leased: u64,
+    dead: u64,
+}
+
+impl ProviderTally {
+    pub(super) fn of(report: &Value) -> Self {
+        let text = |value: &Value| harmless(value.as_str().unwrap_or_default());
+        let number = |value: &Value| value.as_u64().unwrap_or_default();
+        let (breaker, queue, counts) = (&report["breaker"], &report["queue"], &report["counts"]);
+        Self {
+            name: text(&report["name"]),
+            breaker: text(&breaker["state"]),
+            cooldown_secs: number(&breaker["cooldown_remaining_ms"]).div_ceil(1_000),
+            success: number(&counts["success"]),
+            rate_limited: number(&counts["rate_limited"]),
+            error: number(&counts["error"]),
+            timeout: number(&counts["timeout"]),
+            unknown: number(&counts["unknown"]),
+            waiting: number(&queue["waiting"]),
+            leased: number(&queue["leased"]),
+            dead: number(&queue["dead"]),
+        }
+    }
+
+    /// The counts since `before`; a service that was started again meanwhile counts from nothing.
+    fn since(mut self, before: Option<&Self>) -> Self {
+        if let Some(before) = before {
+            for (count, earlier) in [
+                (&mut self.success, before.success),
+                (&mut self.rate_limited, before.rate_limited),
+                (&mut self.error, before.error),
+                (&mut self.timeout, before.timeout),
+                (&mut self.unknown, before.unknown),
+            ] {
+                *count = count.checked_sub(earlier).unwrap_or(*count);
+            }
+        }
+        self
+    }
+}
+
+impl Tally {
+    /// Asks the service how it is. What it does not answer stays as it was.
+    pub(super) async fn look(&mut self, api: &Api, before: &[ProviderTally]) {
+        if let Ok(Answer::Done(reports)) = api.get("/api/providers", &[]).await {
+            self.providers = providers(&reports)
+                .map(|now| {
+                    let earlier = before.iter().find(|before| before.name == now.name);
+                    now.since(earlier)
+                })
+                .collect();
+        }
+        let one = [("pageSize", "1".to_owned())];
+        if let Ok(Answer::Done(page)) = api.get("/api/conversations", &one).await {
+            self.conversations = page["meta"]["total"].as_u64().unwrap_or_default();
+        }
+    }
+
+    /// Everything, on a few lines that fit a terminal.
+    pub(super) fn shown(&self, paint: Paint) -> String {
+        let rate = |count: u64| {
+            let tenths = count * 10 / self.seconds.max(1);
+            format!("{}.{}/s", tenths / 10, tenths % 10)
+        };
+        let mut shown = format!(
+            "sent {} ({})   received {} ({})   conversations {}\n",
+            paint.good(&grouped(self.sent)),
+            rate(self.sent),
+            paint.good(&grouped(self.received)),
+            rate(self.received),
+            grouped(self.conversations)
+        );
+        shown.push_str(&format!(
+            "told to slow down {}   held back {}   unanswered {}   refused {}\n",
+            grouped(self.rate_limited),
+            grouped(self.held_back),
+            grouped(self.unanswered),
+            self.refusals()
+        ));
+        let mut table = Table::new(&[
+            "provider", "success", "429", "error", "timeout", "unknown", "waiting", "leased", "dead",
+            "breaker",
+        ]);
+        for provider in &self.providers {
+            let breaker = match (provider.breaker.as_str(), provider.cooldown_secs) {
+                ("closed", _) => paint.good("closed"),
+                ("open", secs) => paint.bad(&format!("open, {secs} s")),
+                (state, _) => paint.unsure(state),
+            };
+            let counts = [
+                provider.success,
+                provider.rate_limited,
+                provider.error,
+                provider.timeout,
+                provider.unknown,
+                provider.waiting,
+                provider.leased,
+                provider.dead,
+            ];
+            let cells = std::iter::once(provider.name.clone()).chain(counts.map(grouped));
+            table.row(cells.chain([breaker]));
+        }
+        shown + &table.render(paint)
+    }
+
+    /// The same on one line, for those who read no terminal.
+    pub(super) fn line(&self) -> String {
+        let providers: Vec<String> = self
+            .providers
+            .iter()
+            .map(|provider| {
+                format!(
+                    "{} {} {} ok {} failed {} waiting",
+                    provider.name,
+                    provider.breaker,
+                    provider.success,
+                    provider.error + provider.timeout + provider.unknown,
+                    provider.waiting
+                )
+            })
+            .collect();
+        format!(
+            "{:>4} s  sent {}  received {}  conversations {}  {}\n",
+            self.seconds,
+            self.sent,
+            self.received,
+            self.conversations,
+            providers.join("  ")
+        )
+    }
+
+    fn refusals(&self) -> String {
+        if self.refused.is_empty() {
+            return "0".to_owned();
+        }
+        let told = |(code, count): (&String, &u64)| format!("{} {code}", grouped(*count));
+        self.refused.iter().map(told).collect::<Vec<_>>().join(", ")
+    }
+}
+
+pub(super) fn providers(reports: &Value) -> impl Iterator<Item = ProviderTally> {
+    let items = reports["items"].as_array();
+    items.into_iter().flatten().map(ProviderTally::of)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn report(success: u64) -> Value {
+        json!({"name": "email", "channels": ["email"], "breaker": {"state": "open", "cooldown_remaining_ms": 1_001},
+               "queue": {"waiting": 3, "leased": 2, "dead": 1},
+               "counts": {"success": success, "rate_limited": 0, "error": 5, "timeout": 0, "unknown": 0}})
+    }
+
+    #[test]
+    fn counts_are_those_since_the_beginning() {
+        let (before, now) = (ProviderTally::of(&report(10)), ProviderTally::of(&report(17)));
+        let since = now.clone().since(Some(&before));
+        assert_eq!((since.success, since.error, since.waiting), (7, 0, 3));
+        assert_eq!(now.clone().since(None), now);
+        // It has been started again.
+        let restarted = ProviderTally::of(&report(4)).since(Some(&before));
+        assert_eq!(restarted.success, 4);
+    }
+
+    #[test]
+    fn everything_is_on_lines_that_fit() {
+        let mut tally = Tally {
+            seconds: 10,
+            sent: 1_234,
+            received: 99,
+            conversations: 20,
+            providers: vec![ProviderTally::of(&report(17))],
+            ..Tally::default()
+        };
+        tally.refused.insert("no_provider".to_owned(), 2);
+        let shown = tally.shown(Paint::NONE);
+        assert!(
+            shown.contains("sent 1,234 (123.4/s)   received 99 (9.9/s)"),
+            "{shown}"
+        );
+        assert!(shown.contains("refused 2 no_provider"), "{shown}");
+        assert!(shown.contains("open, 2 s"), "{shown}");
+        assert!(shown.lines().all(|line| line.len() < 100), "{shown}");
+    }
+}

@@ -1,0 +1,33 @@
+//! What is there beside the service: past messages, their conversations, and the commands that ask a running service.
+
+mod ask;
+mod backfill;
+mod demo;
+mod import;
+mod past;
+
+use std::process::Output;
+
+use serde_json::Value;
+
+/// The JSON a command printed, which ended well.
+fn printed(output: &Output) -> Value {
+    assert!(output.status.success(), "{}", told(output));
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", told(output)))
+}
+
+/// What a command that failed told people.
+fn failed(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(1), "{}", told(output));
+    let message = String::from_utf8(output.stderr.clone()).unwrap();
+    assert!(!message.contains("panicked"), "{message}");
+    message
+}
+
+/// Everything a command wrote, none of which is for a terminal here.
+fn told(output: &Output) -> String {
+    let [stdout, stderr] = [&output.stdout, &output.stderr].map(|stream| String::from_utf8_lossy(stream));
+    let told = format!("{}\n{stdout}\n{stderr}", output.status);
+    assert!(!told.contains('\u{1b}'), "escape codes for nobody: {told:?}");
+    told
+}
