@@ -1,4 +1,5 @@
 use std::{
+    future::Future,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -9,7 +10,7 @@ use domain::{
 use resilience::rate_limit::{Allowance, Decision};
 use store::{Accept, AcceptError, Accepted, Arrival, IdempotentRequest};
 use thiserror::Error;
-use tokio::task::JoinHandle;
+use tokio::sync::oneshot;
 use tracing::Instrument;
 
 use crate::{Engine, dispatch::Reservation};
@@ -97,11 +98,25 @@ impl Engine {
     /// [`ANSWER_BUDGET`] even if it has not come to its end.
     pub async fn send(self: &Arc<Self>, send: Send) -> SentOutcome {
         let engine = Arc::clone(self);
-        let task = tokio::spawn(async move { engine.send_to_the_end(send).await }.in_current_span());
-        answer_in_time(task).await.unwrap_or_else(|| SentOutcome {
+        let answer = self.run_to_the_end(async move { engine.send_to_the_end(send).await });
+        answer_in_time(answer).await.unwrap_or_else(|| SentOutcome {
             result: Err(Rejection::OutcomeUnknown.into()),
             sender: None,
         })
+    }
+
+    /// Runs a request in a task of its own, so that it ends well also when nobody waits for its answer any more.
+    pub(crate) fn run_to_the_end<T: std::marker::Send + 'static>(
+        &self,
+        request: impl Future<Output = T> + std::marker::Send + 'static,
+    ) -> oneshot::Receiver<T> {
+        let (reply, answer) = oneshot::channel();
+        let task = async move {
+            // Nobody waits any more: that is what the task is for.
+            let _ = reply.send(request.await);
+        };
+        self.tasks.spawn(Box::pin(task.in_current_span()));
+        answer
     }
 
     async fn send_to_the_end(&self, send: Send) -> SentOutcome {
@@ -290,9 +305,9 @@ impl Engine {
     }
 }
 
-/// The result of a task, unless it takes longer than a client should wait; the task runs on.
-pub(crate) async fn answer_in_time<T>(task: JoinHandle<T>) -> Option<T> {
-    let result = tokio::time::timeout(ANSWER_BUDGET, task).await.ok()?;
+/// The answer to a request, unless it takes longer than a client should wait; the request runs on.
+pub(crate) async fn answer_in_time<T>(answer: oneshot::Receiver<T>) -> Option<T> {
+    let result = tokio::time::timeout(ANSWER_BUDGET, answer).await.ok()?;
     // A panic in there was reported when it happened.
     result.ok()
 }

@@ -13,6 +13,7 @@ mod metrics;
 mod receive;
 mod redrive;
 mod settings;
+mod spawn;
 mod vital;
 
 use std::{
@@ -34,6 +35,7 @@ pub use limits::{ClientLimit, Limits};
 pub use metrics::Metrics;
 pub use receive::{Receive, Received};
 pub use settings::{DispatchSettings, EngineSettings, LimitSettings};
+pub use spawn::{Spawn, Task, TokioTasks};
 
 use dispatch::{Dispatcher, Settler};
 use vital::Vital;
@@ -44,6 +46,7 @@ struct Node<'a> {
     clock: &'a Arc<dyn Clock>,
     metrics: &'a Arc<Metrics>,
     vital: &'a Vital,
+    tasks: &'a Arc<dyn Spawn>,
     stopped: &'a watch::Receiver<bool>,
 }
 
@@ -59,13 +62,14 @@ pub struct Engine {
     ids: Entropy,
     settings: EngineSettings,
     vital: Vital,
+    tasks: Arc<dyn Spawn>,
     store_away: AtomicBool,
     stop: watch::Sender<bool>,
     housekeeping: tokio::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Engine {
-    /// Starts the tasks that commit, dispatch and keep house. They run until [`Engine::drain`].
+    /// Starts the tasks that commit, dispatch and keep house; `tasks` runs them. They run until [`Engine::drain`].
     #[must_use]
     pub fn start(
         settings: EngineSettings,
@@ -74,6 +78,7 @@ impl Engine {
         clock: Arc<dyn Clock>,
         entropy: &Entropy,
         metrics: Arc<Metrics>,
+        tasks: Arc<dyn Spawn>,
     ) -> Arc<Self> {
         let (stop, stopped) = watch::channel(false);
         let limits = GroupCommitLimits {
@@ -82,14 +87,17 @@ impl Engine {
         };
         let commit_metrics = Arc::clone(&metrics);
         let report = move |report: CommitReport| commit_metrics.count_commit(report);
-        let commits = GroupCommit::start(Arc::clone(&store), limits, Arc::clone(&clock), report);
-        let vital = Vital::new();
+        let (commits, committing) = GroupCommit::new(Arc::clone(&store), limits, Arc::clone(&clock), report);
+        // Its end is noticed by `GroupCommit::ended`.
+        tasks.spawn(Box::pin(committing));
+        let vital = Vital::new(Arc::clone(&tasks));
         let settler = Settler::start(&store, &metrics, settings.dispatch.batch_messages_max, &vital);
         let node = Node {
             store: &store,
             clock: &clock,
             metrics: &metrics,
             vital: &vital,
+            tasks: &tasks,
             stopped: &stopped,
         };
         let dispatcher = Dispatcher::start(&settings.dispatch, &routes, entropy, settler, &node);
@@ -106,6 +114,7 @@ impl Engine {
             clock,
             settings,
             vital,
+            tasks,
             store_away: AtomicBool::new(false),
             stop,
         })

@@ -75,14 +75,14 @@ type Reply = oneshot::Sender<Result<Accepted, AcceptError>>;
 type Slot = Arc<Mutex<Option<Accept>>>;
 
 impl GroupCommit {
-    /// Starts the committing task; it ends when this is dropped and what was waiting is answered.
-    #[must_use]
-    pub fn start(
+    /// A queue, and the committing task behind it, which the caller runs: it ends when this is dropped and what was waiting
+    /// is answered.
+    pub fn new(
         store: Arc<dyn Store>,
         limits: GroupCommitLimits,
         clock: Arc<dyn Clock>,
         report: impl Fn(CommitReport) + Send + Sync + 'static,
-    ) -> Self {
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (queue, waiting) = mpsc::channel(limits.queue_max);
         let committer = Committer {
             store,
@@ -90,8 +90,20 @@ impl GroupCommit {
             report: Box::new(report),
             batch_max: limits.batch_max,
         };
-        tokio::spawn(committer.run(waiting));
-        Self { queue }
+        (Self { queue }, committer.run(waiting))
+    }
+
+    /// Starts the committing task on the runtime the caller runs on.
+    #[must_use]
+    pub fn start(
+        store: Arc<dyn Store>,
+        limits: GroupCommitLimits,
+        clock: Arc<dyn Clock>,
+        report: impl Fn(CommitReport) + Send + Sync + 'static,
+    ) -> Self {
+        let (group_commit, committing) = Self::new(store, limits, clock, report);
+        tokio::spawn(committing);
+        group_commit
     }
 
     /// Stores a message durably, together with whatever else is waiting.

@@ -21,7 +21,7 @@ use tokio::{
 use super::{
     CountsReport, ProviderReport, QueueReport, circuit::Circuit, disposition::Rules, settle::Settler,
 };
-use crate::{DispatchSettings, Metrics, vital::Vital};
+use crate::{DispatchSettings, Metrics, Spawn, vital::Vital};
 
 /// Entries a lane holds in memory for each of its workers at most.
 const HELD_PER_WORKER_MAX: u32 = 4;
@@ -35,6 +35,7 @@ pub(super) struct LaneParts {
     pub(super) entropy: Entropy,
     pub(super) metrics: Arc<Metrics>,
     pub(super) settler: Settler,
+    pub(super) tasks: Arc<dyn Spawn>,
     pub(super) stopped: watch::Receiver<bool>,
 }
 
@@ -235,10 +236,10 @@ impl Lane {
             };
             self.room.notify_one();
             let lane = Arc::clone(&self);
-            tokio::spawn(async move {
+            self.parts.tasks.spawn(Box::pin(async move {
                 lane.process(held).await;
                 drop(worker);
-            });
+            }));
         }
         waiting.close();
         while let Some(held) = waiting.recv().await {

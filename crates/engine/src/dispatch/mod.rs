@@ -85,6 +85,7 @@ impl Dispatcher {
                 entropy: entropy.child(&format!("lane/{}", provider.name())),
                 metrics: Arc::clone(node.metrics),
                 settler: settler.clone(),
+                tasks: Arc::clone(node.tasks),
                 stopped: node.stopped.clone(),
             };
             let (lane, lane_tasks) = Lane::start(parts, node.vital);
