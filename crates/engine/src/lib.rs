@@ -168,6 +168,12 @@ impl Engine {
         Ok(self.dispatcher.reports(self.clock.now(), &depths))
     }
 
+    /// The breaker of one provider on this node, without asking the store.
+    #[must_use]
+    pub fn breaker(&self, provider: &ProviderName) -> Option<BreakerReport> {
+        self.dispatcher.breaker(provider, self.clock.now())
+    }
+
     /// Completes when a task has panicked that this node cannot do without: it should be started again.
     pub async fn failed(&self) {
         tokio::select! {

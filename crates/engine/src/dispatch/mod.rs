@@ -127,6 +127,10 @@ impl Dispatcher {
         self.lanes.get(provider)?.circuit().blocked_for()
     }
 
+    pub(crate) fn breaker(&self, provider: &ProviderName, now: Timestamp) -> Option<BreakerReport> {
+        Some(self.lanes.get(provider)?.circuit().report(now))
+    }
+
     pub(crate) fn reports(
         &self,
         now: Timestamp,

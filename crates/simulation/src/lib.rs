@@ -1,0 +1,17 @@
+//! The whole system under a seed: the real engine on one to three nodes, over the in-memory store, with providers, clients
+//! and a network that misbehave; one process, one thread, driven time. See `docs/simulation.md`.
+//!
+//! A run is a [`Plan`], which its seed decides to the last detail, and its [`Report`]. First everything goes wrong, and
+//! nothing that was promised may be broken; then nothing goes wrong any more, and everything that was promised must come
+//! true. The same seed always gives the same trace.
+
+mod checkers;
+mod draw;
+mod plan;
+mod trace;
+mod workload;
+mod world;
+
+pub use checkers::Violation;
+pub use plan::{Fault, FaultKind, Mood, Nature, Operation, OperationKind, Plan, ReceivePlan, SendPlan, Settings};
+pub use world::{Report, run};
