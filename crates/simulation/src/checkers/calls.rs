@@ -10,6 +10,7 @@ use crate::plan::Settings;
 
 const RULE_LEASE: &str = "a call starts only if its lease outlasts it";
 const RULE_DEADLINE: &str = "no call after the deadline";
+const RULE_BUDGET: &str = "no call beyond the budget of tries";
 const RULE_DUE: &str = "no call before its time";
 const RULE_RETRY_AFTER: &str = "11: no retry before Retry-After";
 
@@ -29,6 +30,8 @@ pub(super) fn may_begin(call: &Beginning<'_>, settings: &Settings) -> Option<(&'
     let timeout = settings.engine.dispatch.call_timeout;
     let (rule, problem) = if row.dead_at.is_some() || left.is_none_or(|left| left < timeout) {
         (RULE_LEASE, "its lease does not last")
+    } else if row.progress.counted >= settings.engine.dispatch.attempts_max {
+        (RULE_BUDGET, "its tries are used up")
     } else if row.progress.attempts + 1 != *attempt {
         (RULE_LEASE, "the attempt has another's number")
     } else if row.deadline_at <= *now {

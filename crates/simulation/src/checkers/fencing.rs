@@ -121,8 +121,9 @@ impl Fencing {
         if before.status != Some(Status::Pending) || after.status != Some(expected) {
             return Some((RULE_STATUS, format!("{id}: {:?} became {:?}", before.status, after.status)));
         }
-        if progress.counted > attempts_max {
-            return Some((attempts::RULE_REASONS, format!("{id}: {} counted tries of {attempts_max}", progress.counted)));
+        // Only vanished workers may use up more: their tries are counted whether there was a call or not.
+        if matches!(disposition, Disposition::Retry { .. }) && progress.counted >= attempts_max {
+            return Some((attempts::RULE_REASONS, format!("{id}: to be tried again after {} counted tries of {attempts_max}", progress.counted)));
         }
         None
     }

@@ -40,7 +40,7 @@ impl Limits {
         let quota = self.per_client;
         let charges = self.charges.entry(key).or_default();
         if refused {
-            return (trusted && has_room(charges, now, quota)).then(|| format!("{key:?} was refused without cause"));
+            return (trusted && has_room(charges, now, quota)).then(|| format!("{key:?} was refused without cause: {}", told(charges)));
         }
         let charge = Charge {
             request: usize::MAX,
@@ -49,7 +49,7 @@ impl Limits {
             accepted: true,
         };
         charges.push(charge);
-        (trusted && exceeds(charges, quota)).then(|| format!("{key:?} got more than its share"))
+        (trusted && exceeds(charges, quota)).then(|| format!("{key:?} got more than its share: {}", told(charges)))
     }
 
     /// A request begins, and is charged at this very moment.
@@ -75,14 +75,14 @@ impl Limits {
         match reply {
             Reply::New(_) => {
                 charges[place].accepted = true;
-                (trusted && exceeds(charges, quota)).then(|| format!("{key:?} got more than its share"))
+                (trusted && exceeds(charges, quota)).then(|| format!("{key:?} got more than its share: {}", told(charges)))
             }
             Reply::Limited { .. } => {
                 charges.remove(place);
                 // Others that began at the same moment may have been charged first.
                 let others = charges.iter().filter(|charge| charge.at <= at);
                 let room = has_room_beside(others, at, quota);
-                (trusted && room).then(|| format!("{key:?} was refused without cause"))
+                (trusted && room).then(|| format!("{key:?} was refused without cause: {}", told(charges)))
             }
             // Nobody knows whether it was given back.
             Reply::Unknown | Reply::Nothing => None,
@@ -92,6 +92,16 @@ impl Limits {
             }
         }
     }
+}
+
+/// An account to read: when each charge was made, what became of it, and when it was given back.
+fn told(charges: &[Charge]) -> String {
+    let one = |charge: &Charge| {
+        let fate = if charge.accepted { "accepted" } else { "charged" };
+        let back = charge.back.map_or(String::new(), |back| format!(", back at {back:?}"));
+        format!("{:?} {fate}{back}", charge.at)
+    };
+    charges.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
 fn interval(quota: Quota) -> Duration {

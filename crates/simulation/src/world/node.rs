@@ -168,13 +168,12 @@ impl Life {
         };
         let requests_done = tokio::time::timeout(within, requests_done).await.is_ok();
         let engine = Arc::clone(&self.engine);
-        let drained = async move { engine.drain(within).await };
         let (done, ended) = oneshot::channel();
-        let timely = async move {
-            let timely = tokio::time::timeout(within - Duration::from_millis(1), drained).await;
-            let _ = done.send(timely.is_ok());
-        };
-        self.gate.spawn(Box::pin(timely));
+        self.gate.spawn(Box::pin(async move {
+            let began = engine.monotonic();
+            engine.drain(within).await;
+            let _ = done.send(engine.monotonic() - began < within);
+        }));
         ended.await.unwrap_or(false) && requests_done
     }
 }
