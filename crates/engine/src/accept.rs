@@ -5,8 +5,10 @@ use std::{
 };
 
 use domain::{
-    Address, Channel, Content, ConversationId, ConversationKey, Direction, MessageId, ProviderName, Timestamp,
+    Address, Channel, Content, ConversationChannel, ConversationId, ConversationKey, Direction, MessageId,
+    ProviderName, Timestamp,
 };
+use mutants::Mutant;
 use resilience::rate_limit::{Allowance, Decision};
 use store::{Accept, AcceptError, Accepted, Arrival, IdempotentRequest};
 use thiserror::Error;
@@ -134,6 +136,11 @@ impl Engine {
                 retry_after,
                 allowance,
             } => {
+                if mutants::planted(Mutant::KeyBurnedBeforeLimit) {
+                    let _ = self
+                        .accept_for_sending(send.clone(), provider.name().clone())
+                        .await;
+                }
                 let refuse = || {
                     self.limits.count_sender_refusal();
                     SendError::RateLimited { retry_after }
@@ -150,6 +157,7 @@ impl Engine {
             Ok(Sent { replayed: false, .. }) | Err(SendError::NotAccepted(Rejection::OutcomeUnknown)) => {
                 allowance
             }
+            _ if mutants::planted(Mutant::NoRefund) => allowance,
             _ => self.limits.refund_sender(&sender, charged),
         };
         SentOutcome {
@@ -261,11 +269,7 @@ impl Engine {
         let believable = timestamp.filter(|timestamp| *timestamp <= now.saturating_add(FUTURE_MAX));
         Accept {
             id: MessageId::mint(now, &self.ids),
-            conversation: ConversationKey::new(
-                content.channel.conversation(),
-                from.participant,
-                to.participant,
-            ),
+            conversation: ConversationKey::new(thread_of(content.channel), from.participant, to.participant),
             content: Arc::new(content),
             timestamp: believable.unwrap_or(now),
             processed_at: now,
@@ -302,6 +306,14 @@ impl Engine {
                 Rejection::Refused
             }
         }
+    }
+}
+
+/// Where messages of a channel are threaded.
+fn thread_of(channel: Channel) -> ConversationChannel {
+    match channel {
+        Channel::Mms if mutants::planted(Mutant::SplitConversationKey) => ConversationChannel::Email,
+        channel => channel.conversation(),
     }
 }
 

@@ -7,6 +7,7 @@ use std::{
 };
 
 use domain::{Clock, Participant};
+use mutants::Mutant;
 use resilience::{
     Quota, RateLimiter,
     rate_limit::{Allowance, Decision, client_ip::cell_ip},
@@ -66,10 +67,11 @@ impl Limits {
 
     /// Charges a message to its sender. A refusal is counted by the caller: a replay is answered nevertheless.
     pub(crate) fn check_sender(&self, sender: &Participant) -> Decision {
-        self.per_sender
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .check(sender, self.clock.monotonic())
+        let mut cells = self.per_sender.lock().unwrap_or_else(PoisonError::into_inner);
+        if mutants::planted(Mutant::DoubleCharge) {
+            let _ = cells.check(sender, self.clock.monotonic());
+        }
+        cells.check(sender, self.clock.monotonic())
     }
 
     /// Gives back what a message was `charged` that was not accepted.

@@ -10,7 +10,8 @@ use std::{
     time::Duration,
 };
 
-use domain::Clock;
+use domain::{Clock, ConversationId};
+use mutants::Mutant;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
@@ -129,7 +130,7 @@ impl GroupCommit {
         })?;
         let answer = match tokio::time::timeout(QUEUE_BUDGET, &mut answer).await {
             Ok(answer) => answer,
-            Err(_) if take(&slot).is_some() => {
+            Err(_) if withdraw(&slot) => {
                 return Err(AcceptError::Unavailable(
                     "its turn did not come in time".to_owned(),
                 ));
@@ -194,8 +195,17 @@ impl Committer {
         }
         while let Some(range) = ranges.pop() {
             let part = &batch[range.clone()];
-            let answers = match self.commit(part).await {
+            let mut answers = match self.commit(part).await {
                 Ok(accepted) => accepted.into_iter().map(Ok).collect(),
+                Err(StoreError::Unavailable(_)) if mutants::planted(Mutant::AckWithoutCommit) => {
+                    vec![Ok(made_up()); part.len()]
+                }
+                Err(StoreError::Refused(reason)) if mutants::planted(Mutant::NeighboursRefused) => {
+                    vec![Err(AcceptError::Refused(reason)); part.len()]
+                }
+                Err(StoreError::OutcomeUnknown(reason)) if mutants::planted(Mutant::UnknownCommitDenied) => {
+                    vec![Err(AcceptError::Unavailable(reason)); part.len()]
+                }
                 Err(StoreError::Refused(_)) if part.len() > 1 => {
                     let middle = range.start + part.len() / 2;
                     ranges.extend([middle..range.end, range.start..middle]);
@@ -207,6 +217,9 @@ impl Committer {
                 }
                 Err(StoreError::OutcomeUnknown(reason)) => self.look_up(part, &reason).await,
             };
+            if mutants::planted(Mutant::AnswersSwapped) {
+                answers.reverse();
+            }
             for (reply, answer) in replies[range].iter_mut().zip(answers) {
                 // Whoever does not wait any more has been told that the outcome is unknown, or has hung up.
                 let _ = reply.take().map(|reply| reply.send(answer));
@@ -271,6 +284,19 @@ fn size(accept: &Accept) -> usize {
         .as_ref()
         .map_or(0, |subject| subject.as_str().len());
     accept.content.body.as_str().len() + attachments + subject + payload
+}
+
+/// What a committing task would answer that did not wait for its commit.
+fn made_up() -> Accepted {
+    Accepted::New {
+        conversation_id: ConversationId::new(1).expect("1 is positive"),
+        sequence: 1,
+    }
+}
+
+/// Takes a message that has waited too long out of the queue; false when it is being stored already.
+fn withdraw(slot: &Slot) -> bool {
+    mutants::planted(Mutant::WithdrawnButStored) || take(slot).is_some()
 }
 
 fn take(slot: &Slot) -> Option<Accept> {

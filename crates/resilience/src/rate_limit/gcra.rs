@@ -7,6 +7,8 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use mutants::Mutant;
+
 /// The window every quota is stated in, also the `w` of the header.
 pub const WINDOW: Duration = Duration::from_secs(60);
 
@@ -105,7 +107,7 @@ impl Decision {
 /// Decides on one request. `tat` is what the last allowed one left, `None` for a key not seen yet (a full cell).
 pub fn check(tat: Option<Duration>, now: Duration, quota: Quota) -> Decision {
     let advanced = full_at(tat, now).saturating_add(quota.interval());
-    if advanced > now.saturating_add(quota.burst()) {
+    if advanced > now.saturating_add(quota.burst()) && !mutants::planted(Mutant::LimitNotAsked) {
         let allowance = allowance(tat, now, quota);
         return Decision::Refused {
             retry_after: allowance.until_next,

@@ -59,18 +59,30 @@ pub(super) fn check(
     let mut stored: BTreeMap<&str, Vec<(MessageId, Option<ConversationId>)>> = BTreeMap::new();
     for (id, detail) in &snapshot.messages {
         let thread = detail.message.thread.map(|(conversation, _)| conversation);
-        stored.entry(detail.message.content.body.as_str()).or_default().push((*id, thread));
+        stored
+            .entry(detail.message.content.body.as_str())
+            .or_default()
+            .push((*id, thread));
     }
     for (body, rows) in &stored {
         let perhaps = asked.get(*body).map_or(0, |asked| asked.perhaps);
         if rows.len() > perhaps {
-            problems.push((RULE_NO, format!("{} messages, and {perhaps} answers that allow for one: {body}", rows.len())));
+            problems.push((
+                RULE_NO,
+                format!(
+                    "{} messages, and {perhaps} answers that allow for one: {body}",
+                    rows.len()
+                ),
+            ));
         }
     }
     for (body, asked) in &asked {
         let refused = Nature::of_body(body) == Nature::Refused;
         if asked.refusals > 0 && !refused {
-            problems.push((RULE_STORED, format!("a good message was refused for good: {body}")));
+            problems.push((
+                RULE_STORED,
+                format!("a good message was refused for good: {body}"),
+            ));
         }
     }
     keys(plan, &asked, &stored, problems);
@@ -86,7 +98,13 @@ fn is_true(snapshot: &Snapshot, reply: &Reply, body: &str) -> Option<String> {
     };
     let thread = detail.message.thread.map(|(conversation, _)| conversation);
     let equal = detail.message.content.body.as_str() == body && thread == Some(ack.conversation);
-    (!equal).then(|| format!("{} is another message: asked for {body}, stored {:?}", ack.id, detail.message.content.body.as_str()))
+    (!equal).then(|| {
+        format!(
+            "{} is another message: asked for {body}, stored {:?}",
+            ack.id,
+            detail.message.content.body.as_str()
+        )
+    })
 }
 
 fn keys(
@@ -114,10 +132,17 @@ fn keys(
     }
     let rows = |body: &String| stored.get(body.as_str()).map_or(0, Vec::len);
     for (key, bodies) in &groups {
-        let ids: BTreeSet<MessageId> = bodies.iter().filter_map(|body| asked.get(body)).flat_map(|asked| asked.ids.clone()).collect();
+        let ids: BTreeSet<MessageId> = bodies
+            .iter()
+            .filter_map(|body| asked.get(body))
+            .flat_map(|asked| asked.ids.clone())
+            .collect();
         let count: usize = bodies.iter().map(rows).sum();
         if ids.len() > 1 || count > 1 {
-            problems.push((RULE_KEYS, format!("{key}: {count} messages, acknowledged as {ids:?}")));
+            problems.push((
+                RULE_KEYS,
+                format!("{key}: {count} messages, acknowledged as {ids:?}"),
+            ));
         }
         for body in bodies {
             let conflicts = asked.get(body).map_or(0, |asked| asked.conflicts);
@@ -129,7 +154,10 @@ fn keys(
     for body in &events {
         let ids = asked.get(body).map_or(0, |asked| asked.ids.len());
         if rows(body) > 1 || ids > 1 {
-            problems.push((RULE_RECEIPTS, format!("{body}: {} messages, {ids} ids", rows(body))));
+            problems.push((
+                RULE_RECEIPTS,
+                format!("{body}: {} messages, {ids} ids", rows(body)),
+            ));
         }
     }
 }

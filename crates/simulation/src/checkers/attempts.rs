@@ -27,15 +27,28 @@ pub(super) fn check(
     }
     for (id, calls) in &by_message {
         if !snapshot.messages.contains_key(id) {
-            problems.push((RULE_EXPLAINED, format!("{id} was sent {} times and is not stored", calls.len())));
+            problems.push((
+                RULE_EXPLAINED,
+                format!("{id} was sent {} times and is not stored", calls.len()),
+            ));
         }
     }
     for (id, detail) in &snapshot.messages {
         let calls = by_message.get(id).map_or(&[][..], Vec::as_slice);
         let found = of_message(plan, snapshot, detail, calls, fencing.redrives.contains_key(id));
         if let Some((rule, problem)) = found {
-            let attempts: Vec<_> = detail.attempts.iter().map(|attempt| attempt.outcome.as_str()).collect();
-            problems.push((rule, format!("{id} ({}): {problem}; attempts {attempts:?}", detail.message.status)));
+            let attempts: Vec<_> = detail
+                .attempts
+                .iter()
+                .map(|attempt| attempt.outcome.as_str())
+                .collect();
+            problems.push((
+                rule,
+                format!(
+                    "{id} ({}): {problem}; attempts {attempts:?}",
+                    detail.message.status
+                ),
+            ));
         }
     }
 }
@@ -52,20 +65,32 @@ fn of_message(
         let untouched = detail.message.status == Status::Received && attempts.is_empty() && calls.is_empty();
         return (!untouched).then(|| (RULE_FINAL, "an inbound message was dispatched".to_owned()));
     }
-    let numbered = attempts.iter().zip(1..).all(|(attempt, number)| attempt.number == number);
-    let successes = attempts.iter().filter(|attempt| attempt.outcome == Outcome::Success).count();
+    let numbered = attempts
+        .iter()
+        .zip(1..)
+        .all(|(attempt, number)| attempt.number == number);
+    let successes = attempts
+        .iter()
+        .filter(|attempt| attempt.outcome == Outcome::Success)
+        .count();
     if !numbered || successes > 1 {
         return Some((RULE_NUMBERS, "its attempts are miscounted".to_owned()));
     }
     for call in calls {
         let row = attempts.iter().find(|attempt| attempt.number == call.attempt);
         let Some(row) = row else {
-            return Some((RULE_EXPLAINED, format!("attempt {} is not on record", call.attempt)));
+            return Some((
+                RULE_EXPLAINED,
+                format!("attempt {} is not on record", call.attempt),
+            ));
         };
         let seen = outcome_of(call);
         let evidence = row.late_outcome.is_none_or(|late| Some(late) == seen);
         if !(row.outcome == Outcome::Unknown || Some(row.outcome) == seen) || !evidence {
-            let detail = format!("attempt {} ended as {:?} and is on record as {row:?}", call.attempt, call.ended);
+            let detail = format!(
+                "attempt {} ended as {:?} and is on record as {row:?}",
+                call.attempt, call.ended
+            );
             return Some((RULE_EXPLAINED, detail));
         }
     }
@@ -73,7 +98,10 @@ fn of_message(
         .iter()
         .find(|row| row.outcome != Outcome::Unknown && calls.iter().all(|call| call.attempt != row.number));
     if let Some(row) = uncalled {
-        return Some((RULE_EXPLAINED, format!("nobody called for attempt {}", row.number)));
+        return Some((
+            RULE_EXPLAINED,
+            format!("nobody called for attempt {}", row.number),
+        ));
     }
     let taken = calls.iter().filter(|call| call.taken).count();
     let ambiguous = attempts
@@ -88,9 +116,10 @@ fn of_message(
         Status::Dispatched if taken == 0 || successes == 0 => {
             Some((RULE_EXPLAINED, "no provider has it".to_owned()))
         }
-        Status::Dispatched if plan.is_calm() && !redriven && (taken, calls.len()) != (1, 1) => {
-            Some((RULE_EXPLAINED, format!("nothing went wrong, and it was taken {taken} times")))
-        }
+        Status::Dispatched if plan.is_calm() && !redriven && (taken, calls.len()) != (1, 1) => Some((
+            RULE_EXPLAINED,
+            format!("nothing went wrong, and it was taken {taken} times"),
+        )),
         Status::Dispatched if row.is_some() => Some((RULE_FINAL, "it is still in the outbox".to_owned())),
         Status::Dispatched => None,
         Status::Failed => why_failed(plan, snapshot, detail, successes),
@@ -106,7 +135,10 @@ fn why_failed(
 ) -> Option<(&'static str, String)> {
     let row = snapshot.outbox.get(&detail.message.id);
     let (Some(failure), Some(row)) = (&detail.message.failure, row) else {
-        return Some((RULE_REASONS, "it has no reason, or no outbox row to redrive".to_owned()));
+        return Some((
+            RULE_REASONS,
+            "it has no reason, or no outbox row to redrive".to_owned(),
+        ));
     };
     let code = failure.error_code.as_ref().map(domain::ErrorCode::as_str);
     let founded = match failure.reason {
@@ -127,7 +159,9 @@ fn outcome_of(call: &CallRecord) -> Option<Outcome> {
     match &call.ended.as_ref()?.1 {
         CallEnd::Answered(Answer::Success) => Some(Outcome::Success),
         CallEnd::Answered(Answer::RateLimited { .. }) => Some(Outcome::RateLimited),
-        CallEnd::Answered(Answer::Error { .. } | Answer::Rejected { .. }) | CallEnd::Panicked => Some(Outcome::Error),
+        CallEnd::Answered(Answer::Error { .. } | Answer::Rejected { .. }) | CallEnd::Panicked => {
+            Some(Outcome::Error)
+        }
         CallEnd::Answered(Answer::Timeout) | CallEnd::TimedOut => Some(Outcome::Timeout),
         CallEnd::Abandoned => None,
     }

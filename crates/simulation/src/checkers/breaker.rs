@@ -8,7 +8,8 @@ use resilience::{BreakerSettings, breaker::HALF_OPEN_UNDECIDED};
 
 use super::{CallEnd, CallRecord, counters::Counted};
 
-pub(super) const RULE: &str = "9: breaker moves on legal edges only; open = 0 calls; half-open in flight <= limit";
+pub(super) const RULE: &str =
+    "9: breaker moves on legal edges only; open = 0 calls; half-open in flight <= limit";
 
 const EDGES: [(&str, &str); 4] = [
     ("closed", "open"),
@@ -88,7 +89,15 @@ impl Model {
                 settings.open
             )),
             (State::Open { .. }, "closed") => Some("it closed without a probe".to_owned()),
-            (State::HalfOpen { round, probes, good, bad }, "half_open") if *round == real.moved_at => {
+            (
+                State::HalfOpen {
+                    round,
+                    probes,
+                    good,
+                    bad,
+                },
+                "half_open",
+            ) if *round == real.moved_at => {
                 // A probe as old as a whole window is given up.
                 probes.retain(|began| now < *began + HALF_OPEN_UNDECIDED);
                 probes.push(now);
@@ -104,7 +113,8 @@ impl Model {
             }
             (State::HalfOpen { round, bad, .. }, _) => {
                 let by_time = real.moved_at >= *round + HALF_OPEN_UNDECIDED && *bad > 0;
-                let problem = (!by_time).then(|| "it began another round before this one was decided".to_owned());
+                let problem =
+                    (!by_time).then(|| "it began another round before this one was decided".to_owned());
                 self.enter(State::first_probe(now, real));
                 problem
             }
@@ -121,7 +131,13 @@ impl Model {
         (self.epoch, problem)
     }
 
-    pub(super) fn call_ends(&mut self, now: Duration, epoch: u64, call: &CallRecord, settings: &BreakerSettings) {
+    pub(super) fn call_ends(
+        &mut self,
+        now: Duration,
+        epoch: u64,
+        call: &CallRecord,
+        settings: &BreakerSettings,
+    ) {
         let Some((_, end)) = &call.ended else { return };
         if epoch != self.epoch {
             return;
@@ -181,18 +197,23 @@ fn verdict(end: &CallEnd) -> Option<Verdict> {
     match end {
         CallEnd::Answered(Answer::Success) => Some(Verdict::Success),
         CallEnd::Answered(Answer::RateLimited { .. } | Answer::Rejected { .. }) => Some(Verdict::Answered),
-        CallEnd::Answered(Answer::Error { .. } | Answer::Timeout) | CallEnd::TimedOut => Some(Verdict::Failure),
+        CallEnd::Answered(Answer::Error { .. } | Answer::Timeout) | CallEnd::TimedOut => {
+            Some(Verdict::Failure)
+        }
         CallEnd::Panicked | CallEnd::Abandoned => None,
     }
 }
 
 /// Every move that was counted is one that exists.
-pub(super) fn check_edges<'a>(metrics: impl Iterator<Item = &'a Metrics>, problems: &mut Vec<(&'static str, String)>) {
+pub(super) fn check_edges<'a>(
+    metrics: impl Iterator<Item = &'a Metrics>,
+    problems: &mut Vec<(&'static str, String)>,
+) {
     let counted = Counted::read(metrics);
     for (series, _) in counted.series("breaker_transitions_total") {
-        let legal = EDGES
-            .iter()
-            .any(|(from, to)| series.contains(&format!("from=\"{from}\"")) && series.contains(&format!("to=\"{to}\"")));
+        let legal = EDGES.iter().any(|(from, to)| {
+            series.contains(&format!("from=\"{from}\"")) && series.contains(&format!("to=\"{to}\""))
+        });
         if !legal {
             problems.push((RULE, format!("it made a move that does not exist: {series}")));
         }

@@ -41,7 +41,10 @@ pub(super) fn may_begin(call: &Beginning<'_>, settings: &Settings) -> Option<(&'
     } else {
         return None;
     };
-    Some((rule, format!("{message}, attempt {attempt}: {problem}: {row:?} at {now}")))
+    Some((
+        rule,
+        format!("{message}, attempt {attempt}: {problem}: {row:?} at {now}"),
+    ))
 }
 
 /// Whoever was asked to wait, and got the answer, waits; unless an operator redrove the message since.
@@ -67,7 +70,9 @@ pub(super) fn check_retry_after(
                 .get(message)
                 .is_some_and(|times| times.iter().any(|time| *time >= asked_at && time <= began));
             if *began < until && !redriven {
-                let detail = format!("{message}: attempt {attempt} at {began:?}; after attempt {before} it was to wait until {until:?}");
+                let detail = format!(
+                    "{message}: attempt {attempt} at {began:?}; after attempt {before} it was to wait until {until:?}"
+                );
                 problems.push((RULE_RETRY_AFTER, detail));
             }
         }

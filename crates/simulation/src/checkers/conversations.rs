@@ -18,7 +18,10 @@ pub(super) fn check(plan: &Plan, snapshot: &Snapshot, problems: &mut Vec<(&'stat
     for detail in snapshot.messages.values() {
         match detail.message.thread {
             Some((conversation, sequence)) => {
-                threads.entry(conversation).or_default().push((sequence, &detail.message));
+                threads
+                    .entry(conversation)
+                    .or_default()
+                    .push((sequence, &detail.message));
             }
             None => problems.push((RULE, format!("{} is in no conversation", detail.message.id))),
         }
@@ -27,25 +30,43 @@ pub(super) fn check(plan: &Plan, snapshot: &Snapshot, problems: &mut Vec<(&'stat
     let mut keys = BTreeSet::new();
     for conversation in &snapshot.conversations {
         if !keys.insert(&conversation.key) {
-            problems.push((RULE_KEY, format!("conversation {} is there twice", conversation.id)));
+            problems.push((
+                RULE_KEY,
+                format!("conversation {} is there twice", conversation.id),
+            ));
         }
         let mut thread = threads.remove(&conversation.id).unwrap_or_default();
         thread.sort_unstable_by_key(|(sequence, _)| *sequence);
-        let gapless = thread.iter().zip(1..).all(|((sequence, _), place)| *sequence == place);
+        let gapless = thread
+            .iter()
+            .zip(1..)
+            .all(|((sequence, _), place)| *sequence == place);
         let last = thread.iter().map(|(_, message)| message.timestamp).max();
-        if conversation.message_count != thread.len() as u64 || !gapless || Some(conversation.last_activity_at) != last {
+        if conversation.message_count != thread.len() as u64
+            || !gapless
+            || Some(conversation.last_activity_at) != last
+        {
             let sequences: Vec<u64> = thread.iter().map(|(sequence, _)| *sequence).collect();
-            problems.push((RULE, format!("{conversation:?} has {sequences:?}, the last at {last:?}")));
+            problems.push((
+                RULE,
+                format!("{conversation:?} has {sequences:?}, the last at {last:?}"),
+            ));
         }
         for (_, message) in thread {
             let expected = belongs.get(message.content.body.as_str());
             if expected.is_none_or(|keys| !keys.contains(&conversation.key)) {
-                problems.push((RULE_KEY, format!("{} is in conversation {}", message.id, conversation.id)));
+                problems.push((
+                    RULE_KEY,
+                    format!("{} is in conversation {}", message.id, conversation.id),
+                ));
             }
         }
     }
     for conversation in threads.keys() {
-        problems.push((RULE, format!("messages are in conversation {conversation}, which is not there")));
+        problems.push((
+            RULE,
+            format!("messages are in conversation {conversation}, which is not there"),
+        ));
     }
 }
 

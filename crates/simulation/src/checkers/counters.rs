@@ -19,13 +19,22 @@ pub(super) fn check<'a>(
     let mut compare = |name: &str, label: String, rows: u64| {
         let count = counted.sum(name, &label);
         if count != rows {
-            problems.push((RULE, format!("{name}{{{label}}} is {count}, and there are {rows}")));
+            problems.push((
+                RULE,
+                format!("{name}{{{label}}} is {count}, and there are {rows}"),
+            ));
         }
     };
     let messages = || snapshot.messages.values();
     for direction in Direction::ALL {
-        let rows = messages().filter(|detail| detail.message.direction == *direction).count() as u64;
-        compare("messages_accepted_total", format!("direction=\"{direction}\""), rows);
+        let rows = messages()
+            .filter(|detail| detail.message.direction == *direction)
+            .count() as u64;
+        compare(
+            "messages_accepted_total",
+            format!("direction=\"{direction}\""),
+            rows,
+        );
     }
     for outcome in Outcome::ALL {
         let attempts = messages().flat_map(|detail| &detail.attempts);
@@ -50,7 +59,10 @@ impl Counted {
         for one in metrics {
             let text = one.render().unwrap_or_default();
             for line in text.lines() {
-                let Some((series, count)) = line.strip_prefix("trunkline_").and_then(|line| line.rsplit_once(' ')) else {
+                let Some((series, count)) = line
+                    .strip_prefix("trunkline_")
+                    .and_then(|line| line.rsplit_once(' '))
+                else {
                     continue;
                 };
                 if let Ok(count) = count.parse::<u64>() {
@@ -63,13 +75,20 @@ impl Counted {
 
     /// All series of a name that carry a label.
     pub(super) fn sum(&self, name: &str, label: &str) -> u64 {
-        self.series(name).filter(|(series, _)| series.contains(label)).map(|(_, count)| count).sum()
+        self.series(name)
+            .filter(|(series, _)| series.contains(label))
+            .map(|(_, count)| count)
+            .sum()
     }
 
     pub(super) fn series<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a str, u64)> {
         self.0
             .iter()
-            .filter(move |(series, _)| series.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('{')))
+            .filter(move |(series, _)| {
+                series
+                    .strip_prefix(name)
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('{'))
+            })
             .map(|(series, count)| (series.as_str(), *count))
     }
 }

@@ -7,7 +7,9 @@ use std::{
 };
 
 use domain::{FailureReason, LeaseToken, MessageId, Status, Timestamp};
-use store::{Accept, Accepted, Arrival, Claimed, DeadLetter, Disposition, Memory, OutboxRow, Settled, Settlement};
+use store::{
+    Accept, Accepted, Arrival, Claimed, DeadLetter, Disposition, Memory, OutboxRow, Settled, Settlement,
+};
 
 use super::attempts;
 
@@ -50,7 +52,10 @@ impl Before {
 impl Fencing {
     pub(super) fn accepted(&mut self, batch: &[Accept], accepted: &[Accepted], memory: &Memory) {
         for (accept, accepted) in batch.iter().zip(accepted) {
-            if matches!((accepted, &accept.arrival), (Accepted::New { .. }, Arrival::Send { .. })) {
+            if matches!(
+                (accepted, &accept.arrival),
+                (Accepted::New { .. }, Arrival::Send { .. })
+            ) {
                 self.keep(accept.id, memory);
             }
         }
@@ -108,7 +113,12 @@ impl Fencing {
         self.keep(*id, memory);
         if !before.is_held(*token) {
             let changed = settled == Settled::Applied || after != *before;
-            return changed.then(|| (RULE_TOKEN, format!("{id}: settled under token {} and lost it before", token.0)));
+            return changed.then(|| {
+                (
+                    RULE_TOKEN,
+                    format!("{id}: settled under token {} and lost it before", token.0),
+                )
+            });
         }
         if let Disposition::DeadLetter(failure) = disposition {
             *self.dead_letters.entry(failure.reason).or_default() += 1;
@@ -119,11 +129,20 @@ impl Fencing {
             Disposition::DeadLetter(_) => Status::Failed,
         };
         if before.status != Some(Status::Pending) || after.status != Some(expected) {
-            return Some((RULE_STATUS, format!("{id}: {:?} became {:?}", before.status, after.status)));
+            return Some((
+                RULE_STATUS,
+                format!("{id}: {:?} became {:?}", before.status, after.status),
+            ));
         }
         // Only vanished workers may use up more: their tries are counted whether there was a call or not.
         if matches!(disposition, Disposition::Retry { .. }) && progress.counted >= attempts_max {
-            return Some((attempts::RULE_REASONS, format!("{id}: to be tried again after {} counted tries of {attempts_max}", progress.counted)));
+            return Some((
+                attempts::RULE_REASONS,
+                format!(
+                    "{id}: to be tried again after {} counted tries of {attempts_max}",
+                    progress.counted
+                ),
+            ));
         }
         None
     }
@@ -146,7 +165,9 @@ impl Fencing {
         let before = self.rows.get(&buried.id).cloned();
         self.keep(buried.id, memory);
         let free = before.as_ref().is_some_and(|row| {
-            row.dead_at.is_none() && row.leased_until.is_none_or(|until| until <= now) && row.deadline_at <= now
+            row.dead_at.is_none()
+                && row.leased_until.is_none_or(|until| until <= now)
+                && row.deadline_at <= now
         });
         (!free).then(|| format!("{} was buried before its time: {before:?}", buried.id))
     }
@@ -175,7 +196,9 @@ impl Fencing {
 
     pub(super) fn drained(&self, life: u32, memory: &Memory) -> Option<String> {
         let held = self.held.get(&life)?;
-        let left = held.iter().find(|(id, token)| Before::of(memory, *id).is_held(*token));
+        let left = held
+            .iter()
+            .find(|(id, token)| Before::of(memory, *id).is_held(*token));
         left.map(|(id, token)| format!("life {life} ended and still holds {id} under token {}", token.0))
     }
 

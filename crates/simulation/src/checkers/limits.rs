@@ -36,11 +36,18 @@ impl Limits {
         }
     }
 
-    pub(super) fn client_checked(&mut self, key: Key, now: Duration, refused: bool, trusted: bool) -> Option<String> {
+    pub(super) fn client_checked(
+        &mut self,
+        key: Key,
+        now: Duration,
+        refused: bool,
+        trusted: bool,
+    ) -> Option<String> {
         let quota = self.per_client;
         let charges = self.charges.entry(key).or_default();
         if refused {
-            return (trusted && has_room(charges, now, quota)).then(|| format!("{key:?} was refused without cause: {}", told(charges)));
+            return (trusted && has_room(charges, now, quota))
+                .then(|| format!("{key:?} was refused without cause: {}", told(charges)));
         }
         let charge = Charge {
             request: usize::MAX,
@@ -49,7 +56,8 @@ impl Limits {
             accepted: true,
         };
         charges.push(charge);
-        (trusted && exceeds(charges, quota)).then(|| format!("{key:?} got more than its share: {}", told(charges)))
+        (trusted && exceeds(charges, quota))
+            .then(|| format!("{key:?} got more than its share: {}", told(charges)))
     }
 
     /// A request begins, and is charged at this very moment.
@@ -64,7 +72,14 @@ impl Limits {
     }
 
     /// A request ends. Whether a refusal was right is judged by what was charged before the request began.
-    pub(super) fn answered(&mut self, key: Key, request: usize, now: Duration, reply: &Reply, trusted: bool) -> Option<String> {
+    pub(super) fn answered(
+        &mut self,
+        key: Key,
+        request: usize,
+        now: Duration,
+        reply: &Reply,
+        trusted: bool,
+    ) -> Option<String> {
         if key.1 == Cell::None {
             return None;
         }
@@ -75,7 +90,8 @@ impl Limits {
         match reply {
             Reply::New(_) => {
                 charges[place].accepted = true;
-                (trusted && exceeds(charges, quota)).then(|| format!("{key:?} got more than its share: {}", told(charges)))
+                (trusted && exceeds(charges, quota))
+                    .then(|| format!("{key:?} got more than its share: {}", told(charges)))
             }
             Reply::Limited { .. } => {
                 charges.remove(place);
@@ -98,7 +114,9 @@ impl Limits {
 fn told(charges: &[Charge]) -> String {
     let one = |charge: &Charge| {
         let fate = if charge.accepted { "accepted" } else { "charged" };
-        let back = charge.back.map_or(String::new(), |back| format!(", back at {back:?}"));
+        let back = charge
+            .back
+            .map_or(String::new(), |back| format!(", back at {back:?}"));
         format!("{:?} {fate}{back}", charge.at)
     };
     charges.iter().map(one).collect::<Vec<_>>().join("; ")
@@ -133,7 +151,10 @@ fn has_room_beside<'a>(charges: impl Iterator<Item = &'a Charge>, now: Duration,
             }
             Some(charged_at) => {
                 // Of charges of the same moment we do not know which is which: the one that gives back least.
-                let to = charged_to.get_mut(&charged_at).and_then(Vec::pop).unwrap_or_default();
+                let to = charged_to
+                    .get_mut(&charged_at)
+                    .and_then(Vec::pop)
+                    .unwrap_or_default();
                 full_at = full_at.saturating_sub(to.saturating_sub(at).min(interval));
             }
         }

@@ -300,7 +300,11 @@ impl Observer {
     pub(crate) fn settling(&self, life: u32, batch: &[Settlement]) {
         let (mut inner, now) = self.now();
         if let Some(detail) = fencing::twice(batch) {
-            inner.find(now, "an entry appears once in a batch", format!("life {life}: {detail}"));
+            inner.find(
+                now,
+                "an entry appears once in a batch",
+                format!("life {life}: {detail}"),
+            );
         }
     }
 
@@ -419,9 +423,14 @@ impl Observer {
             inner.find(now, attempts::RULE_EXPLAINED, detail);
         }
         let model = inner.breakers.entry((life, provider)).or_default();
-        let (breaker_epoch, problem) = model.call_begins(now, breaker, &self.settings.engine.dispatch.breaker);
+        let (breaker_epoch, problem) =
+            model.call_begins(now, breaker, &self.settings.engine.dispatch.breaker);
         if let Some(detail) = problem {
-            inner.find(now, breaker::RULE, format!("life {life}, provider {provider}: {detail}"));
+            inner.find(
+                now,
+                breaker::RULE,
+                format!("life {life}, provider {provider}: {detail}"),
+            );
         }
         inner.calls.push(CallRecord {
             life,
@@ -457,7 +466,12 @@ impl Observer {
         let record = &mut calls[call];
         record.ended = Some((now, end));
         if let Some(model) = breakers.get_mut(&(record.life, record.provider)) {
-            model.call_ends(now, record.breaker_epoch, record, &self.settings.engine.dispatch.breaker);
+            model.call_ends(
+                now,
+                record.breaker_epoch,
+                record,
+                &self.settings.engine.dispatch.breaker,
+            );
         }
     }
 
@@ -471,7 +485,10 @@ impl Observer {
         attempts::check(plan, &snapshot, &inner.calls, &inner.fencing, &mut problems);
         calls::check_retry_after(&snapshot, &inner.calls, &inner.fencing, &mut problems);
         conversations::check(plan, &snapshot, &mut problems);
-        breaker::check_edges(inner.lives.values().map(|life| life.metrics.as_ref()), &mut problems);
+        breaker::check_edges(
+            inner.lives.values().map(|life| life.metrics.as_ref()),
+            &mut problems,
+        );
         if !plan.loses_knowledge() {
             let metrics = inner.lives.values().map(|life| life.metrics.as_ref());
             counters::check(metrics, &snapshot, &inner.fencing, &mut problems);
@@ -559,6 +576,12 @@ impl CallEnd {
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "[{}] at {:.3} s: {}", self.rule, self.at.as_secs_f64(), self.detail)
+        write!(
+            f,
+            "[{}] at {:.3} s: {}",
+            self.rule,
+            self.at.as_secs_f64(),
+            self.detail
+        )
     }
 }

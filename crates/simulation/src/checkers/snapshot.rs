@@ -1,6 +1,8 @@
 use std::collections::BTreeMap;
 
-use domain::{Conversation, ConversationPosition, MessageId, PAGE_SIZE_MAX, Page, PageRequest, Start, Timestamp};
+use domain::{
+    Conversation, ConversationPosition, MessageId, PAGE_SIZE_MAX, Page, PageRequest, Start, Timestamp,
+};
 use futures_util::FutureExt;
 use store::{ConversationFilter, Memory, MessageDetail, MessageFilter, OutboxRow, Store};
 

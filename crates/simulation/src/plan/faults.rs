@@ -154,7 +154,11 @@ pub(super) fn draw(draw: &Draw, settings: &Settings) -> Vec<Fault> {
 
 fn fault(draw: &Draw, kind: usize, nodes: usize) -> FaultKind {
     let node = draw.below(nodes as u64) as usize;
-    let polls = if draw.permille(500) { 0 } else { draw.between(1, 60) as u32 };
+    let polls = if draw.permille(500) {
+        0
+    } else {
+        draw.between(1, 60) as u32
+    };
     match kind {
         0 => FaultKind::Crash {
             node,

@@ -81,7 +81,12 @@ pub(crate) fn to_send(plan: &SendPlan, try_number: u32, now: Timestamp) -> Send 
 }
 
 /// The webhook that a provider delivers.
-pub(crate) fn to_receive(plan: &ReceivePlan, try_number: u32, provider: ProviderName, now: Timestamp) -> Receive {
+pub(crate) fn to_receive(
+    plan: &ReceivePlan,
+    try_number: u32,
+    provider: ProviderName,
+    now: Timestamp,
+) -> Receive {
     let (from, to) = addresses(plan.channel, plan.from, plan.to, try_number);
     let content = content(plan.channel, &from, &to, &body_of_receive(plan));
     Receive {

@@ -37,7 +37,13 @@ pub(super) async fn perform(world: &Arc<World>, operation: usize, plan: &SendPla
 async fn ask(world: &Arc<World>, life: &Life, operation: usize, plan: &SendPlan, try_number: u32) -> Reply {
     let (engine, observer) = (Arc::clone(&life.engine), Arc::clone(&world.common.observer));
     let client = IpAddr::from([192, 0, 2, plan.client]);
-    let (number, cells) = (life.number, (Cell::Client(plan.client), Cell::Sender(plan.channel.conversation(), plan.from)));
+    let (number, cells) = (
+        life.number,
+        (
+            Cell::Client(plan.client),
+            Cell::Sender(plan.channel.conversation(), plan.from),
+        ),
+    );
     let memory = Arc::clone(&world.common.database);
     let send = to_send(plan, try_number, memory.now());
     let request = async move {
@@ -51,7 +57,9 @@ async fn ask(world: &Arc<World>, life: &Life, operation: usize, plan: &SendPlan,
         observer.answered(asked, &reply, &memory.memory);
         reply
     };
-    life.request(plan.patience, request).await.unwrap_or(Reply::Nothing)
+    life.request(plan.patience, request)
+        .await
+        .unwrap_or(Reply::Nothing)
 }
 
 fn reply_of(outcome: SentOutcome) -> Reply {
@@ -61,7 +69,11 @@ fn reply_of(outcome: SentOutcome) -> Reply {
                 id: sent.id,
                 conversation: sent.conversation_id,
             };
-            if sent.replayed { Reply::Replayed(ack) } else { Reply::New(ack) }
+            if sent.replayed {
+                Reply::Replayed(ack)
+            } else {
+                Reply::New(ack)
+            }
         }
         Err(SendError::KeyConflict) => Reply::Conflict,
         Err(SendError::RateLimited { retry_after }) => Reply::Limited { retry_after },

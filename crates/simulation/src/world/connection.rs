@@ -55,7 +55,9 @@ impl Store for Connection {
                     return Err(StoreError::Refused("cannot be kept".to_owned()));
                 }
                 let accepted = at_once!(database.memory.accept(&batch))?;
-                database.observer.accepted(life, &batch, &accepted, &database.memory);
+                database
+                    .observer
+                    .accepted(life, &batch, &accepted, &database.memory);
                 Ok(accepted)
             })
             .await
@@ -212,7 +214,9 @@ impl Store for Connection {
 
     async fn conversation(&self, id: ConversationId) -> Result<Option<Conversation>, StoreError> {
         self.database
-            .transact(Kind::Read, move |database| at_once!(database.memory.conversation(id)))
+            .transact(Kind::Read, move |database| {
+                at_once!(database.memory.conversation(id))
+            })
             .await
     }
 
@@ -236,7 +240,9 @@ impl Store for Connection {
     ) -> Result<Option<Page<Message, ThreadPosition>>, StoreError> {
         let page = *page;
         self.database
-            .transact(Kind::Read, move |database| at_once!(database.memory.thread(id, &page)))
+            .transact(Kind::Read, move |database| {
+                at_once!(database.memory.thread(id, &page))
+            })
             .await
     }
 }

@@ -125,7 +125,9 @@ impl World {
         let clients: Vec<JoinHandle<()>> = (0..self.plan.operations.len())
             .map(|operation| tokio::spawn(workload::perform(Arc::clone(self), operation)))
             .collect();
-        while self.common.time.elapsed() < self.plan.settings.chaos || strikes.iter().any(|strike| !strike.is_finished()) {
+        while self.common.time.elapsed() < self.plan.settings.chaos
+            || strikes.iter().any(|strike| !strike.is_finished())
+        {
             if self.common.observer.has_findings() {
                 return;
             }
@@ -143,7 +145,11 @@ impl World {
                 break;
             }
             if self.common.time.elapsed() > healed + patience {
-                let detail = if served { self.pending() } else { "a client is still not served".to_owned() };
+                let detail = if served {
+                    self.pending()
+                } else {
+                    "a client is still not served".to_owned()
+                };
                 self.common
                     .observer
                     .found("2: after faults stop everything becomes final", detail);
@@ -152,7 +158,11 @@ impl World {
             tokio::time::sleep(STEP).await;
         }
         self.stop_all().await;
-        self.common.observer.at_the_end(&self.plan, &self.common.database.memory, self.common.database.now());
+        self.common.observer.at_the_end(
+            &self.plan,
+            &self.common.database.memory,
+            self.common.database.now(),
+        );
     }
 
     fn heal(&self) {
@@ -173,7 +183,10 @@ impl World {
     fn patience(&self) -> Duration {
         let engine = &self.plan.settings.engine;
         let deadline = engine.deadlines.sms.max(engine.deadlines.email);
-        deadline.min(Duration::from_secs(600)) + engine.dispatch.lease * 2 + engine.dispatch.breaker.max_open * 4 + Duration::from_secs(900)
+        deadline.min(Duration::from_secs(600))
+            + engine.dispatch.lease * 2
+            + engine.dispatch.breaker.max_open * 4
+            + Duration::from_secs(900)
     }
 
     fn all_final(&self) -> bool {
@@ -199,7 +212,9 @@ impl World {
             let Some(life) = node.life() else { continue };
             if !life.stop(within).await {
                 let detail = format!("life {} was not drained within {within:?}", life.number);
-                self.common.observer.found("a node that is told to stop does", detail);
+                self.common
+                    .observer
+                    .found("a node that is told to stop does", detail);
             }
             node.kill();
         }

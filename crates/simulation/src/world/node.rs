@@ -94,7 +94,9 @@ impl Node {
             life: number,
         });
         let metrics = Arc::new(Metrics::new());
-        common.observer.life_began(number, self.index, Arc::clone(&metrics));
+        common
+            .observer
+            .life_began(number, self.index, Arc::clone(&metrics));
         let engine = Engine::start(
             common.settings.engine.clone(),
             store,
@@ -123,9 +125,10 @@ impl Node {
         let life = self.life.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(life) = life {
             life.gate.set(Condition::Dead);
-            self.common
-                .observer
-                .note("died", &[("life", life.number.into()), ("node", self.index.into())]);
+            self.common.observer.note(
+                "died",
+                &[("life", life.number.into()), ("node", self.index.into())],
+            );
         }
     }
 }
@@ -188,9 +191,13 @@ async fn watch_over(engine: Arc<Engine>, gate: Gate, common: Arc<Common>) {
             return;
         }
         let Some(engine) = watched.upgrade() else { return };
-        let failed = tokio::time::timeout(Duration::ZERO, engine.failed()).await.is_ok();
+        let failed = tokio::time::timeout(Duration::ZERO, engine.failed())
+            .await
+            .is_ok();
         if failed && gate.condition() != Condition::Dead {
-            common.observer.found("no vital task panics", "a vital task ended".to_owned());
+            common
+                .observer
+                .found("no vital task panics", "a vital task ended".to_owned());
             return;
         }
     }

@@ -56,7 +56,13 @@ enum Fate {
 }
 
 impl Service {
-    pub(crate) fn new(index: usize, time: Time, draw: Draw, trip_max: Duration, call_timeout: Duration) -> Self {
+    pub(crate) fn new(
+        index: usize,
+        time: Time,
+        draw: Draw,
+        trip_max: Duration,
+        call_timeout: Duration,
+    ) -> Self {
         let (name, channels): (&str, &'static [Channel]) = match index {
             0 => ("email", &[Channel::Email]),
             _ => ("sms-mms", &[Channel::Sms, Channel::Mms]),
@@ -248,7 +254,11 @@ impl Drop for Flight<'_> {
     fn drop(&mut self) {
         if !self.ended {
             let dead = self.desk.gate.condition() == Condition::Dead;
-            self.end(if dead { CallEnd::Abandoned } else { CallEnd::TimedOut });
+            self.end(if dead {
+                CallEnd::Abandoned
+            } else {
+                CallEnd::TimedOut
+            });
         }
     }
 }

@@ -19,7 +19,10 @@ impl World {
             }
             FaultKind::Restart { node, within } => self.restart(&self.nodes[*node], *within).await,
             FaultKind::ClockJump { node, by_ms } => {
-                observer.note("clock set", &[("node", (*node).into()), ("by_ms", (*by_ms).into())]);
+                observer.note(
+                    "clock set",
+                    &[("node", (*node).into()), ("by_ms", (*by_ms).into())],
+                );
                 self.nodes[*node].set_clock(*by_ms);
             }
             FaultKind::StoreAway { lasting, hanging } => {
@@ -43,7 +46,10 @@ impl World {
                 mood,
                 lasting,
             } => {
-                observer.note("mood", &[("provider", (*provider).into()), ("mood", mood.word().into())]);
+                observer.note(
+                    "mood",
+                    &[("provider", (*provider).into()), ("mood", mood.word().into())],
+                );
                 self.common.services[*provider].get_into(*mood, *lasting);
                 tokio::time::sleep(*lasting).await;
             }
@@ -81,7 +87,10 @@ impl World {
         let observer = &self.common.observer;
         observer.note("told to stop", &[("life", life.number.into())]);
         let in_time = life.stop(within).await;
-        observer.note("stopped", &[("life", life.number.into()), ("in_time", in_time.into())]);
+        observer.note(
+            "stopped",
+            &[("life", life.number.into()), ("in_time", in_time.into())],
+        );
         if node.life().is_some_and(|now| now.number == life.number) {
             if in_time {
                 observer.drained(life.number, &self.common.database.memory);
