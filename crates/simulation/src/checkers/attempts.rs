@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::{Direction, FailureReason, MessageId, Outcome, Status};
+use domain::{Direction, ErrorCode, FailureReason, MessageId, Outcome, Status};
 use providers::Answer;
 use store::MessageDetail;
 
@@ -103,6 +103,10 @@ fn of_message(
             format!("nobody called for attempt {}", row.number),
         ));
     }
+    let tried_on = attempts.iter().rev().skip(1).any(|row| rejected(row.error_code.as_ref()));
+    if tried_on && !redriven {
+        return Some((RULE_REASONS, "it was rejected for good, and tried again".to_owned()));
+    }
     let taken = calls.iter().filter(|call| call.taken).count();
     let ambiguous = attempts
         .iter()
@@ -140,11 +144,11 @@ fn why_failed(
             "it has no reason, or no outbox row to redrive".to_owned(),
         ));
     };
-    let code = failure.error_code.as_ref().map(domain::ErrorCode::as_str);
+    let code = failure.error_code.as_ref().map(ErrorCode::as_str);
     let founded = match failure.reason {
         FailureReason::Exhausted => row.progress.counted >= plan.settings.engine.dispatch.attempts_max,
         FailureReason::Deadline => row.deadline_at <= snapshot.now,
-        FailureReason::Rejected => code == Some("no_such_number"),
+        FailureReason::Rejected => rejected(failure.error_code.as_ref()),
         FailureReason::Poison => code == Some("worker_panic") && row.progress.panics == 3,
         FailureReason::NoProvider => false,
     };
@@ -152,6 +156,10 @@ fn why_failed(
         return Some((RULE_REASONS, format!("it failed as {failure:?}: {row:?}")));
     }
     None
+}
+
+fn rejected(code: Option<&ErrorCode>) -> bool {
+    code.is_some_and(|code| code.as_str() == "no_such_number")
 }
 
 /// What a node that saw the call end puts on record; nothing when it did not.

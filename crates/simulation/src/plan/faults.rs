@@ -32,6 +32,8 @@ pub enum FaultKind {
         polls: u32,
         /// For how long.
         lasting: Duration,
+        /// Whether its wall clock stands still with it, as that of a machine that is suspended.
+        clock_too: bool,
     },
     /// A node is told to stop, and started again.
     Restart {
@@ -115,12 +117,14 @@ impl Mood {
 /// How many kinds of faults there are to choose from.
 pub(super) const KINDS: usize = 7;
 
-const MOODS: [Mood; 6] = [
+const MOODS: [Mood; 8] = [
     Mood::Failing,
     Mood::Hanging,
     Mood::AnswersLost,
     Mood::Limiting,
     Mood::Slow,
+    Mood::Mixed,
+    Mood::Mixed,
     Mood::Mixed,
 ];
 
@@ -169,6 +173,7 @@ fn fault(draw: &Draw, kind: usize, nodes: usize) -> FaultKind {
             node,
             polls,
             lasting: draw.millis(1_000, 50_000),
+            clock_too: draw.permille(500),
         },
         2 => FaultKind::Restart {
             node,

@@ -14,8 +14,14 @@ impl World {
         let (database, observer) = (&self.common.database, &self.common.observer);
         match &fault.kind {
             FaultKind::Crash { node, polls, down } => self.crash(&self.nodes[*node], *polls, *down).await,
-            FaultKind::Freeze { node, polls, lasting } => {
-                self.freeze(&self.nodes[*node], *polls, *lasting).await;
+            FaultKind::Freeze {
+                node,
+                polls,
+                lasting,
+                clock_too,
+            } => {
+                let wait = self.freeze(&self.nodes[*node], *polls, *lasting, *clock_too);
+                wait.await;
             }
             FaultKind::Restart { node, within } => self.restart(&self.nodes[*node], *within).await,
             FaultKind::ClockJump { node, by_ms } => {
@@ -68,7 +74,7 @@ impl World {
         }
     }
 
-    async fn freeze(&self, node: &Node, polls: u32, lasting: Duration) {
+    async fn freeze(&self, node: &Node, polls: u32, lasting: Duration, clock_too: bool) {
         let Some(life) = node.life() else { return };
         life.gate.lay_fuse(polls, Condition::Frozen);
         if tokio::time::timeout(FUSE_MAX, life.gate.tripped()).await.is_err() {
@@ -78,6 +84,9 @@ impl World {
         observer.note("frozen", &[("life", life.number.into())]);
         observer.life_froze(life.number);
         tokio::time::sleep(lasting).await;
+        if clock_too {
+            node.set_clock(-(lasting.as_millis() as i64));
+        }
         observer.note("thawed", &[("life", life.number.into())]);
         life.gate.set(Condition::Running);
     }
