@@ -9,13 +9,13 @@ use domain::{
     ProviderName, Timestamp,
 };
 use mutants::Mutant;
-use resilience::rate_limit::{Allowance, Decision};
+use resilience::rate_limit::Allowance;
 use store::{Accept, AcceptError, Accepted, Arrival, IdempotentRequest};
 use thiserror::Error;
 use tokio::sync::oneshot;
 use tracing::Instrument;
 
-use crate::{Engine, dispatch::Reservation};
+use crate::{Engine, dispatch::Reservation, limits::Refusal};
 
 /// How far into the future a message may be dated; beyond, its clock is taken to be wrong.
 const FUTURE_MAX: Duration = Duration::from_secs(24 * 3_600);
@@ -129,13 +129,12 @@ impl Engine {
                 .await;
             return SentOutcome { result, sender: None };
         };
-        let sender = send.from.participant.clone();
-        let (charged, allowance) = match self.limits.check_sender(&sender) {
-            Decision::Allowed { tat, allowance } => (tat, allowance),
-            Decision::Refused {
+        let place = match self.limits.reserve_for(send.from.participant.clone()) {
+            Ok(place) => place,
+            Err(Refusal {
                 retry_after,
                 allowance,
-            } => {
+            }) => {
                 if mutants::planted(Mutant::KeyBurnedBeforeLimit) {
                     let _ = self
                         .accept_for_sending(send.clone(), provider.name().clone())
@@ -153,16 +152,15 @@ impl Engine {
             }
         };
         let result = self.accept_for_sending(send, provider.name().clone()).await;
-        let refunded = match result {
+        let allowance = match result {
             Ok(Sent { replayed: false, .. }) | Err(SendError::NotAccepted(Rejection::OutcomeUnknown)) => {
-                allowance
+                place.keep()
             }
-            _ if mutants::planted(Mutant::NoRefund) => allowance,
-            _ => self.limits.refund_sender(&sender, charged),
+            _ => place.give_back(),
         };
         SentOutcome {
             result,
-            sender: Some(refunded),
+            sender: Some(allowance),
         }
     }
 

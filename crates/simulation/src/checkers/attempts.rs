@@ -103,9 +103,16 @@ fn of_message(
             format!("nobody called for attempt {}", row.number),
         ));
     }
-    let tried_on = attempts.iter().rev().skip(1).any(|row| rejected(row.error_code.as_ref()));
+    let tried_on = attempts
+        .iter()
+        .rev()
+        .skip(1)
+        .any(|row| rejected(row.error_code.as_ref()));
     if tried_on && !redriven {
-        return Some((RULE_REASONS, "it was rejected for good, and tried again".to_owned()));
+        return Some((
+            RULE_REASONS,
+            "it was rejected for good, and tried again".to_owned(),
+        ));
     }
     let taken = calls.iter().filter(|call| call.taken).count();
     let ambiguous = attempts

@@ -22,8 +22,13 @@ pub(super) struct Limits {
 struct Charge {
     request: usize,
     at: Duration,
-    /// When it was given back, if it was.
-    back: Option<Duration>,
+    end: Option<End>,
+}
+
+/// What became of a charge, and when.
+#[derive(Clone, Copy)]
+struct End {
+    at: Duration,
     accepted: bool,
 }
 
@@ -52,8 +57,10 @@ impl Limits {
         let charge = Charge {
             request: usize::MAX,
             at: now,
-            back: None,
-            accepted: true,
+            end: Some(End {
+                at: now,
+                accepted: true,
+            }),
         };
         charges.push(charge);
         (trusted && exceeds(charges, quota))
@@ -65,8 +72,7 @@ impl Limits {
         let charge = Charge {
             request,
             at: now,
-            back: None,
-            accepted: false,
+            end: None,
         };
         self.charges.entry(key).or_default().push(charge);
     }
@@ -89,7 +95,10 @@ impl Limits {
         let at = charges[place].at;
         match reply {
             Reply::New(_) => {
-                charges[place].accepted = true;
+                charges[place].end = Some(End {
+                    at: now,
+                    accepted: true,
+                });
                 (trusted && exceeds(charges, quota))
                     .then(|| format!("{key:?} got more than its share: {}", told(charges)))
             }
@@ -103,7 +112,10 @@ impl Limits {
             // Nobody knows whether it was given back.
             Reply::Unknown | Reply::Nothing => None,
             _ => {
-                charges[place].back = Some(now);
+                charges[place].end = Some(End {
+                    at: now,
+                    accepted: false,
+                });
                 None
             }
         }
@@ -112,12 +124,10 @@ impl Limits {
 
 /// An account to read: when each charge was made, what became of it, and when it was given back.
 fn told(charges: &[Charge]) -> String {
-    let one = |charge: &Charge| {
-        let fate = if charge.accepted { "accepted" } else { "charged" };
-        let back = charge
-            .back
-            .map_or(String::new(), |back| format!(", back at {back:?}"));
-        format!("{:?} {fate}{back}", charge.at)
+    let one = |charge: &Charge| match charge.end {
+        Some(End { at, accepted: true }) => format!("{:?} kept at {at:?}", charge.at),
+        Some(End { at, .. }) => format!("{:?} given back at {at:?}", charge.at),
+        None => format!("{:?} open", charge.at),
     };
     charges.iter().map(one).collect::<Vec<_>>().join("; ")
 }
@@ -130,44 +140,36 @@ fn has_room(charges: &[Charge], now: Duration, quota: Quota) -> bool {
     has_room_beside(charges.iter(), now, quota)
 }
 
-/// Whether one more fits, even if everything that is not known to have been given back is still charged.
+/// Whether one more fits, even if everything that is not known to have been given back still counts.
 fn has_room_beside<'a>(charges: impl Iterator<Item = &'a Charge>, now: Duration, quota: Quota) -> bool {
     let interval = interval(quota);
-    let mut steps: Vec<(Duration, Option<Duration>)> = Vec::new();
+    let (mut full_at, mut open) = (Duration::ZERO, 0);
+    let mut kept: Vec<Duration> = Vec::new();
     for charge in charges {
-        steps.push((charge.at, None));
-        if let Some(back) = charge.back.filter(|back| *back < now) {
-            steps.push((back, Some(charge.at)));
+        match charge.end {
+            Some(end) if end.at < now && end.accepted => kept.push(end.at),
+            Some(end) if end.at < now => {}
+            _ => open += 1,
         }
     }
-    steps.sort_unstable_by_key(|(at, _)| *at);
-    let mut full_at = Duration::ZERO;
-    let mut charged_to: BTreeMap<Duration, Vec<Duration>> = BTreeMap::new();
-    for (at, gives_back) in steps {
-        match gives_back {
-            None => {
-                full_at = full_at.max(at) + interval;
-                charged_to.entry(at).or_default().push(full_at);
-            }
-            Some(charged_at) => {
-                // Of charges of the same moment we do not know which is which: the one that gives back least.
-                let to = charged_to
-                    .get_mut(&charged_at)
-                    .and_then(Vec::pop)
-                    .unwrap_or_default();
-                full_at = full_at.saturating_sub(to.saturating_sub(at).min(interval));
-            }
-        }
+    kept.sort_unstable();
+    for at in kept {
+        full_at = full_at.max(at) + interval;
     }
-    full_at.max(now) + interval <= now + interval * quota.count()
+    full_at.max(now) + interval * (open + 1) <= now + interval * quota.count()
 }
 
-/// Whether those that were accepted are more than burst and rate allow.
+/// Whether those that were accepted are more than burst and rate allow; in the order of their answers.
 fn exceeds(charges: &[Charge], quota: Quota) -> bool {
     let interval = interval(quota);
+    let mut accepted: Vec<Duration> = charges
+        .iter()
+        .filter_map(|charge| charge.end.filter(|end| end.accepted).map(|end| end.at))
+        .collect();
+    accepted.sort_unstable();
     let mut full_at = Duration::ZERO;
-    charges.iter().filter(|charge| charge.accepted).any(|charge| {
-        full_at = full_at.max(charge.at) + interval;
-        full_at > charge.at + interval * quota.count()
+    accepted.into_iter().any(|at| {
+        full_at = full_at.max(at) + interval;
+        full_at > at + interval * quota.count()
     })
 }

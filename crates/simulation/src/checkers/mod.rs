@@ -86,8 +86,6 @@ struct Request {
     life: u32,
     operation: usize,
     cell: Cell,
-    began: Duration,
-    ended: Option<Duration>,
     reply: Reply,
 }
 
@@ -114,7 +112,6 @@ pub(crate) enum CallEnd {
 }
 
 struct LifeRecord {
-    node: usize,
     frozen_ever: bool,
     metrics: Arc<Metrics>,
 }
@@ -177,7 +174,6 @@ impl Observer {
         self.inner().lives.insert(
             life,
             LifeRecord {
-                node,
                 frozen_ever: false,
                 metrics,
             },
@@ -214,8 +210,6 @@ impl Observer {
             life,
             operation,
             cell,
-            began: now,
-            ended: None,
             reply: Reply::Nothing,
         });
         request
@@ -248,9 +242,7 @@ impl Observer {
         if let Some(detail) = inner.limits.answered((life, cell), request, now, reply, trusted) {
             inner.find(now, limits::RULE, detail);
         }
-        let record = &mut inner.requests[request];
-        record.ended = Some(now);
-        record.reply = reply.clone();
+        inner.requests[request].reply = reply.clone();
     }
 
     /// One of the messages acknowledged so far.

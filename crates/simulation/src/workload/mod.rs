@@ -13,7 +13,7 @@ use crate::{
     world::{Life, World},
 };
 
-pub(crate) use people::{body_of_receive, body_of_send, conversation, event_id, key_of, to_receive, to_send};
+pub(crate) use people::{body_of_receive, body_of_send, conversation, key_of, to_receive, to_send};
 
 /// How long a client waits before it asks another node when one does not listen.
 const NOBODY_THERE_PAUSE_MS: (u64, u64) = (200, 1_500);

@@ -48,7 +48,7 @@ pub(crate) fn key_of(plan: &SendPlan) -> Option<IdempotencyKey> {
 }
 
 /// The provider's id of an event.
-pub(crate) fn event_id(plan: &ReceivePlan) -> ProviderMessageId {
+fn event_id(plan: &ReceivePlan) -> ProviderMessageId {
     format!("event-{}", plan.event).parse().expect("a provider's id")
 }
 

@@ -32,7 +32,6 @@ struct State {
     /// Whom to wake when the condition changes.
     tasks: BTreeMap<u64, Waker>,
     next_task: u64,
-    frozen_ever: bool,
 }
 
 /// What the tasks of a node may do.
@@ -62,7 +61,6 @@ impl Gate {
                 fuse: None,
                 tasks: BTreeMap::new(),
                 next_task: 0,
-                frozen_ever: false,
             }),
             tripped: Notify::new(),
             draw,
@@ -92,11 +90,6 @@ impl Gate {
 
     pub(crate) fn condition(&self) -> Condition {
         self.state().condition
-    }
-
-    /// Whether it ever stood still: then nobody outside knows when exactly it did what.
-    pub(crate) fn was_frozen(&self) -> bool {
-        self.state().frozen_ever
     }
 
     fn turn(&self, task: u64, waker: &Waker) -> Turn {
@@ -141,7 +134,6 @@ impl Gate {
 impl State {
     fn enter(&mut self, condition: Condition) {
         if self.condition != Condition::Dead {
-            self.frozen_ever |= condition == Condition::Frozen;
             self.condition = condition;
         }
     }
