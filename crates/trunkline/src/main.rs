@@ -10,6 +10,12 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::config::{Config, Resolved, SETTINGS};
 
+// See docs/decisions/0006.
+const _: () = assert!(
+    !mutants::COMPILED_IN,
+    "a program with planted bugs must not exist"
+);
+
 fn main() -> ExitCode {
     match run(&command().get_matches()) {
         Ok(()) => ExitCode::SUCCESS,
