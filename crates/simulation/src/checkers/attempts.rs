@@ -127,10 +127,14 @@ fn of_message(
         Status::Dispatched if taken == 0 || successes == 0 => {
             Some((RULE_EXPLAINED, "no provider has it".to_owned()))
         }
-        Status::Dispatched if plan.is_calm() && !redriven && (taken, calls.len()) != (1, 1) => Some((
-            RULE_EXPLAINED,
-            format!("nothing went wrong, and it was taken {taken} times"),
-        )),
+        Status::Dispatched
+            if plan.is_calm() && !redriven && (taken, calls.len(), attempts.len()) != (1, 1, 1) =>
+        {
+            Some((
+                RULE_EXPLAINED,
+                format!("nothing went wrong, and it was taken {taken} times"),
+            ))
+        }
         Status::Dispatched if row.is_some() => Some((RULE_FINAL, "it is still in the outbox".to_owned())),
         Status::Dispatched => None,
         Status::Failed => why_failed(plan, snapshot, detail, successes),

@@ -134,6 +134,8 @@ struct Inner {
     limits: limits::Limits,
     called: BTreeMap<(MessageId, u32), usize>,
     acknowledged: Vec<MessageId>,
+    /// A node was stopped before it had finished: what it knew is gone, as in a crash.
+    cut_off: bool,
 }
 
 impl Observer {
@@ -152,6 +154,7 @@ impl Observer {
                 limits: limits::Limits::new(&plan.settings.engine.limits),
                 called: BTreeMap::new(),
                 acknowledged: Vec::new(),
+                cut_off: false,
             }),
         }
     }
@@ -384,6 +387,11 @@ impl Observer {
         }
     }
 
+    /// A life has come to its end before it had finished.
+    pub(crate) fn cut_off(&self) {
+        self.inner().cut_off = true;
+    }
+
     /// A call begins on a node.
     pub(crate) fn call_began(&self, call: Beginning<'_>) -> usize {
         let (mut inner, now) = self.now();
@@ -481,7 +489,7 @@ impl Observer {
             inner.lives.values().map(|life| life.metrics.as_ref()),
             &mut problems,
         );
-        if !plan.loses_knowledge() {
+        if !plan.loses_knowledge() && !inner.cut_off {
             let metrics = inner.lives.values().map(|life| life.metrics.as_ref());
             counters::check(metrics, &snapshot, &inner.fencing, &mut problems);
         }

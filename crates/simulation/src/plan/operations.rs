@@ -124,7 +124,7 @@ pub(super) fn draw(draw: &Draw, settings: &Settings) -> Vec<Operation> {
         match draw.below(100) {
             0..=64 => send(draw, number, at, people, &mut operations),
             65..=94 => receive(draw, number, at, people, &mut operations),
-            95..=98 => push(&mut operations, at, OperationKind::Redrive),
+            95..=97 => push(&mut operations, at, OperationKind::Redrive),
             _ => push(
                 &mut operations,
                 at,

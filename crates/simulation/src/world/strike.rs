@@ -103,6 +103,8 @@ impl World {
         if node.life().is_some_and(|now| now.number == life.number) {
             if in_time {
                 observer.drained(life.number, &self.common.database.memory);
+            } else {
+                observer.cut_off();
             }
             node.kill();
             node.start();
