@@ -13,5 +13,5 @@ pub struct NamedSeed {
 /// change, look for a seed that finds the same mistake again (plant it, and run), and replace the number.
 pub const NAMED_SEEDS: &[NamedSeed] = &[NamedSeed {
     name: "refunds out of order gave a sender more than its share",
-    seed: 113,
+    seed: 133,
 }];

@@ -86,7 +86,7 @@ fn a_place_counts_for_as_long_as_it_is_taken_and_its_charge_from_then_on() {
 
 #[test]
 fn no_order_of_answers_gives_back_too_much() {
-    // The simulation found this one (seed 113) when requests were charged at once and refunded later.
+    // The simulation found this one when requests were charged at once and refunded later.
     let mut cells = limiter(6, 8);
     let at = |seconds| START + Duration::from_secs(seconds);
     for second in [0, 0, 5] {
