@@ -18,7 +18,7 @@ fn what_is_left_still_fails_and_is_small() {
     assert!(report.trace.unwrap().contains("VIOLATION"));
     let size = |plan: &Plan| plan.operations.len() + plan.faults.len();
     assert!(
-        size(&small) * 4 < size(&plan),
+        size(&small) * 2 < size(&plan),
         "{} of {}",
         size(&small),
         size(&plan)

@@ -129,31 +129,38 @@ const MOODS: [Mood; 8] = [
 ];
 
 pub(super) fn draw(draw: &Draw, settings: &Settings) -> Vec<Fault> {
-    let chaos = settings.chaos.as_millis() as u64;
     let mut faults = Vec::new();
     for kind in &settings.fault_kinds {
         for _ in 0..draw.between(1, 5) {
             faults.push(Fault {
-                at: draw.millis(0, chaos),
+                at: moment(draw, settings),
                 kind: fault(draw, *kind, settings.nodes),
             });
         }
     }
     if settings.providers_misbehave {
-        for _ in 0..draw.between(1, 6) {
+        for _ in 0..draw.between(1, 8) {
             let kind = FaultKind::Mood {
                 provider: draw.below(2) as usize,
                 mood: draw.pick(&MOODS),
                 lasting: draw.millis(1_000, 40_000),
             };
             faults.push(Fault {
-                at: draw.millis(0, chaos),
+                at: moment(draw, settings),
                 kind,
             });
         }
     }
     faults.sort_by_key(|fault| fault.at);
     faults
+}
+
+/// Any time, or soon after many clients came at once.
+fn moment(draw: &Draw, settings: &Settings) -> Duration {
+    if settings.bursts.is_empty() || draw.permille(500) {
+        return draw.millis(0, settings.chaos.as_millis() as u64);
+    }
+    draw.pick(&settings.bursts) + draw.millis(0, 1_000)
 }
 
 fn fault(draw: &Draw, kind: usize, nodes: usize) -> FaultKind {
@@ -173,7 +180,7 @@ fn fault(draw: &Draw, kind: usize, nodes: usize) -> FaultKind {
             node,
             polls,
             lasting: draw.millis(1_000, 50_000),
-            clock_too: draw.permille(500),
+            clock_too: draw.permille(700),
         },
         2 => FaultKind::Restart {
             node,

@@ -111,15 +111,13 @@ impl Nature {
 
 pub(super) fn draw(draw: &Draw, settings: &Settings) -> Vec<Operation> {
     let chaos = settings.chaos.as_millis() as u64;
-    // Some clients come all at once, so that queues and limits are felt.
-    let bursts: Vec<u64> = (0..draw.below(4)).map(|_| draw.below(chaos)).collect();
     let people = draw.pick(&[2, 4, 8]);
     let mut operations = Vec::new();
     for number in 0..settings.operations as u32 {
-        let at = if bursts.is_empty() || draw.permille(500) {
+        let at = if settings.bursts.is_empty() || draw.permille(500) {
             draw.below(chaos)
         } else {
-            draw.pick(&bursts)
+            draw.pick(&settings.bursts).as_millis() as u64
         };
         match draw.below(100) {
             0..=64 => send(draw, number, at, people, &mut operations),

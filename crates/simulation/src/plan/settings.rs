@@ -25,6 +25,8 @@ pub struct Settings {
     pub providers_misbehave: bool,
     /// Which faults there are at all: runs with few kinds reach states that others never do.
     pub fault_kinds: Vec<usize>,
+    /// When many clients come at once, so that queues and limits are felt; trouble likes these moments too.
+    pub bursts: Vec<Duration>,
     /// Requests of clients.
     pub operations: usize,
 }
@@ -42,12 +44,12 @@ impl Settings {
             Duration::from_millis(base * draw.pick(&[1, 4, 20])),
         )
         .expect("the base is shorter than the maximum");
-        let open = draw.pick(&[1, 3, 10]);
+        let open = draw.pick(&[1, 1, 3, 10]);
         let breaker = BreakerSettings {
-            error_threshold: draw.pick(&[1, 2, 3, 5]),
+            error_threshold: draw.pick(&[1, 1, 2, 5]),
             open: Duration::from_secs(open),
             max_open: Duration::from_secs(open * draw.pick(&[1, 3])),
-            half_open_samples: draw.pick(&[1, 2, 3, 5]),
+            half_open_samples: draw.pick(&[1, 1, 3, 5]),
             half_open_in_flight: draw.pick(&[1, 2]),
         };
         let dispatch = DispatchSettings {
@@ -72,18 +74,22 @@ impl Settings {
             limits,
             dispatch,
         };
+        let chaos = draw.between(20, 150);
         let all_kinds = super::faults::KINDS;
         let share = draw.pick(&[0, 200, 500, 900]);
         Self {
             nodes: draw.between(1, 3) as usize,
-            chaos: Duration::from_secs(draw.between(20, 150)),
+            chaos: Duration::from_secs(chaos),
             engine,
             yields_permille: draw.pick(&[0, 0, 20, 200]),
             store_trip_max: Duration::from_millis(draw.pick(&[1, 3, 20])),
             provider_trip_max: Duration::from_millis(draw.pick(&[1, 30, 400])),
             providers_misbehave: draw.permille(850),
             fault_kinds: (0..all_kinds).filter(|_| draw.permille(share)).collect(),
-            operations: draw.between(20, 160) as usize,
+            bursts: (0..draw.below(4))
+                .map(|_| draw.millis(0, chaos * 1_000))
+                .collect(),
+            operations: draw.between(20, 200) as usize,
         }
     }
 }
