@@ -1,18 +1,21 @@
 use std::{
+    future::Future,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use domain::{
-    Address, Channel, Content, ConversationId, ConversationKey, Direction, MessageId, ProviderName, Timestamp,
+    Address, Channel, Content, ConversationChannel, ConversationId, ConversationKey, Direction, MessageId,
+    ProviderName, Timestamp,
 };
-use resilience::rate_limit::{Allowance, Decision};
+use mutants::Mutant;
+use resilience::rate_limit::Allowance;
 use store::{Accept, AcceptError, Accepted, Arrival, IdempotentRequest};
 use thiserror::Error;
-use tokio::task::JoinHandle;
+use tokio::sync::oneshot;
 use tracing::Instrument;
 
-use crate::{Engine, dispatch::Reservation};
+use crate::{Engine, dispatch::Reservation, limits::Refusal};
 
 /// How far into the future a message may be dated; beyond, its clock is taken to be wrong.
 const FUTURE_MAX: Duration = Duration::from_secs(24 * 3_600);
@@ -97,11 +100,25 @@ impl Engine {
     /// [`ANSWER_BUDGET`] even if it has not come to its end.
     pub async fn send(self: &Arc<Self>, send: Send) -> SentOutcome {
         let engine = Arc::clone(self);
-        let task = tokio::spawn(async move { engine.send_to_the_end(send).await }.in_current_span());
-        answer_in_time(task).await.unwrap_or_else(|| SentOutcome {
+        let answer = self.run_to_the_end(async move { engine.send_to_the_end(send).await });
+        answer_in_time(answer).await.unwrap_or_else(|| SentOutcome {
             result: Err(Rejection::OutcomeUnknown.into()),
             sender: None,
         })
+    }
+
+    /// Runs a request in a task of its own, so that it ends well also when nobody waits for its answer any more.
+    pub(crate) fn run_to_the_end<T: std::marker::Send + 'static>(
+        &self,
+        request: impl Future<Output = T> + std::marker::Send + 'static,
+    ) -> oneshot::Receiver<T> {
+        let (reply, answer) = oneshot::channel();
+        let task = async move {
+            // Nobody waits any more: that is what the task is for.
+            let _ = reply.send(request.await);
+        };
+        self.tasks.spawn(Box::pin(task.in_current_span()));
+        answer
     }
 
     async fn send_to_the_end(&self, send: Send) -> SentOutcome {
@@ -112,13 +129,17 @@ impl Engine {
                 .await;
             return SentOutcome { result, sender: None };
         };
-        let sender = send.from.participant.clone();
-        let (charged, allowance) = match self.limits.check_sender(&sender) {
-            Decision::Allowed { tat, allowance } => (tat, allowance),
-            Decision::Refused {
+        let place = match self.limits.reserve_for(send.from.participant.clone()) {
+            Ok(place) => place,
+            Err(Refusal {
                 retry_after,
                 allowance,
-            } => {
+            }) => {
+                if mutants::planted(Mutant::KeyBurnedBeforeLimit) {
+                    let _ = self
+                        .accept_for_sending(send.clone(), provider.name().clone())
+                        .await;
+                }
                 let refuse = || {
                     self.limits.count_sender_refusal();
                     SendError::RateLimited { retry_after }
@@ -131,15 +152,15 @@ impl Engine {
             }
         };
         let result = self.accept_for_sending(send, provider.name().clone()).await;
-        let refunded = match result {
+        let allowance = match result {
             Ok(Sent { replayed: false, .. }) | Err(SendError::NotAccepted(Rejection::OutcomeUnknown)) => {
-                allowance
+                place.keep()
             }
-            _ => self.limits.refund_sender(&sender, charged),
+            _ => place.give_back(),
         };
         SentOutcome {
             result,
-            sender: Some(refunded),
+            sender: Some(allowance),
         }
     }
 
@@ -249,11 +270,7 @@ impl Engine {
         let now = self.clock.now();
         Accept {
             id: MessageId::mint(now, &self.ids),
-            conversation: ConversationKey::new(
-                content.channel.conversation(),
-                from.participant,
-                to.participant,
-            ),
+            conversation: ConversationKey::new(thread_of(content.channel), from.participant, to.participant),
             content: Arc::new(content),
             timestamp: written_at(timestamp, now),
             processed_at: now,
@@ -301,9 +318,17 @@ pub fn written_at(given: Option<Timestamp>, now: Timestamp) -> Timestamp {
         .unwrap_or(now)
 }
 
-/// The result of a task, unless it takes longer than a client should wait; the task runs on.
-pub(crate) async fn answer_in_time<T>(task: JoinHandle<T>) -> Option<T> {
-    let result = tokio::time::timeout(ANSWER_BUDGET, task).await.ok()?;
+/// Where messages of a channel are threaded.
+fn thread_of(channel: Channel) -> ConversationChannel {
+    match channel {
+        Channel::Mms if mutants::planted(Mutant::SplitConversationKey) => ConversationChannel::Email,
+        channel => channel.conversation(),
+    }
+}
+
+/// The answer to a request, unless it takes longer than a client should wait; the request runs on.
+pub(crate) async fn answer_in_time<T>(answer: oneshot::Receiver<T>) -> Option<T> {
+    let result = tokio::time::timeout(ANSWER_BUDGET, answer).await.ok()?;
     // A panic in there was reported when it happened.
     result.ok()
 }

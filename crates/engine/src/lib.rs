@@ -17,6 +17,7 @@ mod receive;
 mod redrive;
 mod retry;
 mod settings;
+mod spawn;
 mod vital;
 
 use std::{
@@ -42,6 +43,7 @@ pub use metrics::Metrics;
 pub use receive::{Receive, Received};
 pub use retry::persistently;
 pub use settings::{DispatchSettings, EngineSettings, LimitSettings};
+pub use spawn::{Spawn, Task, TokioTasks};
 
 use depths::Depths;
 use dispatch::{Dispatcher, Settler};
@@ -53,6 +55,7 @@ struct Node<'a> {
     clock: &'a Arc<dyn Clock>,
     metrics: &'a Arc<Metrics>,
     vital: &'a Vital,
+    tasks: &'a Arc<dyn Spawn>,
     stopped: &'a watch::Receiver<bool>,
 }
 
@@ -69,13 +72,14 @@ pub struct Engine {
     ids: Entropy,
     settings: EngineSettings,
     vital: Vital,
+    tasks: Arc<dyn Spawn>,
     store_away: AtomicBool,
     stop: watch::Sender<bool>,
     housekeeping: tokio::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Engine {
-    /// Starts the tasks that commit, dispatch and keep house. They run until [`Engine::drain`].
+    /// Starts the tasks that commit, dispatch and keep house; `tasks` runs them. They run until [`Engine::drain`].
     #[must_use]
     pub fn start(
         settings: EngineSettings,
@@ -84,6 +88,7 @@ impl Engine {
         clock: Arc<dyn Clock>,
         entropy: &Entropy,
         metrics: Arc<Metrics>,
+        tasks: Arc<dyn Spawn>,
     ) -> Arc<Self> {
         let (stop, stopped) = watch::channel(false);
         let limits = GroupCommitLimits {
@@ -92,14 +97,17 @@ impl Engine {
         };
         let commit_metrics = Arc::clone(&metrics);
         let report = move |report: CommitReport| commit_metrics.count_commit(report);
-        let commits = GroupCommit::start(Arc::clone(&store), limits, Arc::clone(&clock), report);
-        let vital = Vital::new();
+        let (commits, committing) = GroupCommit::new(Arc::clone(&store), limits, Arc::clone(&clock), report);
+        // Its end is noticed by `GroupCommit::ended`.
+        tasks.spawn(Box::pin(committing));
+        let vital = Vital::new(Arc::clone(&tasks));
         let settler = Settler::start(&store, &metrics, settings.dispatch.batch_messages_max, &vital);
         let node = Node {
             store: &store,
             clock: &clock,
             metrics: &metrics,
             vital: &vital,
+            tasks: &tasks,
             stopped: &stopped,
         };
         let dispatcher = Dispatcher::start(&settings.dispatch, &routes, entropy, settler, &node);
@@ -117,6 +125,7 @@ impl Engine {
             clock,
             settings,
             vital,
+            tasks,
             store_away: AtomicBool::new(false),
             stop,
         })
@@ -168,6 +177,12 @@ impl Engine {
         let depths: BTreeMap<&ProviderName, &QueueDepth> =
             depths.iter().map(|depth| (&depth.provider, depth)).collect();
         Ok(self.dispatcher.reports(self.clock.now(), &depths))
+    }
+
+    /// The breaker of one provider on this node, without asking the store.
+    #[must_use]
+    pub fn breaker(&self, provider: &ProviderName) -> Option<BreakerReport> {
+        self.dispatcher.breaker(provider, self.clock.now())
     }
 
     /// Completes when a task has panicked that this node cannot do without: it should be started again.

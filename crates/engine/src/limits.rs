@@ -2,11 +2,12 @@ use std::{
     fmt,
     net::IpAddr,
     num::NonZeroUsize,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use domain::{Clock, Participant};
+use mutants::Mutant;
 use resilience::{
     Quota, RateLimiter,
     rate_limit::{Allowance, Decision, client_ip::cell_ip},
@@ -25,6 +26,19 @@ pub struct Limits {
     quotas: LimitSettings,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
+}
+
+/// A place for one message, until it is known whether it came to something.
+pub(crate) struct Reserved<'a> {
+    limits: &'a Limits,
+    sender: Participant,
+    open: bool,
+}
+
+/// What a sender is told that has sent too much.
+pub(crate) struct Refusal {
+    pub(crate) retry_after: Duration,
+    pub(crate) allowance: Allowance,
 }
 
 /// What a limit on client addresses said.
@@ -64,18 +78,26 @@ impl Limits {
         self.check_client(&self.webhook_per_ip, ip, "webhook_ip")
     }
 
-    /// Charges a message to its sender. A refusal is counted by the caller: a replay is answered nevertheless.
-    pub(crate) fn check_sender(&self, sender: &Participant) -> Decision {
-        self.per_sender
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .check(sender, self.clock.monotonic())
+    /// Takes a place for a message of a sender. A refusal is counted by the caller: a replay is answered nevertheless.
+    pub(crate) fn reserve_for(&self, sender: Participant) -> Result<Reserved<'_>, Refusal> {
+        match self.senders().reserve(&sender, self.clock.monotonic()) {
+            Decision::Allowed { .. } => Ok(Reserved {
+                limits: self,
+                sender,
+                open: true,
+            }),
+            Decision::Refused {
+                retry_after,
+                allowance,
+            } => Err(Refusal {
+                retry_after,
+                allowance,
+            }),
+        }
     }
 
-    /// Gives back what a message was `charged` that was not accepted.
-    pub(crate) fn refund_sender(&self, sender: &Participant, charged: Duration) -> Allowance {
-        let mut cells = self.per_sender.lock().unwrap_or_else(PoisonError::into_inner);
-        cells.refund(sender, charged, self.clock.monotonic())
+    fn senders(&self) -> MutexGuard<'_, RateLimiter<Participant>> {
+        self.per_sender.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts a message that the sender's limit refused.
@@ -103,6 +125,38 @@ impl Limits {
         ClientLimit {
             refused,
             allowance: decision.allowance(),
+        }
+    }
+}
+
+impl Reserved<'_> {
+    /// The message was accepted, or nobody knows: it counts.
+    pub(crate) fn keep(mut self) -> Allowance {
+        self.open = false;
+        let now = self.limits.clock.monotonic();
+        if mutants::planted(Mutant::DoubleCharge) {
+            let _ = self.limits.senders().check(&self.sender, now);
+        }
+        self.limits.senders().keep(&self.sender, now)
+    }
+
+    /// The message came to nothing.
+    pub(crate) fn give_back(mut self) -> Allowance {
+        if mutants::planted(Mutant::NoRefund) {
+            return self.keep();
+        }
+        self.open = false;
+        let now = self.limits.clock.monotonic();
+        self.limits.senders().give_back(&self.sender, now)
+    }
+}
+
+/// A panic must not take a place for ever.
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        if self.open {
+            let now = self.limits.clock.monotonic();
+            self.limits.senders().give_back(&self.sender, now);
         }
     }
 }

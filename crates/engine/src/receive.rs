@@ -5,8 +5,6 @@ use domain::{
 };
 use store::{Accepted, Arrival};
 
-use tracing::Instrument;
-
 use crate::{Engine, Rejection, accept::answer_in_time};
 
 /// A message a provider brought.
@@ -45,8 +43,8 @@ impl Engine {
     /// When it is not, or not known to be, stored.
     pub async fn receive(self: &Arc<Self>, receive: Receive) -> Result<Received, Rejection> {
         let engine = Arc::clone(self);
-        let task = tokio::spawn(async move { engine.receive_to_the_end(receive).await }.in_current_span());
-        answer_in_time(task)
+        let answer = self.run_to_the_end(async move { engine.receive_to_the_end(receive).await });
+        answer_in_time(answer)
             .await
             .unwrap_or(Err(Rejection::OutcomeUnknown))
     }

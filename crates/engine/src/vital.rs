@@ -1,16 +1,22 @@
-use std::{future::Future, panic::AssertUnwindSafe};
+use std::{future::Future, panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::FutureExt;
 use tokio::{sync::watch, task::JoinHandle};
 
+use crate::Spawn;
+
 /// Runs tasks without which a node only seems alive: when one of them panics, [`Vital::failed`] completes, and the process
 /// should end and be started again. Nothing acknowledged is lost by that.
 #[derive(Clone, Debug)]
-pub(crate) struct Vital(watch::Sender<bool>);
+pub(crate) struct Vital {
+    failed: watch::Sender<bool>,
+    tasks: Arc<dyn Spawn>,
+}
 
 impl Vital {
-    pub(crate) fn new() -> Self {
-        Self(watch::Sender::new(false))
+    pub(crate) fn new(tasks: Arc<dyn Spawn>) -> Self {
+        let failed = watch::Sender::new(false);
+        Self { failed, tasks }
     }
 
     pub(crate) fn spawn(
@@ -18,19 +24,19 @@ impl Vital {
         name: &'static str,
         task: impl Future<Output = ()> + Send + 'static,
     ) -> JoinHandle<()> {
-        let failed = self.0.clone();
-        tokio::spawn(async move {
+        let failed = self.failed.clone();
+        self.tasks.spawn(Box::pin(async move {
             // Nobody looks at what the panic left behind: the process ends.
             if AssertUnwindSafe(task).catch_unwind().await.is_err() {
                 tracing::error!(name, "a task panicked that the node cannot do without");
                 failed.send_replace(true);
             }
-        })
+        }))
     }
 
     /// Completes when one of the tasks has panicked.
     pub(crate) async fn failed(&self) {
-        let mut failed = self.0.subscribe();
+        let mut failed = self.failed.subscribe();
         // We hold a sender, so the channel cannot close.
         let _ = failed.wait_for(|failed| *failed).await;
     }
@@ -42,7 +48,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_noticed_and_an_end_is_not() {
-        let vital = Vital::new();
+        let vital = Vital::new(Arc::new(crate::TokioTasks));
         vital.spawn("ends", async {}).await.unwrap();
         assert!(vital.failed().now_or_never().is_none());
         vital.spawn("panics", async { panic!("told to") }).await.unwrap();

@@ -10,7 +10,7 @@ use providers::{
     simulator::{SimulatorConfig, SimulatorSettings, Simulators},
 };
 use store::{Memory, RedriveFilter, Redriven, Store};
-use trunkline_engine::{Engine, HoldCode, HoldReason, Metrics};
+use trunkline_engine::{Engine, HoldCode, HoldReason, Metrics, TokioTasks};
 
 use world::{Act, DrivenClock, World, email, error, rate_limited, rejected, settings, sms, tick};
 
@@ -490,7 +490,15 @@ async fn without_a_seed_the_shares_of_outcomes_come_out_as_configured() {
     let mut patient = settings();
     patient.dispatch.breaker.error_threshold = 1_000;
     let metrics = Arc::new(Metrics::new());
-    let engine = Engine::start(patient, Arc::clone(&store), routes, clock, &entropy, metrics);
+    let engine = Engine::start(
+        patient,
+        Arc::clone(&store),
+        routes,
+        clock,
+        &entropy,
+        metrics,
+        Arc::new(TokioTasks),
+    );
     for n in 0..MESSAGES {
         engine.send(sms(&format!("message {n}"))).await.result.unwrap();
     }

@@ -10,7 +10,8 @@ use std::{
     time::Duration,
 };
 
-use domain::Clock;
+use domain::{Clock, ConversationId};
+use mutants::Mutant;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
@@ -75,14 +76,14 @@ type Reply = oneshot::Sender<Result<Accepted, AcceptError>>;
 type Slot = Arc<Mutex<Option<Accept>>>;
 
 impl GroupCommit {
-    /// Starts the committing task; it ends when this is dropped and what was waiting is answered.
-    #[must_use]
-    pub fn start(
+    /// A queue, and the committing task behind it, which the caller runs: it ends when this is dropped and what was waiting
+    /// is answered.
+    pub fn new(
         store: Arc<dyn Store>,
         limits: GroupCommitLimits,
         clock: Arc<dyn Clock>,
         report: impl Fn(CommitReport) + Send + Sync + 'static,
-    ) -> Self {
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (queue, waiting) = mpsc::channel(limits.queue_max);
         let committer = Committer {
             store,
@@ -90,8 +91,20 @@ impl GroupCommit {
             report: Box::new(report),
             batch_max: limits.batch_max,
         };
-        tokio::spawn(committer.run(waiting));
-        Self { queue }
+        (Self { queue }, committer.run(waiting))
+    }
+
+    /// Starts the committing task on the runtime the caller runs on.
+    #[must_use]
+    pub fn start(
+        store: Arc<dyn Store>,
+        limits: GroupCommitLimits,
+        clock: Arc<dyn Clock>,
+        report: impl Fn(CommitReport) + Send + Sync + 'static,
+    ) -> Self {
+        let (group_commit, committing) = Self::new(store, limits, clock, report);
+        tokio::spawn(committing);
+        group_commit
     }
 
     /// Stores a message durably, together with whatever else is waiting.
@@ -117,7 +130,7 @@ impl GroupCommit {
         })?;
         let answer = match tokio::time::timeout(QUEUE_BUDGET, &mut answer).await {
             Ok(answer) => answer,
-            Err(_) if take(&slot).is_some() => {
+            Err(_) if withdraw(&slot) => {
                 return Err(AcceptError::Unavailable(
                     "its turn did not come in time".to_owned(),
                 ));
@@ -182,8 +195,17 @@ impl Committer {
         }
         while let Some(range) = ranges.pop() {
             let part = &batch[range.clone()];
-            let answers = match self.commit(part).await {
+            let mut answers = match self.commit(part).await {
                 Ok(accepted) => accepted.into_iter().map(Ok).collect(),
+                Err(StoreError::Unavailable(_)) if mutants::planted(Mutant::AckWithoutCommit) => {
+                    vec![Ok(made_up()); part.len()]
+                }
+                Err(StoreError::Refused(reason)) if mutants::planted(Mutant::NeighboursRefused) => {
+                    vec![Err(AcceptError::Refused(reason)); part.len()]
+                }
+                Err(StoreError::OutcomeUnknown(reason)) if mutants::planted(Mutant::UnknownCommitDenied) => {
+                    vec![Err(AcceptError::Unavailable(reason)); part.len()]
+                }
                 Err(StoreError::Refused(_)) if part.len() > 1 => {
                     let middle = range.start + part.len() / 2;
                     ranges.extend([middle..range.end, range.start..middle]);
@@ -195,6 +217,9 @@ impl Committer {
                 }
                 Err(StoreError::OutcomeUnknown(reason)) => self.look_up(part, &reason).await,
             };
+            if mutants::planted(Mutant::AnswersSwapped) {
+                answers.reverse();
+            }
             for (reply, answer) in replies[range].iter_mut().zip(answers) {
                 // Whoever does not wait any more has been told that the outcome is unknown, or has hung up.
                 let _ = reply.take().map(|reply| reply.send(answer));
@@ -259,6 +284,19 @@ fn size(accept: &Accept) -> usize {
         .as_ref()
         .map_or(0, |subject| subject.as_str().len());
     accept.content.body.as_str().len() + attachments + subject + payload
+}
+
+/// What a committing task would answer that did not wait for its commit.
+fn made_up() -> Accepted {
+    Accepted::New {
+        conversation_id: ConversationId::new(1).expect("1 is positive"),
+        sequence: 1,
+    }
+}
+
+/// Takes a message that has waited too long out of the queue; false when it is being stored already.
+fn withdraw(slot: &Slot) -> bool {
+    mutants::planted(Mutant::WithdrawnButStored) || take(slot).is_some()
 }
 
 fn take(slot: &Slot) -> Option<Accept> {

@@ -17,7 +17,7 @@ mod postgres;
 mod sqlite;
 
 pub use group_commit::{AcceptError, CommitReport, GroupCommit, GroupCommitLimits};
-pub use memory::Memory;
+pub use memory::{Memory, OutboxRow};
 pub use open::{OpenError, open};
 pub use port::{
     Accept, Accepted, Arrival, Assigned, Claimed, ConversationFilter, DeadLetter, Deadlines, Disposition,

@@ -15,6 +15,12 @@ use clap::{ArgMatches, Command, parser::ValueSource};
 
 use crate::config::{Config, Resolved, SETTINGS, flags};
 
+// See docs/decisions/0006.
+const _: () = assert!(
+    !mutants::COMPILED_IN,
+    "a program with planted bugs must not exist"
+);
+
 fn main() -> ExitCode {
     match run(&command().get_matches()) {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,6 +1,7 @@
 //! What happens to a message after a try: a pure function of what is known.
 
 use domain::{Failure, FailureReason};
+use mutants::Mutant;
 use providers::Answer;
 use resilience::Backoff;
 use store::{Disposition, Progress};
@@ -44,10 +45,14 @@ impl Rules {
         };
         match reply {
             Reply::Answered(Answer::Success) => (counted, Disposition::Finish),
+            Reply::Answered(Answer::Rejected { .. }) if mutants::planted(Mutant::RejectionRetried) => {
+                (counted, self.retry_or_give_up(counted, reply, random))
+            }
             Reply::Answered(Answer::Rejected { .. }) => (counted, give_up(FailureReason::Rejected)),
             Reply::Answered(Answer::RateLimited { retry_after, .. }) => {
                 let in_a_row = progress.rate_limited_in_a_row + 1;
-                let after = self.backoff.after_rate_limit(in_a_row, *retry_after, random);
+                let hint = retry_after.filter(|_| !mutants::planted(Mutant::RetryBeforeRetryAfter));
+                let after = self.backoff.after_rate_limit(in_a_row, hint, random);
                 (
                     Progress {
                         rate_limited_in_a_row: in_a_row,
@@ -78,7 +83,7 @@ impl Rules {
 
     /// Whether no try is left. Vanished workers use up tries too, so that may be known before a call.
     pub(super) fn is_exhausted(&self, progress: Progress) -> bool {
-        progress.counted >= self.attempts_max
+        progress.counted >= self.attempts_max && !mutants::planted(Mutant::BudgetIgnored)
     }
 
     fn retry_or_give_up(&self, progress: Progress, reply: &Reply, random: u64) -> Disposition {

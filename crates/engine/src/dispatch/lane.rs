@@ -10,6 +10,7 @@ use std::{
 };
 
 use domain::{Clock, Content, ConversationId, Entropy, MessageId, Outcome, Timestamp};
+use mutants::Mutant;
 use providers::Provider;
 use resilience::{Breaker, breaker::Capacity};
 use store::{Claimed, FIRST_LEASE, Leased, Progress, Store};
@@ -20,8 +21,9 @@ use tokio::{
 
 use super::{
     CountsReport, ProviderReport, QueueReport, circuit::Circuit, disposition::Rules, settle::Settler,
+    worker::lease_clock,
 };
-use crate::{DispatchSettings, Metrics, vital::Vital};
+use crate::{DispatchSettings, Metrics, Spawn, vital::Vital};
 
 /// Entries a lane holds in memory for each of its workers at most.
 const HELD_PER_WORKER_MAX: u32 = 4;
@@ -35,6 +37,7 @@ pub(super) struct LaneParts {
     pub(super) entropy: Entropy,
     pub(super) metrics: Arc<Metrics>,
     pub(super) settler: Settler,
+    pub(super) tasks: Arc<dyn Spawn>,
     pub(super) stopped: watch::Receiver<bool>,
 }
 
@@ -62,6 +65,7 @@ pub(super) struct Held {
 pub(crate) struct Reservation {
     place: mpsc::OwnedPermit<Held>,
     began: Duration,
+    leased_at: Duration,
     lease: Duration,
     deadline: Duration,
 }
@@ -93,7 +97,10 @@ impl Reservation {
             progress: Progress::default(),
         };
         // Measured from before the accept, so that our lease ends no later than the database's.
-        let (lease_ends, deadline_ends) = (self.began + self.lease, self.began.saturating_add(self.deadline));
+        let (lease_ends, deadline_ends) = (
+            self.leased_at + self.lease,
+            self.began.saturating_add(self.deadline),
+        );
         self.place.send(Held {
             leased,
             lease_ends,
@@ -146,6 +153,7 @@ impl Lane {
         Some(Reservation {
             place,
             began,
+            leased_at: lease_clock(self.parts.clock.as_ref()),
             lease,
             deadline,
         })
@@ -235,10 +243,14 @@ impl Lane {
             };
             self.room.notify_one();
             let lane = Arc::clone(&self);
-            tokio::spawn(async move {
+            self.parts.tasks.spawn(Box::pin(async move {
                 lane.process(held).await;
+                if mutants::planted(Mutant::WorkerPermitLeak) && lane.circuit.blocked_for().is_some() {
+                    worker.forget();
+                    return;
+                }
                 drop(worker);
-            });
+            }));
         }
         waiting.close();
         while let Some(held) = waiting.recv().await {
@@ -277,7 +289,7 @@ impl Lane {
         let Some(limit) = u32::try_from(limit).ok().filter(|limit| *limit > 0) else {
             return Claim::Dry;
         };
-        let began = clock.monotonic();
+        let (began, leased_at) = (clock.monotonic(), lease_clock(clock.as_ref()));
         let claimed = match store.claim(provider.name(), limit, settings.lease).await {
             Ok(claimed) => claimed,
             Err(error) => {
@@ -308,7 +320,7 @@ impl Lane {
                     "a worker vanished with this message: it may have been sent"
                 );
             }
-            let (lease_ends, deadline_ends) = (began + settings.lease, began.saturating_add(deadline_in));
+            let (lease_ends, deadline_ends) = (leased_at + settings.lease, began.saturating_add(deadline_in));
             // The queue outlives the lane's tasks; while they stop, what is put in is given back.
             if let Err(refused) = self
                 .queue

@@ -85,6 +85,7 @@ impl Dispatcher {
                 entropy: entropy.child(&format!("lane/{}", provider.name())),
                 metrics: Arc::clone(node.metrics),
                 settler: settler.clone(),
+                tasks: Arc::clone(node.tasks),
                 stopped: node.stopped.clone(),
             };
             let (lane, lane_tasks) = Lane::start(parts, node.vital);
@@ -124,6 +125,10 @@ impl Dispatcher {
     /// For how long a provider will not be called; `None` when it is.
     pub(crate) fn blocked_for(&self, provider: &ProviderName) -> Option<Duration> {
         self.lanes.get(provider)?.circuit().blocked_for()
+    }
+
+    pub(crate) fn breaker(&self, provider: &ProviderName, now: Timestamp) -> Option<BreakerReport> {
+        Some(self.lanes.get(provider)?.circuit().report(now))
     }
 
     pub(crate) fn reports(

@@ -1,4 +1,7 @@
-use domain::{Failure, FailureReason};
+use std::time::Duration;
+
+use domain::{Clock, Failure, FailureReason};
+use mutants::Mutant;
 use providers::Call;
 use store::{Disposition, Leased, Settlement, Tried};
 
@@ -33,14 +36,15 @@ impl Lane {
         } = leased;
         let now = clock.monotonic();
         // A call must be over before the lease is: it takes half a lease at most, so half of it must be left.
-        if lease_ends.saturating_sub(now) <= settings.lease / 2 {
+        let left = lease_ends.saturating_sub(lease_clock(clock.as_ref()));
+        if left <= settings.lease / 2 && !mutants::planted(Mutant::LeaseNotChecked) {
             return settler.release(id, token).await;
         }
         let tally = Tally {
             provider: provider.name().clone(),
             channel: content.channel,
         };
-        let hopeless = if now >= deadline_ends {
+        let hopeless = if now >= deadline_ends && !mutants::planted(Mutant::DeadlineIgnored) {
             Some(FailureReason::Deadline)
         } else {
             self.rules
@@ -67,6 +71,17 @@ impl Lane {
         }
         let Some(permitted) = self.circuit.admit() else {
             metrics.count_short_circuited(provider.name());
+            if mutants::planted(Mutant::DropOnBreakerOpen) {
+                let (tried, disposition) = (None, Disposition::Finish);
+                let dropped = Settlement {
+                    id,
+                    token,
+                    tried,
+                    disposition,
+                    progress,
+                };
+                return settler.settle(dropped, tally).await;
+            }
             return settler.release(id, token).await;
         };
         let (occurred_at, probe) = (clock.now(), permitted.is_probe());
@@ -106,4 +121,13 @@ impl Lane {
             )
             .await;
     }
+}
+
+/// The clock by which leases are measured on this side: a monotonic one, or a wall clock that is set back would make them
+/// longer than the store's.
+pub(super) fn lease_clock(clock: &dyn Clock) -> Duration {
+    if mutants::planted(Mutant::LeaseByNodeClock) {
+        return clock.now().saturating_since(domain::Timestamp::MIN);
+    }
+    clock.monotonic()
 }

@@ -19,6 +19,7 @@ use resilience::{Backoff, BreakerSettings};
 use store::{Deadlines, IdempotentRequest, Memory, MessageDetail, Store};
 use trunkline_engine::{
     DispatchSettings, Engine, EngineSettings, LimitSettings, Metrics, Send, SendError, Sent, SentOutcome,
+    TokioTasks,
 };
 
 /// How long anything may take, on the driven clock.
@@ -241,6 +242,7 @@ impl World {
             Arc::clone(&clock),
             &entropy,
             metrics,
+            Arc::new(TokioTasks),
         );
         Self {
             engine,

@@ -25,6 +25,7 @@ mod settings;
 use std::time::Duration;
 
 use half_open::{Finding, Round};
+use mutants::Mutant;
 pub use settings::{BreakerSettings, BreakerSettingsError, HALF_OPEN_UNDECIDED, HEALTHY_RESET};
 
 /// The state machine. See the module for its edges.
@@ -215,13 +216,14 @@ impl Breaker {
         random: u64,
     ) -> Option<Transition> {
         let by_time = self.tick(now, random);
-        if permit.generation != self.generation {
+        if permit.generation != self.generation && !mutants::planted(Mutant::GenerationIgnored) {
             return by_time;
         }
         let next = match (&mut self.phase, permit.probe_serial) {
             (Phase::Closed, None) => {
                 self.consecutive_failures = run_of_failures(self.consecutive_failures, verdict);
-                (self.consecutive_failures >= self.settings.error_threshold).then_some(BreakerState::Open)
+                let broken = self.consecutive_failures >= self.settings.error_threshold;
+                (broken && !mutants::planted(Mutant::BreakerNeverOpens)).then_some(BreakerState::Open)
             }
             (Phase::HalfOpen(round), Some(serial)) => {
                 if round.record(serial, verdict != Verdict::Failure) {

@@ -20,7 +20,14 @@ use super::gcra::{self, Allowance, Decision, Quota};
 #[derive(Debug)]
 pub struct RateLimiter<K: Hash + Eq> {
     quota: Quota,
-    arrival_times: LruCache<K, Duration>,
+    cells: LruCache<K, Cell>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Cell {
+    tat: Duration,
+    /// Requests that were let through and may still come to nothing.
+    reserved: u32,
 }
 
 impl<K: Hash + Eq + Clone> RateLimiter<K> {
@@ -29,7 +36,7 @@ impl<K: Hash + Eq + Clone> RateLimiter<K> {
     pub fn new(quota: Quota, cells_max: NonZeroUsize) -> Self {
         Self {
             quota,
-            arrival_times: LruCache::new(cells_max),
+            cells: LruCache::new(cells_max),
         }
     }
 
@@ -37,36 +44,48 @@ impl<K: Hash + Eq + Clone> RateLimiter<K> {
     ///
     /// A refusal advances no cell, but keeps it from eviction: a client must not get a fresh burst by insisting.
     pub fn check(&mut self, key: &K, now: Duration) -> Decision {
-        let known = self.arrival_times.get_mut(key);
-        let decision = gcra::check(known.as_deref().copied(), now, self.quota);
-        if let Decision::Allowed { tat, .. } = decision {
-            match known {
-                Some(cell) => *cell = tat,
-                None => {
-                    self.arrival_times.put(key.clone(), tat);
-                }
-            }
+        let decision = self.decide(key, now);
+        if decision.is_allowed() {
+            self.charge(key, now);
         }
         decision
     }
 
-    /// Gives a request back to `key` that was allowed with the arrival time `charged` and came to nothing, and tells what
-    /// the key holds now.
-    pub fn refund(&mut self, key: &K, charged: Duration, now: Duration) -> Allowance {
-        let tat = gcra::refund(self.arrival_times.peek(key).copied(), charged, now, self.quota);
-        match (tat, self.arrival_times.peek_mut(key)) {
-            (Some(tat), Some(cell)) => *cell = tat,
-            _ => {
-                self.arrival_times.pop(key);
-            }
+    /// Asks for one request of `key` that may still come to nothing. When it is allowed, its place is taken until
+    /// [`keep`](Self::keep) charges it or [`give_back`](Self::give_back) frees it: exactly one of the two must follow.
+    ///
+    /// Charging only what came to something is what keeps those within burst and rate exactly. Charging at once and
+    /// refunding is not: by then time has given back a part of the charge, or of another one.
+    pub fn reserve(&mut self, key: &K, now: Duration) -> Decision {
+        let decision = self.decide(key, now);
+        if decision.is_allowed() {
+            let full = || Cell {
+                tat: now,
+                reserved: 0,
+            };
+            self.cells.get_or_insert_mut(key.clone(), full).reserved += 1;
         }
-        gcra::allowance(tat, now, self.quota)
+        decision
+    }
+
+    /// Charges a reserved request, now, and tells what the key holds.
+    pub fn keep(&mut self, key: &K, now: Duration) -> Allowance {
+        self.free(key, now);
+        self.charge(key, now);
+        self.allowance(key, now)
+    }
+
+    /// Frees the place of a reserved request that came to nothing, and tells what the key holds.
+    pub fn give_back(&mut self, key: &K, now: Duration) -> Allowance {
+        self.free(key, now);
+        self.allowance(key, now)
     }
 
     /// What `key` holds, without asking for anything.
     #[must_use]
     pub fn allowance(&self, key: &K, now: Duration) -> Allowance {
-        gcra::allowance(self.arrival_times.peek(key).copied(), now, self.quota)
+        let cell = self.cells.peek(key).copied();
+        gcra::allowance(self.tat(cell, now), now, self.quota)
     }
 
     /// The quota every cell has.
@@ -78,6 +97,34 @@ impl<K: Hash + Eq + Clone> RateLimiter<K> {
     /// Cells kept at the moment, at most `cells_max`.
     #[must_use]
     pub fn cells(&self) -> usize {
-        self.arrival_times.len()
+        self.cells.len()
+    }
+
+    fn decide(&mut self, key: &K, now: Duration) -> Decision {
+        let cell = self.cells.get(key).copied();
+        gcra::check(self.tat(cell, now), now, self.quota)
+    }
+
+    fn charge(&mut self, key: &K, now: Duration) {
+        let cell = self.cells.peek(key).copied();
+        let tat = gcra::charge(cell.map(|cell| cell.tat), now, self.quota);
+        let reserved = cell.map_or(0, |cell| cell.reserved);
+        self.cells.put(key.clone(), Cell { tat, reserved });
+    }
+
+    /// A cell that was let go meanwhile has started full again: it holds no place to be freed.
+    fn free(&mut self, key: &K, now: Duration) {
+        let Some(cell) = self.cells.peek_mut(key) else {
+            return;
+        };
+        cell.reserved = cell.reserved.saturating_sub(1);
+        if cell.reserved == 0 && cell.tat <= now {
+            self.cells.pop(key);
+        }
+    }
+
+    fn tat(&self, cell: Option<Cell>, now: Duration) -> Option<Duration> {
+        let Cell { tat, reserved } = cell?;
+        gcra::with_reserved(Some(tat), reserved, now, self.quota)
     }
 }

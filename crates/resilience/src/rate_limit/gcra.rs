@@ -7,6 +7,8 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use mutants::Mutant;
+
 /// The window every quota is stated in, also the `w` of the header.
 pub const WINDOW: Duration = Duration::from_secs(60);
 
@@ -104,8 +106,8 @@ impl Decision {
 
 /// Decides on one request. `tat` is what the last allowed one left, `None` for a key not seen yet (a full cell).
 pub fn check(tat: Option<Duration>, now: Duration, quota: Quota) -> Decision {
-    let advanced = full_at(tat, now).saturating_add(quota.interval());
-    if advanced > now.saturating_add(quota.burst()) {
+    let advanced = charge(tat, now, quota);
+    if advanced > now.saturating_add(quota.burst()) && !mutants::planted(Mutant::LimitNotAsked) {
         let allowance = allowance(tat, now, quota);
         return Decision::Refused {
             retry_after: allowance.until_next,
@@ -118,14 +120,20 @@ pub fn check(tat: Option<Duration>, now: Duration, quota: Quota) -> Decision {
     }
 }
 
-/// Gives back a request that was allowed with the arrival time `charged` and then came to nothing: the new theoretical
-/// arrival time, `None` when the cell is full and need not be kept. Only what time has not given back already is given
-/// back, so that those that did come to something stay within burst and rate.
+/// The arrival time of a cell that holds places for requests whose fate is open: each counts as a request of this very
+/// moment for as long as it is open.
 #[must_use]
-pub fn refund(tat: Option<Duration>, charged: Duration, now: Duration, quota: Quota) -> Option<Duration> {
-    let outstanding = charged.saturating_sub(now).min(quota.interval());
-    let given_back = tat?.saturating_sub(outstanding);
-    (given_back > now).then_some(given_back)
+pub fn with_reserved(tat: Option<Duration>, reserved: u32, now: Duration, quota: Quota) -> Option<Duration> {
+    if reserved == 0 {
+        return tat;
+    }
+    Some(full_at(tat, now).saturating_add(quota.interval().saturating_mul(reserved)))
+}
+
+/// Charges a request whose place was reserved: it counts from now on.
+#[must_use]
+pub fn charge(tat: Option<Duration>, now: Duration, quota: Quota) -> Duration {
+    full_at(tat, now).saturating_add(quota.interval())
 }
 
 /// What the cell holds, without asking for anything.

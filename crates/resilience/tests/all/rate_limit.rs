@@ -60,32 +60,56 @@ fn keys_do_not_disturb_each_other() {
 }
 
 #[test]
-fn a_refund_gives_exactly_one_back() {
+fn a_place_given_back_is_free_at_once() {
     let mut cells = limiter(3, 8);
-    let charges: Vec<Duration> = (0..3).map(|_| charge(&mut cells, 1, START)).collect();
-    assert_eq!(cells.refund(&1, charges[1], START).remaining, 1);
+    for _ in 0..3 {
+        assert!(cells.reserve(&1, START).is_allowed());
+    }
+    assert!(!cells.reserve(&1, START).is_allowed());
+    assert_eq!(cells.give_back(&1, START).remaining, 1);
     assert!(cells.check(&1, START).is_allowed());
     assert!(!cells.check(&1, START).is_allowed());
 }
 
 #[test]
-fn what_time_gave_back_is_not_given_back_again() {
+fn a_place_counts_for_as_long_as_it_is_taken_and_its_charge_from_then_on() {
     let mut cells = limiter(2, 8);
-    let charged = charge(&mut cells, 1, START);
-    let later = START + Duration::from_secs(20);
-    let _ = charge(&mut cells, 1, later);
-    let before = cells.allowance(&1, START + Duration::from_secs(35));
-    assert_eq!(cells.refund(&1, charged, START + Duration::from_secs(35)), before);
+    assert!(cells.reserve(&1, START).is_allowed());
+    let later = START + Duration::from_secs(3_600);
+    assert_eq!(
+        cells.allowance(&1, later).remaining,
+        1,
+        "time gives nothing back that is not charged"
+    );
+    assert_eq!(cells.keep(&1, later).until_full, Duration::from_secs(30));
 }
 
 #[test]
-fn a_refund_never_fills_beyond_full() {
-    let mut cells = limiter(3, 8);
-    let charged = charge(&mut cells, 1, START);
-    for _ in 0..10 {
-        let _ = cells.refund(&1, charged, START);
+fn no_order_of_answers_gives_back_too_much() {
+    // The simulation found this one when requests were charged at once and refunded later.
+    let mut cells = limiter(6, 8);
+    let at = |seconds| START + Duration::from_secs(seconds);
+    for second in [0, 0, 5] {
+        assert!(cells.reserve(&1, at(second)).is_allowed());
     }
-    let full = cells.refund(&2, charged, START);
+    let _ = cells.give_back(&1, at(5));
+    assert!(cells.reserve(&1, at(5)).is_allowed());
+    let _ = cells.give_back(&1, at(12));
+    for _ in 0..2 {
+        let _ = cells.keep(&1, at(12));
+    }
+    let allowed = (0..10).filter(|_| cells.check(&1, at(12)).is_allowed()).count();
+    assert_eq!(allowed, 4, "six in a burst, two of which are spent");
+}
+
+#[test]
+fn giving_back_never_fills_beyond_full() {
+    let mut cells = limiter(3, 8);
+    assert!(cells.reserve(&1, START).is_allowed());
+    for _ in 0..10 {
+        let _ = cells.give_back(&1, START);
+    }
+    let full = cells.give_back(&2, START);
     assert_eq!(
         (full.remaining, full.until_next, full.until_full),
         (3, Duration::ZERO, Duration::ZERO)
@@ -122,7 +146,8 @@ fn extreme_times_and_quotas_do_not_overflow() {
     let mut cells = limiter(u32::MAX, 1);
     assert!(cells.check(&1, Duration::ZERO).is_allowed());
     assert!(cells.check(&1, Duration::MAX).is_allowed());
-    let _ = cells.refund(&1, Duration::MAX, Duration::MAX);
+    assert!(cells.reserve(&1, Duration::MAX).is_allowed());
+    let _ = cells.keep(&1, Duration::MAX);
     assert_eq!(
         limiter(1, 1).check(&1, Duration::ZERO).allowance().until_full,
         Duration::from_secs(60)
@@ -133,12 +158,4 @@ fn extreme_times_and_quotas_do_not_overflow() {
 fn a_quota_of_nothing_is_refused() {
     assert_eq!(Quota::per_minute(0), Err(QuotaError::Zero));
     assert_eq!(Quota::per_minute(60).unwrap().count(), 60);
-}
-
-/// Has a request allowed, and returns what it was charged.
-fn charge(cells: &mut RateLimiter<u32>, key: u32, now: Duration) -> Duration {
-    match cells.check(&key, now) {
-        Decision::Allowed { tat, .. } => tat,
-        refused @ Decision::Refused { .. } => panic!("{refused:?}"),
-    }
 }

@@ -91,28 +91,28 @@ proptest! {
     }
 
     #[test]
-    fn accepts_no_more_than_burst_and_rate_of_what_was_not_refunded(
-        (count, pauses) in quota_and_pauses(), refunds in prop::collection::vec(any::<Option<prop::sample::Index>>(), 200),
+    fn accepts_no_more_than_burst_and_rate_of_what_came_to_something(
+        (count, pauses) in quota_and_pauses(), ends in prop::collection::vec(any::<Option<bool>>(), 200),
     ) {
         let mut cells = limiter(count);
         let mut now = Duration::ZERO;
-        let mut accepted: Vec<(Duration, Duration)> = Vec::new();
-        for (pause, refund) in pauses.into_iter().zip(refunds) {
+        let mut open = 0;
+        let mut accepted: Vec<(Duration, i64)> = Vec::new();
+        for (pause, end) in pauses.into_iter().zip(ends) {
             now += pause;
-            match refund {
-                Some(which) if !accepted.is_empty() => {
-                    // What came to nothing is as if it had never been.
-                    let (_, charged) = accepted.remove(which.index(accepted.len()));
-                    let _ = cells.refund(&0, charged, now);
-                }
-                _ => {
-                    if let Decision::Allowed { tat, .. } = cells.check(&0, now) {
-                        accepted.push((now, tat));
+            match end {
+                Some(something) if open > 0 => {
+                    open -= 1;
+                    if something {
+                        let _ = cells.keep(&0, now);
+                        accepted.push((now, 1));
+                    } else {
+                        let _ = cells.give_back(&0, now);
                     }
                 }
+                _ => open += u32::from(cells.reserve(&0, now).is_allowed()),
             }
         }
-        let accepted: Vec<_> = accepted.into_iter().map(|(at, _)| (at, 1)).collect();
         assert_within_rate(count, &accepted)?;
     }
 
@@ -136,14 +136,14 @@ proptest! {
     }
 
     #[test]
-    fn a_refund_undoes_a_check((count, pauses) in quota_and_pauses()) {
+    fn a_place_given_back_undoes_a_reservation((count, pauses) in quota_and_pauses()) {
         let mut cells = limiter(count);
         let mut now = Duration::ZERO;
         for pause in pauses {
             now += pause;
             let before = cells.allowance(&0, now);
-            if let Decision::Allowed { tat, .. } = cells.check(&0, now) {
-                prop_assert_eq!(cells.refund(&0, tat, now), before);
+            if cells.reserve(&0, now).is_allowed() {
+                prop_assert_eq!(cells.give_back(&0, now), before);
                 prop_assert_eq!(cells.check(&0, now).allowance().remaining, before.remaining - 1);
             }
         }
@@ -159,14 +159,10 @@ proptest! {
         let mut by_use: Vec<u8> = Vec::new();
         let mut alone: HashMap<u8, RateLimiter<u8>> = HashMap::new();
         let now = Duration::from_secs(1);
-        for (key, refund) in keys {
+        for (key, gives_back) in keys {
             let single = alone.entry(key).or_insert_with(|| limiter(3));
-            if refund {
-                let charged = now + Duration::from_secs(60);
-                prop_assert_eq!(cells.refund(&key, charged, now), single.refund(&key, charged, now));
-                if single.cells() == 0 {
-                    by_use.retain(|used| *used != key);
-                }
+            if gives_back {
+                prop_assert_eq!(cells.give_back(&key, now), single.give_back(&key, now));
             } else {
                 prop_assert_eq!(cells.check(&key, now), single.check(&key, now));
                 by_use.retain(|used| *used != key);

@@ -3,12 +3,17 @@ use domain::{
     Timestamp,
 };
 
+use mutants::Mutant;
+
 use super::{Entry, Key, Tables};
 use crate::{Accept, Accepted, Arrival, FIRST_LEASE, IdempotentRequest, Progress, port::instant_after};
 
 impl Tables {
     pub(super) fn accept(&mut self, accept: &Accept, now: Timestamp) -> Accepted {
         if let Some(earlier) = self.repeated(accept) {
+            if mutants::planted(Mutant::CountOutsideTransaction) {
+                self.join(&accept.conversation, accept.timestamp, accept.processed_at);
+            }
             return earlier;
         }
         let (conversation_id, sequence) =
@@ -35,7 +40,10 @@ impl Tables {
                 deadline,
                 lease,
             } => {
-                if let Some(IdempotentRequest { key, fingerprint }) = request {
+                let kept = request
+                    .as_ref()
+                    .filter(|_| !mutants::planted(Mutant::KeyForgotten));
+                if let Some(IdempotentRequest { key, fingerprint }) = kept {
                     let key_row = Key {
                         fingerprint: *fingerprint,
                         message_id: accept.id,
@@ -84,7 +92,7 @@ impl Tables {
 
     pub(super) fn find_repeated(&self, request: &IdempotentRequest) -> Option<Accepted> {
         let earlier = self.keys.get(&request.key)?;
-        if earlier.fingerprint == request.fingerprint {
+        if earlier.fingerprint == request.fingerprint || mutants::planted(Mutant::FingerprintIgnored) {
             self.repeat_of(earlier.message_id)
         } else {
             Some(Accepted::KeyConflict)
@@ -94,6 +102,7 @@ impl Tables {
     fn repeated(&self, accept: &Accept) -> Option<Accepted> {
         match &accept.arrival {
             Arrival::Send { request, .. } => self.find_repeated(request.as_ref()?),
+            Arrival::Receive { .. } if mutants::planted(Mutant::ReceiptIgnored) => None,
             Arrival::Receive {
                 provider_message_id, ..
             } => {
@@ -131,6 +140,14 @@ impl Tables {
         });
         conversation.message_count += 1;
         conversation.last_activity_at = conversation.last_activity_at.max(timestamp);
-        (id, conversation.message_count)
+        if mutants::planted(Mutant::LastActivityOverwritten) {
+            conversation.last_activity_at = timestamp;
+        }
+        (id, next_sequence(conversation.message_count))
     }
+}
+
+/// The place in its conversation of a message that makes it `count` messages long.
+fn next_sequence(count: u64) -> u64 {
+    count + u64::from(mutants::planted(Mutant::SequenceGap) && count > 3)
 }

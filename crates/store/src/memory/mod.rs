@@ -4,6 +4,7 @@
 //! nothing outside tests opens it.
 
 mod accept;
+mod inspect;
 mod outbox;
 mod past;
 mod reads;
@@ -14,6 +15,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
+
+pub use inspect::OutboxRow;
 
 use async_trait::async_trait;
 use domain::{

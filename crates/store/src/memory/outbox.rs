@@ -5,6 +5,8 @@ use domain::{
     Timestamp,
 };
 
+use mutants::Mutant;
+
 use super::{Entry, Tables};
 use crate::{
     Claimed, DeadLetter, Deadlines, Disposition, Leased, QueueDepth, RedriveFilter, Redriven, Settled,
@@ -14,18 +16,28 @@ use crate::{
 impl Entry {
     /// When it may be claimed: when it is due, or when the lease on it runs out.
     fn claimable_at(&self) -> Timestamp {
+        if mutants::planted(Mutant::ClaimBeforeDue) {
+            return self.leased_until.unwrap_or(Timestamp::MIN);
+        }
         self.leased_until.unwrap_or(self.due_at)
     }
 
     /// A worker whose lease ran out may have sent the message: that try is on record before anything else happens.
     fn record_vanished(&mut self, attempts: &mut Vec<(LeaseToken, Attempt)>, now: Timestamp) {
+        if mutants::planted(Mutant::VanishedTryForgotten) {
+            return;
+        }
         self.progress.attempts += 1;
         self.progress.counted += 1;
         self.progress.rate_limited_in_a_row = 0;
         let attempt = Attempt {
             number: self.progress.attempts,
             provider: self.provider.clone(),
-            outcome: Outcome::Unknown,
+            outcome: if mutants::planted(Mutant::UnknownTreatedAsFailed) {
+                Outcome::Error
+            } else {
+                Outcome::Unknown
+            },
             error_code: Some(ErrorCode::of("worker_vanished")),
             occurred_at: now,
             latency: Duration::ZERO,
@@ -35,7 +47,8 @@ impl Entry {
     }
 
     fn is_held(&self, token: LeaseToken) -> bool {
-        self.token == token && self.leased_until.is_some() && self.dead_at.is_none()
+        let fenced = self.token == token || mutants::planted(Mutant::NoFence);
+        fenced && self.leased_until.is_some() && self.dead_at.is_none()
     }
 }
 
@@ -104,6 +117,9 @@ impl Tables {
             });
             if let (Some((_, attempt)), Some(tried)) = (own, tried) {
                 attempt.late_outcome.get_or_insert(tried.outcome);
+            }
+            if mutants::planted(Mutant::StatusRegress) {
+                self.set_status(*id, Status::Pending, None);
             }
             return self.settled_before(settlement);
         };
@@ -232,6 +248,9 @@ impl Tables {
                 entry.due_at = now;
                 entry.deadline_at = instant_after(now, deadline);
                 entry.progress.counted = 0;
+                if mutants::planted(Mutant::RedriveRestartsNumbers) {
+                    entry.progress.attempts = 0;
+                }
                 entry.progress.rate_limited_in_a_row = 0;
                 entry.progress.panics = 0;
                 self.set_status(id, Status::Pending, None);

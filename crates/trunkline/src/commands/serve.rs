@@ -7,7 +7,7 @@ use std::{
 use anyhow::{Context, bail};
 use clap::Command;
 use domain::{Clock, Entropy, SystemClock};
-use engine::{Engine, Metrics};
+use engine::{Engine, Metrics, TokioTasks};
 use providers::{Routes, simulator::Simulators};
 use server::App;
 use store::{Store, StoreError};
@@ -75,6 +75,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
         Arc::clone(&clock),
         &entropy,
         metrics,
+        Arc::new(TokioTasks),
     );
     let (drain, draining) = watch::channel(false);
     let app = App::new(

@@ -8,7 +8,7 @@ mod log;
 use std::{sync::Arc, time::Duration};
 
 use domain::{Clock, DraftRules, Entropy};
-use engine::{DispatchSettings, Engine, EngineSettings, LimitSettings, Metrics};
+use engine::{DispatchSettings, Engine, EngineSettings, LimitSettings, Metrics, TokioTasks};
 use providers::{
     Routes,
     simulator::{SimulatorConfig, SimulatorSettings, Simulators},
@@ -140,6 +140,7 @@ impl World {
             shared_clock,
             &entropy,
             Arc::new(Metrics::new()),
+            Arc::new(TokioTasks),
         );
         let (drain, draining) = watch::channel(false);
         let app = App::new(engine, with_simulators, settings.server, &entropy, draining);

@@ -1,0 +1,163 @@
+//! Invariants 1, 6 and 7: what clients were told is true, and stays true.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::{ConversationId, MessageId};
+
+use super::{Reply, Request, snapshot::Snapshot};
+use crate::{
+    plan::{Nature, OperationKind, Plan},
+    workload,
+};
+
+pub(super) const RULE_STORED: &str = "1: every acknowledged id exists with equal content";
+const RULE_KEYS: &str = "6: one key = one id; another body is a conflict";
+const RULE_RECEIPTS: &str = "7: one row per provider message id";
+const RULE_NO: &str = "a clear no stores nothing";
+
+/// What was asked for under one body.
+#[derive(Default)]
+struct Asked {
+    ids: BTreeSet<MessageId>,
+    /// Answers after which a message may be there.
+    perhaps: usize,
+    conflicts: usize,
+    refusals: usize,
+}
+
+pub(super) fn check(
+    plan: &Plan,
+    snapshot: &Snapshot,
+    requests: &[Request],
+    problems: &mut Vec<(&'static str, String)>,
+) {
+    let mut asked: BTreeMap<String, Asked> = BTreeMap::new();
+    for request in requests {
+        let body = match &plan.operations[request.operation].kind {
+            OperationKind::Send(send) => workload::body_of_send(send),
+            OperationKind::Receive(receive) => workload::body_of_receive(receive),
+            OperationKind::Redrive | OperationKind::RedriveAll { .. } => continue,
+        };
+        if let Some(problem) = is_true(snapshot, &request.reply, &body) {
+            problems.push((RULE_STORED, problem));
+        }
+        let asked = asked.entry(body).or_default();
+        match &request.reply {
+            Reply::New(ack) => {
+                asked.perhaps += 1;
+                asked.ids.insert(ack.id);
+            }
+            Reply::Replayed(ack) => {
+                asked.ids.insert(ack.id);
+            }
+            Reply::Unknown | Reply::Nothing => asked.perhaps += 1,
+            Reply::Conflict => asked.conflicts += 1,
+            Reply::Refused => asked.refusals += 1,
+            Reply::Limited { .. } | Reply::NotStored(_) => {}
+        }
+    }
+    let mut stored: BTreeMap<&str, Vec<(MessageId, Option<ConversationId>)>> = BTreeMap::new();
+    for (id, detail) in &snapshot.messages {
+        let thread = detail.message.thread.map(|(conversation, _)| conversation);
+        stored
+            .entry(detail.message.content.body.as_str())
+            .or_default()
+            .push((*id, thread));
+    }
+    for (body, rows) in &stored {
+        let perhaps = asked.get(*body).map_or(0, |asked| asked.perhaps);
+        if rows.len() > perhaps {
+            problems.push((
+                RULE_NO,
+                format!(
+                    "{} messages, and {perhaps} answers that allow for one: {body}",
+                    rows.len()
+                ),
+            ));
+        }
+    }
+    for (body, asked) in &asked {
+        let refused = Nature::of_body(body) == Nature::Refused;
+        if asked.refusals > 0 && !refused {
+            problems.push((
+                RULE_STORED,
+                format!("a good message was refused for good: {body}"),
+            ));
+        }
+    }
+    keys(plan, &asked, &stored, problems);
+}
+
+/// Whether a message is what its acknowledgement said.
+fn is_true(snapshot: &Snapshot, reply: &Reply, body: &str) -> Option<String> {
+    let (Reply::New(ack) | Reply::Replayed(ack)) = reply else {
+        return None;
+    };
+    let Some(detail) = snapshot.messages.get(&ack.id) else {
+        return Some(format!("{} is gone", ack.id));
+    };
+    let thread = detail.message.thread.map(|(conversation, _)| conversation);
+    let equal = detail.message.content.body.as_str() == body && thread == Some(ack.conversation);
+    (!equal).then(|| {
+        format!(
+            "{} is another message: asked for {body}, stored {:?}",
+            ack.id,
+            detail.message.content.body.as_str()
+        )
+    })
+}
+
+fn keys(
+    plan: &Plan,
+    asked: &BTreeMap<String, Asked>,
+    stored: &BTreeMap<&str, Vec<(MessageId, Option<ConversationId>)>>,
+    problems: &mut Vec<(&'static str, String)>,
+) {
+    // The bodies that share a key.
+    let mut groups: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut events: BTreeSet<String> = BTreeSet::new();
+    for operation in &plan.operations {
+        match &operation.kind {
+            OperationKind::Send(send) => {
+                if let Some(key) = workload::key_of(send) {
+                    let bodies = groups.entry(key.as_str().to_owned()).or_default();
+                    bodies.insert(workload::body_of_send(send));
+                }
+            }
+            OperationKind::Receive(receive) => {
+                events.insert(workload::body_of_receive(receive));
+            }
+            OperationKind::Redrive | OperationKind::RedriveAll { .. } => {}
+        }
+    }
+    let rows = |body: &String| stored.get(body.as_str()).map_or(0, Vec::len);
+    for (key, bodies) in &groups {
+        let ids: BTreeSet<MessageId> = bodies
+            .iter()
+            .filter_map(|body| asked.get(body))
+            .flat_map(|asked| asked.ids.clone())
+            .collect();
+        let count: usize = bodies.iter().map(rows).sum();
+        if ids.len() > 1 || count > 1 {
+            problems.push((
+                RULE_KEYS,
+                format!("{key}: {count} messages, acknowledged as {ids:?}"),
+            ));
+        }
+        for body in bodies {
+            let conflicts = asked.get(body).map_or(0, |asked| asked.conflicts);
+            if conflicts > 0 && count == rows(body) {
+                problems.push((RULE_KEYS, format!("{key}: a conflict with nothing: {body}")));
+            }
+        }
+    }
+    for body in &events {
+        let ids = asked.get(body).map_or(0, |asked| asked.ids.len());
+        if rows(body) > 1 || ids > 1 {
+            problems.push((
+                RULE_RECEIPTS,
+                format!("{body}: {} messages, {ids} ids", rows(body)),
+            ));
+        }
+    }
+}

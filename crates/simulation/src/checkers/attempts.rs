@@ -1,0 +1,187 @@
+//! Invariants 3, 4 and 5: what is on record about tries agrees with what the providers saw.
+
+use std::collections::BTreeMap;
+
+use domain::{Direction, ErrorCode, FailureReason, MessageId, Outcome, Status};
+use providers::Answer;
+use store::MessageDetail;
+
+use super::{CallEnd, CallRecord, fencing::Fencing, snapshot::Snapshot};
+use crate::plan::Plan;
+
+pub(super) const RULE_EXPLAINED: &str = "3: what a provider saw is explained by attempts";
+pub(super) const RULE_NUMBERS: &str = "4: attempts 1..n without gaps, at most one success";
+pub(super) const RULE_REASONS: &str = "5: a message fails only by the rules";
+const RULE_FINAL: &str = "2: after faults stop everything becomes final";
+
+pub(super) fn check(
+    plan: &Plan,
+    snapshot: &Snapshot,
+    calls: &[CallRecord],
+    fencing: &Fencing,
+    problems: &mut Vec<(&'static str, String)>,
+) {
+    let mut by_message: BTreeMap<MessageId, Vec<&CallRecord>> = BTreeMap::new();
+    for call in calls {
+        by_message.entry(call.message).or_default().push(call);
+    }
+    for (id, calls) in &by_message {
+        if !snapshot.messages.contains_key(id) {
+            problems.push((
+                RULE_EXPLAINED,
+                format!("{id} was sent {} times and is not stored", calls.len()),
+            ));
+        }
+    }
+    for (id, detail) in &snapshot.messages {
+        let calls = by_message.get(id).map_or(&[][..], Vec::as_slice);
+        let found = of_message(plan, snapshot, detail, calls, fencing.redrives.contains_key(id));
+        if let Some((rule, problem)) = found {
+            let attempts: Vec<_> = detail
+                .attempts
+                .iter()
+                .map(|attempt| attempt.outcome.as_str())
+                .collect();
+            problems.push((
+                rule,
+                format!(
+                    "{id} ({}): {problem}; attempts {attempts:?}",
+                    detail.message.status
+                ),
+            ));
+        }
+    }
+}
+
+fn of_message(
+    plan: &Plan,
+    snapshot: &Snapshot,
+    detail: &MessageDetail,
+    calls: &[&CallRecord],
+    redriven: bool,
+) -> Option<(&'static str, String)> {
+    let attempts = &detail.attempts;
+    if detail.message.direction == Direction::Inbound {
+        let untouched = detail.message.status == Status::Received && attempts.is_empty() && calls.is_empty();
+        return (!untouched).then(|| (RULE_FINAL, "an inbound message was dispatched".to_owned()));
+    }
+    let numbered = attempts
+        .iter()
+        .zip(1..)
+        .all(|(attempt, number)| attempt.number == number);
+    let successes = attempts
+        .iter()
+        .filter(|attempt| attempt.outcome == Outcome::Success)
+        .count();
+    if !numbered || successes > 1 {
+        return Some((RULE_NUMBERS, "its attempts are miscounted".to_owned()));
+    }
+    for call in calls {
+        let row = attempts.iter().find(|attempt| attempt.number == call.attempt);
+        let Some(row) = row else {
+            return Some((
+                RULE_EXPLAINED,
+                format!("attempt {} is not on record", call.attempt),
+            ));
+        };
+        let seen = outcome_of(call);
+        let evidence = row.late_outcome.is_none_or(|late| Some(late) == seen);
+        if !(row.outcome == Outcome::Unknown || Some(row.outcome) == seen) || !evidence {
+            let detail = format!(
+                "attempt {} ended as {:?} and is on record as {row:?}",
+                call.attempt, call.ended
+            );
+            return Some((RULE_EXPLAINED, detail));
+        }
+    }
+    let uncalled = attempts
+        .iter()
+        .find(|row| row.outcome != Outcome::Unknown && calls.iter().all(|call| call.attempt != row.number));
+    if let Some(row) = uncalled {
+        return Some((
+            RULE_EXPLAINED,
+            format!("nobody called for attempt {}", row.number),
+        ));
+    }
+    let tried_on = attempts
+        .iter()
+        .rev()
+        .skip(1)
+        .any(|row| rejected(row.error_code.as_ref()));
+    if tried_on && !redriven {
+        return Some((
+            RULE_REASONS,
+            "it was rejected for good, and tried again".to_owned(),
+        ));
+    }
+    let taken = calls.iter().filter(|call| call.taken).count();
+    let ambiguous = attempts
+        .iter()
+        .filter(|attempt| matches!(attempt.outcome, Outcome::Timeout | Outcome::Unknown))
+        .count();
+    if taken > successes + ambiguous {
+        return Some((RULE_EXPLAINED, format!("taken {taken} times")));
+    }
+    let row = snapshot.outbox.get(&detail.message.id);
+    match detail.message.status {
+        Status::Dispatched if taken == 0 || successes == 0 => {
+            Some((RULE_EXPLAINED, "no provider has it".to_owned()))
+        }
+        Status::Dispatched
+            if plan.is_calm() && !redriven && (taken, calls.len(), attempts.len()) != (1, 1, 1) =>
+        {
+            Some((
+                RULE_EXPLAINED,
+                format!("nothing went wrong, and it was taken {taken} times"),
+            ))
+        }
+        Status::Dispatched if row.is_some() => Some((RULE_FINAL, "it is still in the outbox".to_owned())),
+        Status::Dispatched => None,
+        Status::Failed => why_failed(plan, snapshot, detail, successes),
+        status => Some((RULE_FINAL, format!("it is {status}"))),
+    }
+}
+
+fn why_failed(
+    plan: &Plan,
+    snapshot: &Snapshot,
+    detail: &MessageDetail,
+    successes: usize,
+) -> Option<(&'static str, String)> {
+    let row = snapshot.outbox.get(&detail.message.id);
+    let (Some(failure), Some(row)) = (&detail.message.failure, row) else {
+        return Some((
+            RULE_REASONS,
+            "it has no reason, or no outbox row to redrive".to_owned(),
+        ));
+    };
+    let code = failure.error_code.as_ref().map(ErrorCode::as_str);
+    let founded = match failure.reason {
+        FailureReason::Exhausted => row.progress.counted >= plan.settings.engine.dispatch.attempts_max,
+        FailureReason::Deadline => row.deadline_at <= snapshot.now,
+        FailureReason::Rejected => rejected(failure.error_code.as_ref()),
+        FailureReason::Poison => code == Some("worker_panic") && row.progress.panics == 3,
+        FailureReason::NoProvider => false,
+    };
+    if !founded || row.dead_at.is_none() || successes > 0 {
+        return Some((RULE_REASONS, format!("it failed as {failure:?}: {row:?}")));
+    }
+    None
+}
+
+fn rejected(code: Option<&ErrorCode>) -> bool {
+    code.is_some_and(|code| code.as_str() == "no_such_number")
+}
+
+/// What a node that saw the call end puts on record; nothing when it did not.
+fn outcome_of(call: &CallRecord) -> Option<Outcome> {
+    match &call.ended.as_ref()?.1 {
+        CallEnd::Answered(Answer::Success) => Some(Outcome::Success),
+        CallEnd::Answered(Answer::RateLimited { .. }) => Some(Outcome::RateLimited),
+        CallEnd::Answered(Answer::Error { .. } | Answer::Rejected { .. }) | CallEnd::Panicked => {
+            Some(Outcome::Error)
+        }
+        CallEnd::Answered(Answer::Timeout) | CallEnd::TimedOut => Some(Outcome::Timeout),
+        CallEnd::Abandoned => None,
+    }
+}

@@ -1,0 +1,234 @@
+//! Invariant 14, and what else must be true of every single transaction about the outbox: tokens only grow, nobody takes
+//! what another holds, a status never goes back but by a redrive.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use domain::{FailureReason, LeaseToken, MessageId, Status, Timestamp};
+use store::{
+    Accept, Accepted, Arrival, Claimed, DeadLetter, Disposition, Memory, OutboxRow, Settled, Settlement,
+};
+
+use super::attempts;
+
+pub(super) const RULE_TOKEN: &str = "14: no stale lease token ever changes a message";
+pub(super) const RULE_CLAIM: &str = "a claim takes only what is due and free";
+const RULE_STATUS: &str = "a status never goes back";
+
+#[derive(Default)]
+pub(super) struct Fencing {
+    /// Every outbox row as the last transaction left it.
+    rows: BTreeMap<MessageId, OutboxRow>,
+    /// What each life was told it holds.
+    held: BTreeMap<u32, BTreeSet<(MessageId, LeaseToken)>>,
+    /// What was settled under each lease; asked again, it is said to have been applied, and nothing changes.
+    settled: BTreeSet<(MessageId, LeaseToken)>,
+    pub(super) redrives: BTreeMap<MessageId, Vec<Duration>>,
+    pub(super) dead_letters: BTreeMap<FailureReason, u64>,
+}
+
+/// What a transaction finds.
+#[derive(PartialEq, Eq)]
+pub(crate) struct Before {
+    row: Option<OutboxRow>,
+    status: Option<Status>,
+}
+
+impl Before {
+    pub(crate) fn of(memory: &Memory, id: MessageId) -> Self {
+        Self {
+            row: memory.outbox_row(id),
+            status: memory.status(id),
+        }
+    }
+
+    fn is_held(&self, token: LeaseToken) -> bool {
+        self.row
+            .as_ref()
+            .is_some_and(|row| row.token == token && row.leased_until.is_some() && row.dead_at.is_none())
+    }
+}
+
+impl Fencing {
+    pub(super) fn accepted(&mut self, batch: &[Accept], accepted: &[Accepted], memory: &Memory) {
+        for (accept, accepted) in batch.iter().zip(accepted) {
+            if matches!(
+                (accepted, &accept.arrival),
+                (Accepted::New { .. }, Arrival::Send { .. })
+            ) {
+                self.keep(accept.id, memory);
+            }
+        }
+    }
+
+    pub(super) fn claimed(&mut self, claimed: &Claimed, memory: &Memory, now: Timestamp) -> Option<String> {
+        let id = claimed.leased.id;
+        let before = self.rows.get(&id).cloned();
+        self.keep(id, memory);
+        let Some(before) = before else {
+            return Some(format!("{id} was claimed and is in no outbox"));
+        };
+        let free = match before.leased_until {
+            Some(until) => until <= now,
+            None => before.due_at <= now,
+        };
+        let vanished = before.leased_until.is_some();
+        let attempts = before.progress.attempts + u32::from(vanished);
+        let problem = if before.dead_at.is_some() {
+            "it is a dead letter"
+        } else if !free {
+            "it is not due, or held"
+        } else if claimed.leased.token <= before.token {
+            "its token did not grow"
+        } else if claimed.vanished != vanished || claimed.leased.progress.attempts != attempts {
+            "the try of its last holder is not on record"
+        } else if memory.status(id) != Some(Status::Pending) {
+            "it is final"
+        } else {
+            return None;
+        };
+        Some(format!("{id} was claimed, but {problem}: {before:?}"))
+    }
+
+    pub(super) fn got(&mut self, life: u32, id: MessageId, token: LeaseToken) {
+        self.held.entry(life).or_default().insert((id, token));
+    }
+
+    pub(super) fn settled(
+        &mut self,
+        settlement: &Settlement,
+        settled: Settled,
+        before: &Before,
+        memory: &Memory,
+        attempts_max: u32,
+    ) -> Option<(&'static str, String)> {
+        let Settlement {
+            id,
+            token,
+            disposition,
+            progress,
+            ..
+        } = settlement;
+        let after = Before::of(memory, *id);
+        self.keep(*id, memory);
+        if !before.is_held(*token) {
+            let invented = settled == Settled::Applied && !self.settled.contains(&(*id, *token));
+            let changed = invented || after != *before;
+            return changed.then(|| {
+                (
+                    RULE_TOKEN,
+                    format!("{id}: settled under token {} and lost it before", token.0),
+                )
+            });
+        }
+        self.settled.insert((*id, *token));
+        if let Disposition::DeadLetter(failure) = disposition {
+            *self.dead_letters.entry(failure.reason).or_default() += 1;
+        }
+        let expected = match disposition {
+            Disposition::Finish => Status::Dispatched,
+            Disposition::Retry { .. } => Status::Pending,
+            Disposition::DeadLetter(_) => Status::Failed,
+        };
+        if before.status != Some(Status::Pending) || after.status != Some(expected) {
+            return Some((
+                RULE_STATUS,
+                format!("{id}: {:?} became {:?}", before.status, after.status),
+            ));
+        }
+        // Only vanished workers may use up more: their tries are counted whether there was a call or not.
+        if matches!(disposition, Disposition::Retry { .. }) && progress.counted >= attempts_max {
+            return Some((
+                attempts::RULE_REASONS,
+                format!(
+                    "{id}: to be tried again after {} counted tries of {attempts_max}",
+                    progress.counted
+                ),
+            ));
+        }
+        None
+    }
+
+    pub(super) fn released(
+        &mut self,
+        id: MessageId,
+        token: LeaseToken,
+        before: &Before,
+        memory: &Memory,
+    ) -> Option<String> {
+        let after = Before::of(memory, id);
+        self.keep(id, memory);
+        let unchanged = before.is_held(token) || after == *before;
+        (!unchanged).then(|| format!("{id}: released under token {} and lost it before", token.0))
+    }
+
+    pub(super) fn buried(&mut self, buried: &DeadLetter, memory: &Memory, now: Timestamp) -> Option<String> {
+        *self.dead_letters.entry(buried.reason).or_default() += 1;
+        let before = self.rows.get(&buried.id).cloned();
+        self.keep(buried.id, memory);
+        let free = before.as_ref().is_some_and(|row| {
+            row.dead_at.is_none()
+                && row.leased_until.is_none_or(|until| until <= now)
+                && row.deadline_at <= now
+        });
+        (!free).then(|| format!("{} was buried before its time: {before:?}", buried.id))
+    }
+
+    pub(super) fn redriven(&mut self, memory: &Memory, now: Duration) -> Option<String> {
+        let dead: Vec<MessageId> = self
+            .rows
+            .iter()
+            .filter(|(_, row)| row.dead_at.is_some())
+            .map(|(id, _)| *id)
+            .collect();
+        let mut problem = None;
+        for id in dead {
+            let before = self.rows.get(&id).map(|row| row.progress.attempts);
+            self.keep(id, memory);
+            let Some(after) = self.rows.get(&id).filter(|row| row.dead_at.is_none()) else {
+                continue;
+            };
+            self.redrives.entry(id).or_default().push(now);
+            if before != Some(after.progress.attempts) {
+                problem = Some(format!("{id}: a redrive changed the number of its attempts"));
+            }
+        }
+        problem
+    }
+
+    pub(super) fn drained(&self, life: u32, memory: &Memory) -> Option<String> {
+        let held = self.held.get(&life)?;
+        let left = held
+            .iter()
+            .find(|(id, token)| Before::of(memory, *id).is_held(*token));
+        left.map(|(id, token)| format!("life {life} ended and still holds {id} under token {}", token.0))
+    }
+
+    fn keep(&mut self, id: MessageId, memory: &Memory) {
+        match memory.outbox_row(id) {
+            Some(row) => {
+                self.rows.insert(id, row);
+            }
+            None => {
+                self.rows.remove(&id);
+            }
+        }
+    }
+}
+
+/// An entry that is in a batch twice.
+pub(super) fn twice(batch: &[Settlement]) -> Option<String> {
+    let mut seen = BTreeSet::new();
+    let twice = batch.iter().find(|settlement| !seen.insert(settlement.id));
+    twice.map(|settlement| format!("{} is in one batch twice", settlement.id))
+}
+
+pub(super) fn word(disposition: &Disposition) -> &'static str {
+    match disposition {
+        Disposition::Finish => "finish",
+        Disposition::Retry { .. } => "retry",
+        Disposition::DeadLetter(failure) => failure.reason.as_str(),
+    }
+}

@@ -1,0 +1,95 @@
+use std::time::Duration;
+
+use engine::{DispatchSettings, EngineSettings, LimitSettings};
+use resilience::{Backoff, BreakerSettings};
+use store::Deadlines;
+
+use crate::draw::Draw;
+
+/// The shape of the world: how many nodes, how they are set up, and how slow everything is on a good day.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Nodes that share the store.
+    pub nodes: usize,
+    /// How long things go wrong.
+    pub chaos: Duration,
+    /// The set-up of every node.
+    pub engine: EngineSettings,
+    /// How often, in a thousand polls, a task lets the others go first.
+    pub yields_permille: u32,
+    /// The longest way to the store or back.
+    pub store_trip_max: Duration,
+    /// The longest way to a provider or back.
+    pub provider_trip_max: Duration,
+    /// Whether providers are moody now and then, also when nothing else goes wrong.
+    pub providers_misbehave: bool,
+    /// Which faults there are at all: runs with few kinds reach states that others never do.
+    pub fault_kinds: Vec<usize>,
+    /// When many clients come at once, so that queues and limits are felt; trouble likes these moments too.
+    pub bursts: Vec<Duration>,
+    /// Requests of clients.
+    pub operations: usize,
+}
+
+impl Settings {
+    pub(super) fn draw(draw: &Draw) -> Self {
+        let lease = draw.pick(&[6_000, 10_000, 15_000, 30_000]);
+        let call_timeout = Duration::from_millis(lease / draw.pick(&[2, 3, 6]));
+        let limit = |draw: &Draw| draw.pick(&[3, 6, 20, 1_000]);
+        let limits = LimitSettings::per_minute(draw.pick(&[10, 60, 1_000]), limit(draw), 1_000)
+            .expect("no limit is 0");
+        let base = draw.pick(&[100, 500, 2_000]);
+        let backoff = Backoff::new(
+            Duration::from_millis(base),
+            Duration::from_millis(base * draw.pick(&[1, 4, 20])),
+        )
+        .expect("the base is shorter than the maximum");
+        let open = draw.pick(&[1, 1, 3, 10]);
+        let breaker = BreakerSettings {
+            error_threshold: draw.pick(&[1, 1, 2, 5]),
+            open: Duration::from_secs(open),
+            max_open: Duration::from_secs(open * draw.pick(&[1, 3])),
+            half_open_samples: draw.pick(&[1, 1, 3, 5]),
+            half_open_in_flight: draw.pick(&[1, 2]),
+        };
+        let dispatch = DispatchSettings {
+            concurrency: draw.pick(&[1, 2, 4, 16]),
+            batch_messages_max: draw.pick(&[1, 2, 8, 100]),
+            poll: draw.millis(500, 4_000),
+            call_timeout,
+            lease: Duration::from_millis(lease),
+            attempts_max: draw.pick(&[1, 3, 5, 12]),
+            backoff,
+            breaker,
+        };
+        let deadline = |draw: &Draw| Duration::from_secs(draw.pick(&[20, 60, 300, 3_600]));
+        let engine = EngineSettings {
+            deadlines: Deadlines {
+                sms: deadline(draw),
+                email: deadline(draw),
+            },
+            idempotency_ttl: Duration::from_secs(86_400),
+            commit_batch_max: draw.pick(&[1, 2, 8, 512]),
+            commit_queue_max: draw.pick(&[1, 4, 64, 4_096]),
+            limits,
+            dispatch,
+        };
+        let chaos = draw.between(20, 150);
+        let all_kinds = super::faults::KINDS;
+        let share = draw.pick(&[0, 200, 500, 900]);
+        Self {
+            nodes: draw.between(1, 3) as usize,
+            chaos: Duration::from_secs(chaos),
+            engine,
+            yields_permille: draw.pick(&[0, 0, 20, 200]),
+            store_trip_max: Duration::from_millis(draw.pick(&[1, 3, 20])),
+            provider_trip_max: Duration::from_millis(draw.pick(&[1, 30, 400])),
+            providers_misbehave: draw.permille(850),
+            fault_kinds: (0..all_kinds).filter(|_| draw.permille(share)).collect(),
+            bursts: (0..draw.below(4))
+                .map(|_| draw.millis(0, chaos * 1_000))
+                .collect(),
+            operations: draw.between(20, 200) as usize,
+        }
+    }
+}

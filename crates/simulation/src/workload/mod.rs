@@ -1,0 +1,46 @@
+//! The clients: they know what they were told, and ask again when they were told nothing.
+
+mod people;
+mod receive;
+mod redrive;
+mod send;
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    draw::Draw,
+    plan::OperationKind,
+    world::{Life, World},
+};
+
+pub(crate) use people::{body_of_receive, body_of_send, conversation, key_of, to_receive, to_send};
+
+/// How long a client waits before it asks another node when one does not listen.
+const NOBODY_THERE_PAUSE_MS: (u64, u64) = (200, 1_500);
+
+/// Does what a client does, once its time has come.
+pub(crate) async fn perform(world: Arc<World>, operation: usize) {
+    let plan = Arc::clone(&world.plan);
+    let operation_plan = &plan.operations[operation];
+    tokio::time::sleep(operation_plan.at).await;
+    let draw = world.common.draw.child(&format!("client/{operation}"));
+    match &operation_plan.kind {
+        OperationKind::Send(send) => send::perform(&world, operation, send, &draw).await,
+        OperationKind::Receive(receive) => receive::perform(&world, operation, receive, &draw).await,
+        OperationKind::Redrive => redrive::one(&world, &draw).await,
+        OperationKind::RedriveAll { provider } => redrive::all(&world, *provider, &draw).await,
+    }
+}
+
+/// A node that runs, as a load balancer finds it.
+fn somebody(world: &World, draw: &Draw) -> Option<Life> {
+    let first = draw.below(world.nodes.len() as u64) as usize;
+    world.nodes[first].life()
+}
+
+async fn pause(draw: &Draw, (least, most): (u64, u64)) {
+    tokio::time::sleep(draw.millis(least, most)).await;
+}
+
+/// A client that asks for ever would keep a run from ending; by then the faults are long over.
+const TRIES_PAUSE_MAX: Duration = Duration::from_secs(120);

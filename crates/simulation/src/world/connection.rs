@@ -1,0 +1,283 @@
+//! The store as one life of a node sees it.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use domain::{
+    Conversation, ConversationId, ConversationKey, ConversationPosition, LeaseToken, Message, MessageId,
+    Page, PageRequest, ProviderName, ThreadPosition,
+};
+use futures_util::FutureExt;
+use store::{
+    Accept, Accepted, Assigned, Claimed, ConversationFilter, DeadLetter, Deadlines, IdempotentRequest,
+    Import, MessageDetail, MessageFilter, QueueDepth, RedriveFilter, Redriven, Settled, Settlement, Store,
+    StoreError, Unthreaded,
+};
+
+use super::database::{Database, Kind};
+use crate::{checkers::Before, plan::Nature};
+
+pub(crate) struct Connection {
+    pub(crate) database: Arc<Database>,
+    pub(crate) life: u32,
+}
+
+/// The model answers at once.
+macro_rules! at_once {
+    ($future:expr) => {
+        $future.now_or_never().expect("the model never waits")
+    };
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Connection({})", self.life)
+    }
+}
+
+#[async_trait]
+impl Store for Connection {
+    async fn migrate(&self) -> Result<Vec<String>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.database.transact(Kind::Read, |_| Ok(())).await
+    }
+
+    async fn accept(&self, batch: &[Accept]) -> Result<Vec<Accepted>, StoreError> {
+        let (batch, life) = (batch.to_vec(), self.life);
+        self.database
+            .transact(Kind::Write, move |database| {
+                if batch
+                    .iter()
+                    .any(|accept| Nature::of_body(accept.content.body.as_str()) == Nature::Refused)
+                {
+                    return Err(StoreError::Refused("cannot be kept".to_owned()));
+                }
+                let accepted = at_once!(database.memory.accept(&batch))?;
+                database
+                    .observer
+                    .accepted(life, &batch, &accepted, &database.memory);
+                Ok(accepted)
+            })
+            .await
+    }
+
+    async fn find_accepted(&self, batch: &[Accept]) -> Result<Vec<Option<Accepted>>, StoreError> {
+        let batch = batch.to_vec();
+        self.database
+            .transact(Kind::Read, move |database| {
+                at_once!(database.memory.find_accepted(&batch))
+            })
+            .await
+    }
+
+    async fn find_repeated(&self, request: &IdempotentRequest) -> Result<Option<Accepted>, StoreError> {
+        let request = request.clone();
+        self.database
+            .transact(Kind::Read, move |database| {
+                at_once!(database.memory.find_repeated(&request))
+            })
+            .await
+    }
+
+    async fn claim(
+        &self,
+        provider: &ProviderName,
+        limit: u32,
+        lease: Duration,
+    ) -> Result<Vec<Claimed>, StoreError> {
+        let (provider, life) = (provider.clone(), self.life);
+        let claimed = self
+            .database
+            .transact(Kind::Write, move |database| {
+                let claimed = at_once!(database.memory.claim(&provider, limit, lease))?;
+                database
+                    .observer
+                    .claimed(life, &claimed, &database.memory, database.now());
+                Ok(claimed)
+            })
+            .await?;
+        self.database.observer.got_claims(self.life, &claimed);
+        Ok(claimed)
+    }
+
+    async fn settle(&self, batch: &[Settlement]) -> Result<Vec<Settled>, StoreError> {
+        let (batch, life) = (batch.to_vec(), self.life);
+        self.database
+            .transact(Kind::Write, move |database| {
+                database.observer.settling(life, &batch);
+                let settle = |settlement: &Settlement| {
+                    let before = Before::of(&database.memory, settlement.id);
+                    // One by one, so that each can be judged; all of them at one instant.
+                    let settled = at_once!(database.memory.settle(std::slice::from_ref(settlement)))?[0];
+                    database
+                        .observer
+                        .settled(life, settlement, settled, &before, &database.memory);
+                    Ok(settled)
+                };
+                batch.iter().map(settle).collect()
+            })
+            .await
+    }
+
+    async fn release(&self, leases: &[(MessageId, LeaseToken)]) -> Result<u64, StoreError> {
+        let (leases, life) = (leases.to_vec(), self.life);
+        self.database
+            .transact(Kind::Write, move |database| {
+                let release = |lease: &(MessageId, LeaseToken)| {
+                    let before = Before::of(&database.memory, lease.0);
+                    let released = at_once!(database.memory.release(std::slice::from_ref(lease)))?;
+                    database
+                        .observer
+                        .released(life, *lease, &before, &database.memory);
+                    Ok(released)
+                };
+                leases.iter().map(release).sum()
+            })
+            .await
+    }
+
+    async fn sweep(&self, serving: &[ProviderName], limit: u32) -> Result<Vec<DeadLetter>, StoreError> {
+        let (serving, life) = (serving.to_vec(), self.life);
+        self.database
+            .transact(Kind::Write, move |database| {
+                let buried = at_once!(database.memory.sweep(&serving, limit))?;
+                database
+                    .observer
+                    .buried(life, &buried, &database.memory, database.now());
+                Ok(buried)
+            })
+            .await
+    }
+
+    async fn redrive(&self, id: MessageId, deadlines: Deadlines) -> Result<Redriven, StoreError> {
+        self.database
+            .transact(Kind::Write, move |database| {
+                let redriven = at_once!(database.memory.redrive(id, deadlines))?;
+                if redriven == Redriven::Pending {
+                    database.observer.redriven(&database.memory);
+                }
+                Ok(redriven)
+            })
+            .await
+    }
+
+    async fn redrive_matching(
+        &self,
+        filter: &RedriveFilter,
+        deadlines: Deadlines,
+        limit: u32,
+    ) -> Result<u64, StoreError> {
+        let filter = filter.clone();
+        self.database
+            .transact(Kind::Write, move |database| {
+                let count = at_once!(database.memory.redrive_matching(&filter, deadlines, limit))?;
+                database.observer.redriven(&database.memory);
+                Ok(count)
+            })
+            .await
+    }
+
+    async fn purge_idempotency_keys(&self, kept: Duration, limit: u32) -> Result<u64, StoreError> {
+        self.database
+            .transact(Kind::Write, move |database| {
+                at_once!(database.memory.purge_idempotency_keys(kept, limit))
+            })
+            .await
+    }
+
+    async fn import(&self, batch: &[Import]) -> Result<u64, StoreError> {
+        let batch = batch.to_vec();
+        self.database
+            .transact(Kind::Write, move |database| {
+                at_once!(database.memory.import(&batch))
+            })
+            .await
+    }
+
+    async fn count_unthreaded(&self) -> Result<u64, StoreError> {
+        self.database
+            .transact(Kind::Read, |database| {
+                at_once!(database.memory.count_unthreaded())
+            })
+            .await
+    }
+
+    async fn unthreaded(&self, after: Option<MessageId>, limit: u32) -> Result<Vec<Unthreaded>, StoreError> {
+        self.database
+            .transact(Kind::Read, move |database| {
+                at_once!(database.memory.unthreaded(after, limit))
+            })
+            .await
+    }
+
+    async fn assign(&self, batch: &[(MessageId, ConversationKey)]) -> Result<Assigned, StoreError> {
+        let batch = batch.to_vec();
+        self.database
+            .transact(Kind::Write, move |database| {
+                at_once!(database.memory.assign(&batch))
+            })
+            .await
+    }
+
+    async fn queue_depths(&self) -> Result<Vec<QueueDepth>, StoreError> {
+        self.database
+            .transact(Kind::Read, |database| at_once!(database.memory.queue_depths()))
+            .await
+    }
+
+    async fn message(&self, id: MessageId) -> Result<Option<MessageDetail>, StoreError> {
+        self.database
+            .transact(Kind::Read, move |database| at_once!(database.memory.message(id)))
+            .await
+    }
+
+    async fn messages(
+        &self,
+        filter: &MessageFilter,
+        page: &PageRequest<MessageId>,
+    ) -> Result<Page<Message, MessageId>, StoreError> {
+        let (filter, page) = (filter.clone(), *page);
+        self.database
+            .transact(Kind::Read, move |database| {
+                at_once!(database.memory.messages(&filter, &page))
+            })
+            .await
+    }
+
+    async fn conversation(&self, id: ConversationId) -> Result<Option<Conversation>, StoreError> {
+        self.database
+            .transact(Kind::Read, move |database| {
+                at_once!(database.memory.conversation(id))
+            })
+            .await
+    }
+
+    async fn conversations(
+        &self,
+        filter: &ConversationFilter,
+        page: &PageRequest<ConversationPosition>,
+    ) -> Result<Page<Conversation, ConversationPosition>, StoreError> {
+        let (filter, page) = (filter.clone(), *page);
+        self.database
+            .transact(Kind::Read, move |database| {
+                at_once!(database.memory.conversations(&filter, &page))
+            })
+            .await
+    }
+
+    async fn thread(
+        &self,
+        id: ConversationId,
+        page: &PageRequest<ThreadPosition>,
+    ) -> Result<Option<Page<Message, ThreadPosition>>, StoreError> {
+        let page = *page;
+        self.database
+            .transact(Kind::Read, move |database| {
+                at_once!(database.memory.thread(id, &page))
+            })
+            .await
+    }
+}

@@ -1,0 +1,204 @@
+use std::{
+    future::Future,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use domain::Clock;
+use engine::{Engine, Metrics, Spawn};
+use providers::{Provider, Routes};
+use store::Store;
+use tokio::sync::oneshot;
+
+use super::{
+    Common,
+    connection::Connection,
+    gate::{Condition, Gate},
+    service::Desk,
+    time::NodeClock,
+};
+
+/// A machine: what it runs lives and dies; its wrong clock stays.
+pub(crate) struct Node {
+    pub(crate) index: usize,
+    common: Arc<Common>,
+    wrong_by_micros: Arc<AtomicI64>,
+    life: Mutex<Option<Life>>,
+}
+
+/// One run of the program on a node.
+#[derive(Clone)]
+pub(crate) struct Life {
+    pub(crate) number: u32,
+    pub(crate) gate: Gate,
+    pub(crate) engine: Arc<Engine>,
+    /// Whether it still listens.
+    listening: Arc<AtomicBool>,
+    connections: Arc<AtomicU32>,
+}
+
+impl Node {
+    pub(crate) fn new(index: usize, common: Arc<Common>) -> Self {
+        let wrong_by = common.draw.child(&format!("clock/{index}"));
+        let wrong_by_micros = wrong_by.between(0, 10_000_000) as i64 - 5_000_000;
+        Self {
+            index,
+            common,
+            wrong_by_micros: Arc::new(AtomicI64::new(wrong_by_micros)),
+            life: Mutex::new(None),
+        }
+    }
+
+    pub(crate) fn life(&self) -> Option<Life> {
+        self.life.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_clock(&self, by_ms: i64) {
+        self.wrong_by_micros.fetch_add(by_ms * 1_000, Ordering::Relaxed);
+    }
+
+    /// Starts the program.
+    pub(crate) fn start(&self) {
+        let common = &self.common;
+        let number = common.lives.fetch_add(1, Ordering::Relaxed);
+        let draw = common.draw.child(&format!("life/{number}"));
+        let gate = Gate::new(draw.child("gate"), common.settings.yields_permille);
+        let desks: Vec<Arc<Desk>> = common
+            .services
+            .iter()
+            .map(|service| {
+                Arc::new(Desk {
+                    service: Arc::clone(service),
+                    database: Arc::clone(&common.database),
+                    life: number,
+                    gate: gate.clone(),
+                    engine: OnceLock::new(),
+                })
+            })
+            .collect();
+        let providers = desks
+            .iter()
+            .map(|desk| Arc::clone(desk) as Arc<dyn Provider>)
+            .collect();
+        let routes = Routes::new(providers).expect("the providers differ");
+        let clock: Arc<dyn Clock> = Arc::new(NodeClock {
+            time: common.time,
+            wrong_by_micros: Arc::clone(&self.wrong_by_micros),
+            booted: draw.millis(0, 1_000_000),
+        });
+        let store: Arc<dyn Store> = Arc::new(Connection {
+            database: Arc::clone(&common.database),
+            life: number,
+        });
+        let metrics = Arc::new(Metrics::new());
+        common
+            .observer
+            .life_began(number, self.index, Arc::clone(&metrics));
+        let engine = Engine::start(
+            common.settings.engine.clone(),
+            store,
+            routes,
+            clock,
+            &draw.entropy("engine"),
+            metrics,
+            Arc::new(gate.clone()),
+        );
+        for desk in &desks {
+            let _ = desk.engine.set(Arc::downgrade(&engine));
+        }
+        tokio::spawn(watch_over(Arc::clone(&engine), gate.clone(), Arc::clone(common)));
+        let life = Life {
+            number,
+            gate,
+            engine,
+            listening: Arc::new(AtomicBool::new(true)),
+            connections: Arc::default(),
+        };
+        *self.life.lock().unwrap_or_else(PoisonError::into_inner) = Some(life);
+    }
+
+    /// Forgets everything at once.
+    pub(crate) fn kill(&self) {
+        let life = self.life.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(life) = life {
+            life.gate.set(Condition::Dead);
+            self.common.observer.note(
+                "died",
+                &[("life", life.number.into()), ("node", self.index.into())],
+            );
+        }
+    }
+}
+
+impl Life {
+    /// A request: what happens within, happens on the node. `None` when no answer came: the node died, or the client lost
+    /// its patience and hung up.
+    pub(crate) async fn request<T: Send + 'static>(
+        &self,
+        patience: Duration,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        if !self.listening.load(Ordering::Relaxed) {
+            return None;
+        }
+        let (mut reply, answer) = oneshot::channel();
+        let connections = Arc::clone(&self.connections);
+        connections.fetch_add(1, Ordering::Relaxed);
+        self.gate.spawn(Box::pin(async move {
+            tokio::select! {
+                biased;
+                () = reply.closed() => {}
+                result = work => {
+                    let _ = reply.send(result);
+                }
+            }
+            connections.fetch_sub(1, Ordering::Relaxed);
+        }));
+        tokio::time::timeout(patience, answer).await.ok()?.ok()
+    }
+
+    /// What the program does when it is told to stop: finishes the requests, then what is under way. True when it came to
+    /// its end in time.
+    pub(crate) async fn stop(&self, within: Duration) -> bool {
+        self.listening.store(false, Ordering::Relaxed);
+        let requests_done = async {
+            while self.connections.load(Ordering::Relaxed) > 0 {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let requests_done = tokio::time::timeout(within, requests_done).await.is_ok();
+        let engine = Arc::clone(&self.engine);
+        let (done, ended) = oneshot::channel();
+        self.gate.spawn(Box::pin(async move {
+            let began = engine.monotonic();
+            engine.drain(within).await;
+            let _ = done.send(engine.monotonic() - began < within);
+        }));
+        ended.await.unwrap_or(false) && requests_done
+    }
+}
+
+/// A node whose vital task panicked would be started again; here that is a finding.
+async fn watch_over(engine: Arc<Engine>, gate: Gate, common: Arc<Common>) {
+    let watched = Arc::downgrade(&engine);
+    drop(engine);
+    loop {
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        if gate.condition() == Condition::Dead {
+            return;
+        }
+        let Some(engine) = watched.upgrade() else { return };
+        let failed = tokio::time::timeout(Duration::ZERO, engine.failed())
+            .await
+            .is_ok();
+        if failed && gate.condition() != Condition::Dead {
+            common
+                .observer
+                .found("no vital task panics", "a vital task ended".to_owned());
+            return;
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! Misbehaving providers. What one was asked goes on when the node that asked is gone.
+
+use std::{
+    panic::resume_unwind,
+    sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use domain::{Channel, ErrorCode, MessageId, ProviderName};
+use engine::Engine;
+use providers::{Answer, Call, Provider};
+use tokio::sync::oneshot;
+
+use super::{
+    database::Database,
+    gate::{Condition, Gate},
+    time::Time,
+};
+use crate::{
+    checkers::{Beginning, CallEnd, Real},
+    draw::Draw,
+    plan::{Mood, Nature},
+};
+
+/// A provider, shared by all nodes.
+#[derive(Debug)]
+pub(crate) struct Service {
+    pub(crate) index: usize,
+    name: ProviderName,
+    channels: &'static [Channel],
+    mood: Mutex<(Mood, Duration)>,
+    time: Time,
+    draw: Draw,
+    trip_max: Duration,
+    call_timeout: Duration,
+}
+
+/// The way of one life of a node to a provider.
+pub(crate) struct Desk {
+    pub(crate) service: Arc<Service>,
+    pub(crate) database: Arc<Database>,
+    pub(crate) life: u32,
+    pub(crate) gate: Gate,
+    pub(crate) engine: OnceLock<Weak<Engine>>,
+}
+
+/// What the provider does with a call.
+enum Fate {
+    /// Takes it, or not, and says so.
+    Answers(Answer),
+    /// Takes it and never says so.
+    TakenInSilence,
+    /// Never hears of it.
+    Nothing,
+}
+
+impl Service {
+    pub(crate) fn new(
+        index: usize,
+        time: Time,
+        draw: Draw,
+        trip_max: Duration,
+        call_timeout: Duration,
+    ) -> Self {
+        let (name, channels): (&str, &'static [Channel]) = match index {
+            0 => ("email", &[Channel::Email]),
+            _ => ("sms-mms", &[Channel::Sms, Channel::Mms]),
+        };
+        Self {
+            index,
+            name: name.parse().expect("a provider's name"),
+            channels,
+            mood: Mutex::new((Mood::Well, Duration::ZERO)),
+            time,
+            draw,
+            trip_max,
+            call_timeout,
+        }
+    }
+
+    pub(crate) fn name(&self) -> &ProviderName {
+        &self.name
+    }
+
+    pub(crate) fn get_into(&self, mood: Mood, lasting: Duration) {
+        *self.mood.lock().unwrap_or_else(PoisonError::into_inner) = (mood, self.time.elapsed() + lasting);
+    }
+
+    fn mood(&self) -> Mood {
+        let (mood, until) = *self.mood.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.time.elapsed() < until {
+            mood
+        } else {
+            Mood::Well
+        }
+    }
+
+    fn decide(&self, nature: Nature) -> (Fate, Duration) {
+        let code = ErrorCode::of;
+        let quick = self.draw.millis(0, self.trip_max.as_millis() as u64);
+        let timeout = self.call_timeout.as_millis() as u64;
+        let mood = match self.mood() {
+            Mood::Mixed => self.draw.pick(&[
+                Mood::Well,
+                Mood::Failing,
+                Mood::Hanging,
+                Mood::AnswersLost,
+                Mood::Limiting,
+                Mood::Slow,
+            ]),
+            mood => mood,
+        };
+        let taken = || match nature {
+            Nature::Rejected => Answer::Rejected {
+                error_code: code("no_such_number"),
+            },
+            _ => Answer::Success,
+        };
+        match mood {
+            Mood::Well | Mood::Mixed => (Fate::Answers(taken()), quick),
+            Mood::Failing => {
+                let error_code = code("provider_error");
+                (Fate::Answers(Answer::Error { error_code }), quick)
+            }
+            Mood::Hanging => (Fate::Nothing, quick),
+            Mood::AnswersLost if nature == Nature::Rejected => (Fate::Nothing, quick),
+            Mood::AnswersLost => (Fate::TakenInSilence, quick),
+            Mood::Limiting => {
+                let retry_after = self.draw.pick(&[None, Some(1), Some(7), Some(30)]);
+                let answer = Answer::RateLimited {
+                    retry_after: retry_after.map(Duration::from_secs),
+                    error_code: code("provider_rate_limited"),
+                };
+                (Fate::Answers(answer), quick)
+            }
+            Mood::Slow => (
+                Fate::Answers(taken()),
+                self.draw.millis(timeout / 3, timeout * 2 / 3),
+            ),
+        }
+    }
+}
+
+impl Desk {
+    async fn deliver(
+        database: Arc<Database>,
+        call: usize,
+        (fate, trip): (Fate, Duration),
+        reply: oneshot::Sender<Answer>,
+    ) {
+        tokio::time::sleep(trip).await;
+        match fate {
+            Fate::Nothing => {}
+            Fate::TakenInSilence => database.observer.call_taken(call),
+            Fate::Answers(answer) => {
+                if answer == Answer::Success {
+                    database.observer.call_taken(call);
+                }
+                tokio::time::sleep(trip).await;
+                let _ = reply.send(answer);
+            }
+        }
+    }
+
+    /// What the node's breaker says of itself, on the world's clock.
+    fn breaker(&self) -> Option<Real> {
+        let engine = self.engine.get()?.upgrade()?;
+        let report = engine.breaker(&self.service.name)?;
+        let moved = report.last_transition_at;
+        let ago = moved.map(|moved| engine.now().saturating_since(moved));
+        let elapsed = self.service.time.elapsed();
+        Some(Real {
+            state: report.state,
+            moved_at: ago.map_or(Duration::ZERO, |ago| elapsed.saturating_sub(ago)),
+        })
+    }
+}
+
+impl std::fmt::Debug for Desk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Desk({}, {})", self.service.name, self.life)
+    }
+}
+
+#[async_trait]
+impl Provider for Desk {
+    fn name(&self) -> &ProviderName {
+        &self.service.name
+    }
+
+    fn channels(&self) -> &'static [Channel] {
+        self.service.channels
+    }
+
+    async fn send(&self, call: Call<'_>) -> Answer {
+        let nature = Nature::of_body(call.content.body.as_str());
+        let number = self.begin(call.message_id, call.attempt_number);
+        let mut flight = Flight {
+            desk: self,
+            call: number,
+            ended: false,
+        };
+        if nature == Nature::Poison {
+            flight.end(CallEnd::Panicked);
+            // Not `panic!`: nobody wants to read thousands of backtraces of something that was planned.
+            resume_unwind(Box::new("poison"));
+        }
+        let (reply, answer) = oneshot::channel();
+        let fate = self.service.decide(nature);
+        tokio::spawn(Self::deliver(Arc::clone(&self.database), number, fate, reply));
+        match answer.await {
+            Ok(answer) => {
+                flight.end(CallEnd::Answered(answer.clone()));
+                answer
+            }
+            // Nobody answers; the caller's patience ends this.
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+impl Desk {
+    fn begin(&self, message: MessageId, attempt: u32) -> usize {
+        let row = self.database.memory.outbox_row(message);
+        let breaker = self.breaker().expect("whoever calls has a breaker");
+        self.database.observer.call_began(Beginning {
+            life: self.life,
+            provider: self.service.index,
+            message,
+            attempt,
+            row: row.as_ref(),
+            now: self.database.now(),
+            breaker,
+        })
+    }
+}
+
+/// Notes the end of a call, however it ends.
+struct Flight<'a> {
+    desk: &'a Desk,
+    call: usize,
+    ended: bool,
+}
+
+impl Flight<'_> {
+    fn end(&mut self, end: CallEnd) {
+        self.ended = true;
+        self.desk.database.observer.call_ended(self.call, end);
+    }
+}
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            let dead = self.desk.gate.condition() == Condition::Dead;
+            self.end(if dead {
+                CallEnd::Abandoned
+            } else {
+                CallEnd::TimedOut
+            });
+        }
+    }
+}

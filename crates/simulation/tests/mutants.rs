@@ -1,0 +1,35 @@
+//! The simulation notices: every planted bug is caught. Runs only with the feature `mutants`.
+
+use std::sync::{
+    Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use mutants::Mutant;
+use simulation::{SEEDS_MAX, hunt};
+
+const THREADS: usize = 2;
+
+#[test]
+fn every_planted_bug_is_caught() {
+    let next = AtomicUsize::new(0);
+    let missed = Mutex::new(Vec::new());
+    let work = || {
+        while let Some(mutant) = Mutant::ALL.get(next.fetch_add(1, Ordering::Relaxed)) {
+            match hunt(*mutant) {
+                Some((seed, violation)) => println!("{:<24} seed {seed:>3} {violation}", mutant.name()),
+                None => missed.lock().unwrap().push(mutant.name()),
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(work);
+        }
+    });
+    let missed = missed.into_inner().unwrap();
+    assert!(
+        missed.is_empty(),
+        "not caught within {SEEDS_MAX} seeds: {missed:?}"
+    );
+}

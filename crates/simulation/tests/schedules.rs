@@ -1,0 +1,61 @@
+//! Nothing that is promised breaks, whatever goes wrong.
+
+use std::sync::Mutex;
+
+use simulation::{NAMED_SEEDS, Plan, campaign, explain, run, run_seed};
+
+/// Schedules of one run of the tests. A night of them: see docs/simulation.md.
+const SCHEDULES: u64 = 2_000;
+const THREADS: usize = 2;
+/// Schedules that are run twice.
+const TWICE: u64 = 60;
+
+#[test]
+fn no_schedule_breaks_a_rule() {
+    let outcome = campaign(0, SCHEDULES, THREADS, |_, _| {});
+    let failures: Vec<String> = outcome
+        .failures
+        .iter()
+        .map(|(seed, violations)| explain(*seed, violations))
+        .collect();
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    assert_eq!(outcome.runs, SCHEDULES);
+    assert!(
+        outcome.calls > SCHEDULES * 10,
+        "the worlds were too quiet to prove anything"
+    );
+}
+
+#[test]
+fn what_was_found_once_stays_fixed() {
+    for named in NAMED_SEEDS {
+        let violations = run_seed(named.seed).violations;
+        assert!(
+            violations.is_empty(),
+            "{}: {}",
+            named.name,
+            explain(named.seed, &violations)
+        );
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_trace() {
+    let first = Mutex::new(Vec::new());
+    campaign(0, TWICE, THREADS, |seed, report| {
+        first.lock().unwrap().push((seed, report.trace_hash))
+    });
+    let first = first.into_inner().unwrap();
+    for (seed, hash) in &first {
+        // To be read or not makes no difference either.
+        assert_eq!(run(&Plan::of(*seed), true).trace_hash, *hash, "seed {seed}");
+    }
+    let mut different: Vec<u64> = first.iter().map(|(_, hash)| *hash).collect();
+    different.sort_unstable();
+    different.dedup();
+    assert_eq!(
+        different.len() as u64,
+        TWICE,
+        "different seeds are different runs"
+    );
+}
