@@ -1,7 +1,5 @@
 use clap::{Arg, ArgAction, Command, builder::RangedU64ValueParser, value_parser};
 
-use crate::subjects::POOL_DEFAULT;
-
 /// The command line.
 pub(crate) fn command() -> Command {
     let compare = Command::new("compare").about(
@@ -38,9 +36,8 @@ fn measuring() -> [Arg; 9] {
         Arg::new("baseline-pool")
             .long("baseline-pool")
             .value_name("CONNECTIONS")
-            .default_value(POOL_DEFAULT.to_string())
             .value_parser(value_parser!(usize))
-            .help("Connections of the baseline to the database"),
+            .help("Connections of the baseline to the database [default: what is best for it]"),
         Arg::new("trunkline")
             .long("trunkline")
             .value_name("PROGRAM")

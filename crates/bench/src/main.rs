@@ -84,10 +84,7 @@ async fn measure(subcommand: Option<(&str, &ArgMatches)>, top: &ArgMatches) -> a
     let (name, arguments) = subcommand.unwrap_or(("compare", top));
     let options = Options {
         seconds: seconds(arguments)?,
-        baseline_pool: arguments
-            .get_one("baseline-pool")
-            .copied()
-            .context("--baseline-pool")?,
+        baseline_pool: arguments.get_one("baseline-pool").copied(),
         kinds: kinds(arguments),
         stored: arguments.get_one("stored").copied().context("--stored")?,
         backlog: arguments.get_one("backlog").copied().context("--backlog")?,

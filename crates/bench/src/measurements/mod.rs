@@ -40,8 +40,8 @@ pub(crate) const COMPARED: [(&str, &str); 6] = [
 pub(crate) struct Options {
     /// How long each load lasts.
     pub(crate) seconds: Duration,
-    /// Connections of the baseline's pool.
-    pub(crate) baseline_pool: usize,
+    /// Connections of the baseline's pool, instead of what is best for it.
+    pub(crate) baseline_pool: Option<usize>,
     /// On which databases, where there is a choice.
     pub(crate) kinds: Vec<Kind>,
     /// Messages on the full store that growth is measured on.

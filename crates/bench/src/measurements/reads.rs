@@ -81,6 +81,8 @@ impl Bench {
         for kind in self.options.kinds.clone() {
             let mut few = self.side(kind, FEW).await?;
             let mut many = self.side(kind, MANY).await?;
+            // The server hung up while the other one's store was filled.
+            few.connection = Connection::open(&few.server.authority).await?;
             for read in READS {
                 let (mut on_few, mut on_many) = (histogram()?, histogram()?);
                 for round in 0..REPEATS {

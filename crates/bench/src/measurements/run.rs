@@ -7,7 +7,7 @@ use domain::Clock;
 use super::{Bench, PAIRS};
 use crate::{
     load::{Pace, Plan, Tally, drive},
-    subjects::{Contents, Cpu, Kind, Server, Store, drain, start_baseline},
+    subjects::{Contents, Cpu, Kind, Server, Store, best_pool, drain, start_baseline},
 };
 
 const WARM_UP: Duration = Duration::from_secs(1);
@@ -70,7 +70,11 @@ impl Bench {
     pub(super) async fn run_baseline(&mut self, plan: &Plan) -> anyhow::Result<Run> {
         let store = self.databases.create(Kind::Postgres).await?;
         self.trunkline.migrate(&store, self.directory()).await?;
-        let server = start_baseline(&store, self.directory(), self.options.baseline_pool).await?;
+        let pool = self
+            .options
+            .baseline_pool
+            .unwrap_or_else(|| best_pool(plan.shape.pairs));
+        let server = start_baseline(&store, self.directory(), pool).await?;
         let (warm, tally, cpu) = self.load(&server, plan).await?;
         let audit = Contents::read(&store).await?.check_stored(&[&warm, &tally]);
         server.kill().await?;

@@ -21,8 +21,11 @@ use tokio_postgres::NoTls;
 
 use super::{Server, Store};
 
-/// Connections of the pool. See docs/performance.md for what others gave.
-pub(crate) const POOL_DEFAULT: usize = 32;
+/// Connections of the pool: as many as were best for it, see docs/performance.md. Over many conversations more of them
+/// share a flush of the log; in one they only wait for its row, and the fewer the better.
+pub(crate) fn best_pool(pairs: u32) -> usize {
+    if pairs == 1 { 16 } else { 64 }
+}
 
 const UPSERT_CONVERSATION: &str = "insert into conversations as c
         (channel, participant_a, participant_b, message_count, last_activity_at, created_at)
