@@ -28,7 +28,7 @@ pub(crate) fn start(idempotency_ttl: Duration, routes: &Routes, node: &Node<'_>)
         serving,
         idempotency_ttl,
     };
-    let mut stopped = node.stopped.clone();
+    let stop = node.stop.clone();
     node.vital.spawn("housekeeping", async move {
         let mut round = 0;
         loop {
@@ -36,8 +36,7 @@ pub(crate) fn start(idempotency_ttl: Duration, routes: &Routes, node: &Node<'_>)
                 tracing::warn!(%error, "housekeeping was put off");
             }
             round = (round + 1) % SWEEPS_PER_PURGE;
-            let stopping = stopped.wait_for(|stopped| *stopped);
-            if tokio::time::timeout(SWEEP_INTERVAL, stopping).await.is_ok() {
+            if tokio::time::timeout(SWEEP_INTERVAL, stop.told()).await.is_ok() {
                 return;
             }
         }

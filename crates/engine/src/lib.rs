@@ -18,6 +18,7 @@ mod redrive;
 mod retry;
 mod settings;
 mod spawn;
+mod stop;
 mod vital;
 
 use std::{
@@ -30,7 +31,7 @@ use std::{
 use domain::{Clock, Entropy, ProviderName, Timestamp};
 use providers::Routes;
 use store::{CommitReport, Deadlines, GroupCommit, GroupCommitLimits, QueueDepth, Store, StoreError};
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::task::JoinHandle;
 
 pub use accept::{Rejection, Send, SendError, Sent, SentOutcome, written_at};
 pub use backfill::{
@@ -47,6 +48,7 @@ pub use spawn::{Spawn, Task, TokioTasks};
 
 use depths::Depths;
 use dispatch::{Dispatcher, Settler};
+use stop::Stop;
 use vital::Vital;
 
 /// What every task of a node works with.
@@ -56,7 +58,7 @@ struct Node<'a> {
     metrics: &'a Arc<Metrics>,
     vital: &'a Vital,
     tasks: &'a Arc<dyn Spawn>,
-    stopped: &'a watch::Receiver<bool>,
+    stop: &'a Stop,
 }
 
 /// Everything that happens to a message between HTTP, the store and the providers, on one node.
@@ -74,7 +76,7 @@ pub struct Engine {
     vital: Vital,
     tasks: Arc<dyn Spawn>,
     store_away: AtomicBool,
-    stop: watch::Sender<bool>,
+    stop: Stop,
     housekeeping: tokio::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -90,7 +92,7 @@ impl Engine {
         metrics: Arc<Metrics>,
         tasks: Arc<dyn Spawn>,
     ) -> Arc<Self> {
-        let (stop, stopped) = watch::channel(false);
+        let stop = Stop::default();
         let limits = GroupCommitLimits {
             queue_max: settings.commit_queue_max,
             batch_max: settings.commit_batch_max,
@@ -108,7 +110,7 @@ impl Engine {
             metrics: &metrics,
             vital: &vital,
             tasks: &tasks,
-            stopped: &stopped,
+            stop: &stop,
         };
         let dispatcher = Dispatcher::start(&settings.dispatch, &routes, entropy, settler, &node);
         let housekeeping = housekeeping::start(settings.idempotency_ttl, &routes, &node);
@@ -197,8 +199,7 @@ impl Engine {
     /// Stops claiming, gives back what was not sent, finishes the calls under way and records what came of them, for at
     /// most `within`; what is not settled by then comes back when its lease runs out.
     pub async fn drain(&self, within: Duration) {
-        // Nobody listens any more when every task has ended already.
-        let _ = self.stop.send(true);
+        self.stop.tell();
         let drained = tokio::time::timeout(within, async {
             self.dispatcher.drained().await;
             if let Some(housekeeping) = self.housekeeping.lock().await.take() {
@@ -215,6 +216,13 @@ impl Engine {
 
     fn deadlines(&self) -> Deadlines {
         self.settings.deadlines
+    }
+}
+
+/// Tasks do not outlive their engine.
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.stop.tell();
     }
 }
 

@@ -20,4 +20,12 @@ pub const NAMED_SEEDS: &[NamedSeed] = &[
         name: "refunds after other refunds left a sender less than its share",
         seed: 459,
     },
+    NamedSeed {
+        name: "a node that had stood still settled one message twice in a batch",
+        seed: 201_346,
+    },
+    NamedSeed {
+        name: "the same in another world",
+        seed: 200_530,
+    },
 ];

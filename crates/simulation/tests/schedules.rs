@@ -8,7 +8,7 @@ use simulation::{NAMED_SEEDS, Plan, campaign, explain, run, run_seed};
 const SCHEDULES: u64 = 2_000;
 const THREADS: usize = 2;
 /// Schedules that are run twice.
-const TWICE: u64 = 60;
+const TWICE: u64 = 200;
 
 #[test]
 fn no_schedule_breaks_a_rule() {

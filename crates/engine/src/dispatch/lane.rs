@@ -15,7 +15,7 @@ use providers::Provider;
 use resilience::{Breaker, breaker::Capacity};
 use store::{Claimed, FIRST_LEASE, Leased, Progress, Store};
 use tokio::{
-    sync::{Notify, Semaphore, mpsc, watch},
+    sync::{Notify, Semaphore, mpsc},
     task::JoinHandle,
 };
 
@@ -23,7 +23,7 @@ use super::{
     CountsReport, ProviderReport, QueueReport, circuit::Circuit, disposition::Rules, settle::Settler,
     worker::lease_clock,
 };
-use crate::{DispatchSettings, Metrics, Spawn, vital::Vital};
+use crate::{DispatchSettings, Metrics, Spawn, stop::Stop, vital::Vital};
 
 /// Entries a lane holds in memory for each of its workers at most.
 const HELD_PER_WORKER_MAX: u32 = 4;
@@ -38,7 +38,7 @@ pub(super) struct LaneParts {
     pub(super) metrics: Arc<Metrics>,
     pub(super) settler: Settler,
     pub(super) tasks: Arc<dyn Spawn>,
-    pub(super) stopped: watch::Receiver<bool>,
+    pub(super) stop: Stop,
 }
 
 pub(crate) struct Lane {
@@ -145,7 +145,7 @@ impl Lane {
     /// claims, or new messages would overtake retries and backlog for as long as they keep coming.
     pub(super) fn reserve(&self, deadline: Duration) -> Option<Reservation> {
         let half_full = self.queue.capacity() <= self.queue.max_capacity() / 2;
-        if half_full || *self.parts.stopped.borrow() || self.circuit.capacity() != Capacity::Unlimited {
+        if half_full || self.parts.stop.is_told() || self.circuit.capacity() != Capacity::Unlimited {
             return None;
         }
         let place = self.queue.clone().try_reserve_owned().ok()?;
@@ -184,8 +184,8 @@ impl Lane {
     /// Claims whatever is due and was not handed over: retries, other nodes' leavings, what found no room. A claim under
     /// way is never cut off: what it leases must reach the queue, or be given back.
     async fn claim_due(self: Arc<Self>) {
-        let mut stopped = self.parts.stopped.clone();
-        while !*stopped.borrow_and_update() {
+        let stop = self.parts.stop.clone();
+        while !stop.is_told() {
             let claim = if self.room_for_claims() >= self.claim_min() {
                 self.claim().await
             } else {
@@ -206,11 +206,7 @@ impl Lane {
             };
             tokio::select! {
                 biased;
-                changed = stopped.changed() => {
-                    if changed.is_err() {
-                        return;
-                    }
-                }
+                () = stop.told() => {}
                 () = pause => {}
             }
         }
@@ -227,7 +223,7 @@ impl Lane {
     /// send, and waits for the calls under way.
     async fn hand_out(self: Arc<Self>, mut waiting: mpsc::Receiver<Held>) {
         let workers = Arc::new(Semaphore::new(self.parts.settings.concurrency));
-        let mut stopped = self.parts.stopped.clone();
+        let stop = self.parts.stop.clone();
         loop {
             let next = async {
                 let worker = Arc::clone(&workers).acquire_owned().await;
@@ -235,7 +231,7 @@ impl Lane {
             };
             let (worker, held) = tokio::select! {
                 biased;
-                _ = stopped.wait_for(|stopped| *stopped) => break,
+                () = stop.told() => break,
                 next = next => next,
             };
             let (Ok(worker), Some(held)) = (worker, held) else {

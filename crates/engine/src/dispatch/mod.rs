@@ -86,7 +86,7 @@ impl Dispatcher {
                 metrics: Arc::clone(node.metrics),
                 settler: settler.clone(),
                 tasks: Arc::clone(node.tasks),
-                stopped: node.stopped.clone(),
+                stop: node.stop.clone(),
             };
             let (lane, lane_tasks) = Lane::start(parts, node.vital);
             lanes.insert(provider.name().clone(), lane);

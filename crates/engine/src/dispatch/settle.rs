@@ -1,4 +1,5 @@
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -97,9 +98,16 @@ impl Recorder {
         let mut taken = Vec::with_capacity(self.batch_max);
         while waiting.recv_many(&mut taken, self.batch_max).await > 0 {
             let (mut settlements, mut tallies, mut releases, mut flushes) = (vec![], vec![], vec![], vec![]);
+            let mut ids = BTreeSet::new();
             for item in taken.drain(..) {
                 match item {
                     Item::Settle(settlement, tally) => {
+                        // A node that stood still may bring a try under a lost lease together with one under its next:
+                        // a batch has each message once, and the earlier goes first.
+                        if !ids.insert(settlement.id) {
+                            self.settle(&settlements, &tallies).await;
+                            (ids, settlements, tallies) = (BTreeSet::from([settlement.id]), vec![], vec![]);
+                        }
                         settlements.push(settlement);
                         tallies.push(tally);
                     }
