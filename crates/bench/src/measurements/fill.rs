@@ -35,7 +35,7 @@ impl Fill {
             due,
         } = self;
         let all = messages + long;
-        let (status, at) = (status(due), "to_timestamp(0) + ms * interval '1 millisecond'");
+        let at = "to_timestamp(0) + ms * interval '1 millisecond'";
         let mut sql = format!(
             "insert into conversations (channel, participant_a, participant_b, message_count, last_activity_at, created_at)
              select 'sms', '+1404' || lpad((n / {CONVERSATIONS_PER_PARTICIPANT})::text, 7, '0'),
@@ -45,10 +45,10 @@ impl Fill {
                  to_timestamp(0) + ({EPOCH_MS} + n) * interval '1 millisecond', to_timestamp({EPOCH_MS} / 1000)
              from generate_series(0, {conversations} - 1) as n;
              insert into messages (id, conversation_id, sequence, direction, channel, sender, recipient, body, timestamp,
-                 processed_at, status, provider)
+                 processed_at, provider)
              select (lpad(to_hex(ms), 12, '0') || '7000a' || lpad(to_hex(n), 15, '0'))::uuid, c + 1, s, 'outbound', 'sms',
                  '+1404' || lpad((c / {CONVERSATIONS_PER_PARTICIPANT})::text, 7, '0'),
-                 '+1505' || lpad(c::text, 7, '0'), repeat('x', 160), {at}, {at}, '{status}', 'sms-mms'
+                 '+1505' || lpad(c::text, 7, '0'), repeat('x', 160), {at}, {at}, 'sms-mms'
              from (
                  select n, {EPOCH_MS}::bigint + n as ms,
                      case when n < {messages} then n % {conversations} else 0 end as c,
@@ -82,7 +82,6 @@ impl Fill {
             due,
         } = self;
         let all = messages + long;
-        let status = status(due);
         let mut sql = format!(
             "pragma synchronous = off;
              begin;
@@ -100,10 +99,10 @@ impl Fill {
                  from numbers
              )
              insert into messages (id, conversation_id, sequence, direction, channel, sender, recipient, body, timestamp,
-                 processed_at, status, provider)
+                 processed_at, provider)
              select unhex(printf('%012x7000a%015x', ms, n)), c + 1, s, 'outbound', 'sms',
                  printf('+1404%07d', c / {CONVERSATIONS_PER_PARTICIPANT}), printf('+1505%07d', c),
-                 printf('%.160c', 'x'), ms * 1000, ms * 1000, '{status}', 'sms-mms'
+                 printf('%.160c', 'x'), ms * 1000, ms * 1000, 'sms-mms'
              from generated;"
         );
         if due {
@@ -128,8 +127,4 @@ impl Fill {
 pub(super) async fn settle(store: &Store) -> anyhow::Result<()> {
     store.execute("vacuum analyze", "").await?;
     store.execute("checkpoint", "").await
-}
-
-fn status(due: bool) -> &'static str {
-    if due { "pending" } else { "dispatched" }
 }

@@ -10,7 +10,7 @@ const POLL: Duration = Duration::from_millis(50);
 
 const COUNTS: &str = "select
     (select count(*) from messages),
-    (select count(*) from messages where status = 'dispatched'),
+    (select count(*) from messages_with_status where status = 'dispatched'),
     (select count(*) from attempts where outcome = 'success'),
     (select count(*) from outbox),
     (select cast(coalesce(sum(message_count), 0) as bigint) from conversations)";

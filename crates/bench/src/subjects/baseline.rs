@@ -35,9 +35,8 @@ const UPSERT_CONVERSATION: &str = "insert into conversations as c
         last_activity_at = greatest(c.last_activity_at, excluded.last_activity_at)
     returning id, message_count";
 const INSERT_MESSAGE: &str = "insert into messages (
-        id, conversation_id, sequence, direction, channel, sender, recipient, body, timestamp, processed_at, status,
-        provider
-    ) values ($1, $2, $3, 'outbound', 'sms', $4, $5, $6, $7, now(), 'pending', 'sms-mms')";
+        id, conversation_id, sequence, direction, channel, sender, recipient, body, timestamp, processed_at, provider
+    ) values ($1, $2, $3, 'outbound', 'sms', $4, $5, $6, $7, now(), 'sms-mms')";
 const INSERT_OUTBOX: &str = "insert into outbox (message_id, provider, due_at, lease_token, deadline_at)
     values ($1, 'sms-mms', now(), 0, now() + interval '4 hours')";
 
