@@ -200,6 +200,16 @@ pub enum StoreError {
     Refused(String),
 }
 
+impl StoreError {
+    /// What an error means for work that cannot have changed anything.
+    pub(crate) fn of_nothing_changed(self) -> Self {
+        match self {
+            Self::OutcomeUnknown(reason) => Self::Unavailable(reason),
+            other => other,
+        }
+    }
+}
+
 /// A message to be accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accept {

@@ -12,9 +12,9 @@ with input as (
 ),
 new_receipts as (
     insert into receipts (provider, provider_message_id, message_id, payload)
-    select distinct on (provider, provider_message_id) provider, provider_message_id, id, payload
+    select distinct on (provider collate "C", provider_message_id collate "C") provider, provider_message_id, id, payload
     from input
-    order by provider, provider_message_id, place
+    order by provider collate "C", provider_message_id collate "C", place
     on conflict do nothing
     returning message_id
 )

@@ -18,7 +18,7 @@ pub(super) async fn claim(
 ) -> Result<Vec<Claimed>, StoreError> {
     let sql = include_str!("../../sql/outbox/claim.postgres.sql");
     let rows = store
-        .write(
+        .hot(
             sql,
             &[&provider.as_str(), &i64::from(limit), &millis_float(lease)],
         )
@@ -35,7 +35,7 @@ pub(super) async fn claim(
 pub(super) async fn settle(store: &Postgres, batch: &[Settlement]) -> Result<Vec<Settled>, StoreError> {
     let columns = Columns::of(batch);
     let held = store
-        .write(
+        .hot(
             include_str!("../../sql/outbox/settle.postgres.sql"),
             &[
                 &columns.id,
@@ -92,10 +92,10 @@ async fn settled_before(store: &Postgres, others: &Columns<'_>) -> Result<Vec<(U
         ..
     } = others;
     let sql = include_str!("../../sql/attempts/add_late_outcome.postgres.sql");
-    store.write(sql, &[id, token, attempts, outcome]).await?;
+    store.hot(sql, &[id, token, attempts, outcome]).await?;
     let sql = include_str!("../../sql/attempts/settled.postgres.sql");
     let tried: Vec<bool> = outcome.iter().map(Option::is_some).collect();
-    let rows = store.write(sql, &[id, token, attempts, &tried]).await?;
+    let rows = store.hot(sql, &[id, token, attempts, &tried]).await?;
     rows.iter().map(lease).collect()
 }
 
@@ -106,12 +106,13 @@ fn lease(row: &Row) -> Result<(Uuid, i64), StoreError> {
 pub(super) async fn release(store: &Postgres, leases: &[(MessageId, LeaseToken)]) -> Result<u64, StoreError> {
     let (ids, tokens): (Vec<Uuid>, Vec<i64>) =
         leases.iter().map(|(id, token)| (id.as_uuid(), token.0)).unzip();
-    store
-        .change(
+    let released = store
+        .hot(
             include_str!("../../sql/outbox/release.postgres.sql"),
             &[&ids, &tokens],
         )
-        .await
+        .await?;
+    Ok(released.len() as u64)
 }
 
 pub(super) async fn sweep(

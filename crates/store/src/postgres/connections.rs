@@ -1,0 +1,160 @@
+//! Connections, and statements on them, bounded in number and in time.
+
+use std::time::Duration;
+
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Timeouts};
+use tokio_postgres::{Row, types::ToSql};
+
+use super::{
+    failure::{QueryFailure, unavailable},
+    tls::Tls,
+};
+use crate::StoreError;
+
+/// How long a statement waits for a connection, and a connection for the server.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_000);
+/// How long a statement or a transaction may take. Shorter than what a client of the API is made to wait for a `503`.
+pub(super) const STATEMENT_TIMEOUT: Duration = Duration::from_millis(1_500);
+/// How long the server lets a statement run before it rolls it back and says so: its word is a definite no, our own
+/// impatience is not.
+const SERVER_STATEMENT_TIMEOUT: Duration = Duration::from_millis(1_200);
+/// How long the server waits for the next statement of a transaction: a node that is frozen in the middle of one must not
+/// hold up the others.
+const SERVER_IDLE_TIMEOUT: Duration = Duration::from_millis(1_500);
+/// How often work that lost against another transaction (deadlock, serialization) is done again as a whole.
+const CONFLICT_RETRIES_MAX: u32 = 5;
+
+/// How statements are planned (docs/decisions/0005).
+#[derive(Clone, Copy)]
+pub(super) enum Planning {
+    /// Once for each connection, and only along indexes.
+    Once,
+    /// For the parameters at hand, each time.
+    EachTime,
+}
+
+/// Some connections to the server.
+#[derive(Debug)]
+pub(super) struct Connections(Pool);
+
+impl Connections {
+    pub(super) fn new(
+        mut config: tokio_postgres::Config,
+        tls: Tls,
+        connections_max: usize,
+        planning: Planning,
+    ) -> Result<Self, String> {
+        let planning = match planning {
+            Planning::Once => {
+                "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_bitmapscan=off \
+                 -c enable_hashjoin=off -c enable_mergejoin=off"
+            }
+            Planning::EachTime => "-c plan_cache_mode=force_custom_plan",
+        };
+        let options = format!(
+            "{} {planning} -c statement_timeout={} -c idle_in_transaction_session_timeout={}",
+            config.get_options().unwrap_or_default(),
+            SERVER_STATEMENT_TIMEOUT.as_millis(),
+            SERVER_IDLE_TIMEOUT.as_millis(),
+        );
+        config.options(options.trim());
+        let recycling = ManagerConfig {
+            recycling_method: RecyclingMethod::Fast,
+        };
+        let timeouts = Timeouts {
+            wait: Some(CONNECT_TIMEOUT),
+            create: Some(CONNECT_TIMEOUT),
+            recycle: Some(CONNECT_TIMEOUT),
+        };
+        let pool = Pool::builder(Manager::from_config(config, tls, recycling))
+            .max_size(connections_max)
+            .timeouts(timeouts)
+            .runtime(deadpool_postgres::Runtime::Tokio1)
+            .build();
+        Ok(Self(pool.map_err(|error| error.to_string())?))
+    }
+
+    /// A connection as it is, without limits.
+    pub(super) async fn get(&self) -> Result<Object, QueryFailure> {
+        self.0.get().await.map_err(QueryFailure::Pool)
+    }
+
+    pub(super) async fn busy(&self) -> Result<Busy, StoreError> {
+        Ok(Busy(Some(self.0.get().await.map_err(unavailable)?)))
+    }
+
+    /// Runs one statement, which is one transaction, again if it lost against another one.
+    pub(super) async fn query(
+        &self,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, StoreError> {
+        let mut retries = Retries::default();
+        loop {
+            let busy = self.busy().await?;
+            let work = async |client: &Object| {
+                let statement = client.prepare_cached(sql).await?;
+                Ok(client.query(&statement, params).await?)
+            };
+            match busy.limited(work).await {
+                Ok(rows) => {
+                    busy.done();
+                    return Ok(rows);
+                }
+                Err(failure) => {
+                    if !failure.breaks_connection() {
+                        busy.done();
+                    }
+                    retries.again_after(failure)?;
+                }
+            }
+        }
+    }
+}
+
+/// Counts how often work was done again.
+#[derive(Default)]
+pub(super) struct Retries(u32);
+
+impl Retries {
+    /// Whether to do it again: if it lost against another transaction, and not too often.
+    pub(super) fn again_after(&mut self, failure: QueryFailure) -> Result<(), StoreError> {
+        self.0 += 1;
+        if failure.is_conflict() && self.0 <= CONFLICT_RETRIES_MAX {
+            return Ok(());
+        }
+        Err(failure.into())
+    }
+}
+
+/// A connection that is at work. Unless that comes to its end, the connection is closed: its answer may still arrive, and
+/// whoever used the connection next would have to wait for it; and a transaction that was begun must not stay open.
+pub(super) struct Busy(Option<Object>);
+
+impl Busy {
+    /// Does work that takes no longer than [`STATEMENT_TIMEOUT`].
+    pub(super) async fn limited<T>(
+        &self,
+        work: impl AsyncFnOnce(&Object) -> Result<T, QueryFailure>,
+    ) -> Result<T, QueryFailure> {
+        let Some(client) = &self.0 else {
+            return Err(QueryFailure::TimedOut);
+        };
+        tokio::time::timeout(STATEMENT_TIMEOUT, work(client))
+            .await
+            .unwrap_or(Err(QueryFailure::TimedOut))
+    }
+
+    /// Gives the connection back.
+    pub(super) fn done(mut self) {
+        drop(self.0.take());
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        if let Some(client) = self.0.take() {
+            drop(Object::take(client));
+        }
+    }
+}

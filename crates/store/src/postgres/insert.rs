@@ -1,0 +1,380 @@
+//! The transaction that accepts: keys and receipts decide who wins, each conversation takes its share of the batch, then
+//! messages and outbox entries are stored. What can be sent together is: the transaction takes three round trips, two when
+//! nothing in the batch can be a repeat.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use deadpool_postgres::Object;
+use domain::{ConversationId, ConversationKey, Timestamp};
+use tokio::try_join;
+use tokio_postgres::{Error, Row, Statement, types::ToSql};
+use uuid::Uuid;
+
+use super::{Postgres, connections::Retries, failure::QueryFailure, millis, rows};
+use crate::{Accept, Accepted, Arrival, StoreError, json};
+
+/// Stores the winners of a batch; losers get no answer here.
+pub(super) async fn insert(store: &Postgres, batch: &[Accept]) -> Result<Vec<Option<Accepted>>, StoreError> {
+    let mut retries = Retries::default();
+    loop {
+        let busy = store.hot.busy().await?;
+        let committing = AtomicBool::new(false);
+        let result = busy.limited(async |client| transact(client, batch, &committing).await);
+        match result.await {
+            Ok(answers) => {
+                busy.done();
+                return Ok(answers);
+            }
+            // The connection is closed, and whatever was begun on it ends with it.
+            Err(failure) => retries.again_after(failure).map_err(|error| {
+                if committing.load(Ordering::Relaxed) {
+                    error
+                } else {
+                    error.of_nothing_changed()
+                }
+            })?,
+        }
+    }
+}
+
+async fn transact(
+    client: &Object,
+    batch: &[Accept],
+    committing: &AtomicBool,
+) -> Result<Vec<Option<Accepted>>, QueryFailure> {
+    // All of them before the transaction begins: what is sent together below must find its statement prepared, or it
+    // would be overtaken by what comes after it, and the last of that is the commit.
+    let statements = Statements::prepare(client).await?;
+    let claims = Claims::of(batch);
+    let mut shares = Shares::default();
+    let winners: Vec<(usize, &Accept)>;
+    let threads = if claims.is_empty() {
+        winners = batch.iter().enumerate().collect();
+        shares.take(&winners);
+        try_join!(biased; begin(client), shares.upsert(client, &statements))?.1
+    } else {
+        let won = try_join!(
+            biased;
+            begin(client),
+            claims.insert_keys(client, &statements),
+            claims.insert_receipts(client, &statements),
+        )?;
+        winners = claims.winners(batch, &won.1, &won.2)?;
+        shares.take(&winners);
+        shares.upsert(client, &statements).await?
+    };
+    let places = shares.places(&winners, &threads)?;
+    let (messages, entries) = (Messages::of(&winners, &places), Entries::of(&winners));
+    committing.store(true, Ordering::Relaxed);
+    try_join!(
+        biased;
+        messages.insert(client, &statements),
+        entries.insert(client, &statements),
+        client.batch_execute("commit"),
+    )?;
+    let mut answers = vec![None; batch.len()];
+    for ((place, _), (conversation_id, sequence)) in winners.iter().zip(places) {
+        answers[*place] = Some(Accepted::New {
+            conversation_id,
+            sequence: rows::count(sequence)?,
+        });
+    }
+    Ok(answers)
+}
+
+async fn begin(client: &Object) -> Result<(), Error> {
+    client.batch_execute("begin").await
+}
+
+/// Runs a statement that has something to do only for a batch that is not empty.
+async fn query(
+    client: &Object,
+    statement: &Statement,
+    batch_len: usize,
+    params: &[&(dyn ToSql + Sync)],
+) -> Result<Vec<Row>, Error> {
+    if batch_len == 0 {
+        return Ok(Vec::new());
+    }
+    client.query(statement, params).await
+}
+
+struct Statements {
+    keys: Statement,
+    receipts: Statement,
+    conversations: Statement,
+    messages: Statement,
+    outbox: Statement,
+}
+
+impl Statements {
+    async fn prepare(client: &Object) -> Result<Self, Error> {
+        let prepare = async |sql: &'static str| client.prepare_cached(sql).await;
+        Ok(Self {
+            keys: prepare(include_str!("../../sql/idempotency_keys/insert.postgres.sql")).await?,
+            receipts: prepare(include_str!("../../sql/receipts/insert.postgres.sql")).await?,
+            conversations: prepare(include_str!("../../sql/conversations/upsert.postgres.sql")).await?,
+            messages: prepare(include_str!("../../sql/messages/insert.postgres.sql")).await?,
+            outbox: prepare(include_str!("../../sql/outbox/insert.postgres.sql")).await?,
+        })
+    }
+}
+
+/// What messages of a batch are recognized by when they are repeated: each key, and each id of a provider, once, for the
+/// first that has it, in their order. Two nodes that accept at the same time wait for each other, but never in a circle.
+#[derive(Default)]
+struct Claims<'a> {
+    keys: BTreeMap<&'a str, (&'a [u8], Uuid)>,
+    receipts: BTreeMap<(&'a str, &'a str), (Uuid, &'a str)>,
+}
+
+impl<'a> Claims<'a> {
+    fn of(batch: &'a [Accept]) -> Self {
+        let mut claims = Self::default();
+        for accept in batch {
+            let id = accept.id.as_uuid();
+            match &accept.arrival {
+                Arrival::Send { request: None, .. } => {}
+                Arrival::Send {
+                    request: Some(request),
+                    ..
+                } => {
+                    let claim = (request.fingerprint.0.as_slice(), id);
+                    claims.keys.entry(request.key.as_str()).or_insert(claim);
+                }
+                Arrival::Receive {
+                    provider_message_id,
+                    payload,
+                } => {
+                    let receipt = (accept.provider.as_str(), provider_message_id.as_str());
+                    claims.receipts.entry(receipt).or_insert((id, payload));
+                }
+            }
+        }
+        claims
+    }
+
+    fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.receipts.is_empty()
+    }
+
+    async fn insert_keys(&self, client: &Object, statements: &Statements) -> Result<Vec<Row>, Error> {
+        let keys: Vec<&str> = self.keys.keys().copied().collect();
+        let (fingerprints, ids): (Vec<&[u8]>, Vec<Uuid>) = self.keys.values().copied().unzip();
+        query(client, &statements.keys, ids.len(), &[&keys, &fingerprints, &ids]).await
+    }
+
+    async fn insert_receipts(&self, client: &Object, statements: &Statements) -> Result<Vec<Row>, Error> {
+        let (providers, provider_message_ids): (Vec<&str>, Vec<&str>) = self.receipts.keys().copied().unzip();
+        let (ids, payloads): (Vec<Uuid>, Vec<&str>) = self.receipts.values().copied().unzip();
+        let params: [&(dyn ToSql + Sync); 4] = [&providers, &provider_message_ids, &ids, &payloads];
+        query(client, &statements.receipts, ids.len(), &params).await
+    }
+
+    /// Those that claim nothing, and those that got what they claimed.
+    fn winners(
+        &self,
+        batch: &'a [Accept],
+        keys: &[Row],
+        receipts: &[Row],
+    ) -> Result<Vec<(usize, &'a Accept)>, QueryFailure> {
+        let won = keys.iter().chain(receipts);
+        let won: BTreeSet<Uuid> = won
+            .map(|row| rows::get(row, "message_id"))
+            .collect::<Result<_, StoreError>>()?;
+        let wins = |accept: &Accept| {
+            matches!(accept.arrival, Arrival::Send { request: None, .. })
+                || won.contains(&accept.id.as_uuid())
+        };
+        Ok(batch
+            .iter()
+            .enumerate()
+            .filter(|(_, accept)| wins(accept))
+            .collect())
+    }
+}
+
+/// What each conversation gets of a batch, in the order in which all nodes touch conversations.
+#[derive(Default)]
+struct Shares<'a>(BTreeMap<[&'a str; 3], Share>);
+
+struct Share {
+    messages: i64,
+    last_activity_at: Timestamp,
+    created_at: Timestamp,
+}
+
+/// The participants, and then the channel, as text: PostgreSQL sorts the same way.
+fn order(key: &ConversationKey) -> [&str; 3] {
+    [
+        key.participant_a().as_str(),
+        key.participant_b().as_str(),
+        key.channel().as_str(),
+    ]
+}
+
+impl<'a> Shares<'a> {
+    fn take(&mut self, winners: &[(usize, &'a Accept)]) {
+        for (_, accept) in winners {
+            let share = self.0.entry(order(&accept.conversation)).or_insert(Share {
+                messages: 0,
+                last_activity_at: accept.timestamp,
+                created_at: accept.processed_at,
+            });
+            share.messages += 1;
+            share.last_activity_at = share.last_activity_at.max(accept.timestamp);
+            share.created_at = share.created_at.min(accept.processed_at);
+        }
+    }
+
+    async fn upsert(&self, client: &Object, statements: &Statements) -> Result<Vec<Row>, Error> {
+        let part = |part: usize| self.0.keys().map(|key| key[part]).collect::<Vec<&str>>();
+        let messages: Vec<i64> = self.0.values().map(|share| share.messages).collect();
+        let time = |time: fn(&Share) -> Timestamp| -> Vec<jiff::Timestamp> {
+            self.0.values().map(|share| time(share).into()).collect()
+        };
+        let params: [&(dyn ToSql + Sync); 6] = [
+            &part(2),
+            &part(0),
+            &part(1),
+            &messages,
+            &time(|share| share.last_activity_at),
+            &time(|share| share.created_at),
+        ];
+        query(client, &statements.conversations, messages.len(), &params).await
+    }
+
+    /// The conversation of each winner and its place in it. `threads` tells the conversations in our order, each with the
+    /// number of messages it has now.
+    fn places(
+        &self,
+        winners: &[(usize, &'a Accept)],
+        threads: &[Row],
+    ) -> Result<Vec<(ConversationId, i64)>, QueryFailure> {
+        let mut last: BTreeMap<[&str; 3], (ConversationId, i64)> = BTreeMap::new();
+        for ((key, share), row) in self.0.iter().zip(threads) {
+            let mut told = Vec::with_capacity(key.len());
+            for column in ["participant_a", "participant_b", "channel"] {
+                told.push(rows::get::<&str>(row, column)?);
+            }
+            if told != key {
+                let reason = "conversations were told in another order than asked for";
+                return Err(QueryFailure::Refused(reason.to_owned()));
+            }
+            let count: i64 = rows::get(row, "message_count")?;
+            last.insert(*key, (rows::conversation_id(row)?, count - share.messages));
+        }
+        let missing = || QueryFailure::Refused("a conversation was not told".to_owned());
+        let mut places = Vec::with_capacity(winners.len());
+        for (_, accept) in winners {
+            let (id, sequence) = last.get_mut(&order(&accept.conversation)).ok_or_else(missing)?;
+            *sequence += 1;
+            places.push((*id, *sequence));
+        }
+        Ok(places)
+    }
+}
+
+/// Messages as one array per column.
+#[derive(Default)]
+struct Messages<'a> {
+    id: Vec<Uuid>,
+    conversation_id: Vec<i64>,
+    sequence: Vec<i64>,
+    direction: Vec<&'a str>,
+    channel: Vec<&'a str>,
+    sender: Vec<&'a str>,
+    recipient: Vec<&'a str>,
+    subject: Vec<Option<&'a str>>,
+    body: Vec<&'a str>,
+    attachments: Vec<Option<String>>,
+    timestamp: Vec<jiff::Timestamp>,
+    processed_at: Vec<jiff::Timestamp>,
+    provider: Vec<&'a str>,
+}
+
+impl<'a> Messages<'a> {
+    fn of(winners: &[(usize, &'a Accept)], places: &[(ConversationId, i64)]) -> Self {
+        let mut columns = Self::default();
+        for ((_, accept), (conversation_id, sequence)) in winners.iter().zip(places) {
+            let content = &accept.content;
+            columns.id.push(accept.id.as_uuid());
+            columns.conversation_id.push(conversation_id.get());
+            columns.sequence.push(*sequence);
+            columns.direction.push(match accept.arrival {
+                Arrival::Send { .. } => "outbound",
+                Arrival::Receive { .. } => "inbound",
+            });
+            columns.channel.push(content.channel.as_str());
+            columns.sender.push(content.from.as_str());
+            columns.recipient.push(content.to.as_str());
+            columns
+                .subject
+                .push(content.subject.as_ref().map(domain::Subject::as_str));
+            columns.body.push(content.body.as_str());
+            columns
+                .attachments
+                .push(json::from_attachments(&content.attachments));
+            columns.timestamp.push(accept.timestamp.into());
+            columns.processed_at.push(accept.processed_at.into());
+            columns.provider.push(accept.provider.as_str());
+        }
+        columns
+    }
+
+    async fn insert(&self, client: &Object, statements: &Statements) -> Result<Vec<Row>, Error> {
+        let params: [&(dyn ToSql + Sync); 13] = [
+            &self.id,
+            &self.conversation_id,
+            &self.sequence,
+            &self.direction,
+            &self.channel,
+            &self.sender,
+            &self.recipient,
+            &self.subject,
+            &self.body,
+            &self.attachments,
+            &self.timestamp,
+            &self.processed_at,
+            &self.provider,
+        ];
+        query(client, &statements.messages, self.id.len(), &params).await
+    }
+}
+
+/// Outbox entries as one array per column.
+#[derive(Default)]
+struct Entries<'a> {
+    message_id: Vec<Uuid>,
+    provider: Vec<&'a str>,
+    lease_ms: Vec<Option<i64>>,
+    deadline_ms: Vec<i64>,
+}
+
+impl<'a> Entries<'a> {
+    fn of(winners: &[(usize, &'a Accept)]) -> Self {
+        let mut columns = Self::default();
+        for (_, accept) in winners {
+            if let Arrival::Send { deadline, lease, .. } = &accept.arrival {
+                columns.message_id.push(accept.id.as_uuid());
+                columns.provider.push(accept.provider.as_str());
+                columns.lease_ms.push(lease.map(millis));
+                columns.deadline_ms.push(millis(*deadline));
+            }
+        }
+        columns
+    }
+
+    async fn insert(&self, client: &Object, statements: &Statements) -> Result<Vec<Row>, Error> {
+        let params: [&(dyn ToSql + Sync); 4] = [
+            &self.message_id,
+            &self.provider,
+            &self.lease_ms,
+            &self.deadline_ms,
+        ];
+        query(client, &statements.outbox, self.message_id.len(), &params).await
+    }
+}
