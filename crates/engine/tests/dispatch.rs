@@ -189,6 +189,31 @@ async fn many_dead_letters_are_redriven_at_once() {
     assert_eq!(world.status(other).await, Status::Failed);
 }
 
+/// A backlog fills its half of the queue, and no more.
+#[tokio::test(start_paused = true)]
+async fn a_backlog_does_not_keep_new_messages_waiting() {
+    const BACKLOG: usize = 400;
+    let mut settings = settings();
+    settings.dispatch.concurrency = 4;
+    let gone = World::new(settings.clone()).await;
+    gone.sms.always(Act::Hang);
+    for n in 0..BACKLOG {
+        gone.sent(sms(&format!("backlog {n}"))).await;
+    }
+    gone.engine.drain(Duration::from_secs(20)).await;
+
+    let (store, clock) = (Arc::clone(&gone.store), Arc::clone(&gone.clock));
+    let world = World::on(settings, store, clock, &[Channel::Sms, Channel::Email]);
+    world.sms.always(Act::Slow(Duration::from_secs(1)));
+    while world.sms.calls().len() < 20 {
+        tick().await;
+    }
+    let new = world.sent(sms("new")).await;
+    world.until(new, Status::Dispatched).await;
+    // Those that were in the queue before it went first, which is a lane full at most.
+    assert!(world.sms.calls().len() < 60, "{} calls", world.sms.calls().len());
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_breaker_opens_at_the_threshold_and_recovers_with_probes() {
     let world = World::new(settings()).await;

@@ -15,11 +15,14 @@ use clap::{ArgMatches, Command, parser::ValueSource};
 
 use crate::config::{Config, Resolved, SETTINGS, flags};
 
-// See docs/decisions/0006.
+// See docs/decisions/0007.
 const _: () = assert!(
     !mutants::COMPILED_IN,
     "a program with planted bugs must not exist"
 );
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     match run(&command().get_matches()) {

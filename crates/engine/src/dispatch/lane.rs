@@ -15,7 +15,7 @@ use providers::Provider;
 use resilience::{Breaker, breaker::Capacity};
 use store::{Claimed, FIRST_LEASE, Leased, Progress, Store};
 use tokio::{
-    sync::{Notify, Semaphore, mpsc},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc},
     task::JoinHandle,
 };
 
@@ -47,6 +47,9 @@ pub(crate) struct Lane {
     pub(super) rules: Rules,
     pub(super) jitter: Entropy,
     queue: mpsc::Sender<Held>,
+    /// Places for messages just accepted: half of the queue. The other half is for claims, so that neither a backlog keeps
+    /// new messages waiting, nor new messages a backlog.
+    places_for_accepts: Arc<Semaphore>,
     /// Something may be due now.
     due: Notify,
     /// A place in the queue has become free.
@@ -59,11 +62,14 @@ pub(super) struct Held {
     pub(super) leased: Leased,
     pub(super) lease_ends: Duration,
     pub(super) deadline_ends: Duration,
+    /// The place among those for accepts that it takes up while it waits.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 /// A place in the queue for a message that is being accepted.
 pub(crate) struct Reservation {
-    place: mpsc::OwnedPermit<Held>,
+    queue: mpsc::OwnedPermit<Held>,
+    place: OwnedSemaphorePermit,
     began: Duration,
     leased_at: Duration,
     lease: Duration,
@@ -101,10 +107,11 @@ impl Reservation {
             self.leased_at + self.lease,
             self.began.saturating_add(self.deadline),
         );
-        self.place.send(Held {
+        self.queue.send(Held {
             leased,
             lease_ends,
             deadline_ends,
+            place: Some(self.place),
         });
     }
 }
@@ -128,6 +135,7 @@ impl Lane {
                 backoff: parts.settings.backoff,
             },
             jitter: parts.entropy.child("backoff"),
+            places_for_accepts: Arc::new(Semaphore::new(accepts_max(queue.max_capacity()))),
             queue,
             due: Notify::new(),
             room: Notify::new(),
@@ -141,16 +149,16 @@ impl Lane {
         (lane, tasks)
     }
 
-    /// A place for a message about to be accepted, while calls flow and the queue is not half full: the other half is for
-    /// claims, or new messages would overtake retries and backlog for as long as they keep coming.
+    /// A place for a message about to be accepted, while calls flow and one is free.
     pub(super) fn reserve(&self, deadline: Duration) -> Option<Reservation> {
-        let half_full = self.queue.capacity() <= self.queue.max_capacity() / 2;
-        if half_full || self.parts.stop.is_told() || self.circuit.capacity() != Capacity::Unlimited {
+        if self.parts.stop.is_told() || self.circuit.capacity() != Capacity::Unlimited {
             return None;
         }
-        let place = self.queue.clone().try_reserve_owned().ok()?;
+        let place = Arc::clone(&self.places_for_accepts).try_acquire_owned().ok()?;
+        let queue = self.queue.clone().try_reserve_owned().ok()?;
         let (began, lease) = (self.parts.clock.monotonic(), self.parts.settings.lease);
         Some(Reservation {
+            queue,
             place,
             began,
             leased_at: lease_clock(self.parts.clock.as_ref()),
@@ -234,9 +242,10 @@ impl Lane {
                 () = stop.told() => break,
                 next = next => next,
             };
-            let (Ok(worker), Some(held)) = (worker, held) else {
+            let (Ok(worker), Some(mut held)) = (worker, held) else {
                 break;
             };
+            drop(held.place.take());
             self.room.notify_one();
             let lane = Arc::clone(&self);
             self.parts.tasks.spawn(Box::pin(async move {
@@ -324,6 +333,7 @@ impl Lane {
                     leased,
                     lease_ends,
                     deadline_ends,
+                    place: None,
                 })
                 .await
             {
@@ -334,9 +344,12 @@ impl Lane {
         outcome
     }
 
-    /// Half of what is free, so that messages just accepted find room too while a backlog is worked off.
+    /// Places for claims that are free.
     fn room_for_claims(&self) -> usize {
-        self.queue.capacity().div_ceil(2)
+        let size = self.queue.max_capacity();
+        let accepted = accepts_max(size).saturating_sub(self.places_for_accepts.available_permits());
+        let claimed = (size - self.queue.capacity()).saturating_sub(accepted);
+        (size - accepts_max(size)).max(1).saturating_sub(claimed)
     }
 
     /// Claims of a few entries cost the store as much as full ones: wait for room for some more.
@@ -347,6 +360,11 @@ impl Lane {
             .min(self.queue.max_capacity() / 8)
             .max(1)
     }
+}
+
+/// How many of a queue's places are for messages just accepted.
+fn accepts_max(queue_size: usize) -> usize {
+    (queue_size / 2).max(1)
 }
 
 /// Entries a lane holds in memory: no more than its workers get to while at least half of every lease is left, even if

@@ -26,6 +26,7 @@ impl Lane {
             leased,
             lease_ends,
             deadline_ends,
+            ..
         } = held;
         let Leased {
             id,

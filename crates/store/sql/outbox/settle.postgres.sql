@@ -15,7 +15,8 @@ held as (
     select input.*, outbox.provider
     from outbox
     join input using (message_id, lease_token)
-    where outbox.leased_until is not null and outbox.dead_at is null
+    -- What is dead is leased to nobody. Asking for what is alive would invite a scan of all that is, by a partial index.
+    where outbox.leased_until is not null
     order by outbox.message_id
     for update of outbox
 ),
