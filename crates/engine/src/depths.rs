@@ -14,7 +14,7 @@ pub(crate) struct Depths(Mutex<Option<Counted>>);
 
 #[derive(Debug)]
 struct Counted {
-    depths: Vec<QueueDepth>,
+    depths: Result<Vec<QueueDepth>, StoreError>,
     at: Duration,
     took: Duration,
 }
@@ -31,16 +31,17 @@ impl Depths {
         if let Some(Counted { depths, at, took }) = &*last
             && began.saturating_sub(*at) < *took * REUSED_FOR
         {
-            return Ok(depths.clone());
+            return depths.clone();
         }
-        let depths = store.queue_depths().await?;
+        // A failure as well: whoever waited for the same would only wait as long again.
+        let depths = store.queue_depths().await;
         let at = clock.monotonic();
         *last = Some(Counted {
             depths: depths.clone(),
             at,
             took: at.saturating_sub(began),
         });
-        Ok(depths)
+        depths
     }
 }
 

@@ -174,8 +174,7 @@ impl Engine {
     /// # Errors
     /// When the store cannot tell the queues.
     pub async fn providers(&self) -> Result<Vec<ProviderReport>, StoreError> {
-        let depths = self.depths.count(&*self.store, &*self.clock).await?;
-        self.metrics.set_queue_depths(&depths);
+        let depths = self.count_queues().await?;
         let depths: BTreeMap<&ProviderName, &QueueDepth> =
             depths.iter().map(|depth| (&depth.provider, depth)).collect();
         Ok(self.dispatcher.reports(self.clock.now(), &depths))
@@ -185,6 +184,16 @@ impl Engine {
     #[must_use]
     pub fn breaker(&self, provider: &ProviderName) -> Option<BreakerReport> {
         self.dispatcher.breaker(provider, self.clock.now())
+    }
+
+    /// Counts what waits in the queues, unless that was done just now, for the metrics as well.
+    ///
+    /// # Errors
+    /// When the store cannot tell.
+    pub async fn count_queues(&self) -> Result<Vec<QueueDepth>, StoreError> {
+        let depths = self.depths.count(&*self.store, &*self.clock).await?;
+        self.metrics.set_queue_depths(&depths);
+        Ok(depths)
     }
 
     /// Completes when a task has panicked that this node cannot do without: it should be started again.

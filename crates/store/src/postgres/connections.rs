@@ -47,7 +47,7 @@ impl Connections {
         let planning = match planning {
             Planning::Once => {
                 "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_bitmapscan=off \
-                 -c enable_hashjoin=off -c enable_mergejoin=off"
+                 -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off"
             }
             Planning::EachTime => "-c plan_cache_mode=force_custom_plan",
         };

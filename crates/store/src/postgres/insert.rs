@@ -79,14 +79,18 @@ async fn transact(
     for ((place, _), (conversation_id, sequence)) in winners.iter().zip(places) {
         answers[*place] = Some(Accepted::New {
             conversation_id,
-            sequence: rows::count(sequence)?,
+            sequence: sequence.unsigned_abs(),
         });
     }
     Ok(answers)
 }
 
+/// What follows is sent together with this. Should it fail, the transaction's own mark keeps the upsert of conversations,
+/// which would then run outside of one, from changing anything.
 async fn begin(client: &Object) -> Result<(), Error> {
-    client.batch_execute("begin").await
+    client
+        .batch_execute("begin; set local trunkline.accepting = 'yes'")
+        .await
 }
 
 /// Runs a statement that has something to do only for a batch that is not empty.

@@ -104,8 +104,10 @@ fn lease(row: &Row) -> Result<(Uuid, i64), StoreError> {
 }
 
 pub(super) async fn release(store: &Postgres, leases: &[(MessageId, LeaseToken)]) -> Result<u64, StoreError> {
-    let (ids, tokens): (Vec<Uuid>, Vec<i64>) =
-        leases.iter().map(|(id, token)| (id.as_uuid(), token.0)).unzip();
+    // In the order in which settlements lock them too.
+    let mut leases: Vec<(Uuid, i64)> = leases.iter().map(|(id, token)| (id.as_uuid(), token.0)).collect();
+    leases.sort_unstable();
+    let (ids, tokens): (Vec<Uuid>, Vec<i64>) = leases.into_iter().unzip();
     let released = store
         .hot(
             include_str!("../../sql/outbox/release.postgres.sql"),

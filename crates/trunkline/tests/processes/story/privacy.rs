@@ -11,6 +11,8 @@ async fn no_log_line_holds_anything_personal(kind: Kind) {
         .set("API_KEYS", "open-sesame-key")
         .set("API_PROVIDER_ERROR_PCT", 40)
         .set("API_PROVIDER_TIMEOUT_PCT", 20)
+        // This is about the log, not about how long an open breaker takes.
+        .set("API_BREAKER_ERROR_THRESHOLD", 1000)
         .set("API_WORKER_CALL_TIMEOUT_MS", 50)
         .set("API_WORKER_BACKOFF_BASE_MS", 5);
     let node = world.start_node().await;
