@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use domain::{Clock, Entropy, MessageId, SystemClock};
 use throwaway_postgres::{Cluster, StopMode};
 use tokio::task::JoinSet;
+use tokio_postgres::types::ToSql;
 use trunkline_store::{
     Accept, AcceptError, Accepted, GroupCommit, GroupCommitLimits, Postgres, Store, StoreError,
 };
@@ -12,7 +13,7 @@ use trunkline_store::{
 use crate::{
     builders::Draft,
     lossy_proxy::LossyProxy,
-    world::{Kind, World, check_conversations, connect},
+    world::{Kind, World, all_conversations, check_conversations, connect},
 };
 
 const LIMITS: GroupCommitLimits = GroupCommitLimits {
@@ -192,6 +193,29 @@ async fn a_request_lost_on_its_way_is_never_taken_for_stored() {
         matches!(again, Ok(Accepted::New { sequence: 2, .. })),
         "{again:?}"
     );
+}
+
+/// What a batch does to conversations is sent before it is known whether its transaction has begun.
+#[tokio::test]
+async fn conversations_change_only_in_a_transaction_that_accepts() {
+    let url = Cluster::shared().create_database();
+    let node = Node::at(&url).await;
+    let client = connect(&url).await;
+    let upsert = async || {
+        let sql = include_str!("../../sql/conversations/upsert.postgres.sql");
+        let (channel, one, other) = (vec!["sms"], vec!["1"], vec!["2"]);
+        let (messages, times) = (vec![1_i64], vec![jiff::Timestamp::UNIX_EPOCH]);
+        let params: [&(dyn ToSql + Sync); 6] = [&channel, &one, &other, &messages, &times, &times];
+        let rows = client.query(sql, &params);
+        rows.await.unwrap().len()
+    };
+    assert_eq!(upsert().await, 0);
+    let begin = "begin; set local trunkline.accepting = 'yes'";
+    client.batch_execute(begin).await.unwrap();
+    assert_eq!(upsert().await, 1);
+    client.batch_execute("rollback").await.unwrap();
+    assert_eq!(upsert().await, 0);
+    assert_eq!(all_conversations(&*node.store).await, []);
 }
 
 /// Clients that repeat until they know: over crashes and silence, every message is stored once, and everything
