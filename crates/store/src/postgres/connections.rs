@@ -1,6 +1,9 @@
 //! Connections, and statements on them, bounded in number and in time.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Timeouts};
 use tokio_postgres::{Row, types::ToSql};
@@ -79,8 +82,12 @@ impl Connections {
         self.0.get().await.map_err(QueryFailure::Pool)
     }
 
-    pub(super) async fn busy(&self) -> Result<Busy, StoreError> {
-        Ok(Busy(Some(self.0.get().await.map_err(unavailable)?)))
+    /// A connection for a transaction that its user begins and ends.
+    pub(super) async fn attempt(&self) -> Result<Attempt, StoreError> {
+        Ok(Attempt {
+            busy: self.busy().await?,
+            committing: AtomicBool::new(false),
+        })
     }
 
     /// Runs one statement, which is one transaction, again if it lost against another one.
@@ -92,11 +99,12 @@ impl Connections {
         let mut retries = Retries::default();
         loop {
             let busy = self.busy().await?;
-            let work = async |client: &Object| {
+            let client = busy.client();
+            let work = async {
                 let statement = client.prepare_cached(sql).await?;
                 Ok(client.query(&statement, params).await?)
             };
-            match busy.limited(work).await {
+            match limited(work).await {
                 Ok(rows) => {
                     busy.done();
                     return Ok(rows);
@@ -110,6 +118,64 @@ impl Connections {
             }
         }
     }
+
+    async fn busy(&self) -> Result<Busy, StoreError> {
+        Ok(Busy(Some(self.0.get().await.map_err(unavailable)?)))
+    }
+}
+
+/// Waits for work on a connection, no longer than [`STATEMENT_TIMEOUT`].
+pub(super) async fn limited<T>(
+    work: impl Future<Output = Result<T, QueryFailure>>,
+) -> Result<T, QueryFailure> {
+    tokio::time::timeout(STATEMENT_TIMEOUT, work)
+        .await
+        .unwrap_or(Err(QueryFailure::TimedOut))
+}
+
+/// A connection on which a transaction is tried.
+pub(super) struct Attempt {
+    busy: Busy,
+    committing: AtomicBool,
+}
+
+impl Attempt {
+    pub(super) fn client(&self) -> &Object {
+        self.busy.client()
+    }
+
+    /// From now on the commit may be on its way: until then, a failure means that nothing was changed.
+    pub(super) fn commits(&self) {
+        self.committing.store(true, Ordering::Relaxed);
+    }
+
+    /// What came of it, or `None` when it lost against another transaction and is to be tried again.
+    pub(super) fn end<T>(
+        self,
+        result: Result<T, QueryFailure>,
+        retries: &mut Retries,
+    ) -> Result<Option<T>, StoreError> {
+        match result {
+            Ok(answer) => {
+                self.busy.done();
+                Ok(Some(answer))
+            }
+            // The connection is closed, and whatever was begun on it ends with it.
+            Err(failure) => match retries.again_after(failure) {
+                Ok(()) => Ok(None),
+                Err(error) if self.committing.load(Ordering::Relaxed) => Err(error),
+                Err(error) => Err(error.of_nothing_changed()),
+            },
+        }
+    }
+}
+
+/// Begins a transaction that counts messages into conversations. What follows is sent together with this: should it fail,
+/// the missing mark keeps the upsert of conversations, which then runs outside of a transaction, from changing anything.
+pub(super) async fn begin_counting(client: &Object) -> Result<(), tokio_postgres::Error> {
+    client
+        .batch_execute("begin; set local trunkline.counting = 'yes'")
+        .await
 }
 
 /// Counts how often work was done again.
@@ -118,7 +184,7 @@ pub(super) struct Retries(u32);
 
 impl Retries {
     /// Whether to do it again: if it lost against another transaction, and not too often.
-    pub(super) fn again_after(&mut self, failure: QueryFailure) -> Result<(), StoreError> {
+    fn again_after(&mut self, failure: QueryFailure) -> Result<(), StoreError> {
         self.0 += 1;
         if failure.is_conflict() && self.0 <= CONFLICT_RETRIES_MAX {
             return Ok(());
@@ -129,24 +195,15 @@ impl Retries {
 
 /// A connection that is at work. Unless that comes to its end, the connection is closed: its answer may still arrive, and
 /// whoever used the connection next would have to wait for it; and a transaction that was begun must not stay open.
-pub(super) struct Busy(Option<Object>);
+struct Busy(Option<Object>);
 
 impl Busy {
-    /// Does work that takes no longer than [`STATEMENT_TIMEOUT`].
-    pub(super) async fn limited<T>(
-        &self,
-        work: impl AsyncFnOnce(&Object) -> Result<T, QueryFailure>,
-    ) -> Result<T, QueryFailure> {
-        let Some(client) = &self.0 else {
-            return Err(QueryFailure::TimedOut);
-        };
-        tokio::time::timeout(STATEMENT_TIMEOUT, work(client))
-            .await
-            .unwrap_or(Err(QueryFailure::TimedOut))
+    fn client(&self) -> &Object {
+        self.0.as_ref().expect("it is taken only by those who own this")
     }
 
     /// Gives the connection back.
-    pub(super) fn done(mut self) {
+    fn done(mut self) {
         drop(self.0.take());
     }
 }

@@ -2,73 +2,62 @@
 //! messages and outbox entries are stored. What can be sent together is: the transaction takes three round trips, two when
 //! nothing in the batch can be a repeat.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::atomic::{AtomicBool, Ordering},
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use deadpool_postgres::Object;
-use domain::{ConversationId, ConversationKey, Timestamp};
+use domain::ConversationId;
 use tokio::try_join;
 use tokio_postgres::{Error, Row, Statement, types::ToSql};
 use uuid::Uuid;
 
-use super::{Postgres, connections::Retries, failure::QueryFailure, millis, rows};
+use super::{
+    Postgres,
+    connections::{Attempt, Retries, begin_counting, limited},
+    failure::QueryFailure,
+    millis, rows,
+    shares::{SQL as CONVERSATIONS_SQL, Shares},
+};
 use crate::{Accept, Accepted, Arrival, StoreError, json};
 
 /// Stores the winners of a batch; losers get no answer here.
 pub(super) async fn insert(store: &Postgres, batch: &[Accept]) -> Result<Vec<Option<Accepted>>, StoreError> {
     let mut retries = Retries::default();
     loop {
-        let busy = store.hot.busy().await?;
-        let committing = AtomicBool::new(false);
-        let result = busy.limited(async |client| transact(client, batch, &committing).await);
-        match result.await {
-            Ok(answers) => {
-                busy.done();
-                return Ok(answers);
-            }
-            // The connection is closed, and whatever was begun on it ends with it.
-            Err(failure) => retries.again_after(failure).map_err(|error| {
-                if committing.load(Ordering::Relaxed) {
-                    error
-                } else {
-                    error.of_nothing_changed()
-                }
-            })?,
+        let attempt = store.hot.attempt().await?;
+        let result = limited(transact(&attempt, batch)).await;
+        if let Some(answers) = attempt.end(result, &mut retries)? {
+            return Ok(answers);
         }
     }
 }
 
-async fn transact(
-    client: &Object,
-    batch: &[Accept],
-    committing: &AtomicBool,
-) -> Result<Vec<Option<Accepted>>, QueryFailure> {
+async fn transact(attempt: &Attempt, batch: &[Accept]) -> Result<Vec<Option<Accepted>>, QueryFailure> {
     // All of them before the transaction begins: what is sent together below must find its statement prepared, or it
     // would be overtaken by what comes after it, and the last of that is the commit.
-    let statements = Statements::prepare(client).await?;
+    let statements = Statements::prepare(attempt.client()).await?;
     let claims = Claims::of(batch);
-    let mut shares = Shares::default();
+    let client = attempt.client();
     let winners: Vec<(usize, &Accept)>;
-    let threads = if claims.is_empty() {
+    let (shares, threads);
+    if claims.is_empty() {
         winners = batch.iter().enumerate().collect();
-        shares.take(&winners);
-        try_join!(biased; begin(client), shares.upsert(client, &statements))?.1
+        shares = shares_of(&winners);
+        let upsert = shares.upsert(client, &statements.conversations);
+        threads = try_join!(biased; begin_counting(client), upsert)?.1;
     } else {
         let won = try_join!(
             biased;
-            begin(client),
+            begin_counting(client),
             claims.insert_keys(client, &statements),
             claims.insert_receipts(client, &statements),
         )?;
         winners = claims.winners(batch, &won.1, &won.2)?;
-        shares.take(&winners);
-        shares.upsert(client, &statements).await?
-    };
-    let places = shares.places(&winners, &threads)?;
+        shares = shares_of(&winners);
+        threads = shares.upsert(client, &statements.conversations).await?;
+    }
+    let places = shares.places(winners.iter().map(|(_, accept)| &accept.conversation), &threads)?;
     let (messages, entries) = (Messages::of(&winners, &places), Entries::of(&winners));
-    committing.store(true, Ordering::Relaxed);
+    attempt.commits();
     try_join!(
         biased;
         messages.insert(client, &statements),
@@ -85,14 +74,6 @@ async fn transact(
     Ok(answers)
 }
 
-/// What follows is sent together with this. Should it fail, the transaction's own mark keeps the upsert of conversations,
-/// which would then run outside of one, from changing anything.
-async fn begin(client: &Object) -> Result<(), Error> {
-    client
-        .batch_execute("begin; set local trunkline.accepting = 'yes'")
-        .await
-}
-
 /// Runs a statement that has something to do only for a batch that is not empty.
 async fn query(
     client: &Object,
@@ -104,6 +85,14 @@ async fn query(
         return Ok(Vec::new());
     }
     client.query(statement, params).await
+}
+
+fn shares_of<'a>(winners: &[(usize, &'a Accept)]) -> Shares<'a> {
+    let mut shares = Shares::default();
+    for (_, accept) in winners {
+        shares.add(&accept.conversation, accept.timestamp, accept.processed_at);
+    }
+    shares
 }
 
 struct Statements {
@@ -120,7 +109,7 @@ impl Statements {
         Ok(Self {
             keys: prepare(include_str!("../../sql/idempotency_keys/insert.postgres.sql")).await?,
             receipts: prepare(include_str!("../../sql/receipts/insert.postgres.sql")).await?,
-            conversations: prepare(include_str!("../../sql/conversations/upsert.postgres.sql")).await?,
+            conversations: prepare(CONVERSATIONS_SQL).await?,
             messages: prepare(include_str!("../../sql/messages/insert.postgres.sql")).await?,
             outbox: prepare(include_str!("../../sql/outbox/insert.postgres.sql")).await?,
         })
@@ -198,87 +187,6 @@ impl<'a> Claims<'a> {
             .enumerate()
             .filter(|(_, accept)| wins(accept))
             .collect())
-    }
-}
-
-/// What each conversation gets of a batch, in the order in which all nodes touch conversations.
-#[derive(Default)]
-struct Shares<'a>(BTreeMap<[&'a str; 3], Share>);
-
-struct Share {
-    messages: i64,
-    last_activity_at: Timestamp,
-    created_at: Timestamp,
-}
-
-/// The participants, and then the channel, as text: PostgreSQL sorts the same way.
-fn order(key: &ConversationKey) -> [&str; 3] {
-    [
-        key.participant_a().as_str(),
-        key.participant_b().as_str(),
-        key.channel().as_str(),
-    ]
-}
-
-impl<'a> Shares<'a> {
-    fn take(&mut self, winners: &[(usize, &'a Accept)]) {
-        for (_, accept) in winners {
-            let share = self.0.entry(order(&accept.conversation)).or_insert(Share {
-                messages: 0,
-                last_activity_at: accept.timestamp,
-                created_at: accept.processed_at,
-            });
-            share.messages += 1;
-            share.last_activity_at = share.last_activity_at.max(accept.timestamp);
-            share.created_at = share.created_at.min(accept.processed_at);
-        }
-    }
-
-    async fn upsert(&self, client: &Object, statements: &Statements) -> Result<Vec<Row>, Error> {
-        let part = |part: usize| self.0.keys().map(|key| key[part]).collect::<Vec<&str>>();
-        let messages: Vec<i64> = self.0.values().map(|share| share.messages).collect();
-        let time = |time: fn(&Share) -> Timestamp| -> Vec<jiff::Timestamp> {
-            self.0.values().map(|share| time(share).into()).collect()
-        };
-        let params: [&(dyn ToSql + Sync); 6] = [
-            &part(2),
-            &part(0),
-            &part(1),
-            &messages,
-            &time(|share| share.last_activity_at),
-            &time(|share| share.created_at),
-        ];
-        query(client, &statements.conversations, messages.len(), &params).await
-    }
-
-    /// The conversation of each winner and its place in it. `threads` tells the conversations in our order, each with the
-    /// number of messages it has now.
-    fn places(
-        &self,
-        winners: &[(usize, &'a Accept)],
-        threads: &[Row],
-    ) -> Result<Vec<(ConversationId, i64)>, QueryFailure> {
-        let mut last: BTreeMap<[&str; 3], (ConversationId, i64)> = BTreeMap::new();
-        for ((key, share), row) in self.0.iter().zip(threads) {
-            let mut told = Vec::with_capacity(key.len());
-            for column in ["participant_a", "participant_b", "channel"] {
-                told.push(rows::get::<&str>(row, column)?);
-            }
-            if told != key {
-                let reason = "conversations were told in another order than asked for";
-                return Err(QueryFailure::Refused(reason.to_owned()));
-            }
-            let count: i64 = rows::get(row, "message_count")?;
-            last.insert(*key, (rows::conversation_id(row)?, count - share.messages));
-        }
-        let missing = || QueryFailure::Refused("a conversation was not told".to_owned());
-        let mut places = Vec::with_capacity(winners.len());
-        for (_, accept) in winners {
-            let (id, sequence) = last.get_mut(&order(&accept.conversation)).ok_or_else(missing)?;
-            *sequence += 1;
-            places.push((*id, *sequence));
-        }
-        Ok(places)
     }
 }
 

@@ -9,6 +9,7 @@ mod messages;
 mod outbox;
 mod past;
 mod rows;
+mod shares;
 mod tls;
 
 use std::time::Duration;

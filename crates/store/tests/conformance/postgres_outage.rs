@@ -197,7 +197,7 @@ async fn a_request_lost_on_its_way_is_never_taken_for_stored() {
 
 /// What a batch does to conversations is sent before it is known whether its transaction has begun.
 #[tokio::test]
-async fn conversations_change_only_in_a_transaction_that_accepts() {
+async fn conversations_change_only_in_a_transaction_that_counts() {
     let url = Cluster::shared().create_database();
     let node = Node::at(&url).await;
     let client = connect(&url).await;
@@ -210,7 +210,7 @@ async fn conversations_change_only_in_a_transaction_that_accepts() {
         rows.await.unwrap().len()
     };
     assert_eq!(upsert().await, 0);
-    let begin = "begin; set local trunkline.accepting = 'yes'";
+    let begin = "begin; set local trunkline.counting = 'yes'";
     client.batch_execute(begin).await.unwrap();
     assert_eq!(upsert().await, 1);
     client.batch_execute("rollback").await.unwrap();
