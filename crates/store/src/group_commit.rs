@@ -94,19 +94,6 @@ impl GroupCommit {
         (Self { queue }, committer.run(waiting))
     }
 
-    /// Starts the committing task on the runtime the caller runs on.
-    #[must_use]
-    pub fn start(
-        store: Arc<dyn Store>,
-        limits: GroupCommitLimits,
-        clock: Arc<dyn Clock>,
-        report: impl Fn(CommitReport) + Send + Sync + 'static,
-    ) -> Self {
-        let (group_commit, committing) = Self::new(store, limits, clock, report);
-        tokio::spawn(committing);
-        group_commit
-    }
-
     /// Stores a message durably, together with whatever else is waiting.
     ///
     /// A message whose turn does not come within [`QUEUE_BUDGET`] is withdrawn. One that is being committed is waited

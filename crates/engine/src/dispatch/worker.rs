@@ -4,6 +4,7 @@ use domain::{Clock, Failure, FailureReason};
 use mutants::Mutant;
 use providers::Call;
 use store::{Disposition, Leased, Settlement, Tried};
+use tracing::Instrument;
 
 use super::{
     lane::{Held, Lane, LaneParts},
@@ -91,7 +92,13 @@ impl Lane {
             attempt_number: progress.attempts + 1,
             content: &content,
         };
-        let reply = send::call(provider.as_ref(), call, settings.call_timeout).await;
+        let attempt = tracing::info_span!(
+            "attempt",
+            message_id = %id, %conversation_id, provider = %provider.name(), attempt = call.attempt_number
+        );
+        let reply = send::call(provider.as_ref(), call, settings.call_timeout)
+            .instrument(attempt.clone())
+            .await;
         let latency = clock.monotonic().saturating_sub(now);
         match reply.verdict() {
             Some(verdict) => permitted.record(verdict),
@@ -99,10 +106,7 @@ impl Lane {
         }
         let (progress, disposition) = self.rules.after(progress, &reply, probe, self.jitter.next_u64());
         let (outcome, error_code) = (reply.outcome(), reply.error_code());
-        tracing::debug!(
-            message_id = %id, %conversation_id, provider = %provider.name(), attempt = progress.attempts, %outcome,
-            "dispatched"
-        );
+        attempt.in_scope(|| tracing::debug!(%outcome, "dispatched"));
         let tried = Some(Tried {
             outcome,
             error_code,

@@ -29,7 +29,10 @@ impl QueryFailure {
     pub(super) fn breaks_connection(&self) -> bool {
         match self {
             Self::TimedOut => true,
-            Self::Query(error) => error.code().is_none(),
+            // With these, the server ends the connection.
+            Self::Query(error) => error
+                .code()
+                .is_none_or(|code| matches!(code.code(), "57P01" | "57P02" | "57P05" | "25P03")),
             Self::Pool(_) | Self::Refused(_) => false,
         }
     }

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::task::JoinSet;
 use trunkline_store::{AcceptError, Accepted, GroupCommit, GroupCommitLimits};
 
-use crate::world::World;
+use crate::world::{World, start_group_commit};
 
 /// A committing task and the numbers of messages in its commits.
 fn counting(world: &World, batch_max: usize) -> (GroupCommit, Arc<Mutex<Vec<usize>>>) {
@@ -19,7 +19,7 @@ fn counting(world: &World, batch_max: usize) -> (GroupCommit, Arc<Mutex<Vec<usiz
             .unwrap_or_else(PoisonError::into_inner)
             .push(report.messages);
     };
-    let committer = GroupCommit::start(Arc::clone(&world.store), limits, world.clock.clone(), report);
+    let committer = start_group_commit(Arc::clone(&world.store), limits, world.clock.clone(), report);
     (committer, sizes)
 }
 

@@ -13,7 +13,7 @@ use trunkline_store::{
 use crate::{
     builders::Draft,
     lossy_proxy::LossyProxy,
-    world::{Kind, World, all_conversations, check_conversations, connect},
+    world::{Kind, World, all_conversations, check_conversations, connect, start_group_commit},
 };
 
 const LIMITS: GroupCommitLimits = GroupCommitLimits {
@@ -35,7 +35,7 @@ impl Node {
         let store = Arc::new(Postgres::open(url).unwrap());
         store.migrate().await.unwrap();
         let clock = Arc::new(SystemClock::new());
-        let committer = GroupCommit::start(store.clone(), LIMITS, clock.clone(), |_| {});
+        let committer = start_group_commit(store.clone(), LIMITS, clock.clone(), |_| {});
         Self {
             store,
             committer,

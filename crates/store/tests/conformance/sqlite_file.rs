@@ -4,14 +4,12 @@ use std::sync::Arc;
 
 use domain::{Clock, Entropy, MessageId, Outcome, Status};
 use tempfile::TempDir;
-use trunkline_store::{
-    AcceptError, Accepted, FIRST_LEASE, GroupCommit, GroupCommitLimits, Sqlite, Store, StoreError,
-};
+use trunkline_store::{AcceptError, Accepted, FIRST_LEASE, GroupCommitLimits, Sqlite, Store, StoreError};
 
 use crate::{
     builders::{Draft, NOT_YET, SMS, name, request},
     driven_clock::DrivenClock,
-    world::{all_conversations, all_messages, check_conversations},
+    world::{all_conversations, all_messages, check_conversations, start_group_commit},
 };
 
 struct OneFile {
@@ -149,7 +147,7 @@ async fn what_waits_too_long_is_withdrawn_and_what_is_begun_is_waited_for() {
         queue_max: 10,
         batch_max: 1,
     };
-    let committer = GroupCommit::start(store.clone(), limits, file.clock.clone(), |_| {});
+    let committer = start_group_commit(store.clone(), limits, file.clock.clone(), |_| {});
     let intruder = rusqlite::Connection::open(file.directory.path().join("trunkline.db")).unwrap();
     intruder.execute_batch("begin immediate").unwrap();
     let [begun, waiting, next] = [(); 3].map(|()| file.outbound().accept());

@@ -7,8 +7,8 @@ use domain::{
 use tempfile::TempDir;
 use throwaway_postgres::Cluster;
 use trunkline_store::{
-    Accept, Accepted, Claimed, ConversationFilter, GroupCommit, GroupCommitLimits, Memory, MessageDetail,
-    MessageFilter, Postgres, Settled, Settlement, Sqlite, Store,
+    Accept, Accepted, Claimed, CommitReport, ConversationFilter, GroupCommit, GroupCommitLimits, Memory,
+    MessageDetail, MessageFilter, Postgres, Settled, Settlement, Sqlite, Store,
 };
 
 use crate::{
@@ -140,7 +140,7 @@ impl World {
 
     pub(crate) fn group_commit(&self, queue_max: usize, batch_max: usize) -> GroupCommit {
         let limits = GroupCommitLimits { queue_max, batch_max };
-        GroupCommit::start(Arc::clone(&self.store), limits, self.clock.clone(), |_| {})
+        start_group_commit(Arc::clone(&self.store), limits, self.clock.clone(), |_| {})
     }
 
     /// Accepts a message that is new and returns its id.
@@ -303,4 +303,16 @@ pub(crate) async fn connect(url: &str) -> tokio_postgres::Client {
     let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
     client
+}
+
+/// Starts the committing task.
+pub(crate) fn start_group_commit(
+    store: Arc<dyn Store>,
+    limits: GroupCommitLimits,
+    clock: Arc<dyn Clock>,
+    report: impl Fn(CommitReport) + Send + Sync + 'static,
+) -> GroupCommit {
+    let (group_commit, committing) = GroupCommit::new(store, limits, clock, report);
+    tokio::spawn(committing);
+    group_commit
 }

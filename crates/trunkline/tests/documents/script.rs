@@ -52,6 +52,7 @@ pub(crate) async fn run(blocks: &[Block]) -> Result<(), String> {
         .env("CURL", on_path("curl"))
         .env("TRUNKLINE", env!("CARGO_BIN_EXE_trunkline"))
         .env("API_BIND", &address)
+        .env("TRUNKLINE_URL", format!("http://{address}"))
         .current_dir(&home)
         .stdin(Stdio::null())
         .stdout(file.try_clone().unwrap())

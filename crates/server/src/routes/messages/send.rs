@@ -12,7 +12,7 @@ use resilience::rate_limit::{
 };
 use serde::Deserialize;
 use store::IdempotentRequest;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::{IntoParams, IntoResponses, ToSchema};
 
 use crate::{
     App, client,
@@ -116,6 +116,15 @@ struct MessageRequest {
     timestamp: Option<String>,
 }
 
+/// Accepted, or accepted before under the same key.
+#[derive(IntoResponses)]
+#[response(status = 202, headers(
+    ("Location" = String, description = "Where to read the message."),
+    ("Idempotent-Replayed" = String, description = "`true` when it had been accepted before under the same key."),
+))]
+#[expect(dead_code, reason = "it describes what `answer` writes")]
+struct AcceptedToSend(Accepted);
+
 /// Send an SMS or MMS
 ///
 /// A `202` means that the message is durable, and will be dispatched or fail with a reason. Repeat a request whose
@@ -130,13 +139,7 @@ struct MessageRequest {
             ("mms" = (value = json!({"from": "+12016661234", "to": "+18045551234", "type": "mms", "body": "The menu", "attachments": ["https://example.com/menu.png"], "timestamp": "2026-11-21T10:00:00Z"}))),
         ),
     ),
-    responses(
-        (status = 202, body = Accepted, description = "Accepted, or accepted before under the same key.", headers(
-            ("Location" = String, description = "Where to read the message."),
-            ("Idempotent-Replayed" = String, description = "`true` when it had been accepted before under the same key."),
-        )),
-        OfSending,
-    ),
+    responses(AcceptedToSend, OfSending),
 )]
 pub(crate) async fn send_sms(State(app): Ask, request: Request) -> Response {
     accept(&app, request, |body| {
@@ -175,13 +178,7 @@ pub(crate) async fn send_sms(State(app): Ask, request: Request) -> Response {
             ("email" = (value = json!({"from": "shop@example.com", "to": "customer@example.com", "subject": "Your order", "body": "<p>It is on its way.</p>"}))),
         ),
     ),
-    responses(
-        (status = 202, body = Accepted, description = "Accepted, or accepted before under the same key.", headers(
-            ("Location" = String, description = "Where to read the message."),
-            ("Idempotent-Replayed" = String, description = "`true` when it had been accepted before under the same key."),
-        )),
-        OfSending,
-    ),
+    responses(AcceptedToSend, OfSending),
 )]
 pub(crate) async fn send_email(State(app): Ask, request: Request) -> Response {
     accept(&app, request, |body| {
@@ -220,13 +217,7 @@ pub(crate) async fn send_email(State(app): Ask, request: Request) -> Response {
             ("email" = (value = json!({"channel": "email", "from": "shop@example.com", "to": "customer@example.com", "subject": "Your order", "body": "<p>It is on its way.</p>"}))),
         ),
     ),
-    responses(
-        (status = 202, body = Accepted, description = "Accepted, or accepted before under the same key.", headers(
-            ("Location" = String, description = "Where to read the message."),
-            ("Idempotent-Replayed" = String, description = "`true` when it had been accepted before under the same key."),
-        )),
-        OfSending,
-    ),
+    responses(AcceptedToSend, OfSending),
 )]
 pub(crate) async fn send(State(app): Ask, request: Request) -> Response {
     accept(&app, request, |body| {

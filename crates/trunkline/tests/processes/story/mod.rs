@@ -6,3 +6,4 @@ mod privacy;
 mod repeats;
 mod routing;
 mod start;
+mod traces;
