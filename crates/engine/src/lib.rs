@@ -101,7 +101,7 @@ impl Engine {
         let report = move |report: CommitReport| commit_metrics.count_commit(report);
         let (commits, committing) = GroupCommit::new(Arc::clone(&store), limits, Arc::clone(&clock), report);
         // Its end is noticed by `GroupCommit::ended`.
-        tasks.spawn(Box::pin(committing));
+        tasks.spawn_apart("commit", Box::pin(committing));
         let vital = Vital::new(Arc::clone(&tasks));
         let settler = Settler::start(&store, &metrics, settings.dispatch.batch_messages_max, &vital);
         let node = Node {

@@ -10,6 +10,13 @@ pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub trait Spawn: Debug + Send + Sync {
     /// Starts a task.
     fn spawn(&self, task: Task) -> JoinHandle<()>;
+
+    /// Starts one of the few tasks that every message passes through. Where there are threads it may have one to itself, so
+    /// that it does not wait its turn behind a hundred requests at each of its steps.
+    fn spawn_apart(&self, name: &'static str, task: Task) {
+        let _ = name;
+        self.spawn(task);
+    }
 }
 
 /// The runtime that the caller runs on.

@@ -3,7 +3,7 @@ use std::{future::Future, panic::AssertUnwindSafe, sync::Arc};
 use futures_util::FutureExt;
 use tokio::{sync::watch, task::JoinHandle};
 
-use crate::Spawn;
+use crate::{Spawn, Task};
 
 /// Runs tasks without which a node only seems alive: when one of them panics, [`Vital::failed`] completes, and the process
 /// should end and be started again. Nothing acknowledged is lost by that.
@@ -24,14 +24,23 @@ impl Vital {
         name: &'static str,
         task: impl Future<Output = ()> + Send + 'static,
     ) -> JoinHandle<()> {
+        self.tasks.spawn(self.watched(name, task))
+    }
+
+    /// The same for a task that every message passes through.
+    pub(crate) fn spawn_apart(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn_apart(name, self.watched(name, task));
+    }
+
+    fn watched(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) -> Task {
         let failed = self.failed.clone();
-        self.tasks.spawn(Box::pin(async move {
+        Box::pin(async move {
             // Nobody looks at what the panic left behind: the process ends.
             if AssertUnwindSafe(task).catch_unwind().await.is_err() {
                 tracing::error!(name, "a task panicked that the node cannot do without");
                 failed.send_replace(true);
             }
-        }))
+        })
     }
 
     /// Completes when one of the tasks has panicked.

@@ -7,6 +7,7 @@ mod config;
 mod logging;
 mod stops;
 mod terminal;
+mod threads;
 
 use std::process::ExitCode;
 

@@ -54,7 +54,7 @@ impl Settler {
             batch_max,
             behind: Arc::clone(&behind),
         };
-        vital.spawn("settle", recorder.run(waiting));
+        vital.spawn_apart("settle", recorder.run(waiting));
         Self { queue, behind }
     }
 

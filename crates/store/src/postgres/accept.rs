@@ -72,7 +72,8 @@ pub(super) async fn find_accepted(
         .unzip();
     let sql = include_str!("../../sql/messages/find_accepted.postgres.sql");
     let rows = store
-        .hot(
+        .accepting
+        .query(
             sql,
             &[&ids, &keys, &fingerprints, &providers, &provider_message_ids],
         )

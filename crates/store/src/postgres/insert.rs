@@ -23,7 +23,7 @@ use crate::{Accept, Accepted, Arrival, StoreError, json};
 pub(super) async fn insert(store: &Postgres, batch: &[Accept]) -> Result<Vec<Option<Accepted>>, StoreError> {
     let mut retries = Retries::default();
     loop {
-        let attempt = store.hot.attempt().await?;
+        let attempt = store.accepting.attempt().await?;
         let result = limited(transact(&attempt, batch)).await;
         if let Some(answers) = attempt.end(result, &mut retries)? {
             return Ok(answers);

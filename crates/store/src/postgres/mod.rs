@@ -35,7 +35,8 @@ use self::{
     tls::Parameters,
 };
 
-/// Connections a node accepts, claims and settles with at most: one accepts, one settles, each lane claims.
+/// Connections a node accepts with at most, as many it settles with, and as many it claims with. It needs one, one, and
+/// one for each lane.
 const HOT_CONNECTIONS_MAX: usize = 8;
 /// Connections for all else at most. They are others, so that slow reads never keep a message from being accepted.
 const OTHER_CONNECTIONS_MAX: usize = 8;
@@ -47,7 +48,10 @@ const MIGRATION_LOCK: i64 = 0x7472_756e_6b6c;
 /// A store in a PostgreSQL database.
 #[derive(Debug)]
 pub struct Postgres {
-    hot: Connections,
+    /// A connection is served where it was opened, so whoever has a thread to itself has connections to itself.
+    accepting: Connections,
+    settling: Connections,
+    claiming: Connections,
     others: Connections,
 }
 
@@ -69,15 +73,18 @@ impl Postgres {
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_user_timeout(STATEMENT_TIMEOUT)
             .application_name("trunkline");
+        let hot = || Connections::new(config.clone(), tls.clone(), HOT_CONNECTIONS_MAX, Planning::Once);
         Ok(Self {
-            hot: Connections::new(config.clone(), tls.clone(), HOT_CONNECTIONS_MAX, Planning::Once)?,
-            others: Connections::new(config, tls, OTHER_CONNECTIONS_MAX, Planning::EachTime)?,
+            accepting: hot()?,
+            settling: hot()?,
+            claiming: hot()?,
+            others: Connections::new(
+                config.clone(),
+                tls.clone(),
+                OTHER_CONNECTIONS_MAX,
+                Planning::EachTime,
+            )?,
         })
-    }
-
-    /// Runs one statement of the way of every message: it finds rows by their keys, whatever its parameters are.
-    async fn hot(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
-        self.hot.query(sql, params).await
     }
 
     /// Runs one statement that changes something, which is one transaction, and returns its rows.

@@ -18,7 +18,8 @@ pub(super) async fn claim(
 ) -> Result<Vec<Claimed>, StoreError> {
     let sql = include_str!("../../sql/outbox/claim.postgres.sql");
     let rows = store
-        .hot(
+        .claiming
+        .query(
             sql,
             &[&provider.as_str(), &i64::from(limit), &millis_float(lease)],
         )
@@ -33,9 +34,12 @@ pub(super) async fn claim(
 }
 
 pub(super) async fn settle(store: &Postgres, batch: &[Settlement]) -> Result<Vec<Settled>, StoreError> {
-    let columns = Columns::of(batch);
+    let mut ordered: Vec<&Settlement> = batch.iter().collect();
+    ordered.sort_unstable_by_key(|settlement| settlement.id);
+    let columns = Columns::of(ordered);
     let held = store
-        .hot(
+        .settling
+        .query(
             include_str!("../../sql/outbox/settle.postgres.sql"),
             &[
                 &columns.id,
@@ -92,10 +96,10 @@ async fn settled_before(store: &Postgres, others: &Columns<'_>) -> Result<Vec<(U
         ..
     } = others;
     let sql = include_str!("../../sql/attempts/add_late_outcome.postgres.sql");
-    store.hot(sql, &[id, token, attempts, outcome]).await?;
+    store.settling.query(sql, &[id, token, attempts, outcome]).await?;
     let sql = include_str!("../../sql/attempts/settled.postgres.sql");
     let tried: Vec<bool> = outcome.iter().map(Option::is_some).collect();
-    let rows = store.hot(sql, &[id, token, attempts, &tried]).await?;
+    let rows = store.settling.query(sql, &[id, token, attempts, &tried]).await?;
     rows.iter().map(lease).collect()
 }
 
@@ -109,7 +113,8 @@ pub(super) async fn release(store: &Postgres, leases: &[(MessageId, LeaseToken)]
     leases.sort_unstable();
     let (ids, tokens): (Vec<Uuid>, Vec<i64>) = leases.into_iter().unzip();
     let released = store
-        .hot(
+        .settling
+        .query(
             include_str!("../../sql/outbox/release.postgres.sql"),
             &[&ids, &tokens],
         )

@@ -7,7 +7,7 @@ use std::{
 use anyhow::{Context, bail};
 use clap::Command;
 use domain::{Clock, Entropy, SystemClock};
-use engine::{Engine, Metrics, TokioTasks};
+use engine::{Engine, Metrics};
 use providers::{Routes, simulator::Simulators};
 use server::App;
 use store::{Store, StoreError};
@@ -17,6 +17,7 @@ use crate::{
     config::{Config, flags},
     logging,
     stops::Stops,
+    threads::Threads,
 };
 
 /// How long to wait before a database that is away is asked again.
@@ -75,7 +76,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
         Arc::clone(&clock),
         &entropy,
         metrics,
-        Arc::new(TokioTasks),
+        Arc::new(Threads),
     );
     let (drain, draining) = watch::channel(false);
     let app = App::new(

@@ -1,0 +1,25 @@
+use std::thread;
+
+use engine::{Spawn, Task};
+use tokio::{runtime::Builder, task::JoinHandle};
+
+/// Runs the tasks of the service: on the threads of the runtime, and those that every message passes through each on a
+/// thread of its own. With them among the requests, a commit took three times as long as its statements: at each of its
+/// steps it waited behind all requests that the last commit had answered (docs/performance.md).
+#[derive(Debug)]
+pub(crate) struct Threads;
+
+impl Spawn for Threads {
+    fn spawn(&self, task: Task) -> JoinHandle<()> {
+        tokio::spawn(task)
+    }
+
+    fn spawn_apart(&self, name: &'static str, task: Task) {
+        let runtime = Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.expect("a process that has just started may open a few more files");
+        thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || runtime.block_on(task))
+            .expect("a process that has just started may have a few more threads");
+    }
+}
