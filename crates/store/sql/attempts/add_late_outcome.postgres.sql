@@ -2,7 +2,8 @@
 update attempts
 set late_outcome = input.outcome
 from unnest($1::uuid[], $2::bigint[], $3::integer[], $4::text[]) as input (message_id, lease_token, number, outcome)
-where attempts.message_id = input.message_id
+where attempts.message_id = any($1)
+    and attempts.message_id = input.message_id
     and attempts.number = input.number
     and attempts.lease_token = input.lease_token
     and attempts.outcome = 'unknown'

@@ -28,7 +28,8 @@ leased as (
         counted = counted + vanished::integer,
         rate_limited_in_a_row = case when vanished then 0 else rate_limited_in_a_row end
     from claimable
-    where outbox.message_id = claimable.message_id
+    where outbox.message_id = any(array(select message_id from claimable))
+        and outbox.message_id = claimable.message_id
     returning
         outbox.message_id, lease_token, attempts, counted, rate_limited_in_a_row, panics, vanished, deadline_at
 )
@@ -37,5 +38,5 @@ select
     lease_token, attempts, counted, rate_limited_in_a_row, panics, vanished,
     (extract(epoch from deadline_at - now()) * 1000)::bigint as deadline_in_ms
 from leased
-join messages on messages.id = leased.message_id
+cross join lateral (select * from messages where id = leased.message_id limit 1) as messages
 order by messages.id

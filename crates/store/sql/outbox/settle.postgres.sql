@@ -1,4 +1,5 @@
--- Records what came of leased entries: the try and the entry's future, or nothing where the lease is not ours any more. Rows are locked in the order of their ids.
+-- Records what came of leased entries: the try and the entry's future, or nothing where the lease is not ours any more. They
+-- come in the order of their ids, and are locked in it.
 with input as (
     select *
     from unnest(
@@ -12,13 +13,17 @@ with input as (
     )
 ),
 held as (
-    select input.*, outbox.provider
-    from outbox
-    join input using (message_id, lease_token)
-    -- What is dead is leased to nobody. Asking for what is alive would invite a scan of all that is, by a partial index.
-    where outbox.leased_until is not null
-    order by outbox.message_id
-    for update of outbox
+    select input.*, entry.provider
+    from input
+    -- Row by row, in the order of the input. A join is planned for the outbox as it is at that moment: one that is empty
+    -- would be read from one end to the other, and still be when a million entries are in it.
+    cross join lateral (
+        select provider
+        from outbox
+        where message_id = input.message_id and lease_token = input.lease_token and leased_until is not null
+        limit 1
+        for update
+    ) as entry
 ),
 recorded as (
     insert into attempts
@@ -29,8 +34,7 @@ recorded as (
 ),
 finished as (
     delete from outbox
-    using held
-    where outbox.message_id = held.message_id and held.disposition = 'finish'
+    where message_id = any(array(select message_id from held where disposition = 'finish'))
 ),
 kept as (
     update outbox
@@ -45,6 +49,7 @@ kept as (
         failure_reason = held.failure_reason,
         failure_code = held.failure_code
     from held
-    where outbox.message_id = held.message_id and held.disposition <> 'finish'
+    where outbox.message_id = held.message_id
+        and outbox.message_id = any(array(select message_id from held where disposition <> 'finish'))
 )
 select message_id, lease_token from held

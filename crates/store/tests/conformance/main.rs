@@ -27,10 +27,12 @@ mod lossy_proxy;
 mod migrate;
 mod past;
 mod postgres_outage;
+mod postgres_plans;
 mod postgres_tls;
 mod purge;
 mod random_commands;
 mod redrive;
+mod references;
 mod refusal;
 mod release;
 mod settle;
@@ -210,6 +212,10 @@ suite! {
             a_refused_settlement_changes_nothing
             the_raw_payload_is_kept
             the_payload_of_an_import_is_kept
+        }
+        references {
+            what_refers_to_nothing_is_refused
+            what_is_referred_to_stays
         }
     }
 }

@@ -88,13 +88,27 @@ impl World {
 
     /// Runs SQL behind the store's back.
     pub(crate) async fn execute(&self, postgres: &str, sqlite: &str) {
+        self.try_execute(postgres, sqlite).await.unwrap();
+    }
+
+    /// The same, or what the database has against it.
+    pub(crate) async fn try_execute(&self, postgres: &str, sqlite: &str) -> Result<(), String> {
         match &self.place {
             Place::Memory => panic!("memory knows no SQL"),
             Place::Sqlite(directory) => {
                 let connection = rusqlite::Connection::open(directory.path().join("trunkline.db")).unwrap();
-                connection.execute_batch(sqlite).unwrap();
+                connection
+                    .execute_batch(sqlite)
+                    .map_err(|error| error.to_string())
             }
-            Place::Postgres(url) => connect(url).await.batch_execute(postgres).await.unwrap(),
+            Place::Postgres(url) => {
+                let refused = connect(url).await.batch_execute(postgres).await;
+                refused.map_err(|error| {
+                    error
+                        .as_db_error()
+                        .map_or_else(|| error.to_string(), ToString::to_string)
+                })
+            }
         }
     }
 

@@ -1,0 +1,81 @@
+//! What PostgreSQL reads for the statements on the way of every message, which it plans once and for a store it then knows
+//! to be empty (docs/decisions/0005).
+
+use domain::Outcome;
+use trunkline_store::Disposition;
+
+use crate::{
+    builders::{ALREADY, NOT_YET, SMS, retry},
+    world::{Kind, World},
+};
+
+/// Entries of another provider, which none of the statements has anything to do with.
+const OTHERS: i64 = 5_000;
+/// Far more than a few messages need, and far less than reading through the others once.
+const READ_MAX: i64 = OTHERS / 2;
+
+#[tokio::test]
+async fn what_waits_elsewhere_is_not_read() {
+    let world = World::create(Kind::Postgres).await;
+    every_hot_statement(&world).await;
+    // All of the outbox is dead rows by now: whatever is planned from here on is planned for one without entries.
+    world.execute("analyze", "").await;
+    every_hot_statement(&world).await;
+    world.execute(&others(), "").await;
+    world
+        .execute("select pg_stat_reset(), pg_stat_force_next_flush()", "")
+        .await;
+    every_hot_statement(&world).await;
+
+    let read = read_so_far(&world).await;
+    assert!((1..READ_MAX).contains(&read), "{read} rows were read");
+}
+
+/// Accepts, claims, settles, gives back, loses leases: all that a lane asks of a store.
+async fn every_hot_statement(world: &World) {
+    world.accept(world.outbound()).await;
+    let stale = world.claim_one(SMS, ALREADY).await;
+    let held = world.claim_one(SMS, NOT_YET).await;
+    world
+        .settle(stale.tried(Outcome::Success, Disposition::Finish))
+        .await;
+    world.settle(held.tried(Outcome::Error, retry(ALREADY))).await;
+    let held = world.claim_one(SMS, NOT_YET).await;
+    world.release(&[(held.id, held.token)]).await;
+    let held = world.claim_one(SMS, NOT_YET).await;
+    world
+        .settle(held.tried(Outcome::Success, Disposition::Finish))
+        .await;
+}
+
+/// Fills the tables without the checks, whose reads would count too.
+fn others() -> String {
+    format!(
+        "set session_replication_role = replica;
+         create temporary table ids as select gen_random_uuid() as id from generate_series(1, {OTHERS});
+         insert into messages (id, conversation_id, sequence, direction, channel, sender, recipient, body, timestamp,
+             processed_at, provider)
+         select id, 1, 1, 'outbound', 'email', 'a', 'b', 'c', now(), now(), 'other' from ids;
+         insert into attempts (message_id, number, lease_token, provider, outcome, occurred_at, latency_ms)
+         select id, 1, 1, 'other', 'error', now(), 1 from ids;
+         insert into outbox (message_id, provider, due_at, leased_until, lease_token, deadline_at)
+         select id, 'other', now(), now() + interval '1 hour', 1, now() + interval '1 hour' from ids"
+    )
+}
+
+/// Rows that came out of indexes and tables, as far as the store's connections read them: they are closed, which makes them
+/// tell.
+async fn read_so_far(world: &World) -> i64 {
+    let ours = "from pg_stat_activity where application_name = 'trunkline' and datname = current_database()";
+    loop {
+        let left = world
+            .query(&format!("select pg_terminate_backend(pid)::text {ours}"))
+            .await;
+        if left.is_empty() {
+            break;
+        }
+    }
+    let read = "select sum(idx_tup_fetch + seq_tup_read)::text from pg_stat_user_tables
+        where relname in ('messages', 'outbox', 'attempts')";
+    world.query(read).await[0].parse().unwrap()
+}
