@@ -189,7 +189,7 @@ async fn many_dead_letters_are_redriven_at_once() {
     assert_eq!(world.status(other).await, Status::Failed);
 }
 
-/// A backlog fills its half of the queue, and no more.
+/// A backlog fills its share of the queue, and no more.
 #[tokio::test(start_paused = true)]
 async fn a_backlog_does_not_keep_new_messages_waiting() {
     const BACKLOG: usize = 400;
