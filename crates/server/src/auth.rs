@@ -1,10 +1,8 @@
 use std::fmt;
 
 use axum::{
-    extract::{Request, State},
+    extract::Request,
     http::{HeaderMap, header},
-    middleware::Next,
-    response::{IntoResponse, Response},
 };
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
@@ -43,21 +41,17 @@ impl fmt::Debug for ApiKeys {
 }
 
 /// Turns away requests without a key, where keys are wanted.
-pub(crate) async fn check(State(app): State<App>, request: Request, next: Next) -> Response {
+pub(crate) fn check(app: &App, request: &Request) -> Result<(), Problem> {
     let Some(keys) = &app.settings().api_keys else {
-        return next.run(request).await;
+        return Ok(());
     };
-    if OPEN_PATHS.contains(&request.uri().path())
-        || bearer(request.headers()).is_some_and(|key| keys.contains(key))
-    {
-        return next.run(request).await;
+    let open = OPEN_PATHS.contains(&request.uri().path())
+        || bearer(request.headers()).is_some_and(|key| keys.contains(key));
+    if open {
+        Ok(())
+    } else {
+        Err(Problem::unauthorized())
     }
-    let mut response = Problem::unauthorized().into_response();
-    response.headers_mut().insert(
-        header::WWW_AUTHENTICATE,
-        header::HeaderValue::from_static("Bearer"),
-    );
-    response
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

@@ -1,9 +1,4 @@
-use axum::{
-    extract::Request,
-    http::HeaderMap,
-    middleware::Next,
-    response::{IntoResponse, Response},
-};
+use axum::{extract::Request, http::HeaderMap};
 
 use crate::problem::{Code, Problem};
 
@@ -16,16 +11,16 @@ const BYTES_AROUND: usize = 4;
 
 /// Turns away requests with too many or too long headers, with a problem like any other. Beyond the limits of the
 /// socket, which are a little wider, there is no request to answer, only a connection to close.
-pub(crate) async fn check(request: Request, next: Next) -> Response {
+pub(crate) fn check(request: &Request) -> Result<(), Problem> {
     let target = request
         .uri()
         .path_and_query()
         .map_or(0, |target| target.as_str().len());
     if request.headers().len() <= HEADERS_MAX && target + bytes(request.headers()) <= HEADER_BYTES_MAX {
-        return next.run(request).await;
+        return Ok(());
     }
     let detail = format!("Send at most {HEADERS_MAX} headers, with {HEADER_BYTES_MAX} bytes in all.");
-    Problem::new(Code::HeadersTooLarge, detail).into_response()
+    Err(Problem::new(Code::HeadersTooLarge, detail))
 }
 
 fn bytes(headers: &HeaderMap) -> usize {

@@ -16,6 +16,9 @@ use crate::{Metrics, vital::Vital};
 /// Settlements that may wait. Beyond, workers wait before their next call: a store that is away stops the calls, not
 /// the record of what was called.
 const WAITING_MAX: usize = 1_024;
+/// How long what came of calls waits for company: nobody waits for it, and a transaction costs the store as much for one
+/// as for thirty. What a node knows and has not recorded when it is killed is sent again, so this is not long.
+const LINGER: Duration = Duration::from_millis(5);
 /// How long to wait before the store is asked again.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
@@ -97,6 +100,7 @@ impl Recorder {
     async fn run(self, mut waiting: mpsc::Receiver<Item>) {
         let mut taken = Vec::with_capacity(self.batch_max);
         while waiting.recv_many(&mut taken, self.batch_max).await > 0 {
+            self.gather(&mut taken, &mut waiting).await;
             let (mut settlements, mut tallies, mut releases, mut flushes) = (vec![], vec![], vec![], vec![]);
             let mut ids = BTreeSet::new();
             for item in taken.drain(..) {
@@ -120,6 +124,19 @@ impl Recorder {
             flushes.into_iter().for_each(|done| {
                 let _ = done.send(());
             });
+        }
+    }
+
+    /// Waits for more, unless there is enough already, or somebody waits for an end.
+    async fn gather(&self, taken: &mut Vec<Item>, waiting: &mut mpsc::Receiver<Item>) {
+        if taken.len() == self.batch_max || taken.iter().any(|item| matches!(item, Item::Flush(_))) {
+            return;
+        }
+        tokio::time::sleep(LINGER).await;
+        while taken.len() < self.batch_max
+            && let Ok(item) = waiting.try_recv()
+        {
+            taken.push(item);
         }
     }
 

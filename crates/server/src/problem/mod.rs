@@ -5,7 +5,7 @@ mod code;
 use std::time::Duration;
 
 use axum::{
-    http::{HeaderValue, header},
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use domain::FieldError;
@@ -165,6 +165,11 @@ impl IntoResponse for Problem {
         if let Some(retry_after) = self.retry_after {
             let seconds = HeaderValue::from(delay_seconds(retry_after).max(1));
             response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        }
+        // RFC 9110, 15.5.2.
+        if response.status() == StatusCode::UNAUTHORIZED {
+            let scheme = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
         }
         response.extensions_mut().insert(self);
         response
