@@ -37,7 +37,7 @@ use self::{
 
 /// Connections a node accepts with at most, as many it settles with, and as many it claims with. It needs one, one, and
 /// one for each lane.
-const HOT_CONNECTIONS_MAX: usize = 8;
+const HOT_CONNECTIONS_MAX: usize = 4;
 /// Connections for all else at most. They are others, so that slow reads never keep a message from being accepted.
 const OTHER_CONNECTIONS_MAX: usize = 8;
 /// How long migrations may run.
