@@ -116,6 +116,8 @@ mutants! {
     KeyPurgedEarly,
     /// Keys are never forgotten.
     KeyKeptForever,
+    /// A settlement that is asked for again, because its answer was lost, is said to have come too late.
+    RepeatedSettlementDenied,
 }
 
 #[cfg(feature = "planted")]

@@ -178,7 +178,7 @@ impl Tables {
                         .any(|(_, attempt)| attempt.outcome == Outcome::Unknown)
             }
         };
-        if applied {
+        if applied && !mutants::planted(Mutant::RepeatedSettlementDenied) {
             Settled::Applied
         } else {
             Settled::LeaseLost
