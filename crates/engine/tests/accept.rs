@@ -1,5 +1,7 @@
 //! What the engine accepts and receives, and what it answers when it does not.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 mod world;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
