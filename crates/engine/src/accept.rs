@@ -124,6 +124,11 @@ impl Engine {
     async fn send_to_the_end(&self, send: Send) -> SentOutcome {
         let channel = send.content.channel;
         let Some(provider) = self.routes.serving(channel) else {
+            if mutants::planted(Mutant::StoredWithoutProvider)
+                && let Ok(nobody) = "nobody".parse()
+            {
+                let _ = self.accept_for_sending(send.clone(), nobody).await;
+            }
             let result = self
                 .replay_or(send.request.as_ref(), || self.no_provider(channel))
                 .await;
@@ -170,7 +175,7 @@ impl Engine {
         request: Option<&IdempotentRequest>,
         refuse: impl FnOnce() -> SendError,
     ) -> Result<Sent, SendError> {
-        let Some(request) = request else {
+        let Some(request) = request.filter(|_| !mutants::planted(Mutant::RepeatTurnedAway)) else {
             return Err(refuse());
         };
         match self.store.find_repeated(request).await {

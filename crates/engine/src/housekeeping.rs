@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use domain::{Outcome, ProviderName};
+use mutants::Mutant;
 use providers::Routes;
 use store::{DeadLetter, Store, StoreError};
 use tokio::task::JoinHandle;
@@ -21,6 +22,7 @@ pub(crate) fn start(idempotency_ttl: Duration, routes: &Routes, node: &Node<'_>)
         .providers()
         .iter()
         .map(|provider| provider.name().clone())
+        .filter(|_| !mutants::planted(Mutant::ServedBuried))
         .collect();
     let housekeeper = Housekeeper {
         store: Arc::clone(node.store),
@@ -86,10 +88,21 @@ impl Housekeeper {
     async fn purge(&self) -> Result<(), StoreError> {
         while self
             .store
-            .purge_idempotency_keys(self.idempotency_ttl, BATCH_ROWS_MAX)
+            .purge_idempotency_keys(kept(self.idempotency_ttl), BATCH_ROWS_MAX)
             .await?
             == u64::from(BATCH_ROWS_MAX)
         {}
         Ok(())
+    }
+}
+
+/// How long keys are kept.
+fn kept(idempotency_ttl: Duration) -> Duration {
+    if mutants::planted(Mutant::KeyPurgedEarly) {
+        idempotency_ttl / 2
+    } else if mutants::planted(Mutant::KeyKeptForever) {
+        Duration::MAX
+    } else {
+        idempotency_ttl
     }
 }

@@ -104,6 +104,20 @@ mutants! {
     BudgetIgnored,
     /// A rejected message is tried again.
     RejectionRetried,
+    /// A message for a channel nobody serves is stored, and its client told that it is not.
+    StoredWithoutProvider,
+    /// What is left for a provider that is gone is not given up before its deadline.
+    UnservedNotBuried,
+    /// A sweep gives up what its node does serve.
+    ServedBuried,
+    /// A repeat that comes when no new message could be accepted is turned away like one.
+    RepeatTurnedAway,
+    /// Keys are forgotten before their time.
+    KeyPurgedEarly,
+    /// Keys are never forgotten.
+    KeyKeptForever,
+    /// A settlement that is asked for again, because its answer was lost, is said to have come too late.
+    RepeatedSettlementDenied,
 }
 
 #[cfg(feature = "planted")]

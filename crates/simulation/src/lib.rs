@@ -23,7 +23,8 @@ pub use checkers::Violation;
 pub use hunt::{SEEDS_MAX, hunt};
 pub use named_seeds::{NAMED_SEEDS, NamedSeed};
 pub use plan::{
-    Fault, FaultKind, Mood, Nature, Operation, OperationKind, Plan, ReceivePlan, SendPlan, Settings,
+    Fault, FaultKind, Knowledge, Mood, Nature, Operation, OperationKind, Plan, ReceivePlan, SendPlan,
+    Settings,
 };
 pub use shrink::shrink;
 pub use world::{Report, run};

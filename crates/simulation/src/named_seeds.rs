@@ -28,4 +28,8 @@ pub const NAMED_SEEDS: &[NamedSeed] = &[
         name: "the same in another world",
         seed: 200_530,
     },
+    NamedSeed {
+        name: "a request told of an earlier message was stored when the key of that one was gone: it was the checker that was wrong",
+        seed: 1285,
+    },
 ];

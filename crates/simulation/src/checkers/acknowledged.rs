@@ -2,16 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::{ConversationId, MessageId};
+use domain::{ConversationId, IdempotencyKey, MessageId};
 
-use super::{Reply, Request, snapshot::Snapshot};
+use super::{
+    Reply, Request,
+    keys::{self, Keys},
+    snapshot::Snapshot,
+};
 use crate::{
     plan::{Nature, OperationKind, Plan},
     workload,
 };
 
 pub(super) const RULE_STORED: &str = "1: every acknowledged id exists with equal content";
-const RULE_KEYS: &str = "6: one key = one id; another body is a conflict";
 const RULE_RECEIPTS: &str = "7: one row per provider message id";
 const RULE_NO: &str = "a clear no stores nothing";
 
@@ -29,6 +32,7 @@ pub(super) fn check(
     plan: &Plan,
     snapshot: &Snapshot,
     requests: &[Request],
+    known: &Keys,
     problems: &mut Vec<(&'static str, String)>,
 ) {
     let mut asked: BTreeMap<String, Asked> = BTreeMap::new();
@@ -42,6 +46,10 @@ pub(super) fn check(
             problems.push((RULE_STORED, problem));
         }
         let asked = asked.entry(body).or_default();
+        let told_of_another = matches!(request.reply, Reply::Replayed(_) | Reply::Conflict);
+        if told_of_another && known.may_be_late(request) {
+            asked.perhaps += 1;
+        }
         match &request.reply {
             Reply::New(ack) => {
                 asked.perhaps += 1;
@@ -53,7 +61,7 @@ pub(super) fn check(
             Reply::Unknown | Reply::Nothing => asked.perhaps += 1,
             Reply::Conflict => asked.conflicts += 1,
             Reply::Refused => asked.refusals += 1,
-            Reply::Limited { .. } | Reply::NotStored(_) => {}
+            Reply::Limited { .. } | Reply::NoProvider | Reply::NotStored(_) => {}
         }
     }
     let mut stored: BTreeMap<&str, Vec<(MessageId, Option<ConversationId>)>> = BTreeMap::new();
@@ -85,7 +93,7 @@ pub(super) fn check(
             ));
         }
     }
-    keys(plan, &asked, &stored, problems);
+    each_once(plan, &asked, &stored, known, problems);
 }
 
 /// Whether a message is what its acknowledgement said.
@@ -107,20 +115,21 @@ fn is_true(snapshot: &Snapshot, reply: &Reply, body: &str) -> Option<String> {
     })
 }
 
-fn keys(
+fn each_once(
     plan: &Plan,
     asked: &BTreeMap<String, Asked>,
     stored: &BTreeMap<&str, Vec<(MessageId, Option<ConversationId>)>>,
+    known: &Keys,
     problems: &mut Vec<(&'static str, String)>,
 ) {
     // The bodies that share a key.
-    let mut groups: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut groups: BTreeMap<IdempotencyKey, BTreeSet<String>> = BTreeMap::new();
     let mut events: BTreeSet<String> = BTreeSet::new();
     for operation in &plan.operations {
         match &operation.kind {
             OperationKind::Send(send) => {
                 if let Some(key) = workload::key_of(send) {
-                    let bodies = groups.entry(key.as_str().to_owned()).or_default();
+                    let bodies = groups.entry(key).or_default();
                     bodies.insert(workload::body_of_send(send));
                 }
             }
@@ -132,22 +141,23 @@ fn keys(
     }
     let rows = |body: &String| stored.get(body.as_str()).map_or(0, Vec::len);
     for (key, bodies) in &groups {
-        let ids: BTreeSet<MessageId> = bodies
-            .iter()
-            .filter_map(|body| asked.get(body))
-            .flat_map(|asked| asked.ids.clone())
-            .collect();
-        let count: usize = bodies.iter().map(rows).sum();
-        if ids.len() > 1 || count > 1 {
+        let (count, judged): (usize, usize) = (bodies.iter().map(rows).sum(), known.stored(key));
+        if count != judged {
             problems.push((
-                RULE_KEYS,
-                format!("{key}: {count} messages, acknowledged as {ids:?}"),
+                keys::RULE,
+                format!(
+                    "{}: {count} messages, of which {judged} were stored under it",
+                    key.as_str()
+                ),
             ));
         }
         for body in bodies {
             let conflicts = asked.get(body).map_or(0, |asked| asked.conflicts);
             if conflicts > 0 && count == rows(body) {
-                problems.push((RULE_KEYS, format!("{key}: a conflict with nothing: {body}")));
+                problems.push((
+                    keys::RULE,
+                    format!("{}: a conflict with nothing: {body}", key.as_str()),
+                ));
             }
         }
     }

@@ -35,7 +35,7 @@ pub(super) fn check(
     }
     for (id, detail) in &snapshot.messages {
         let calls = by_message.get(id).map_or(&[][..], Vec::as_slice);
-        let found = of_message(plan, snapshot, detail, calls, fencing.redrives.contains_key(id));
+        let found = of_message(plan, snapshot, detail, calls, fencing);
         if let Some((rule, problem)) = found {
             let attempts: Vec<_> = detail
                 .attempts
@@ -58,9 +58,11 @@ fn of_message(
     snapshot: &Snapshot,
     detail: &MessageDetail,
     calls: &[&CallRecord],
-    redriven: bool,
+    fencing: &Fencing,
 ) -> Option<(&'static str, String)> {
     let attempts = &detail.attempts;
+    let id = &detail.message.id;
+    let (redriven, unserved) = (fencing.redrives.contains_key(id), fencing.unserved.contains(id));
     if detail.message.direction == Direction::Inbound {
         let untouched = detail.message.status == Status::Received && attempts.is_empty() && calls.is_empty();
         return (!untouched).then(|| (RULE_FINAL, "an inbound message was dispatched".to_owned()));
@@ -137,7 +139,7 @@ fn of_message(
         }
         Status::Dispatched if row.is_some() => Some((RULE_FINAL, "it is still in the outbox".to_owned())),
         Status::Dispatched => None,
-        Status::Failed => why_failed(plan, snapshot, detail, successes),
+        Status::Failed => why_failed(plan, snapshot, detail, successes, unserved),
         status => Some((RULE_FINAL, format!("it is {status}"))),
     }
 }
@@ -147,6 +149,7 @@ fn why_failed(
     snapshot: &Snapshot,
     detail: &MessageDetail,
     successes: usize,
+    unserved: bool,
 ) -> Option<(&'static str, String)> {
     let row = snapshot.outbox.get(&detail.message.id);
     let (Some(failure), Some(row)) = (&detail.message.failure, row) else {
@@ -161,7 +164,7 @@ fn why_failed(
         FailureReason::Deadline => row.deadline_at <= snapshot.now,
         FailureReason::Rejected => rejected(failure.error_code.as_ref()),
         FailureReason::Poison => code == Some("worker_panic") && row.progress.panics == 3,
-        FailureReason::NoProvider => false,
+        FailureReason::NoProvider => unserved,
     };
     if !founded || row.dead_at.is_none() || successes > 0 {
         return Some((RULE_REASONS, format!("it failed as {failure:?}: {row:?}")));

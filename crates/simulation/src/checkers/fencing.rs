@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use domain::{FailureReason, LeaseToken, MessageId, Status, Timestamp};
+use domain::{FailureReason, LeaseToken, MessageId, ProviderName, Status, Timestamp};
 use store::{
     Accept, Accepted, Arrival, Claimed, DeadLetter, Disposition, Memory, OutboxRow, Settled, Settlement,
 };
@@ -27,6 +27,8 @@ pub(super) struct Fencing {
     settled: BTreeSet<(MessageId, LeaseToken)>,
     pub(super) redrives: BTreeMap<MessageId, Vec<Duration>>,
     pub(super) dead_letters: BTreeMap<FailureReason, u64>,
+    /// What was buried because nobody served it any more.
+    pub(super) unserved: BTreeSet<MessageId>,
 }
 
 /// What a transaction finds.
@@ -164,16 +166,34 @@ impl Fencing {
         (!unchanged).then(|| format!("{id}: released under token {} and lost it before", token.0))
     }
 
-    pub(super) fn buried(&mut self, buried: &DeadLetter, memory: &Memory, now: Timestamp) -> Option<String> {
+    /// A node buries what it does not serve, and what it does once its time is up.
+    pub(super) fn buried(
+        &mut self,
+        buried: &DeadLetter,
+        serving: &[ProviderName],
+        memory: &Memory,
+        now: Timestamp,
+    ) -> Option<String> {
         *self.dead_letters.entry(buried.reason).or_default() += 1;
+        let served = serving.contains(&buried.provider);
+        if !served {
+            self.unserved.insert(buried.id);
+        }
         let before = self.rows.get(&buried.id).cloned();
         self.keep(buried.id, memory);
         let free = before.as_ref().is_some_and(|row| {
             row.dead_at.is_none()
                 && row.leased_until.is_none_or(|until| until <= now)
-                && row.deadline_at <= now
+                && row.provider == buried.provider
+                && (!served || row.deadline_at <= now)
         });
-        (!free).then(|| format!("{} was buried before its time: {before:?}", buried.id))
+        let expected = if served {
+            FailureReason::Deadline
+        } else {
+            FailureReason::NoProvider
+        };
+        (!free || buried.reason != expected)
+            .then(|| format!("{buried:?} was buried by a node that serves {serving:?}: {before:?}"))
     }
 
     pub(super) fn redriven(&mut self, memory: &Memory, now: Duration) -> Option<String> {

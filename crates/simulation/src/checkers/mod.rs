@@ -9,6 +9,7 @@ mod calls;
 mod conversations;
 mod counters;
 mod fencing;
+mod keys;
 mod limits;
 mod observer;
 mod snapshot;
@@ -17,7 +18,7 @@ use std::{fmt, time::Duration};
 
 use domain::{ConversationChannel, ConversationId, MessageId, Timestamp};
 use providers::Answer;
-use store::OutboxRow;
+use store::{IdempotentRequest, OutboxRow};
 
 pub(crate) use breaker::Real;
 pub(crate) use fencing::Before;
@@ -43,6 +44,8 @@ pub(crate) enum Reply {
     Limited {
         retry_after: Duration,
     },
+    /// A clear no: nobody serves the channel there.
+    NoProvider,
     /// A clear no that may be a yes next time.
     NotStored(&'static str),
     /// A clear no for good.
@@ -72,7 +75,9 @@ pub(crate) enum Cell {
 struct Request {
     life: u32,
     operation: usize,
+    began: Duration,
     cell: Cell,
+    key: Option<IdempotentRequest>,
     reply: Reply,
 }
 
@@ -116,6 +121,7 @@ impl Reply {
             Self::Replayed(_) => "replayed",
             Self::Conflict => "conflict",
             Self::Limited { .. } => "limited",
+            Self::NoProvider => "no provider",
             Self::NotStored(why) => why,
             Self::Refused => "refused",
             Self::Unknown => "unknown",

@@ -42,6 +42,17 @@ pub enum FaultKind {
         /// What it has to finish.
         within: Duration,
     },
+    /// A node is told to stop, and started again without one of its providers.
+    ProviderRemoved {
+        /// Which node.
+        node: usize,
+        /// Which provider.
+        provider: usize,
+        /// What the node has to finish, each time it is told to stop.
+        within: Duration,
+        /// Until it is started again with all of them; never, when that is not said.
+        lasting: Option<Duration>,
+    },
     /// The wall clock of a node is set.
     ClockJump {
         /// Which node.
@@ -153,6 +164,27 @@ pub(super) fn draw(draw: &Draw, settings: &Settings) -> Vec<Fault> {
     }
     faults.sort_by_key(|fault| fault.at);
     faults
+}
+
+/// How many in a thousand worlds have nodes whose configuration loses a provider.
+const REMOVALS_PERMILLE: u32 = 250;
+
+/// Adds faults of the configuration.
+pub(super) fn draw_removals(draw: &Draw, settings: &Settings, faults: &mut Vec<Fault>) {
+    if !draw.permille(REMOVALS_PERMILLE) {
+        return;
+    }
+    for _ in 0..draw.between(1, 4) {
+        let kind = FaultKind::ProviderRemoved {
+            node: draw.below(settings.nodes as u64) as usize,
+            provider: draw.below(2) as usize,
+            within: draw.millis(100, 10_000),
+            lasting: draw.permille(700).then(|| draw.millis(1_000, 60_000)),
+        };
+        let at = moment(draw, settings);
+        faults.push(Fault { at, kind });
+    }
+    faults.sort_by_key(|fault| fault.at);
 }
 
 /// Any time, or soon after many clients came at once.

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use engine::{DispatchSettings, EngineSettings, LimitSettings};
+use providers::simulator::SimulatorSettings;
 use resilience::{Backoff, BreakerSettings};
 use store::Deadlines;
 
@@ -23,6 +24,8 @@ pub struct Settings {
     pub provider_trip_max: Duration,
     /// Whether providers are moody now and then, also when nothing else goes wrong.
     pub providers_misbehave: bool,
+    /// The simulators of the product in place of ours, in some worlds.
+    pub simulators: Option<SimulatorSettings>,
     /// Which faults there are at all: runs with few kinds reach states that others never do.
     pub fault_kinds: Vec<usize>,
     /// When many clients come at once, so that queues and limits are felt; trouble likes these moments too.
@@ -85,6 +88,7 @@ impl Settings {
             store_trip_max: Duration::from_millis(draw.pick(&[1, 3, 20])),
             provider_trip_max: Duration::from_millis(draw.pick(&[1, 30, 400])),
             providers_misbehave: draw.permille(850),
+            simulators: None,
             fault_kinds: (0..all_kinds).filter(|_| draw.permille(share)).collect(),
             bursts: (0..draw.below(4))
                 .map(|_| draw.millis(0, chaos * 1_000))

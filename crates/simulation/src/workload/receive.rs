@@ -26,7 +26,7 @@ pub(super) async fn perform(world: &Arc<World>, operation: usize, plan: &Receive
         let receive = to_receive(plan, try_number, name, database.now());
         let number = life.number;
         let request = async move {
-            let asked = observer.asked(number, operation, Cell::None);
+            let asked = observer.asked(number, operation, Cell::None, None);
             let reply = match engine.receive(receive).await {
                 Ok(Received { id, conversation_id }) => Reply::New(Ack {
                     id,

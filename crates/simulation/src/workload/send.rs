@@ -52,7 +52,7 @@ async fn ask(world: &Arc<World>, life: &Life, operation: usize, plan: &SendPlan,
         if let Some(retry_after) = limit.refused {
             return Reply::Limited { retry_after };
         }
-        let asked = observer.asked(number, operation, cells.1);
+        let asked = observer.asked(number, operation, cells.1, send.request.clone());
         let reply = reply_of(engine.send(send).await);
         observer.answered(asked, &reply, &memory.memory);
         reply
@@ -77,7 +77,7 @@ fn reply_of(outcome: SentOutcome) -> Reply {
         }
         Err(SendError::KeyConflict) => Reply::Conflict,
         Err(SendError::RateLimited { retry_after }) => Reply::Limited { retry_after },
-        Err(SendError::NoProvider) => Reply::NotStored("no provider"),
+        Err(SendError::NoProvider) => Reply::NoProvider,
         Err(SendError::NotAccepted(rejection)) => of_rejection(&rejection),
     }
 }
@@ -95,7 +95,7 @@ fn next(reply: &Reply, keyed: bool) -> Next {
     match reply {
         Reply::New(_) | Reply::Replayed(_) | Reply::Conflict | Reply::Refused => Next::Done,
         Reply::Limited { retry_after } => Next::AskAgain(Some(*retry_after)),
-        Reply::NotStored(_) => Next::AskAgain(None),
+        Reply::NoProvider | Reply::NotStored(_) => Next::AskAgain(None),
         Reply::Unknown | Reply::Nothing if keyed => Next::AskAgain(None),
         Reply::Unknown | Reply::Nothing => Next::Done,
     }

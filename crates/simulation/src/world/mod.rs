@@ -175,6 +175,9 @@ impl World {
             if node.life().is_none() {
                 node.start();
             }
+            if let Some(life) = node.life() {
+                life.calm_simulators();
+            }
         }
     }
 

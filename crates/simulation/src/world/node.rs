@@ -7,9 +7,12 @@ use std::{
     time::Duration,
 };
 
-use domain::Clock;
+use domain::{Clock, ProviderName};
 use engine::{Engine, Metrics, Spawn};
-use providers::{Provider, Routes};
+use providers::{
+    Provider, Routes,
+    simulator::{SimulatorConfig, Simulators},
+};
 use store::Store;
 use tokio::sync::oneshot;
 
@@ -27,6 +30,8 @@ pub(crate) struct Node {
     common: Arc<Common>,
     wrong_by_micros: Arc<AtomicI64>,
     life: Mutex<Option<Life>>,
+    /// The provider that its configuration lacks.
+    lacks: Mutex<Option<usize>>,
 }
 
 /// One run of the program on a node.
@@ -35,6 +40,7 @@ pub(crate) struct Life {
     pub(crate) number: u32,
     pub(crate) gate: Gate,
     pub(crate) engine: Arc<Engine>,
+    simulators: Option<Arc<Simulators>>,
     /// Whether it still listens.
     listening: Arc<AtomicBool>,
     connections: Arc<AtomicU32>,
@@ -49,6 +55,7 @@ impl Node {
             common,
             wrong_by_micros: Arc::new(AtomicI64::new(wrong_by_micros)),
             life: Mutex::new(None),
+            lacks: Mutex::new(None),
         }
     }
 
@@ -60,15 +67,31 @@ impl Node {
         self.wrong_by_micros.fetch_add(by_ms * 1_000, Ordering::Relaxed);
     }
 
+    /// Changes the configuration, which the program reads when it starts.
+    pub(crate) fn leave_out(&self, provider: Option<usize>) {
+        *self.lacks.lock().unwrap_or_else(PoisonError::into_inner) = provider;
+    }
+
     /// Starts the program.
     pub(crate) fn start(&self) {
         let common = &self.common;
         let number = common.lives.fetch_add(1, Ordering::Relaxed);
         let draw = common.draw.child(&format!("life/{number}"));
         let gate = Gate::new(draw.child("gate"), common.settings.yields_permille);
+        let clock: Arc<dyn Clock> = Arc::new(NodeClock {
+            time: common.time,
+            wrong_by_micros: Arc::clone(&self.wrong_by_micros),
+            booted: draw.millis(0, 1_000_000),
+        });
+        let simulators = common.settings.simulators.clone().map(|settings| {
+            let simulators = Simulators::new(settings, &draw.entropy("simulators"), Arc::clone(&clock));
+            Arc::new(simulators.expect("three quarters of all calls are not more than all"))
+        });
+        let lacks = *self.lacks.lock().unwrap_or_else(PoisonError::into_inner);
         let desks: Vec<Arc<Desk>> = common
             .services
             .iter()
+            .filter(|service| Some(service.index) != lacks)
             .map(|service| {
                 Arc::new(Desk {
                     service: Arc::clone(service),
@@ -76,6 +99,9 @@ impl Node {
                     life: number,
                     gate: gate.clone(),
                     engine: OnceLock::new(),
+                    simulator: simulators
+                        .as_deref()
+                        .and_then(|simulators| one_named(simulators, service.name())),
                 })
             })
             .collect();
@@ -83,12 +109,8 @@ impl Node {
             .iter()
             .map(|desk| Arc::clone(desk) as Arc<dyn Provider>)
             .collect();
+        let serving = desks.iter().map(|desk| desk.service.name().clone()).collect();
         let routes = Routes::new(providers).expect("the providers differ");
-        let clock: Arc<dyn Clock> = Arc::new(NodeClock {
-            time: common.time,
-            wrong_by_micros: Arc::clone(&self.wrong_by_micros),
-            booted: draw.millis(0, 1_000_000),
-        });
         let store: Arc<dyn Store> = Arc::new(Connection {
             database: Arc::clone(&common.database),
             life: number,
@@ -96,7 +118,7 @@ impl Node {
         let metrics = Arc::new(Metrics::new());
         common
             .observer
-            .life_began(number, self.index, Arc::clone(&metrics));
+            .life_began(number, self.index, serving, Arc::clone(&metrics));
         let engine = Engine::start(
             common.settings.engine.clone(),
             store,
@@ -114,6 +136,7 @@ impl Node {
             number,
             gate,
             engine,
+            simulators,
             listening: Arc::new(AtomicBool::new(true)),
             connections: Arc::default(),
         };
@@ -134,6 +157,14 @@ impl Node {
 }
 
 impl Life {
+    /// The simulators behave from now on, as when an operator says so.
+    pub(crate) fn calm_simulators(&self) {
+        if let Some(simulators) = &self.simulators {
+            let calm = SimulatorConfig::default();
+            simulators.replace(calm).expect("nothing is not more than all");
+        }
+    }
+
     /// A request: what happens within, happens on the node. `None` when no answer came: the node died, or the client lost
     /// its patience and hung up.
     pub(crate) async fn request<T: Send + 'static>(
@@ -179,6 +210,11 @@ impl Life {
         }));
         ended.await.unwrap_or(false) && requests_done
     }
+}
+
+fn one_named(simulators: &Simulators, name: &ProviderName) -> Option<Arc<dyn Provider>> {
+    let mut all = simulators.providers().into_iter();
+    all.find(|simulator| simulator.name() == name)
 }
 
 /// A node whose vital task panicked would be started again; here that is a finding.

@@ -43,6 +43,8 @@ pub(crate) struct Desk {
     pub(crate) life: u32,
     pub(crate) gate: Gate,
     pub(crate) engine: OnceLock<Weak<Engine>>,
+    /// The product's own, which lives and dies with the node.
+    pub(crate) simulator: Option<Arc<dyn Provider>>,
 }
 
 /// What the provider does with a call.
@@ -205,6 +207,14 @@ impl Provider for Desk {
             flight.end(CallEnd::Panicked);
             // Not `panic!`: nobody wants to read thousands of backtraces of something that was planned.
             resume_unwind(Box::new("poison"));
+        }
+        if let Some(simulator) = &self.simulator {
+            let answer = simulator.send(call).await;
+            if answer == Answer::Success {
+                self.database.observer.call_taken(number);
+            }
+            flight.end(CallEnd::Answered(answer.clone()));
+            return answer;
         }
         let (reply, answer) = oneshot::channel();
         let fate = self.service.decide(nature);

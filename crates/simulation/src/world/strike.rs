@@ -24,6 +24,21 @@ impl World {
                 wait.await;
             }
             FaultKind::Restart { node, within } => self.restart(&self.nodes[*node], *within).await,
+            FaultKind::ProviderRemoved {
+                node,
+                provider,
+                within,
+                lasting,
+            } => {
+                let node = &self.nodes[*node];
+                node.leave_out(Some(*provider));
+                self.restart(node, *within).await;
+                if let Some(lasting) = lasting {
+                    tokio::time::sleep(*lasting).await;
+                    node.leave_out(None);
+                    self.restart(node, *within).await;
+                }
+            }
             FaultKind::ClockJump { node, by_ms } => {
                 observer.note(
                     "clock set",

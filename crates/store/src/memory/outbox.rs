@@ -178,7 +178,7 @@ impl Tables {
                         .any(|(_, attempt)| attempt.outcome == Outcome::Unknown)
             }
         };
-        if applied {
+        if applied && !mutants::planted(Mutant::RepeatedSettlementDenied) {
             Settled::Applied
         } else {
             Settled::LeaseLost
@@ -198,7 +198,8 @@ impl Tables {
                 entry.dead_at.is_none() && entry.leased_until.is_none_or(|until| until <= now)
             })
             .filter_map(|(id, entry)| {
-                let reason = if !serving.contains(&entry.provider) {
+                let served = serving.contains(&entry.provider) || mutants::planted(Mutant::UnservedNotBuried);
+                let reason = if !served {
                     FailureReason::NoProvider
                 } else if entry.deadline_at <= now {
                     FailureReason::Deadline

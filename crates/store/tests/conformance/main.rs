@@ -25,6 +25,7 @@ mod inbound;
 mod listing;
 mod lossy_proxy;
 mod migrate;
+mod open;
 mod past;
 mod postgres_outage;
 mod postgres_plans;

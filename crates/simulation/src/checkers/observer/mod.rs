@@ -1,30 +1,35 @@
 //! Sees everything that happens, and asks the rules at once where they could be broken.
 
+mod dispatch;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use domain::{LeaseToken, MessageId, Timestamp};
+use domain::{MessageId, ProviderName, Timestamp};
 use engine::Metrics;
-use store::{Accept, Accepted, Claimed, DeadLetter, Memory, Settled, Settlement};
+use store::{Accept, Accepted, Arrival, IdempotentRequest, Memory};
 
 use super::{
-    Before, Beginning, CallEnd, CallRecord, Cell, Reply, Request, Violation, acknowledged, attempts, breaker,
-    calls, conversations, counters, fencing, limits, snapshot::Snapshot,
+    CallRecord, Cell, Reply, Request, Violation, acknowledged, attempts, breaker, calls, conversations,
+    counters, fencing, keys, limits, snapshot::Snapshot,
 };
 use crate::{
     draw::Draw,
-    plan::{Plan, Settings},
+    plan::{Knowledge, Plan, Settings},
     trace::{Fact, Trace},
     world::{Report, Time},
 };
+
+const RULE_SERVED: &str = "no provider: nothing is stored";
 
 /// Findings after the first few are mostly its consequences.
 const FINDINGS_MAX: usize = 8;
 
 struct LifeRecord {
+    serving: Vec<ProviderName>,
     frozen_ever: bool,
     metrics: Arc<Metrics>,
 }
@@ -33,6 +38,7 @@ struct LifeRecord {
 pub(crate) struct Observer {
     time: Time,
     settings: Settings,
+    house_is_kept: bool,
     inner: Mutex<Inner>,
 }
 
@@ -45,6 +51,7 @@ struct Inner {
     fencing: fencing::Fencing,
     breakers: BTreeMap<(u32, usize), breaker::Model>,
     limits: limits::Limits,
+    keys: keys::Keys,
     called: BTreeMap<(MessageId, u32), usize>,
     acknowledged: Vec<MessageId>,
     /// A node was stopped before it had finished: what it knew is gone, as in a crash.
@@ -56,6 +63,7 @@ impl Observer {
         Self {
             time,
             settings: plan.settings.clone(),
+            house_is_kept: plan.house_is_kept(),
             inner: Mutex::new(Inner {
                 trace: Trace::new(readable),
                 findings: Vec::new(),
@@ -65,6 +73,7 @@ impl Observer {
                 fencing: fencing::Fencing::default(),
                 breakers: BTreeMap::new(),
                 limits: limits::Limits::new(&plan.settings.engine.limits),
+                keys: keys::Keys::new(plan.settings.engine.idempotency_ttl),
                 called: BTreeMap::new(),
                 acknowledged: Vec::new(),
                 cut_off: false,
@@ -85,11 +94,18 @@ impl Observer {
         !self.inner().findings.is_empty()
     }
 
-    pub(crate) fn life_began(&self, life: u32, node: usize, metrics: Arc<Metrics>) {
+    pub(crate) fn life_began(
+        &self,
+        life: u32,
+        node: usize,
+        serving: Vec<ProviderName>,
+        metrics: Arc<Metrics>,
+    ) {
         self.note("started", &[("life", life.into()), ("node", node.into())]);
         self.inner().lives.insert(
             life,
             LifeRecord {
+                serving,
                 frozen_ever: false,
                 metrics,
             },
@@ -113,7 +129,13 @@ impl Observer {
     }
 
     /// A node takes a request up.
-    pub(crate) fn asked(&self, life: u32, operation: usize, cell: Cell) -> usize {
+    pub(crate) fn asked(
+        &self,
+        life: u32,
+        operation: usize,
+        cell: Cell,
+        key: Option<IdempotentRequest>,
+    ) -> usize {
         let (mut inner, now) = self.now();
         let request = inner.requests.len();
         inner.trace.note(
@@ -125,7 +147,9 @@ impl Observer {
         inner.requests.push(Request {
             life,
             operation,
+            began: now,
             cell,
+            key,
             reply: Reply::Nothing,
         });
         request
@@ -158,6 +182,10 @@ impl Observer {
         if let Some(detail) = inner.limits.answered((life, cell), request, now, reply, trusted) {
             inner.find(now, limits::RULE, detail);
         }
+        let asked = &inner.requests[request];
+        if let Some(detail) = inner.keys.answered(asked, now, reply, self.house_is_kept) {
+            inner.find(now, keys::RULE, format!("operation {operation}: {detail}"));
+        }
         inner.requests[request].reply = reply.clone();
     }
 
@@ -176,119 +204,19 @@ impl Observer {
             &[("life", life.into()), ("messages", batch.len().into())],
         );
         inner.fencing.accepted(batch, accepted, memory);
-    }
-
-    pub(crate) fn claimed(&self, life: u32, claimed: &[Claimed], memory: &Memory, now: Timestamp) {
-        let (mut inner, at) = self.now();
-        for one in claimed {
-            inner.trace.note(
-                at,
-                "claim",
-                &[
-                    ("life", life.into()),
-                    ("message", one.leased.id.into()),
-                    ("token", one.leased.token.0.into()),
-                    ("vanished", one.vanished.into()),
-                ],
-            );
-            if let Some(detail) = inner.fencing.claimed(one, memory, now) {
-                inner.find(at, fencing::RULE_CLAIM, detail);
-            }
+        if let Some(detail) = inner.keys.accepted(batch, accepted, now) {
+            inner.find(now, keys::RULE, detail);
         }
-    }
-
-    /// A node learns what it claimed.
-    pub(crate) fn got_claims(&self, life: u32, claimed: &[Claimed]) {
-        let mut inner = self.inner();
-        for one in claimed {
-            inner.fencing.got(life, one.leased.id, one.leased.token);
-        }
-    }
-
-    pub(crate) fn settling(&self, life: u32, batch: &[Settlement]) {
-        let (mut inner, now) = self.now();
-        if let Some(detail) = fencing::twice(batch) {
-            inner.find(
-                now,
-                "an entry appears once in a batch",
-                format!("life {life}: {detail}"),
-            );
-        }
-    }
-
-    pub(crate) fn settled(
-        &self,
-        life: u32,
-        settlement: &Settlement,
-        settled: Settled,
-        before: &Before,
-        memory: &Memory,
-    ) {
-        let (mut inner, now) = self.now();
-        inner.trace.note(
-            now,
-            "settle",
-            &[
-                ("life", life.into()),
-                ("message", settlement.id.into()),
-                ("token", settlement.token.0.into()),
-                ("as", fencing::word(&settlement.disposition).into()),
-                ("applied", (settled == Settled::Applied).into()),
-            ],
-        );
-        let attempts_max = self.settings.engine.dispatch.attempts_max;
-        let problem = inner
-            .fencing
-            .settled(settlement, settled, before, memory, attempts_max);
-        if let Some((rule, detail)) = problem {
-            inner.find(now, rule, detail);
-        }
-    }
-
-    pub(crate) fn released(
-        &self,
-        life: u32,
-        (id, token): (MessageId, LeaseToken),
-        before: &Before,
-        memory: &Memory,
-    ) {
-        let (mut inner, now) = self.now();
-        inner.trace.note(
-            now,
-            "release",
-            &[
-                ("life", life.into()),
-                ("message", id.into()),
-                ("token", token.0.into()),
-            ],
-        );
-        if let Some(detail) = inner.fencing.released(id, token, before, memory) {
-            inner.find(now, fencing::RULE_TOKEN, detail);
-        }
-    }
-
-    pub(crate) fn buried(&self, life: u32, buried: &[DeadLetter], memory: &Memory, now: Timestamp) {
-        let (mut inner, at) = self.now();
-        for one in buried {
-            inner.trace.note(
-                at,
-                "bury",
-                &[
-                    ("life", life.into()),
-                    ("message", one.id.into()),
-                    ("reason", one.reason.as_str().into()),
-                ],
-            );
-            if let Some(detail) = inner.fencing.buried(one, memory, now) {
-                inner.find(at, fencing::RULE_CLAIM, detail);
-            }
-        }
-    }
-
-    pub(crate) fn redriven(&self, memory: &Memory) {
-        let (mut inner, now) = self.now();
-        if let Some(detail) = inner.fencing.redriven(memory, now) {
-            inner.find(now, attempts::RULE_NUMBERS, detail);
+        let serving = inner.serving(life);
+        let unserved = batch.iter().zip(accepted).find(|(accept, accepted)| {
+            matches!(
+                (&accept.arrival, accepted),
+                (Arrival::Send { .. }, Accepted::New { .. })
+            ) && !serving.contains(&accept.provider)
+        });
+        if let Some((accept, _)) = unserved {
+            let detail = format!("life {life} stored {} for {}", accept.id, accept.provider);
+            inner.find(now, RULE_SERVED, detail);
         }
     }
 
@@ -305,96 +233,13 @@ impl Observer {
         self.inner().cut_off = true;
     }
 
-    /// A call begins on a node.
-    pub(crate) fn call_began(&self, call: Beginning<'_>) -> usize {
-        let (mut inner, now) = self.now();
-        let Beginning {
-            life,
-            provider,
-            message,
-            attempt,
-            breaker,
-            ..
-        } = call;
-        inner.trace.note(
-            now,
-            "call",
-            &[
-                ("life", life.into()),
-                ("provider", provider.into()),
-                ("message", message.into()),
-                ("attempt", attempt.into()),
-                ("breaker", breaker.state.into()),
-            ],
-        );
-        let number = inner.calls.len();
-        if let Some((rule, detail)) = calls::may_begin(&call, &self.settings) {
-            inner.find(now, rule, detail);
-        }
-        if inner.called.insert((message, attempt), number).is_some() {
-            let detail = format!("{message}: attempt {attempt} was made twice");
-            inner.find(now, attempts::RULE_EXPLAINED, detail);
-        }
-        let model = inner.breakers.entry((life, provider)).or_default();
-        let (breaker_epoch, problem) =
-            model.call_begins(now, breaker, &self.settings.engine.dispatch.breaker);
-        if let Some(detail) = problem {
-            inner.find(
-                now,
-                breaker::RULE,
-                format!("life {life}, provider {provider}: {detail}"),
-            );
-        }
-        inner.calls.push(CallRecord {
-            life,
-            provider,
-            message,
-            attempt,
-            began: now,
-            taken: false,
-            ended: None,
-            breaker_epoch,
-        });
-        number
-    }
-
-    /// The provider takes the message of a call.
-    pub(crate) fn call_taken(&self, call: usize) {
-        let (mut inner, now) = self.now();
-        let record = &mut inner.calls[call];
-        record.taken = true;
-        let message = record.message;
-        inner.trace.note(now, "taken", &[("message", message.into())]);
-    }
-
-    pub(crate) fn call_ended(&self, call: usize, end: CallEnd) {
-        let (mut inner, now) = self.now();
-        let message = inner.calls[call].message;
-        inner.trace.note(
-            now,
-            "call ends",
-            &[("message", message.into()), ("as", end.word().into())],
-        );
-        let Inner { calls, breakers, .. } = &mut *inner;
-        let record = &mut calls[call];
-        record.ended = Some((now, end));
-        if let Some(model) = breakers.get_mut(&(record.life, record.provider)) {
-            model.call_ends(
-                now,
-                record.breaker_epoch,
-                record,
-                &self.settings.engine.dispatch.breaker,
-            );
-        }
-    }
-
     /// Everything is final and everybody has stopped: now all of it must add up.
     pub(crate) fn at_the_end(&self, plan: &Plan, memory: &Memory, now: Timestamp) {
         let (mut inner, at) = self.now();
         let snapshot = Snapshot::take(memory, now);
         let inner = &mut *inner;
         let mut problems = Vec::new();
-        acknowledged::check(plan, &snapshot, &inner.requests, &mut problems);
+        acknowledged::check(plan, &snapshot, &inner.requests, &inner.keys, &mut problems);
         attempts::check(plan, &snapshot, &inner.calls, &inner.fencing, &mut problems);
         calls::check_retry_after(&snapshot, &inner.calls, &inner.fencing, &mut problems);
         conversations::check(plan, &snapshot, &mut problems);
@@ -402,10 +247,19 @@ impl Observer {
             inner.lives.values().map(|life| life.metrics.as_ref()),
             &mut problems,
         );
-        if !plan.loses_knowledge() && !inner.cut_off {
-            let metrics = inner.lives.values().map(|life| life.metrics.as_ref());
-            counters::check(metrics, &snapshot, &inner.fencing, &mut problems);
-        }
+        let knowledge = if inner.cut_off {
+            Knowledge::Lost
+        } else {
+            plan.knowledge()
+        };
+        let books = counters::Books {
+            knowledge,
+            snapshot: &snapshot,
+            fencing: &inner.fencing,
+            requests: &inner.requests,
+        };
+        let metrics = inner.lives.values().map(|life| life.metrics.as_ref());
+        counters::check(metrics, &books, &mut problems);
         for (rule, detail) in problems {
             inner.find(at, rule, detail);
         }
@@ -439,6 +293,13 @@ impl Inner {
         if self.findings.len() < FINDINGS_MAX {
             self.findings.push(Violation { rule, at, detail });
         }
+    }
+
+    /// The providers that a life has.
+    fn serving(&self, life: u32) -> Vec<ProviderName> {
+        self.lives
+            .get(&life)
+            .map_or_else(Vec::new, |record| record.serving.clone())
     }
 
     /// Whether we know at which moment a node did what: not when it stood still in between.

@@ -1,0 +1,131 @@
+//! Invariant 6, judged by a second account of keys: for its time a key stands for one message, and after that for another.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use domain::{Fingerprint, IdempotencyKey, MessageId};
+use store::{Accept, Accepted, Arrival, IdempotentRequest};
+
+use super::{Reply, Request};
+
+pub(super) const RULE: &str = "6: one key = one id; another body is a conflict";
+
+/// How long a key may be there after its time while a node runs and reaches the store: from one purge to the next, and the
+/// stop of a node that comes between them.
+const PURGED_WITHIN: Duration = Duration::from_secs(80);
+
+/// How long after a request its commit may come that nobody heard of any more: a slow start, and a late end.
+const LATE_WITHIN: Duration = Duration::from_secs(20);
+
+pub(super) struct Keys {
+    ttl: Duration,
+    uses: BTreeMap<IdempotencyKey, Vec<Use>>,
+}
+
+/// A message that was stored under a key.
+struct Use {
+    id: MessageId,
+    fingerprint: Fingerprint,
+    at: Duration,
+}
+
+impl Keys {
+    pub(super) fn new(ttl: Duration) -> Self {
+        Self {
+            ttl,
+            uses: BTreeMap::new(),
+        }
+    }
+
+    /// Judges a transaction, in which the key and its message are stored together.
+    pub(super) fn accepted(
+        &mut self,
+        batch: &[Accept],
+        accepted: &[Accepted],
+        now: Duration,
+    ) -> Option<String> {
+        let mut problem = None;
+        for (accept, accepted) in batch.iter().zip(accepted) {
+            let Arrival::Send {
+                request: Some(IdempotentRequest { key, fingerprint }),
+                ..
+            } = &accept.arrival
+            else {
+                continue;
+            };
+            let uses = self.uses.entry(key.clone()).or_default();
+            let last = uses.last();
+            let right = match accepted {
+                Accepted::New { .. } => last.is_none_or(|last| last.at + self.ttl <= now),
+                Accepted::Repeated { id, .. } => {
+                    last.is_some_and(|last| last.id == *id && last.fingerprint == *fingerprint)
+                }
+                Accepted::KeyConflict => last.is_some_and(|last| last.fingerprint != *fingerprint),
+            };
+            if !right {
+                let since = last.map(|last| now.saturating_sub(last.at));
+                problem = Some(format!(
+                    "{}: {accepted:?}, {since:?} after its key was stored",
+                    accept.id
+                ));
+            }
+            if matches!(accepted, Accepted::New { .. }) {
+                uses.push(Use {
+                    id: accept.id,
+                    fingerprint: *fingerprint,
+                    at: now,
+                });
+            }
+        }
+        problem
+    }
+
+    /// Judges what a client was told that asked under a key.
+    pub(super) fn answered(
+        &self,
+        request: &Request,
+        now: Duration,
+        reply: &Reply,
+        house_is_kept: bool,
+    ) -> Option<String> {
+        let IdempotentRequest { key, fingerprint } = request.key.as_ref()?;
+        let uses = self.uses.get(key).map_or(&[][..], Vec::as_slice);
+        // Those that were in force at some moment between the question and the answer, the latest first.
+        let mut candidates = uses.iter().enumerate().rev().filter(|(place, known)| {
+            let next = uses.get(place + 1);
+            known.at <= now && next.is_none_or(|next| next.at >= request.began)
+        });
+        let meant = match reply {
+            Reply::Replayed(ack) => candidates.find(|(_, known)| known.id == ack.id),
+            Reply::Conflict => candidates.find(|(_, known)| known.fingerprint != *fingerprint),
+            Reply::NoProvider | Reply::Limited { .. } => {
+                let in_force = uses
+                    .last()
+                    .is_some_and(|last| last.at < request.began && now < last.at + self.ttl);
+                return in_force.then(|| "a repeat was turned away".to_owned());
+            }
+            _ => return None,
+        };
+        let Some((_, known)) = meant else {
+            return Some("it was answered as if its key stood for another message".to_owned());
+        };
+        let expired_for = request.began.checked_sub(known.at + self.ttl)?;
+        (house_is_kept && expired_for > PURGED_WITHIN)
+            .then(|| format!("its key should be gone for {expired_for:?}"))
+    }
+
+    /// Whether a request that was told of an earlier message may be stored itself: its commit had no answer, its key was looked
+    /// up instead, and was purged before the commit came after all.
+    pub(super) fn may_be_late(&self, request: &Request) -> bool {
+        let Some(IdempotentRequest { key, .. }) = &request.key else {
+            return false;
+        };
+        let uses = self.uses.get(key).map_or(&[][..], Vec::as_slice);
+        uses.iter()
+            .any(|known| known.at + self.ttl <= request.began + LATE_WITHIN)
+    }
+
+    /// How many messages were stored under a key.
+    pub(super) fn stored(&self, key: &IdempotencyKey) -> usize {
+        self.uses.get(key).map_or(0, Vec::len)
+    }
+}

@@ -1,0 +1,209 @@
+//! What is observed between the outbox and the providers.
+
+use domain::{LeaseToken, MessageId, Timestamp};
+use store::{Claimed, DeadLetter, Memory, Settled, Settlement};
+
+use super::{
+    super::{Before, Beginning, CallEnd, CallRecord, attempts, breaker, calls, fencing},
+    Inner, Observer,
+};
+
+impl Observer {
+    pub(crate) fn claimed(&self, life: u32, claimed: &[Claimed], memory: &Memory, now: Timestamp) {
+        let (mut inner, at) = self.now();
+        for one in claimed {
+            inner.trace.note(
+                at,
+                "claim",
+                &[
+                    ("life", life.into()),
+                    ("message", one.leased.id.into()),
+                    ("token", one.leased.token.0.into()),
+                    ("vanished", one.vanished.into()),
+                ],
+            );
+            if let Some(detail) = inner.fencing.claimed(one, memory, now) {
+                inner.find(at, fencing::RULE_CLAIM, detail);
+            }
+        }
+    }
+
+    /// A node learns what it claimed.
+    pub(crate) fn got_claims(&self, life: u32, claimed: &[Claimed]) {
+        let mut inner = self.inner();
+        for one in claimed {
+            inner.fencing.got(life, one.leased.id, one.leased.token);
+        }
+    }
+
+    pub(crate) fn settling(&self, life: u32, batch: &[Settlement]) {
+        let (mut inner, now) = self.now();
+        if let Some(detail) = fencing::twice(batch) {
+            inner.find(
+                now,
+                "an entry appears once in a batch",
+                format!("life {life}: {detail}"),
+            );
+        }
+    }
+
+    pub(crate) fn settled(
+        &self,
+        life: u32,
+        settlement: &Settlement,
+        settled: Settled,
+        before: &Before,
+        memory: &Memory,
+    ) {
+        let (mut inner, now) = self.now();
+        inner.trace.note(
+            now,
+            "settle",
+            &[
+                ("life", life.into()),
+                ("message", settlement.id.into()),
+                ("token", settlement.token.0.into()),
+                ("as", fencing::word(&settlement.disposition).into()),
+                ("applied", (settled == Settled::Applied).into()),
+            ],
+        );
+        let attempts_max = self.settings.engine.dispatch.attempts_max;
+        let problem = inner
+            .fencing
+            .settled(settlement, settled, before, memory, attempts_max);
+        if let Some((rule, detail)) = problem {
+            inner.find(now, rule, detail);
+        }
+    }
+
+    pub(crate) fn released(
+        &self,
+        life: u32,
+        (id, token): (MessageId, LeaseToken),
+        before: &Before,
+        memory: &Memory,
+    ) {
+        let (mut inner, now) = self.now();
+        inner.trace.note(
+            now,
+            "release",
+            &[
+                ("life", life.into()),
+                ("message", id.into()),
+                ("token", token.0.into()),
+            ],
+        );
+        if let Some(detail) = inner.fencing.released(id, token, before, memory) {
+            inner.find(now, fencing::RULE_TOKEN, detail);
+        }
+    }
+
+    pub(crate) fn buried(&self, life: u32, buried: &[DeadLetter], memory: &Memory, now: Timestamp) {
+        let (mut inner, at) = self.now();
+        let serving = inner.serving(life);
+        for one in buried {
+            inner.trace.note(
+                at,
+                "bury",
+                &[
+                    ("life", life.into()),
+                    ("message", one.id.into()),
+                    ("reason", one.reason.as_str().into()),
+                ],
+            );
+            if let Some(detail) = inner.fencing.buried(one, &serving, memory, now) {
+                inner.find(at, fencing::RULE_CLAIM, detail);
+            }
+        }
+    }
+
+    pub(crate) fn redriven(&self, memory: &Memory) {
+        let (mut inner, now) = self.now();
+        if let Some(detail) = inner.fencing.redriven(memory, now) {
+            inner.find(now, attempts::RULE_NUMBERS, detail);
+        }
+    }
+
+    /// A call begins on a node.
+    pub(crate) fn call_began(&self, call: Beginning<'_>) -> usize {
+        let (mut inner, now) = self.now();
+        let Beginning {
+            life,
+            provider,
+            message,
+            attempt,
+            breaker,
+            ..
+        } = call;
+        inner.trace.note(
+            now,
+            "call",
+            &[
+                ("life", life.into()),
+                ("provider", provider.into()),
+                ("message", message.into()),
+                ("attempt", attempt.into()),
+                ("breaker", breaker.state.into()),
+            ],
+        );
+        let number = inner.calls.len();
+        if let Some((rule, detail)) = calls::may_begin(&call, &self.settings) {
+            inner.find(now, rule, detail);
+        }
+        if inner.called.insert((message, attempt), number).is_some() {
+            let detail = format!("{message}: attempt {attempt} was made twice");
+            inner.find(now, attempts::RULE_EXPLAINED, detail);
+        }
+        let model = inner.breakers.entry((life, provider)).or_default();
+        let (breaker_epoch, problem) =
+            model.call_begins(now, breaker, &self.settings.engine.dispatch.breaker);
+        if let Some(detail) = problem {
+            inner.find(
+                now,
+                breaker::RULE,
+                format!("life {life}, provider {provider}: {detail}"),
+            );
+        }
+        inner.calls.push(CallRecord {
+            life,
+            provider,
+            message,
+            attempt,
+            began: now,
+            taken: false,
+            ended: None,
+            breaker_epoch,
+        });
+        number
+    }
+
+    /// The provider takes the message of a call.
+    pub(crate) fn call_taken(&self, call: usize) {
+        let (mut inner, now) = self.now();
+        let record = &mut inner.calls[call];
+        record.taken = true;
+        let message = record.message;
+        inner.trace.note(now, "taken", &[("message", message.into())]);
+    }
+
+    pub(crate) fn call_ended(&self, call: usize, end: CallEnd) {
+        let (mut inner, now) = self.now();
+        let message = inner.calls[call].message;
+        inner.trace.note(
+            now,
+            "call ends",
+            &[("message", message.into()), ("as", end.word().into())],
+        );
+        let Inner { calls, breakers, .. } = &mut *inner;
+        let record = &mut calls[call];
+        record.ended = Some((now, end));
+        if let Some(model) = breakers.get_mut(&(record.life, record.provider)) {
+            model.call_ends(
+                now,
+                record.breaker_epoch,
+                record,
+                &self.settings.engine.dispatch.breaker,
+            );
+        }
+    }
+}

@@ -1,0 +1,27 @@
+use std::{collections::BTreeMap, time::Duration};
+
+use providers::simulator::{SimulatorConfig, SimulatorSettings};
+
+use crate::draw::Draw;
+
+/// In how many of a thousand worlds the providers are those of the product.
+const WORLDS_PERMILLE: u32 = 150;
+
+/// The simulators of the product with a seed, as every node of such a world has them.
+pub(super) fn draw(draw: &Draw) -> Option<SimulatorSettings> {
+    let share = |draw: &Draw| draw.pick(&[0, 0, 5, 25]);
+    draw.permille(WORLDS_PERMILLE).then(|| SimulatorSettings {
+        enabled_sms_mms: true,
+        enabled_email: true,
+        config: SimulatorConfig {
+            timeout_pct: share(draw),
+            error_pct: share(draw),
+            ratelimit_pct: share(draw),
+            seed: Some(draw.below(1_000)),
+            providers: BTreeMap::new(),
+        },
+        latency: draw.millis(0, 50),
+        retry_after: Duration::from_secs(draw.pick(&[1, 7])),
+        ledger: None,
+    })
+}
