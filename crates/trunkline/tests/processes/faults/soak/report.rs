@@ -96,7 +96,7 @@ impl Report {
             summary.sent_again.saturating_sub(unexplained),
         );
         self.row("sent more than once, unexplained", unexplained);
-        self.row("answers that were not true", found.of(Rule::AnswersTrue));
+        self.row("answers wrong or missing", found.of(Rule::AnswersTrue));
         self.row("inexact conversations", found.of(Rule::ConversationsExact));
         self.row("attempts missing or doubled", found.of(Rule::AttemptsComplete));
         self.row("not final, or still held", found.of(Rule::EverythingFinal));

@@ -1,10 +1,10 @@
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
-/// How many findings of an audit are shown; the first ones say enough.
-const SHOWN_MAX: usize = 20;
+/// How many findings of a rule are shown; the first ones say enough.
+const SHOWN_MAX: usize = 5;
 
 /// What must hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Rule {
     /// What was acknowledged is stored.
     NothingLost,
@@ -24,18 +24,18 @@ pub(crate) enum Rule {
 
 /// Where something that must hold did not.
 #[derive(Debug, Default)]
-pub(crate) struct Findings(Vec<(Rule, String)>);
+pub(crate) struct Findings(BTreeMap<Rule, Vec<String>>);
 
 impl Findings {
     /// Notes what is wrong if it does not hold.
     pub(super) fn expect(&mut self, rule: Rule, holds: bool, wrong: impl FnOnce() -> String) {
         if !holds {
-            self.0.push((rule, wrong()));
+            self.0.entry(rule).or_default().push(wrong());
         }
     }
 
     pub(crate) fn of(&self, rule: Rule) -> usize {
-        self.0.iter().filter(|(broken, _)| *broken == rule).count()
+        self.0.get(&rule).map_or(0, Vec::len)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -45,11 +45,13 @@ impl Findings {
 
 impl fmt::Display for Findings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (rule, wrong) in self.0.iter().take(SHOWN_MAX) {
-            writeln!(f, "{rule:?} broken: {wrong}")?;
-        }
-        if self.0.len() > SHOWN_MAX {
-            writeln!(f, "and {} more findings", self.0.len() - SHOWN_MAX)?;
+        for (rule, wrongs) in &self.0 {
+            for wrong in wrongs.iter().take(SHOWN_MAX) {
+                writeln!(f, "{rule:?} broken: {wrong}")?;
+            }
+            if wrongs.len() > SHOWN_MAX {
+                writeln!(f, "{rule:?} broken {} times more", wrongs.len() - SHOWN_MAX)?;
+            }
         }
         Ok(())
     }
