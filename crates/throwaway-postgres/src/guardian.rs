@@ -127,6 +127,19 @@ impl Guardian {
         }
     }
 
+    /// The processes of all guardians and servers, as far as `ps` tells.
+    fn processes(&self) -> String {
+        let list = Command::new("ps")
+            .args(["-A", "-o", "pid=,ppid=,stat=,etime=,wchan:30=,args="])
+            .output();
+        let list = list.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+        let ours = |line: &&str| {
+            line.contains("throwaway-postgres") || line.contains("postgres:") || line.contains("initdb")
+        };
+        let list = list.unwrap_or_else(|error| format!("throwaway-postgres cannot ask `ps`: {error}"));
+        list.lines().filter(ours).collect::<Vec<_>>().join("\n")
+    }
+
     fn wait_for<T>(&mut self, step: &str, wanted: impl Fn(Event) -> Option<T>) -> T {
         let events = self.events.get_mut().unwrap_or_else(PoisonError::into_inner);
         loop {
@@ -138,8 +151,10 @@ impl Guardian {
                 }
                 Err(error) => panic!(
                     "PostgreSQL did not {step} ({error}, the limit is {STEP_MAX:?}). As root it runs as the user \
-                     `postgres`, who must be able to write to TMPDIR. Its last words:\n{}",
-                    self.log.text()
+                     `postgres`, who must be able to write to TMPDIR. Its last words:\n{}\nIts processes, and what \
+                     they wait for:\n{}",
+                    self.log.text(),
+                    self.processes()
                 ),
             }
         }

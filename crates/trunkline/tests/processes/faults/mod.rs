@@ -7,6 +7,8 @@ mod overload;
 mod postgres_restarts;
 mod shutdown;
 mod slow_clients;
+mod soak;
+mod storm;
 
 use crate::world::World;
 

@@ -14,6 +14,7 @@ on_both_databases!(
 const PACE: Pace = Pace {
     clients: 8,
     every: Duration::from_millis(2),
+    patience: SOON,
 };
 /// Far less than the lease, which is what a message that was not given back would have to wait for.
 const AFTER_RESTART_MAX: Duration = Duration::from_secs(30);
@@ -52,7 +53,7 @@ async fn a_stop_under_load_loses_and_burns_nothing(kind: Kind) {
     );
     println!(
         "stopped on {kind:?} in {took:?}: {summary}, {} requests cut off",
-        report.unanswered
+        report.unanswered()
     );
 
     let world = world
@@ -87,7 +88,7 @@ async fn nodes_replaced_one_after_another_lose_and_burn_nothing() {
     let summary = world.audit_final(&report.offers).await;
     println!(
         "nodes replaced under load: {summary}, {} requests found no node",
-        report.unanswered
+        report.unanswered()
     );
     assert_eq!((summary.ambiguous, summary.sent_again), (0, 0), "{summary}");
     assert_eq!(summary.calls, summary.attempts, "{summary}");

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use http_body_util::{BodyExt, Full};
 use hyper::{Method, Request, body::Bytes, header};
@@ -8,12 +8,26 @@ use hyper_util::{
 };
 use serde_json::Value;
 
-/// No request may take longer: the service promises to answer, whatever happens around it.
-const ANSWER_MAX: Duration = Duration::from_secs(30);
+/// How long a client waits that has no idea of its own: the service promises to answer, whatever happens around it.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A client of the API that keeps its connections.
 #[derive(Clone)]
-pub(crate) struct Client(legacy::Client<HttpConnector, Full<Bytes>>);
+pub(crate) struct Client {
+    http: legacy::Client<HttpConnector, Full<Bytes>>,
+    patience: Duration,
+}
+
+/// Why there was no answer.
+#[derive(Debug)]
+pub(crate) enum NoAnswer {
+    /// Nobody listened, so that nobody knows of the request.
+    NotConnected(String),
+    /// The connection died.
+    CutOff(String),
+    /// The client hung up after waiting for so long.
+    TooLate(Duration),
+}
 
 /// What the service answered.
 pub(crate) struct Answer {
@@ -28,20 +42,25 @@ impl Client {
             // Whether something is sent again is for the test to decide.
             .retry_canceled_requests(false)
             .build_http();
-        Self(http)
+        Self {
+            http,
+            patience: PATIENCE,
+        }
+    }
+
+    /// The same client, hanging up when there is no answer after so long.
+    pub(crate) fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// Asks, and says why there was no answer if there was none.
-    ///
-    /// # Panics
-    /// When neither comes: nothing may hang.
     pub(crate) async fn ask(
         &self,
         method: Method,
         url: &str,
         headers: &[(&str, &str)],
         body: Option<&Value>,
-    ) -> Result<Answer, String> {
+    ) -> Result<Answer, NoAnswer> {
         let mut request = Request::builder().method(method).uri(url);
         if body.is_some() {
             request = request.header(header::CONTENT_TYPE, "application/json");
@@ -52,12 +71,12 @@ impl Client {
         let body = body.map(Value::to_string).unwrap_or_default();
         let request = request.body(Full::new(Bytes::from(body))).unwrap();
         let exchange = async {
-            let response = self.0.request(request).await.map_err(|error| error.to_string())?;
+            let response = self.http.request(request).await.map_err(NoAnswer::of)?;
             let (head, body) = response.into_parts();
             let body = body
                 .collect()
                 .await
-                .map_err(|error| error.to_string())?
+                .map_err(|error| NoAnswer::CutOff(error.to_string()))?
                 .to_bytes();
             Ok(Answer {
                 status: head.status.as_u16(),
@@ -65,9 +84,27 @@ impl Client {
                 body,
             })
         };
-        tokio::time::timeout(ANSWER_MAX, exchange)
-            .await
-            .unwrap_or_else(|_| panic!("no answer from {url} within {ANSWER_MAX:?}"))
+        let in_time = tokio::time::timeout(self.patience, exchange).await;
+        in_time.unwrap_or(Err(NoAnswer::TooLate(self.patience)))
+    }
+}
+
+impl NoAnswer {
+    fn of(error: legacy::Error) -> Self {
+        if error.is_connect() {
+            Self::NotConnected(error.to_string())
+        } else {
+            Self::CutOff(error.to_string())
+        }
+    }
+}
+
+impl fmt::Display for NoAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotConnected(error) | Self::CutOff(error) => f.write_str(error),
+            Self::TooLate(patience) => write!(f, "no answer within {patience:?}"),
+        }
     }
 }
 
@@ -79,6 +116,12 @@ impl Answer {
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// The problem's code; empty where there is none.
+    pub(crate) fn code(&self) -> String {
+        let json = serde_json::from_slice(&self.body).unwrap_or(Value::Null);
+        json["code"].as_str().unwrap_or_default().to_owned()
     }
 
     /// The body, once the status is the expected one.

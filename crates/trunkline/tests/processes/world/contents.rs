@@ -21,6 +21,8 @@ pub(crate) struct Contents {
     pub(crate) attempts: Vec<Attempt>,
     pub(crate) outbox: Vec<Entry>,
     pub(crate) keys: Vec<(String, Id)>,
+    /// The providers' own ids of inbound messages.
+    pub(crate) receipts: Vec<(String, Id)>,
 }
 
 #[derive(Debug)]
@@ -50,6 +52,8 @@ pub(crate) struct Attempt {
     pub(crate) message: Id,
     pub(crate) number: u64,
     pub(crate) outcome: String,
+    /// What its worker said when others had its message already; empty if it said nothing.
+    pub(crate) late_outcome: String,
 }
 
 impl Attempt {
@@ -87,11 +91,16 @@ impl Contents {
             micros("timestamp")
         );
         let attempts = format!(
-            "select {}, number, outcome from attempts order by 1, attempts.number",
+            "select {}, number, outcome, late_outcome from attempts order by 1, attempts.number",
             id("message_id")
         );
         let outbox = format!("select {}, leased_until, dead_at from outbox", id("message_id"));
         let keys = format!("select key, {} from idempotency_keys", id("message_id"));
+        let receipts = format!("select provider_message_id, {} from receipts", id("message_id"));
+        let ids_by_name = async |statement: &str| {
+            let rows = rows(database, statement).await.into_iter();
+            rows.map(|[name, id]: [String; 2]| (name, Id::of(&id))).collect()
+        };
         Self {
             conversations: rows(database, &conversations)
                 .await
@@ -109,11 +118,8 @@ impl Contents {
                 .map(Attempt::of)
                 .collect(),
             outbox: rows(database, &outbox).await.into_iter().map(Entry::of).collect(),
-            keys: rows(database, &keys)
-                .await
-                .into_iter()
-                .map(|[key, id]: [String; 2]| (key, Id::of(&id)))
-                .collect(),
+            keys: ids_by_name(&keys).await,
+            receipts: ids_by_name(&receipts).await,
         }
     }
 }
@@ -159,11 +165,12 @@ impl Message {
 }
 
 impl Attempt {
-    fn of([message, number, outcome]: [String; 3]) -> Self {
+    fn of([message, number, outcome, late_outcome]: [String; 4]) -> Self {
         Self {
             message: Id(message),
             number: number.parse().unwrap(),
             outcome,
+            late_outcome,
         }
     }
 }

@@ -5,7 +5,11 @@ mod client;
 mod contents;
 mod ledger;
 mod load;
+mod log;
+mod memory;
 mod node;
+mod offer;
+mod targets;
 mod wait;
 
 use std::{
@@ -18,16 +22,16 @@ use std::{
 use tempfile::TempDir;
 use throwaway_postgres::Cluster;
 
-use self::{
-    audit::{Audit, Summary},
-    contents::Contents,
-    ledger::Call,
-};
+use self::{audit::Audit, contents::Contents, ledger::Call};
 
+pub(crate) use audit::{Findings, Rule, Summary};
 pub(crate) use client::{Client, text};
 pub(crate) use contents::Conversation;
-pub(crate) use load::{Load, Offer, Pace, Targets};
+pub(crate) use load::{Load, Pace, Report};
+pub(crate) use log::Log;
 pub(crate) use node::{Node, Running};
+pub(crate) use offer::Offer;
+pub(crate) use targets::Targets;
 pub(crate) use wait::{SOON, Stopwatch, until};
 
 /// Which database a test runs on.
@@ -138,12 +142,14 @@ impl World {
     /// The conversations, once their messages are found to bear them out.
     pub(crate) async fn conversations(&self) -> Vec<Conversation> {
         let contents = Contents::read(&self.database).await;
+        let mut found = Findings::default();
         Audit {
             offers: &[],
             contents: &contents,
             calls: &[],
         }
-        .conversations_are_exact();
+        .conversations_are_exact(&mut found);
+        assert!(found.is_empty(), "{found}");
         contents.conversations
     }
 
@@ -190,6 +196,16 @@ impl World {
         count.parse().unwrap()
     }
 
+    /// When the last of the leases that are held now runs out, in the words of PostgreSQL.
+    pub(crate) async fn last_lease(&self) -> String {
+        let statement = "select coalesce(max(leased_until), clock_timestamp()) from outbox";
+        let [[last]] = contents::rows(&self.database, statement)
+            .await
+            .try_into()
+            .unwrap();
+        last
+    }
+
     pub(crate) fn ledger(&self) -> Vec<Call> {
         ledger::read(&self.directory.path().join("ledger.jsonl"))
     }
@@ -204,16 +220,25 @@ impl World {
 
     /// Compares these offers with what is stored and what the providers saw. No node may be sending.
     pub(crate) async fn audit(&self, offers: &[Offer]) -> Summary {
-        self.audit_with(offers, |audit| audit.check()).await
+        let (summary, found) = self.audit_with(offers, |audit| audit.check()).await;
+        assert!(found.is_empty(), "{summary}\n{found}");
+        summary
     }
 
     /// The same, once every message has its final status, which it waits for.
     pub(crate) async fn audit_final(&self, offers: &[Offer]) -> Summary {
         self.until_all_final(SOON).await;
+        let (summary, found) = self.find_wrong(offers).await;
+        assert!(found.is_empty(), "{summary}\n{found}");
+        summary
+    }
+
+    /// The same without waiting, for those who do not stop at what is wrong.
+    pub(crate) async fn find_wrong(&self, offers: &[Offer]) -> (Summary, Findings) {
         self.audit_with(offers, |audit| audit.check_final()).await
     }
 
-    async fn audit_with(&self, offers: &[Offer], check: impl Fn(&Audit<'_>) -> Summary) -> Summary {
+    async fn audit_with<T>(&self, offers: &[Offer], check: impl Fn(&Audit<'_>) -> T) -> T {
         let (contents, calls) = (Contents::read(&self.database).await, self.ledger());
         check(&Audit {
             offers,

@@ -1,6 +1,6 @@
 use std::{
     fs::{self, File},
-    path::{Path, PathBuf},
+    path::Path,
     process::{ExitStatus, Output, Stdio},
     time::Duration,
 };
@@ -15,11 +15,11 @@ use tokio::{
 
 use super::{
     client::{Answer, Client},
-    wait::{SOON, until},
+    log::Log,
+    memory::Memory,
+    wait::{SOON, Stopwatch, until},
 };
 
-/// Lines of its log that a node shows when a test fails.
-const LOG_LINES_SHOWN: usize = 40;
 const GREETING: &str = "Trunkline is listening on ";
 
 /// A running server process. It does not outlive its test.
@@ -27,7 +27,8 @@ pub(crate) struct Node {
     pub(crate) url: String,
     pub(crate) client: Client,
     process: Child,
-    log: PathBuf,
+    log: Log,
+    began: Stopwatch,
 }
 
 /// The program with nothing in its environment but what a test puts there.
@@ -105,21 +106,18 @@ impl Node {
     pub(crate) async fn start(directory: &Path, variables: &[(String, String)], name: &str) -> Self {
         let (output, log) = (
             directory.join(format!("{name}.stdout")),
-            directory.join(format!("{name}.stderr")),
+            Log::at(directory.join(format!("{name}.stderr"))),
         );
         let mut process = program(directory, variables, &[])
             .stdout(File::create(&output).unwrap())
-            .stderr(File::create(&log).unwrap())
+            .stderr(File::create(log.path()).unwrap())
             .spawn()
             .unwrap();
+        let began = Stopwatch::start();
         let url = until("the node listens", SOON, async || {
             let printed = fs::read_to_string(&output).unwrap();
             let ended = process.try_wait().unwrap();
-            assert!(
-                ended.is_none(),
-                "it ended: {ended:?}\n{}",
-                fs::read_to_string(&log).unwrap()
-            );
+            assert!(ended.is_none(), "it ended: {ended:?}\n{}", log.text());
             let (_, rest) = printed.split_once(GREETING)?;
             Some(rest.split_once(' ')?.0.to_owned())
         })
@@ -129,21 +127,38 @@ impl Node {
             client: Client::new(),
             process,
             log,
+            began,
         }
+    }
+
+    /// How long ago it was started.
+    pub(crate) fn age(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// None when it has ended, or where the system does not tell.
+    pub(crate) fn memory(&self) -> Option<Memory> {
+        Memory::of(self.process.id()?)
+    }
+
+    /// Whether it has not ended by itself.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.process.try_wait().unwrap().is_none()
     }
 
     /// What it has logged so far.
     pub(crate) fn log(&self) -> String {
-        fs::read_to_string(&self.log).unwrap()
+        self.log.text()
     }
 
-    /// The lines of its log at this level, which are JSON because no terminal reads them.
+    /// The lines of its log at this level.
     pub(crate) fn log_lines(&self, level: &str) -> Vec<Value> {
-        let log = self.log();
-        let lines = log
-            .lines()
-            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        lines.filter(|line| line["level"] == level).collect()
+        self.log.lines(level)
+    }
+
+    /// Its log, to be read also when it is gone.
+    pub(crate) fn log_file(&self) -> Log {
+        self.log.clone()
     }
 
     /// The host and port, for sockets without HTTP.
@@ -177,7 +192,7 @@ impl Node {
     /// Waits for its end.
     pub(crate) async fn exit(&mut self, within: Duration) -> ExitStatus {
         let exit = tokio::time::timeout(within, self.process.wait()).await;
-        exit.unwrap_or_else(|_| panic!("still running after {within:?}\n{}", self.log_tail()))
+        exit.unwrap_or_else(|_| panic!("still running after {within:?}\n{}", self.log.tail()))
             .unwrap()
     }
 
@@ -185,7 +200,7 @@ impl Node {
     pub(crate) async fn stop(mut self) {
         self.signal_terminate().await;
         let status = self.exit(SOON).await;
-        assert!(status.success(), "{status}\n{}", self.log_tail());
+        assert!(status.success(), "{status}\n{}", self.log.tail());
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -245,18 +260,16 @@ impl Node {
             .parse()
             .unwrap()
     }
-
-    fn log_tail(&self) -> String {
-        let log = fs::read_to_string(&self.log).unwrap_or_default();
-        let lines: Vec<&str> = log.lines().collect();
-        lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..].join("\n")
-    }
 }
 
 impl Drop for Node {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("the last lines of {}:\n{}", self.log.display(), self.log_tail());
+            eprintln!(
+                "the last lines of {}:\n{}",
+                self.log.path().display(),
+                self.log.tail()
+            );
         }
     }
 }

@@ -1,0 +1,61 @@
+//! A storm of every kind of fault, in an order that a seed decides, for as long as one likes, with a report at the end.
+//! docs/soak.md says how to run a long one and how to read what it prints.
+
+mod report;
+
+use std::{env, fs, time::Duration};
+
+use domain::Entropy;
+
+use self::report::Report;
+use super::storm::{ANSWER_MAX, ROUND, Strikes, storm};
+use crate::world::{Pace, Stopwatch, World};
+
+/// Beyond a day clients would send so rarely that the next fault would be waited for in vain.
+const SECONDS_MAX: u64 = 24 * 60 * 60;
+const CLIENTS: u32 = 8;
+/// How often each client sends, unless the soak is so long that `OFFERS_MAX` makes it less.
+const EVERY_MIN: Duration = Duration::from_millis(10);
+/// Every message is kept for the audit, so there must not be more of them than memory is good for.
+const OFFERS_MAX: u32 = 1_000_000;
+/// Few enough tries that some messages are given up, so that this too is seen to have a reason.
+const ATTEMPTS_MAX: u32 = 4;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_happens_nothing_is_lost_and_every_duplicate_is_explained() {
+    let seed = variable("SOAK_SEED").unwrap_or_else(|| Entropy::from_system().next_u64() % 1_000_000);
+    // However short it is to be, every kind of fault is in it: one round is what every run has.
+    let seconds = variable("SOAK_SECONDS").unwrap_or_default();
+    assert!(seconds <= SECONDS_MAX, "SOAK_SECONDS goes up to {SECONDS_MAX}");
+    let length = Duration::from_secs(seconds);
+    println!("a soak of {} s with SOAK_SEED={seed}", length.as_secs());
+    let pace = Pace {
+        clients: CLIENTS as usize,
+        every: EVERY_MIN.max(length * CLIENTS / OFFERS_MAX),
+        patience: ANSWER_MAX,
+    };
+    let settings = |world: World| {
+        // At the level info, a night of messages would fill a disk.
+        world
+            .set("API_LOG", "warn")
+            .set("API_WORKER_MAX_ATTEMPTS", ATTEMPTS_MAX)
+    };
+    let watch = Stopwatch::start();
+    let strikes = (0..)
+        .zip(Strikes::of(seed))
+        .take_while(|(number, _)| *number < ROUND || watch.elapsed() < length)
+        .map(|(_, strike)| strike);
+    let aftermath = storm(pace, settings, strikes).await;
+    let report = Report::of(seed, watch.elapsed(), &aftermath).to_string();
+    println!("{report}");
+    if let Some(path) = env::var_os("SOAK_REPORT") {
+        fs::write(path, &report).unwrap();
+    }
+    aftermath.unbroken();
+}
+
+fn variable(name: &str) -> Option<u64> {
+    let text = env::var(name).ok()?;
+    let number = text.parse();
+    Some(number.unwrap_or_else(|_| panic!("{name} is {text:?}, which is no whole number")))
+}

@@ -1,0 +1,84 @@
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{Fault, NODES};
+use crate::world::{Log, Node};
+
+/// What happened in a storm.
+#[derive(Default)]
+pub(crate) struct Diary {
+    /// By kind of fault: how often, and the longest until all nodes served again.
+    pub(crate) faults: BTreeMap<&'static str, (usize, Duration)>,
+    /// Processes that were killed, and those that were asked to stop.
+    pub(crate) killed: usize,
+    pub(crate) stopped: usize,
+    pub(crate) slowest_refusal: Duration,
+    /// The most entries that waited in the outbox just before a fault.
+    pub(crate) waiting_max: usize,
+    pub(crate) places: [Place; NODES],
+    /// Lines of the logs at the level WARN.
+    pub(crate) warnings: BTreeMap<String, usize>,
+    pub(crate) errors: usize,
+    pub(crate) panics: usize,
+    /// What did not hold, in words.
+    pub(crate) broken: Vec<String>,
+}
+
+/// The processes that were a node one after another. Memory is in kilobytes, and none where the system does not tell.
+#[derive(Default)]
+pub(crate) struct Place {
+    pub(crate) processes: usize,
+    pub(crate) oldest: Duration,
+    pub(crate) memory_begin: Option<u64>,
+    pub(crate) memory_max: Option<u64>,
+    pub(crate) memory_end: Option<u64>,
+}
+
+impl Diary {
+    pub(super) fn struck(&mut self, fault: Fault, back_after: Duration) {
+        let (times, longest) = self.faults.entry(fault.name()).or_default();
+        *times += 1;
+        *longest = back_after.max(*longest);
+    }
+
+    /// What a step came to; if it failed, that is written down.
+    pub(super) fn note<T>(&mut self, step: &str, result: Result<T, String>) -> Option<T> {
+        result
+            .map_err(|words| self.broken.push(format!("{step}: {words}")))
+            .ok()
+    }
+
+    /// Reads what a node that is gone has left: no panic, and no ERROR, since nothing that a storm does is one.
+    pub(super) fn read(&mut self, log: &Log) {
+        for line in log.lines("WARN") {
+            let message = line["message"].as_str().unwrap_or_default();
+            *self.warnings.entry(message.to_owned()).or_default() += 1;
+        }
+        let errors = log.lines("ERROR");
+        self.errors += errors.len();
+        self.broken
+            .extend(errors.iter().map(|line| format!("in a log: {line}")));
+        let text = log.text();
+        let panics = text.lines().filter(|line| line.contains("panicked at"));
+        for line in panics {
+            self.panics += 1;
+            self.broken.push(format!("in a log: {line}"));
+        }
+    }
+}
+
+impl Place {
+    pub(super) fn arrived(&mut self, node: &Node) {
+        self.processes += 1;
+        if self.processes == 1 {
+            self.memory_begin = node.memory().map(|memory| memory.now);
+        }
+    }
+
+    /// The process is about to end.
+    pub(super) fn ends(&mut self, node: &Node) {
+        let memory = node.memory();
+        self.oldest = self.oldest.max(node.age());
+        self.memory_max = self.memory_max.max(memory.map(|memory| memory.peak));
+        self.memory_end = memory.map(|memory| memory.now);
+    }
+}

@@ -1,0 +1,173 @@
+//! Two nodes and one PostgreSQL under load, and faults that strike them one after another: how many, which, and in what
+//! order is for the test to say. Then everything settles, and is audited.
+//!
+//! A storm does not stop at what goes wrong: it notes it, lets things settle as far as they do, audits all the same, and
+//! leaves the verdict to the test, so that a long run ends with a report also when it has found something.
+
+mod diary;
+mod fault;
+mod guard;
+mod outage;
+mod strike;
+
+use throwaway_postgres::{Cluster, StopMode};
+use tokio::task::block_in_place;
+
+use self::guard::guarded;
+use super::with_misbehaving_providers;
+use crate::world::{Findings, Load, Node, Offer, Pace, Report, SOON, Summary, Targets, World};
+
+pub(crate) use diary::{Diary, Place};
+pub(crate) use fault::{Fault, ROUND, Strike, Strikes};
+pub(crate) use outage::{ANSWER_MAX, RECOVERY_MAX, alive_and_not_ready, all_refused, until_accepted};
+
+/// How many nodes there are.
+pub(crate) const NODES: usize = 2;
+/// A node has 20 to 40 MB in use. Far more would be something that grows.
+const MEMORY_MAX_KB: u64 = 256 * 1024;
+
+/// What stands in the storm.
+struct Storm {
+    cluster: Cluster,
+    world: World,
+    /// Empty while a node is down.
+    nodes: [Option<Node>; NODES],
+    targets: Targets,
+    load: Load,
+    probes: Vec<Offer>,
+    diary: Diary,
+}
+
+/// What a storm leaves behind.
+pub(crate) struct Aftermath {
+    pub(crate) load: Report,
+    /// None if it came to no audit.
+    pub(crate) audit: Option<(Summary, Findings)>,
+    pub(crate) diary: Diary,
+}
+
+/// Lets these strikes fall, and says what is left. `settings` may change how the nodes are started.
+pub(crate) async fn storm(
+    pace: Pace,
+    settings: impl FnOnce(World) -> World,
+    strikes: impl IntoIterator<Item = Strike>,
+) -> Aftermath {
+    let mut storm = Storm::begin(pace, settings).await;
+    for strike in strikes {
+        storm.carry_out(strike).await;
+        if !storm.diary.broken.is_empty() {
+            storm.heal().await;
+            break;
+        }
+    }
+    storm.end().await
+}
+
+impl Storm {
+    async fn begin(pace: Pace, settings: impl FnOnce(World) -> World) -> Self {
+        let cluster = block_in_place(Cluster::start);
+        let url = block_in_place(|| cluster.create_database());
+        let world = settings(with_misbehaving_providers(World::on(url)));
+        let nodes = [world.start_node().await, world.start_node().await];
+        let targets = Targets::of(&nodes);
+        let mut diary = Diary::default();
+        for (place, node) in nodes.iter().enumerate() {
+            diary.places[place].arrived(node);
+        }
+        Self {
+            load: Load::start(&targets, pace),
+            cluster,
+            world,
+            nodes: nodes.map(Some),
+            targets,
+            probes: Vec::new(),
+            diary,
+        }
+    }
+
+    async fn carry_out(&mut self, Strike { after, fault }: Strike) {
+        let struck = guarded(async {
+            self.load.until_accepted(after).await;
+            let waiting = self.world.count("outbox where dead_at is null").await;
+            self.diary.waiting_max = self.diary.waiting_max.max(waiting);
+            let back_after = self.strike(fault).await;
+            self.diary.struck(fault, back_after);
+        })
+        .await;
+        self.diary.note(fault.name(), struck);
+    }
+
+    /// Makes everything run again, whatever a strike that failed has left behind.
+    async fn heal(&mut self) {
+        let healed = guarded(async {
+            block_in_place(|| {
+                self.cluster.stop(StopMode::Immediate);
+                self.cluster.start_again();
+            });
+            for place in 0..NODES {
+                let running = self.nodes[place].as_mut().is_some_and(Node::is_running);
+                match &self.nodes[place] {
+                    Some(node) if running => {
+                        node.thaw().await;
+                        self.targets.thaw(place);
+                    }
+                    _ => self.arrive(place).await,
+                }
+            }
+        })
+        .await;
+        self.diary.note("healing", healed);
+    }
+
+    async fn end(mut self) -> Aftermath {
+        let mut load = self.load.stop().await;
+        load.offers.append(&mut self.probes);
+        let settled = guarded(async {
+            let node = self.nodes[0].as_ref().expect("it runs");
+            let ambiguous = |offer: &&mut Offer| offer.key.is_some() && offer.may_be_stored;
+            // Asked again with its key, it is stored, once.
+            for offer in load.offers.iter_mut().filter(ambiguous) {
+                if offer.accepted.is_none() {
+                    until_accepted(node, offer, RECOVERY_MAX).await;
+                }
+            }
+            self.world.until_all_final(SOON).await;
+        })
+        .await;
+        self.diary.note("settling", settled);
+        for place in 0..NODES {
+            if let Some(node) = self.nodes[place].take() {
+                self.diary.places[place].ends(&node);
+                let log = node.log_file();
+                let stopped = guarded(node.stop()).await;
+                self.diary.note("the last stop", stopped);
+                self.diary.read(&log);
+            }
+        }
+        let audited = guarded(self.world.find_wrong(&load.offers)).await;
+        let audit = self.diary.note("the audit", audited);
+        if let Some((_, found)) = audit.as_ref().filter(|(_, found)| !found.is_empty()) {
+            self.diary.broken.push(found.to_string());
+        }
+        for place in &self.diary.places {
+            if place.memory_max > Some(MEMORY_MAX_KB) {
+                let grown = format!("memory grew to {:?} kB", place.memory_max);
+                self.diary.broken.push(grown);
+            }
+        }
+        Aftermath {
+            load,
+            audit,
+            diary: self.diary,
+        }
+    }
+}
+
+impl Aftermath {
+    /// What the audit counted, once nothing is found to be broken.
+    pub(crate) fn unbroken(&self) -> &Summary {
+        let broken = &self.diary.broken;
+        assert!(broken.is_empty(), "{}", broken.join("\n"));
+        &self.audit.as_ref().expect("an audit").0
+    }
+}

@@ -1,0 +1,88 @@
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use super::node::Node;
+
+/// Where load goes; a restarted node has a new address.
+#[derive(Clone)]
+pub(crate) struct Targets(Arc<RwLock<Vec<Place>>>);
+
+struct Place {
+    url: String,
+    /// Whether requests are sent there.
+    served: bool,
+    frozen: bool,
+    freezes: usize,
+}
+
+/// A place as it was when somebody chose it.
+pub(super) struct Target {
+    pub(super) url: String,
+    place: usize,
+    frozen: bool,
+    freezes: usize,
+}
+
+impl Targets {
+    pub(crate) fn of<'a>(nodes: impl IntoIterator<Item = &'a Node>) -> Self {
+        let place = |node: &Node| Place {
+            url: node.url.clone(),
+            served: true,
+            frozen: false,
+            freezes: 0,
+        };
+        Self(Arc::new(RwLock::new(nodes.into_iter().map(place).collect())))
+    }
+
+    /// The node in this place has been replaced.
+    pub(crate) fn replace(&self, place: usize, node: &Node) {
+        let place = &mut self.write()[place];
+        place.url.clone_from(&node.url);
+        (place.served, place.frozen) = (true, false);
+    }
+
+    /// The node in this place stands still. Clients do not know that yet.
+    pub(crate) fn freeze(&self, place: usize) {
+        let place = &mut self.write()[place];
+        place.frozen = true;
+        place.freezes += 1;
+    }
+
+    /// A balancer has noticed: no more requests go there.
+    pub(crate) fn avoid(&self, place: usize) {
+        self.write()[place].served = false;
+    }
+
+    /// The node in this place goes on.
+    pub(crate) fn thaw(&self, place: usize) {
+        let place = &mut self.write()[place];
+        (place.served, place.frozen) = (true, false);
+    }
+
+    pub(super) fn pick(&self, turn: usize) -> Target {
+        let places = self.read();
+        let served: Vec<usize> = (0..places.len()).filter(|place| places[*place].served).collect();
+        let place = served[turn % served.len()];
+        let Place {
+            url, frozen, freezes, ..
+        } = &places[place];
+        Target {
+            url: url.clone(),
+            place,
+            frozen: *frozen,
+            freezes: *freezes,
+        }
+    }
+
+    /// Whether the target stood still at any time since it was picked: it could not answer then.
+    pub(super) fn stood_still(&self, target: &Target) -> bool {
+        target.frozen || self.read()[target.place].freezes != target.freezes
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Vec<Place>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Vec<Place>> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
