@@ -1,8 +1,8 @@
 use axum::{
     Router,
-    extract::{MatchedPath, Request, State},
+    extract::{Request, State},
     http::{HeaderMap, header},
-    middleware::{Next, from_fn_with_state},
+    middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -23,6 +23,7 @@ pub(crate) fn router(app: App) -> Router {
         api = api.merge(simulated());
     }
     Router::from(api)
+        .route_layer(from_fn(acceptable))
         .merge(Router::from(operation()))
         // The files of a page, which are no part of the API.
         .route("/docs/{file}", get(docs::file))
@@ -77,23 +78,20 @@ fn operation() -> OpenApiRouter<App> {
 
 /// What is checked of every request before its route sees it.
 async fn admit(State(app): State<App>, request: Request, next: Next) -> Response {
-    let admitted = headers::check(&request)
-        .and_then(|()| auth::check(&app, &request))
-        .and_then(|()| acceptable(&request));
+    let admitted = headers::check(&request).and_then(|()| auth::check(&app, &request));
     match admitted {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }
 }
 
-/// Turns away clients of the API that want anything but JSON.
-fn acceptable(request: &Request) -> Result<(), Problem> {
-    let route = request.extensions().get::<MatchedPath>();
-    if route.is_none_or(|route| !route.as_str().starts_with("/api/")) || accepts_json(request.headers()) {
-        return Ok(());
+/// Turns away clients that want anything but JSON.
+async fn acceptable(request: Request, next: Next) -> Response {
+    if accepts_json(request.headers()) {
+        return next.run(request).await;
     }
     let detail = "Answers are JSON: let Accept include application/json.";
-    Err(Problem::new(Code::NotAcceptable, detail))
+    Problem::new(Code::NotAcceptable, detail).into_response()
 }
 
 /// Whether the media ranges of `Accept` cover JSON (RFC 9110, 12.5.1). The most specific one decides; a weight of zero

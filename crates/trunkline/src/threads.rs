@@ -4,8 +4,8 @@ use engine::{Spawn, Task};
 use tokio::{runtime::Builder, task::JoinHandle};
 
 /// Runs the tasks of the service: on the threads of the runtime, and those that every message passes through each on a
-/// thread of its own. With them among the requests, a commit took three times as long as its statements: at each of its
-/// steps it waited behind all requests that the last commit had answered (docs/performance.md).
+/// thread of its own. Among the requests, a commit waits at each of its steps behind all those that the last commit has
+/// answered, and took twice as long as its statements (docs/performance.md).
 #[derive(Debug)]
 pub(crate) struct Threads;
 

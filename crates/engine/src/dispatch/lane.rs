@@ -364,7 +364,7 @@ impl Lane {
 
 /// How many of a queue's places are for messages just accepted.
 fn accepts_max(queue_size: usize) -> usize {
-    (queue_size / 4 * 3).max(1)
+    (queue_size * 3 / 4).max(1)
 }
 
 /// Entries a lane holds in memory: no more than its workers get to while at least half of every lease is left, even if

@@ -22,7 +22,7 @@ const LINGER: Duration = Duration::from_millis(5);
 /// How long to wait before the store is asked again.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
-/// Records what came of leased entries: whatever is waiting becomes one transaction.
+/// Records what came of leased entries: what comes within a few milliseconds becomes one transaction.
 #[derive(Clone)]
 pub(crate) struct Settler {
     queue: mpsc::Sender<Item>,

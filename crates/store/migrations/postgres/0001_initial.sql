@@ -29,7 +29,7 @@ create index conversations_by_participant_b on conversations (participant_b);
 create table messages (
     id              uuid primary key,
     -- Both are null in an imported message until the backfill has threaded it.
-    conversation_id bigint,
+    conversation_id bigint references conversations,
     sequence        bigint,
     direction       text not null,
     channel         text not null,
@@ -48,7 +48,7 @@ create index messages_unthreaded on messages (id) where conversation_id is null;
 -- One row for every outbound message that is pending or dead; one that was dispatched has none. The lease token only
 -- grows while the row lives, so a worker that lost its lease can never change the message again.
 create table outbox (
-    message_id            uuid primary key,
+    message_id            uuid primary key references messages,
     provider              text not null,
     due_at                timestamptz not null,
     leased_until          timestamptz,
@@ -85,7 +85,7 @@ from messages
 left join outbox on outbox.message_id = messages.id;
 
 create table attempts (
-    message_id   uuid not null,
+    message_id   uuid not null references messages,
     number       integer not null,
     lease_token  bigint not null,
     provider     text not null,
@@ -114,56 +114,3 @@ create table receipts (
     payload             text not null,
     primary key (provider, provider_message_id)
 );
-
--- What is written for every message refers to rows that exist: checked once for each statement, against all it added,
--- where a foreign key would look up and lock each row by itself (docs/decisions/0010).
-create function refers_to_messages() returns trigger language plpgsql as $$
-begin
-    if exists (select from added where not exists (select from messages where id = added.message_id)) then
-        raise foreign_key_violation using message = format('%I refers to a message that does not exist', tg_table_name);
-    end if;
-    return null;
-end
-$$;
-create trigger refers_to_messages after insert on outbox
-referencing new table as added for each statement execute function refers_to_messages();
-create trigger refers_to_messages after insert on attempts
-referencing new table as added for each statement execute function refers_to_messages();
-
-create function refers_to_conversations() returns trigger language plpgsql as $$
-begin
-    if exists (
-        select
-        from added
-        where conversation_id is not null
-            and not exists (select from conversations where id = added.conversation_id)
-    ) then
-        raise foreign_key_violation using message = 'messages refers to a conversation that does not exist';
-    end if;
-    return null;
-end
-$$;
-create trigger refers_to_conversations after insert on messages
-referencing new table as added for each statement execute function refers_to_conversations();
-create trigger refers_to_conversations_after_update after update on messages
-referencing new table as added for each statement execute function refers_to_conversations();
-
--- Nothing of ours deletes or renames a message or a conversation; by hand it goes only where nothing refers to it.
-create function is_not_referred_to() returns trigger language plpgsql as $$
-begin
-    if tg_table_name = 'conversations' then
-        if exists (select from removed join messages on messages.conversation_id = removed.id) then
-            raise foreign_key_violation using message = 'a message refers to this conversation';
-        end if;
-    elsif exists (select from removed join outbox on outbox.message_id = removed.id)
-        or exists (select from removed join attempts on attempts.message_id = removed.id)
-    then
-        raise foreign_key_violation using message = 'an outbox entry or an attempt refers to this message';
-    end if;
-    return null;
-end
-$$;
-create trigger is_not_referred_to after delete on conversations
-referencing old table as removed for each statement execute function is_not_referred_to();
-create trigger is_not_referred_to after delete on messages
-referencing old table as removed for each statement execute function is_not_referred_to();

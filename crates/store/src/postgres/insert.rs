@@ -1,8 +1,11 @@
 //! The transaction that accepts: keys and receipts decide who wins, each conversation takes its share of the batch, then
-//! messages and outbox entries are stored. What can be sent together is: the transaction takes three round trips, two when
-//! nothing in the batch can be a repeat.
+//! messages and outbox entries are stored. What can be sent together is. Conversations can only take their shares when it
+//! is known who wins, which takes a round trip; but repeats are rare, so we bet that all win, and begin again when one does not.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::atomic::Ordering,
+};
 
 use deadpool_postgres::Object;
 use domain::ConversationId;
@@ -22,28 +25,50 @@ use crate::{Accept, Accepted, Arrival, StoreError, json};
 /// Stores the winners of a batch; losers get no answer here.
 pub(super) async fn insert(store: &Postgres, batch: &[Accept]) -> Result<Vec<Option<Accepted>>, StoreError> {
     let mut retries = Retries::default();
+    // Repeats come in swarms, when clients try again what they got no answer to: whoever lost a bet makes none next time.
+    let mut bet = !store.repeats_expected.load(Ordering::Relaxed);
     loop {
         let attempt = store.accepting.attempt().await?;
-        let result = limited(transact(&attempt, batch)).await;
-        if let Some(answers) = attempt.end(result, &mut retries)? {
-            return Ok(answers);
+        let result = limited(transact(&attempt, batch, bet)).await;
+        match attempt.end(result, &mut retries)? {
+            Some(Some(answers)) => {
+                let repeats = answers.iter().any(Option::is_none);
+                store.repeats_expected.store(repeats, Ordering::Relaxed);
+                return Ok(answers);
+            }
+            Some(None) => bet = false,
+            None => {}
         }
     }
 }
 
-async fn transact(attempt: &Attempt, batch: &[Accept]) -> Result<Vec<Option<Accepted>>, QueryFailure> {
+/// `None` when the bet was lost that nothing in the batch is a repeat: then nothing was changed.
+async fn transact(
+    attempt: &Attempt,
+    batch: &[Accept],
+    bet: bool,
+) -> Result<Option<Vec<Option<Accepted>>>, QueryFailure> {
     // All of them before the transaction begins: what is sent together below must find its statement prepared, or it
     // would be overtaken by what comes after it, and the last of that is the commit.
     let statements = Statements::prepare(attempt.client()).await?;
-    let claims = Claims::of(batch);
     let client = attempt.client();
-    let winners: Vec<(usize, &Accept)>;
-    let (shares, threads);
-    if claims.is_empty() {
-        winners = batch.iter().enumerate().collect();
-        shares = shares_of(&winners);
-        let upsert = shares.upsert(client, &statements.conversations);
-        threads = try_join!(biased; begin_counting(client), upsert)?.1;
+    let claims = Claims::of(batch);
+    let (winners, shares, threads);
+    if bet || claims.is_empty() {
+        let candidates = claims.candidates(batch);
+        shares = shares_of(&candidates);
+        let sent = try_join!(
+            biased;
+            begin_counting(client),
+            claims.insert_keys(client, &statements),
+            claims.insert_receipts(client, &statements),
+            shares.upsert(client, &statements.conversations),
+        )?;
+        if sent.1.len() + sent.2.len() < claims.len() {
+            client.batch_execute("rollback").await?;
+            return Ok(None);
+        }
+        (winners, threads) = (candidates, sent.3);
     } else {
         let won = try_join!(
             biased;
@@ -71,7 +96,7 @@ async fn transact(attempt: &Attempt, batch: &[Accept]) -> Result<Vec<Option<Acce
             sequence: sequence.unsigned_abs(),
         });
     }
-    Ok(answers)
+    Ok(Some(answers))
 }
 
 /// Runs a statement that has something to do only for a batch that is not empty.
@@ -150,8 +175,19 @@ impl<'a> Claims<'a> {
         claims
     }
 
+    fn len(&self) -> usize {
+        self.keys.len() + self.receipts.len()
+    }
+
     fn is_empty(&self) -> bool {
-        self.keys.is_empty() && self.receipts.is_empty()
+        self.len() == 0
+    }
+
+    /// Those that claim nothing, and those that are the first in the batch to claim what they do.
+    fn candidates(&self, batch: &'a [Accept]) -> Vec<(usize, &'a Accept)> {
+        let firsts = self.keys.values().map(|(_, id)| *id);
+        let firsts = firsts.chain(self.receipts.values().map(|(id, _)| *id)).collect();
+        only(batch, &firsts)
     }
 
     async fn insert_keys(&self, client: &Object, statements: &Statements) -> Result<Vec<Row>, Error> {
@@ -178,16 +214,21 @@ impl<'a> Claims<'a> {
         let won: BTreeSet<Uuid> = won
             .map(|row| rows::get(row, "message_id"))
             .collect::<Result<_, StoreError>>()?;
-        let wins = |accept: &Accept| {
-            matches!(accept.arrival, Arrival::Send { request: None, .. })
-                || won.contains(&accept.id.as_uuid())
-        };
-        Ok(batch
-            .iter()
-            .enumerate()
-            .filter(|(_, accept)| wins(accept))
-            .collect())
+        Ok(only(batch, &won))
     }
+}
+
+/// Those that claim nothing, and these.
+fn only<'a>(batch: &'a [Accept], claimants: &BTreeSet<Uuid>) -> Vec<(usize, &'a Accept)> {
+    let stays = |accept: &Accept| {
+        matches!(accept.arrival, Arrival::Send { request: None, .. })
+            || claimants.contains(&accept.id.as_uuid())
+    };
+    batch
+        .iter()
+        .enumerate()
+        .filter(|(_, accept)| stays(accept))
+        .collect()
 }
 
 /// Messages as one array per column.

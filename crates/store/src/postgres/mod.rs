@@ -12,7 +12,7 @@ mod rows;
 mod shares;
 mod tls;
 
-use std::time::Duration;
+use std::{sync::atomic::AtomicBool, time::Duration};
 
 use async_trait::async_trait;
 use domain::{
@@ -53,6 +53,8 @@ pub struct Postgres {
     settling: Connections,
     claiming: Connections,
     others: Connections,
+    /// Whether the last batch that was accepted had repeats of earlier requests in it.
+    repeats_expected: AtomicBool,
 }
 
 impl Postgres {
@@ -78,6 +80,7 @@ impl Postgres {
             accepting: hot()?,
             settling: hot()?,
             claiming: hot()?,
+            repeats_expected: AtomicBool::new(false),
             others: Connections::new(
                 config.clone(),
                 tls.clone(),

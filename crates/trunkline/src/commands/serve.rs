@@ -112,9 +112,11 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     let spent = told_to_stop
         .get()
         .map_or(Duration::ZERO, |began| clock.monotonic().saturating_sub(*began));
-    engine
-        .drain(config.drain.saturating_sub(spent).max(RECORD_TIME))
-        .await;
+    tokio::select! {
+        biased;
+        () = engine.failed() => bail!("a task panicked while what came of calls was recorded"),
+        () = engine.drain(config.drain.saturating_sub(spent).max(RECORD_TIME)) => {}
+    }
     tracing::info!("stopped");
     Ok(())
 }

@@ -131,7 +131,8 @@ fn dispatch(read: &Reader<'_>) -> anyhow::Result<DispatchSettings> {
         .context("the settings of the breaker do not fit together")?;
     Ok(DispatchSettings {
         concurrency: read.number("worker_concurrency", 1..=4_096)? as usize,
-        batch_messages_max: read.number("worker_batch_size", 1..=10_000)? as usize,
+        // PostgreSQL may look through the whole batch for each of its entries (docs/decisions/0005).
+        batch_messages_max: read.number("worker_batch_size", 1..=1_000)? as usize,
         poll: read.millis("worker_poll_ms", 1..=60_000)?,
         call_timeout,
         lease,

@@ -37,7 +37,8 @@ where
         write!(line, "\",\"level\":\"{}\"", metadata.level())?;
         context.format_fields(line.by_ref(), event)?;
         write!(line, ",\"target\":\"{}\"", metadata.target())?;
-        if let Some(span) = context.lookup_current() {
+        let parent = event.parent().and_then(|id| context.span(id));
+        if let Some(span) = parent.or_else(|| context.lookup_current()) {
             write!(line, ",\"span\":{{\"name\":\"{}\"", span.name())?;
             if let Some(fields) = span.extensions().get::<FormattedFields<N>>() {
                 line.write_str(fields)?;
@@ -48,7 +49,8 @@ where
     }
 }
 
-/// Fields as members of an object that has others before them: each is `,"name":value`.
+/// Fields as members of an object that has others before them: each is `,"name":value`. A field that is recorded twice is
+/// there twice.
 pub(super) struct Members;
 
 impl<'w> FormatFields<'w> for Members {
@@ -88,7 +90,8 @@ impl Appending<'_> {
         let to = &mut self.to;
         self.result = self.result.and_then(|()| {
             write!(to, ",\"{}\":\"", field.name())?;
-            Escaping(to).write_fmt(value)?;
+            // A value that cannot be shown to its end must not spoil the line.
+            let _ = Escaping(to).write_fmt(value);
             to.write_char('"')
         });
     }

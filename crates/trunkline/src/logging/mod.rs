@@ -2,16 +2,21 @@ mod json;
 
 use std::io::{self, IsTerminal};
 
-use anyhow::Context;
-use tracing_subscriber::{filter::Targets, fmt, layer::SubscriberExt, registry, util::SubscriberInitExt};
+use anyhow::{Context, bail};
+use tracing_subscriber::{
+    filter::{LevelFilter, Targets},
+    fmt,
+    layer::SubscriberExt,
+    registry,
+    util::SubscriberInitExt,
+};
 
 use crate::config::LogFormat;
 
 /// Sends logs to the standard error, one line each: for people on a terminal, else as JSON.
 pub(crate) fn start(filter: &str, format: LogFormat) -> anyhow::Result<()> {
-    let filter: Targets = filter
-        .parse()
-        .context("API_LOG: use a level or a list such as info,trunkline_store=debug")?;
+    let filter =
+        targets(filter).context("API_LOG: use a level or a list such as info,trunkline_store=debug")?;
     let json = match format {
         LogFormat::Json => true,
         LogFormat::Pretty => false,
@@ -26,4 +31,93 @@ pub(crate) fn start(filter: &str, format: LogFormat) -> anyhow::Result<()> {
         registry().with(filter).with(lines).init();
     }
     Ok(())
+}
+
+/// Reads a list of `LEVEL` and `TARGET=LEVEL`. The library's own reading takes what is neither for `error`, and an operator
+/// would wait for warnings in vain.
+fn targets(list: &str) -> anyhow::Result<Targets> {
+    let mut targets = Targets::new().with_default(LevelFilter::ERROR);
+    let items: Vec<&str> = list
+        .split(',')
+        .map(str::trim)
+        .filter(|item| !item.is_empty())
+        .collect();
+    if items.is_empty() {
+        bail!("nothing is named");
+    }
+    for item in items {
+        let (target, word) = match item.split_once('=') {
+            Some((target, word)) => (Some(target.trim()), word.trim()),
+            None => (None, item),
+        };
+        let level = Some(word)
+            .filter(|word| !word.is_empty())
+            .and_then(|word| word.parse().ok());
+        let level: LevelFilter = level.with_context(|| format!("`{word}` is no level"))?;
+        targets = match target {
+            None => targets.with_default(level),
+            Some(target) if is_path(target) => targets.with_target(target, level),
+            Some(target) => bail!("`{target}` is no target"),
+        };
+    }
+    Ok(targets)
+}
+
+/// Whether this can be the path of a module.
+fn is_path(target: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_:-".contains(&byte);
+    !target.is_empty() && target.bytes().all(allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+
+    use super::*;
+
+    #[test]
+    fn a_filter_is_levels_and_targets() {
+        for (list, ours, store) in [
+            ("info", Some(Level::INFO), Some(Level::INFO)),
+            ("info,", Some(Level::INFO), Some(Level::INFO)),
+            (
+                "warn, trunkline_store=debug",
+                Some(Level::WARN),
+                Some(Level::DEBUG),
+            ),
+            ("INFO,,trunkline_store=off", Some(Level::INFO), None),
+            (
+                "trunkline_store::postgres=trace",
+                Some(Level::ERROR),
+                Some(Level::ERROR),
+            ),
+            ("off", None, None),
+        ] {
+            let targets = targets(list).unwrap();
+            for (target, most) in [("trunkline_engine", ours), ("trunkline_store", store)] {
+                let levels = [Level::ERROR, Level::WARN, Level::INFO, Level::DEBUG, Level::TRACE];
+                let shown = levels
+                    .into_iter()
+                    .filter(|level| targets.would_enable(target, level));
+                assert_eq!(shown.max(), most, "{list}: {target}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_filter_is_refused() {
+        for list in [
+            "",
+            " , ",
+            "=",
+            "info,=,",
+            "loud",
+            "trunkline_engine=",
+            "=info",
+            "a b=info",
+            "a[request]=debug",
+        ] {
+            assert!(targets(list).is_err(), "{list}");
+        }
+    }
 }
