@@ -3,6 +3,9 @@ use std::{fmt, str::FromStr};
 use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumberFormat};
 use thiserror::Error;
 
+/// The longest international number: 15 digits and the `+`.
+const E164_CHARS_MAX: usize = 16;
+
 /// The region in which national phone numbers are read, such as `US` or `DE` (ISO 3166-1 alpha-2).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Region(rlibphonenumber::enums::Region);
@@ -20,7 +23,10 @@ impl Region {
     pub(crate) fn internationalize(self, digits: &str) -> Option<String> {
         let number = PHONE_NUMBER_UTIL.parse(digits, Some(self.0)).ok()?;
         let valid_here = PHONE_NUMBER_UTIL.is_valid_number_for_region(&number, self.0);
-        valid_here.then(|| number.format_as(PhoneNumberFormat::E164).into_owned())
+        let international = number.format_as(PhoneNumberFormat::E164);
+        // Germany has numbers that are valid and, with its code, longer than the plan of the world allows.
+        let fits = international.len() <= E164_CHARS_MAX;
+        (valid_here && fits).then(|| international.into_owned())
     }
 }
 
@@ -61,6 +67,12 @@ mod tests {
             gb.internationalize("02071838750").as_deref(),
             Some("+442071838750")
         );
+        let de: Region = "DE".parse().unwrap();
+        assert_eq!(
+            de.internationalize("2010000000000").as_deref(),
+            Some("+492010000000000")
+        );
+        assert_eq!(de.internationalize("20100000000000"), None);
     }
 
     #[test]

@@ -44,6 +44,21 @@ fn email() -> impl Strategy<Value = String> {
     (local, domain).prop_map(|(local, domain)| format!("{local}@{domain}"))
 }
 
+/// Addresses in the company in which programs and people put them.
+fn dressed() -> impl Strategy<Value = String> {
+    let dress = select(vec![
+        (" ", ""),
+        ("", " "),
+        (" <", ">"),
+        ("<", ">"),
+        ("A <", ">"),
+        ("mailto:", ""),
+        ("tel:", ""),
+        ("", "\n"),
+    ]);
+    (valid(), dress).prop_map(|(address, (before, after))| format!("{before}{address}{after}"))
+}
+
 fn valid() -> impl Strategy<Value = String> {
     let phone = spaced_phone().prop_map(|(spaced, _)| spaced);
     prop_oneof![phone, "[0-9]{3,6}".boxed(), sender_name(), email()]
@@ -51,7 +66,46 @@ fn valid() -> impl Strategy<Value = String> {
 
 /// One known to be fine, and what is nearly one.
 fn near_or_any() -> impl Strategy<Value = String> {
-    prop_oneof![2 => valid(), 6 => near_miss::near(valid()), 1 => near_miss::any_text()]
+    prop_oneof![
+        2 => valid(),
+        6 => near_miss::near(valid()),
+        2 => near_miss::near(sender_name()),
+        1 => dressed(),
+        1 => near_miss::any_text(),
+    ]
+}
+
+/// Chance meets few characters in few places; these are all of them that any grammar of ours knows, and some that none does.
+#[test]
+fn every_character_in_every_place_is_judged_by_the_grammar() {
+    let places = [
+        "_",
+        "Acme_",
+        "_Acme",
+        "A_c",
+        "+_12016661234",
+        "_+12016661234",
+        "+1201_6661234",
+        "12016661234_",
+        "9_11",
+        "a_b@example.com",
+        "_@example.com",
+        "a+_@example.com",
+        "\"a_b\"@example.com",
+        "\"a\\_b\"@example.com",
+        "a@exa_mple.com",
+        "a@_",
+        "a@[_]",
+        "a@b._",
+        "a@_b.com",
+        "_<a@example.com>",
+        " <a@example.com>_",
+    ];
+    for character in '\0'..='\u{17f}' {
+        for place in places {
+            claims::address::of_text(&place.replace('_', &character.to_string()));
+        }
+    }
 }
 
 proptest! {

@@ -30,6 +30,7 @@ proptest! {
         text in prop_oneof![
             2 => near_miss::near(key()),
             4 => near_miss::near(key().prop_map(|key| quoted(&key))),
+            2 => r#""[n"\\]{1,5}""#,
             1 => near_miss::any_text(),
         ],
     ) {

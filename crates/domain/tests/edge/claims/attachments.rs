@@ -6,7 +6,7 @@ pub fn of_text(text: &str) {
     match &found {
         Ok(attachments) => {
             assert_eq!(attachments.as_slice(), [text], "it is kept as given");
-            assert!(text.chars().count() <= Attachments::URL_CHARS_MAX);
+            assert!(text.chars().count() <= 2_048);
             let odd = |character: char| character.is_control() || character.is_whitespace();
             assert!(!text.contains(odd), "{text:?} has what no URL has");
             let (scheme, rest) = text.split_once("://").expect("it is absolute");
