@@ -9,10 +9,8 @@ pub(crate) const SECRET: &str = "hunter2hunter2";
 /// Where made-up files lie.
 const PATH: &str = "t.toml";
 
-type Range = (&'static str, u64, u64);
-
-/// Settings that are whole numbers, and what they may be.
-const RANGES: [Range; 36] = [
+/// Settings that are whole numbers, and the least and the most they may be.
+pub(crate) const RANGES: [(&str, u64, u64); 36] = [
     ("max_body_bytes", 1_024, 16_777_216),
     ("max_attachments", 0, 1_000),
     ("snippet_length", 1, 10_000),

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use proptest::{prelude::*, sample::select};
 
 use super::{
-    SETTINGS,
-    claims::{self, SECRET},
+    Config, Resolved, SETTINGS,
+    claims::{self, RANGES, SECRET},
 };
 
 /// Inputs for each property.
@@ -122,6 +122,18 @@ fn variables() -> impl Strategy<Value = BTreeMap<String, String>> {
 fn variable(key: &str) -> String {
     let setting = SETTINGS.iter().find(|setting| setting.key == key).unwrap();
     setting.variable.to_owned()
+}
+
+#[test]
+fn a_number_beyond_either_end_is_refused_by_name() {
+    for (key, least, most) in RANGES {
+        for number in [least.checked_sub(1), Some(most + 1)].into_iter().flatten() {
+            let variables = BTreeMap::from([(variable(key), number.to_string())]);
+            let resolved = Resolved::merge(None, &variables, BTreeMap::new()).unwrap();
+            let told = Config::new(&resolved).unwrap_err().to_string();
+            assert!(told.starts_with(&variable(key)), "{number}: {told}");
+        }
+    }
 }
 
 proptest! {

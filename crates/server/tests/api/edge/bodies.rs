@@ -1,6 +1,7 @@
 use std::cell::Cell;
 
 use proptest::{prelude::*, sample::select, test_runner::TestCaseResult};
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 use super::{
@@ -82,6 +83,9 @@ fn a_body_is_stored_as_it_is_or_refused_and_leaves_nothing() {
 
 /// A message that was accepted can be read, and if it is new, says what the body said.
 async fn is_stored(world: &World, id: &str, body: &[u8], is_new: bool) -> TestCaseResult {
+    let well_formed = serde_json::from_slice::<IgnoredAny>(body);
+    prop_assert!(well_formed.is_ok(), "{well_formed:?}");
+    prop_assert!(body.trim_ascii_start().starts_with(b"{"));
     let message = world.message(id).await;
     if !is_new {
         return Ok(());
