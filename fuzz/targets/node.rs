@@ -50,7 +50,10 @@ pub struct Answer {
 impl Node {
     /// A node with something to read.
     pub fn new() -> Self {
-        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
         let (address, drain) = runtime.block_on(start());
         let mut node = Self {
             runtime,
@@ -127,7 +130,10 @@ impl Answer {
             let code = body["code"].as_str().expect("it has a code");
             assert!(codes.contains(&code), "{shown}");
             assert_eq!(body["status"], self.status);
-            assert!(code != "invalid" || body["errors"][0]["pointer"].is_string(), "{shown}");
+            assert!(
+                code != "invalid" || body["errors"][0]["pointer"].is_string(),
+                "{shown}"
+            );
         }
     }
 }

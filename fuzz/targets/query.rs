@@ -37,9 +37,17 @@ fuzz_target!(|bytes: &[u8]| -> Corpus {
         .body(Full::default())
         .expect("a request");
     let answer = NODE.with_borrow_mut(|node| node.ask(request));
-    let is_page = answer.status < 400 && !answer.content_type.as_deref().unwrap_or_default().contains("json");
+    let is_page = answer.status < 400
+        && !answer
+            .content_type
+            .as_deref()
+            .unwrap_or_default()
+            .contains("json");
     if !is_page {
-        answer.is_one_of(&[200, 400, 404, 405], &["invalid", "not_found", "method_not_allowed"]);
+        answer.is_one_of(
+            &[200, 400, 404, 405],
+            &["invalid", "not_found", "method_not_allowed"],
+        );
     }
     Corpus::Keep
 });
