@@ -29,7 +29,7 @@ fn entry() -> impl Strategy<Value = String> {
         1 => ip().prop_map(|ip| format!("{ip}:443")),
         1 => ip().prop_map(|ip| format!("[{ip}]:443")),
         1 => "[0-9a-f:.\\[\\] %]{0,12}",
-        1 => any::<String>(),
+        1 => "(?s).{0,20}",
     ]
 }
 
@@ -62,7 +62,7 @@ proptest! {
     }
 
     #[test]
-    fn a_text_is_a_network_or_an_error_that_shows_it(text in prop_oneof![4 => network(), 2 => entry(), 1 => any::<String>()]) {
+    fn a_text_is_a_network_or_an_error_that_shows_it(text in prop_oneof![4 => network(), 2 => entry(), 1 => "(?s).{0,20}"]) {
         client_ip_claims::of_proxy(&text);
     }
 }

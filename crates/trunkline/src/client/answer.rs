@@ -235,7 +235,7 @@ mod tests {
             location in prop::option::of(prop::collection::vec(0x20_u8..0x7f, 0..20)),
             body in prop_oneof![
                 prop::collection::vec(any::<u8>(), 0..50),
-                any::<[String; 5]>().prop_map(|[detail, code, request_id, pointer, more]| serde_json::json!({
+                prop::array::uniform5("(?s).{0,8}").prop_map(|[detail, code, request_id, pointer, more]| serde_json::json!({
                     "detail": detail, "code": code, "request_id": request_id, "errors": [{"pointer": pointer, "detail": more}],
                 }).to_string().into_bytes()),
                 any::<i32>().prop_map(|number| serde_json::json!({"code": number, "errors": {}}).to_string().into_bytes()),
