@@ -86,7 +86,8 @@ impl Change {
     pub fn is_harmless(&self) -> bool {
         match self {
             Self::Reorder(_) => true,
-            Self::Add(value) => serde_json::from_str::<Value>(value).is_ok(),
+            // As deep as it will stand: the parser has a bound of its own.
+            Self::Add(value) => serde_json::from_str::<Value>(&format!("[{value}]")).is_ok(),
             _ => false,
         }
     }
