@@ -1,7 +1,10 @@
-use std::{fmt, str::FromStr};
+use std::{fmt, ops::RangeInclusive, str::FromStr};
 
 use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumberFormat};
 use thiserror::Error;
+
+/// How long an international number is: 7 to 15 digits and the `+`.
+const E164_CHARS: RangeInclusive<usize> = 8..=16;
 
 /// The region in which national phone numbers are read, such as `US` or `DE` (ISO 3166-1 alpha-2).
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -20,7 +23,14 @@ impl Region {
     pub(crate) fn internationalize(self, digits: &str) -> Option<String> {
         let number = PHONE_NUMBER_UTIL.parse(digits, Some(self.0)).ok()?;
         let valid_here = PHONE_NUMBER_UTIL.is_valid_number_for_region(&number, self.0);
-        valid_here.then(|| number.format_as(PhoneNumberFormat::E164).into_owned())
+        let international = number.format_as(PhoneNumberFormat::E164);
+        let code = PHONE_NUMBER_UTIL.get_country_code_for_region(self.0)?;
+        // In `0073300` the parser takes `00` for the way out of Luxembourg, finds no country behind it, and yet has a number
+        // of Luxembourg in the end, of which its code is missing.
+        let is_of_region = international.starts_with(&format!("+{code}"));
+        // Germany has numbers that are valid and, with its code, longer than the plan of the world allows.
+        let fits = E164_CHARS.contains(&international.len());
+        (valid_here && is_of_region && fits).then(|| international.into_owned())
     }
 }
 
@@ -61,6 +71,21 @@ mod tests {
             gb.internationalize("02071838750").as_deref(),
             Some("+442071838750")
         );
+        let de: Region = "DE".parse().unwrap();
+        assert_eq!(
+            de.internationalize("2010000000000").as_deref(),
+            Some("+492010000000000")
+        );
+        assert_eq!(de.internationalize("20100000000000"), None);
+        for (region, text) in [
+            ("LU", "0073300"),
+            ("AC", "00140000"),
+            ("NO", "00107000"),
+            ("WS", "0130000"),
+        ] {
+            let region: Region = region.parse().unwrap();
+            assert_eq!(region.internationalize(text), None, "{region:?} {text}");
+        }
     }
 
     #[test]

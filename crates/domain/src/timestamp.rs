@@ -8,6 +8,8 @@ use serde::{Serialize, Serializer};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(jiff::Timestamp);
 
+const NANOS_PER_MICRO: i128 = 1_000;
+
 impl Timestamp {
     /// The earliest instant a message can have: the year 1, before which neither PostgreSQL nor RFC 3339 can tell much.
     pub const MIN: Self = Self(jiff::Timestamp::constant(-62_135_596_800, 0));
@@ -47,7 +49,12 @@ impl Timestamp {
 
 impl From<jiff::Timestamp> for Timestamp {
     fn from(exact: jiff::Timestamp) -> Self {
-        Self::from_micros(exact.as_microsecond()).unwrap_or(Self(exact))
+        // Not `as_microsecond`, which rounds towards 1970: before it, digits would not be cut off but added to.
+        let micros = exact.as_nanosecond().div_euclid(NANOS_PER_MICRO);
+        i64::try_from(micros)
+            .ok()
+            .and_then(Self::from_micros)
+            .unwrap_or(Self(exact))
     }
 }
 
@@ -88,6 +95,8 @@ mod tests {
                 "2026-11-21T10:00:00.123456Z",
             ),
             ("1969-12-31T23:59:59.999999Z", "1969-12-31T23:59:59.999999Z"),
+            ("1969-12-31T23:59:59.9999989Z", "1969-12-31T23:59:59.999998Z"),
+            ("0002-01-01T00:00:00.0000001Z", "0002-01-01T00:00:00Z"),
         ];
         for (given, shown) in cases {
             assert_eq!(Timestamp::parse(given).unwrap().to_string(), shown);

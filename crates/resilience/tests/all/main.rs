@@ -11,6 +11,10 @@ mod breaker_walk;
 #[cfg(test)]
 mod client_ip;
 #[cfg(test)]
+mod client_ip_claims;
+#[cfg(test)]
+mod client_ip_properties;
+#[cfg(test)]
 mod headers;
 #[cfg(test)]
 mod rate_limit;

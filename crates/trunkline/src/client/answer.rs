@@ -65,7 +65,7 @@ impl Answer {
             status,
             problem: problem.unwrap_or_default(),
             document,
-            retry_after: text(RETRY_AFTER).and_then(|seconds| seconds.parse().ok().map(Duration::from_secs)),
+            retry_after: text(RETRY_AFTER).and_then(seconds),
             location: text(LOCATION).map(str::to_owned),
         }))
     }
@@ -88,6 +88,16 @@ impl Answer {
             refusal.into()
         })
     }
+}
+
+/// `Retry-After` in seconds (RFC 9110, 10.2.3). The service never names a date; somebody in front of it may, and then we
+/// know no better than without.
+fn seconds(text: &str) -> Option<Duration> {
+    let digits_only = text.bytes().all(|byte| byte.is_ascii_digit());
+    digits_only
+        .then(|| text.parse().ok())
+        .flatten()
+        .map(Duration::from_secs)
 }
 
 impl Refusal {
@@ -150,8 +160,12 @@ impl fmt::Display for Refusal {
 #[cfg(test)]
 mod tests {
     use hyper::header::HeaderValue;
+    use proptest::prelude::*;
 
     use super::*;
+
+    /// Inputs for each property.
+    const CASES: u32 = 500;
 
     fn refusal(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> Box<Refusal> {
         let headers = headers
@@ -190,5 +204,55 @@ mod tests {
         );
         let moved = refusal(301, &[("location", "https://example.org/")], "");
         assert!(moved.to_string().contains("use that"), "{moved}");
+    }
+
+    fn header() -> impl Strategy<Value = Vec<u8>> {
+        let dates = "[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9:]{8} GMT";
+        let text = prop_oneof![4 => "[0-9]{1,21}", 2 => "[ +-]?[0-9]{1,3}[ .s]?", 1 => dates];
+        prop_oneof![4 => text.prop_map(String::into_bytes), 1 => prop::collection::vec(0x20_u8..0x7f, 0..20),
+                    1 => prop::collection::vec(0x80_u8.., 1..20)]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(CASES) })]
+
+        #[test]
+        fn retry_after_is_a_number_of_seconds_or_nothing(status in 300_u16..600, header in header()) {
+            let value = HeaderValue::from_bytes(&header).unwrap();
+            let status = StatusCode::from_u16(status).unwrap();
+            let headers = HeaderMap::from_iter([(RETRY_AFTER, value)]);
+            let refusal = Answer::of(status, &headers, b"{}").done().unwrap_err();
+            let is_number = !header.is_empty() && header.iter().all(u8::is_ascii_digit);
+            let number = String::from_utf8(header).ok().filter(|_| is_number).and_then(|text| text.parse::<u64>().ok());
+            prop_assert_eq!(refusal.retry_after.map(|wait| wait.as_secs()), number);
+            let advised = number.filter(|_| [429, 503].contains(&status.as_u16()));
+            prop_assert_eq!(refusal.to_string().contains("Try again in"), advised.is_some());
+        }
+
+        #[test]
+        fn whatever_answers_it_is_told_in_letters_that_do_nothing(
+            status in 100_u16..1_000,
+            location in prop::option::of(prop::collection::vec(0x20_u8..0x7f, 0..20)),
+            body in prop_oneof![
+                prop::collection::vec(any::<u8>(), 0..50),
+                prop::array::uniform5("(?s).{0,8}").prop_map(|[detail, code, request_id, pointer, more]| serde_json::json!({
+                    "detail": detail, "code": code, "request_id": request_id, "errors": [{"pointer": pointer, "detail": more}],
+                }).to_string().into_bytes()),
+                any::<i32>().prop_map(|number| serde_json::json!({"code": number, "errors": {}}).to_string().into_bytes()),
+            ],
+        ) {
+            let location = location.map(|value| (LOCATION, HeaderValue::from_bytes(&value).unwrap()));
+            let headers = HeaderMap::from_iter(location);
+            let status = StatusCode::from_u16(status).unwrap();
+            match Answer::of(status, &headers, &body).done() {
+                Ok(document) => prop_assert_eq!(document, serde_json::from_slice::<Value>(&body).unwrap()),
+                Err(refusal) => {
+                    let told = refusal.to_string();
+                    prop_assert!(told.starts_with(status.as_str()));
+                    let moves = |letter: char| (letter.is_control() && letter != '\n') || ('\u{202a}'..='\u{202e}').contains(&letter);
+                    prop_assert!(!told.contains(moves), "{told:?}");
+                }
+            }
+        }
     }
 }

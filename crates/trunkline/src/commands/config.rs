@@ -67,7 +67,9 @@ fn shown(setting: &Setting, value: &str) -> String {
     match url::Url::parse(value) {
         Ok(mut url) if setting.key == "database_url" => {
             let masked = url.password().is_none() || url.set_password(Some("***")).is_ok();
-            if masked && url.query().is_none() {
+            // A password that is not escaped can end up anywhere: in `u:1#a@h` behind the port, in `u:1/a@h` in the path.
+            let misplaced = url.fragment().is_some() || url.path().contains('@');
+            if masked && url.query().is_none() && !misplaced {
                 url.to_string()
             } else {
                 "***".to_owned()
@@ -79,7 +81,13 @@ fn shown(setting: &Setting, value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// Inputs for each property.
+    const CASES: u32 = 500;
+    const SECRET: &str = "hunter2hunter2";
 
     #[test]
     fn secrets_are_masked() {
@@ -97,6 +105,24 @@ mod tests {
             shown(setting("database_url"), "sqlite:trunkline.db"),
             "sqlite:trunkline.db"
         );
+        for unescaped in [
+            "postgres://u:1#secret@h/d",
+            "postgres://u:1/secret@h/d",
+            "postgres://u:p?secret@h/d",
+        ] {
+            assert_eq!(shown(setting("database_url"), unescaped), "***");
+        }
         assert_eq!(shown(setting("drain_secs"), "10"), "10");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(CASES) })]
+
+        #[test]
+        fn no_part_of_a_password_is_ever_shown(before in "[!-~]{0,6}", after in "[!-~]{0,6}", rest in "(/d)?([?#][a-z]{0,3})?") {
+            let database_url = SETTINGS.iter().find(|setting| setting.key == "database_url").unwrap();
+            let told = shown(database_url, &format!("postgres://user:{before}{SECRET}{after}@host{rest}"));
+            prop_assert!(!told.to_lowercase().contains(SECRET), "{told}");
+        }
     }
 }

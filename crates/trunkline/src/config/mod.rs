@@ -1,7 +1,11 @@
 //! Settings: one table says what there is, and everything else follows from it: the file, the environment, the flags, the
 //! help, the effective values, and the documentation.
 
+#[cfg(test)]
+mod claims;
 pub(crate) mod flags;
+#[cfg(test)]
+mod properties;
 mod resolved;
 mod settings;
 mod values;

@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, env, fmt, fs, io, path::Path};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::ArgMatches;
 
 use super::{SETTINGS, Setting, flags::FILE_FLAG};
@@ -53,7 +53,8 @@ impl Resolved {
         Self::merge(file, &variables, flags)
     }
 
-    fn merge(
+    /// The same of what was read: a file with its path, the variables of the environment, and flags by their settings.
+    pub(crate) fn merge(
         file: Option<(String, String)>,
         variables: &BTreeMap<String, String>,
         flags: BTreeMap<&'static str, String>,
@@ -112,9 +113,7 @@ fn default_file() -> anyhow::Result<Option<(String, String)>> {
 }
 
 fn parse_file(path: &str, text: &str) -> anyhow::Result<Vec<(&'static str, String)>> {
-    let table: toml::Table = text
-        .parse()
-        .with_context(|| format!("{path} is not valid TOML"))?;
+    let table: toml::Table = text.parse().map_err(|error| not_toml(path, text, &error))?;
     table
         .into_iter()
         .map(|(key, value)| {
@@ -124,6 +123,13 @@ fn parse_file(path: &str, text: &str) -> anyhow::Result<Vec<(&'static str, Strin
             Ok((setting.key, plain(path, setting, value)?))
         })
         .collect()
+}
+
+/// Where a file stops being TOML. The parser would show the line, and the line may hold a key or a password.
+fn not_toml(path: &str, text: &str, error: &toml::de::Error) -> anyhow::Error {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let line = before.map_or(1, |before| before.matches('\n').count() + 1);
+    anyhow!("{path} is not valid TOML: line {line}: {}", error.message())
 }
 
 /// A TOML value as the text the environment would hold.
@@ -211,6 +217,11 @@ mod tests {
         assert!(error("bind = 1.5").contains("bind"));
         assert!(error("keys = [1]").contains("list of strings"));
         assert!(error("not toml").contains("not valid TOML"));
+        let forgot_quotes = error("log = \"info\"\ndatabase_url = postgres://u:secret@h/d");
+        assert!(
+            forgot_quotes.contains("line 2") && !forgot_quotes.contains("secret"),
+            "{forgot_quotes}"
+        );
         let resolved = Resolved::merge(
             None,
             &variables(&[("API_TYPO", "1"), ("PATH", "/")]),

@@ -126,9 +126,10 @@ fn dispatch(read: &Reader<'_>) -> anyhow::Result<DispatchSettings> {
         half_open_samples: read.number("breaker_half_open_samples", 1..=10_000)? as u32,
         half_open_in_flight: read.number("breaker_half_open_in_flight", 1..=10_000)? as u32,
     };
+    // Each number fits alone, so what is left is that the longest is shorter than the first.
     breaker
         .validate()
-        .context("the settings of the breaker do not fit together")?;
+        .map_err(|error| read.invalid("breaker_max_open_secs", error))?;
     Ok(DispatchSettings {
         concurrency: read.number("worker_concurrency", 1..=4_096)? as usize,
         // PostgreSQL may look through the whole batch for each of its entries (docs/decisions/0005).
@@ -171,7 +172,7 @@ fn simulators(read: &Reader<'_>) -> anyhow::Result<SimulatorSettings> {
     }
     config
         .check()
-        .context("the percentages of the simulated providers")?;
+        .context("API_PROVIDER_TIMEOUT_PCT, _ERROR_PCT and _RATELIMIT_PCT, for all providers or for one")?;
     Ok(SimulatorSettings {
         enabled_sms_mms: read.flag("provider_sms_enabled")?,
         enabled_email: read.flag("provider_email_enabled")?,

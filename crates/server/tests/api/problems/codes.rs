@@ -3,7 +3,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 use serde_json::Value;
 
 /// Every code there is: the description is made from the table that problems are made from.
-fn codes() -> BTreeSet<String> {
+pub fn codes() -> BTreeSet<String> {
     let document: Value = serde_json::from_str(trunkline_server::openapi()).unwrap();
     let words = &document["components"]["schemas"]["ProblemCode"]["enum"];
     let words = words.as_array().unwrap().iter();

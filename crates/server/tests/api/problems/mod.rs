@@ -2,6 +2,6 @@
 
 mod access;
 mod bodies;
-mod codes;
+pub mod codes;
 mod documents;
 mod store;

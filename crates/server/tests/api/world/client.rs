@@ -1,7 +1,7 @@
 use std::{fmt, net::SocketAddr};
 
 use http_body_util::{BodyExt, Full};
-use hyper::{HeaderMap, Method, body::Bytes, http::request::Builder};
+use hyper::{HeaderMap, Method, body::Bytes, header::HeaderValue, http::request::Builder};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::{
@@ -62,9 +62,9 @@ impl Client {
     }
 
     /// Sends these bytes as they are, on a connection of their own.
-    pub async fn begin(&self, bytes: &str) -> TcpStream {
+    pub async fn begin(&self, bytes: impl AsRef<[u8]>) -> TcpStream {
         let mut socket = TcpStream::connect(self.address).await.unwrap();
-        socket.write_all(bytes.as_bytes()).await.unwrap();
+        socket.write_all(bytes.as_ref()).await.unwrap();
         socket
     }
 }
@@ -77,9 +77,16 @@ pub async fn read_to_end(mut socket: TcpStream) -> String {
 }
 
 impl Request {
-    pub fn header(mut self, name: &str, value: &str) -> Self {
+    pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        let value = HeaderValue::from_bytes(value.as_ref()).unwrap();
         self.builder = self.builder.header(name, value);
         self
+    }
+
+    /// This header, instead of what was said before.
+    pub fn replaced_header(mut self, name: &'static str, value: impl AsRef<[u8]>) -> Self {
+        self.builder.headers_mut().unwrap().remove(name);
+        self.header(name, value)
     }
 
     pub fn json(self, body: &Value) -> Self {

@@ -130,9 +130,13 @@ fn valid<T>(result: Result<T, FieldError>, errors: &mut Vec<FieldError>) -> Opti
 
 #[cfg(test)]
 mod tests {
+    use proptest::{prelude::*, sample::Index};
     use serde_json::{Value, json};
 
     use super::*;
+
+    /// Inputs for each property.
+    const CASES: u32 = 1_000;
 
     const RULES: DraftRules = DraftRules {
         default_region: None,
@@ -238,5 +242,38 @@ mod tests {
         );
         let deep = format!("{{\"unknown\":{}", "[".repeat(200_000));
         assert!(problems(&deep).contains("is not valid JSON"));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(CASES) })]
+
+        #[test]
+        fn a_line_is_kept_whole_or_nothing_of_it_is_told(
+            changes in prop::collection::vec((any::<Index>(), any::<u8>(), 0_u8..4), 0..3),
+        ) {
+            let mut line = sms().to_string().into_bytes();
+            for (at, byte, kind) in changes {
+                let at = at.index(line.len());
+                match kind {
+                    0 => line[at] = byte,
+                    1 => line.insert(at, byte),
+                    2 => drop(line.remove(at)),
+                    _ => line.truncate(at.max(1)),
+                }
+            }
+            match Past::read(&line, &RULES) {
+                Ok(past) => {
+                    prop_assert_eq!(past.payload.as_bytes(), &line);
+                    let said: Value = serde_json::from_slice(&line).unwrap();
+                    prop_assert_eq!(said["body"].as_str(), Some(past.content.body.as_str()));
+                    prop_assert_eq!(said["provider_message_id"].as_str(), Some(past.provider_message_id.as_str()));
+                }
+                Err(problems) => {
+                    prop_assert!(!problems.is_empty());
+                    let told = problems.join("; ");
+                    prop_assert!(!["secret", "201555", "804555"].iter().any(|word| told.contains(word)), "{told}");
+                }
+            }
+        }
     }
 }

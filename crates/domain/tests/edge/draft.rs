@@ -1,0 +1,122 @@
+use proptest::{option, prelude::*, sample::select};
+use trunkline_domain::{Channel, DraftRules};
+
+use crate::{
+    claims::{self, draft::Sketch},
+    config, near_miss,
+};
+
+const PHONES: &[&str] = &["+12016661234", "1 (804) 555-1234", "12345"];
+const EMAILS: &[&str] = &[
+    "shop@example.com",
+    "Customer+tag@Example.com",
+    "u@b\u{fc}cher.example",
+];
+
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        3 => Just("Hello!".to_owned()),
+        1 => Just(String::new()),
+        2 => near_miss::any_text(),
+        1 => "(?s).{0,20}".prop_map(|text| text + "\0"),
+    ]
+}
+
+fn urls() -> impl Strategy<Value = Vec<String>> {
+    let good = "https://example.com/[a-z]{0,5}";
+    let url = prop_oneof![9 => good.boxed(), 1 => near_miss::near(good).boxed()];
+    prop::collection::vec(url, 0..5)
+}
+
+/// Mostly right, and now and then wrong in any part.
+fn sketch() -> impl Strategy<Value = Sketch> {
+    let given = |address: String| {
+        option::weighted(
+            0.9,
+            prop_oneof![6 => Just(address.clone()), 1 => near_miss::near(Just(address))],
+        )
+    };
+    let addresses = select(Channel::ALL).prop_flat_map(move |channel| {
+        let pool = if channel == Channel::Email { EMAILS } else { PHONES };
+        let address = move || select(pool).prop_map(str::to_owned).prop_flat_map(given);
+        (Just(channel), address(), address())
+    });
+    let timestamp = prop_oneof![Just("2026-11-21T10:00:00Z".to_owned()), near_miss::any_text()];
+    let parts = (
+        option::of(text()),
+        option::weighted(0.9, text()),
+        option::of(urls()),
+        option::of(timestamp),
+    );
+    (addresses, parts).prop_map(
+        |((channel, from, to), (subject, body, attachments, timestamp))| Sketch {
+            channel,
+            from,
+            to,
+            subject,
+            body,
+            attachments,
+            timestamp,
+        },
+    )
+}
+
+/// The same again, or another in one part.
+fn twin(one: &Sketch, other: &Sketch, part: u8) -> Sketch {
+    let mut twin = one.clone();
+    match part {
+        0 => twin.channel = other.channel,
+        1 => twin.from.clone_from(&other.from),
+        2 => twin.to.clone_from(&other.to),
+        3 => twin.subject.clone_from(&other.subject),
+        4 => twin.body.clone_from(&other.body),
+        5 => twin.attachments.clone_from(&other.attachments),
+        6 => twin.timestamp.clone_from(&other.timestamp),
+        7 => std::mem::swap(&mut twin.from, &mut twin.to),
+        8 => std::mem::swap(&mut twin.subject, &mut twin.body),
+        _ => {}
+    }
+    twin
+}
+
+/// Two texts next to each other that are the same when nothing tells where one ends.
+fn run_together(texts: [String; 3]) -> [Sketch; 2] {
+    let [one, two, three] = texts;
+    let sketch = |from: String, to: String| Sketch {
+        channel: Channel::Sms,
+        from: Some(from),
+        to: Some(to),
+        subject: None,
+        body: None,
+        attachments: None,
+        timestamp: None,
+    };
+    // What marks a text that is there may stand in a text.
+    let early = sketch(one.clone(), format!("{two}\u{1}{three}"));
+    let late = sketch(format!("{one}\u{1}{two}"), three);
+    [early, late]
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn a_draft_is_kept_to_the_byte_or_all_that_is_wrong_is_named(
+        sketch in sketch(), attachments_max in 0_usize..5, region in option::of(select(&["US", "GB", "DE"][..])),
+    ) {
+        let default_region = region.map(|region| region.parse().unwrap());
+        claims::draft::of_sketch(&sketch, &DraftRules { default_region, attachments_max });
+    }
+
+    #[test]
+    fn two_drafts_have_one_fingerprint_when_they_say_the_same(one in sketch(), other in sketch(), part in 0_u8..9) {
+        claims::draft::of_two_sketches(&one, &other);
+        claims::draft::of_two_sketches(&one, &twin(&one, &other, part));
+    }
+
+    #[test]
+    fn texts_never_run_together(texts in prop::array::uniform3("[a-b\u{1}]{0,2}")) {
+        let [early, late] = run_together(texts);
+        claims::draft::of_two_sketches(&early, &late);
+    }
+}
