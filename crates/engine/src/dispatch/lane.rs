@@ -373,3 +373,14 @@ fn held_max(settings: &DispatchSettings) -> usize {
     let calls_per_half_lease = (settings.lease / 2).div_duration_f64(settings.call_timeout) as u32;
     settings.concurrency * calls_per_half_lease.clamp(1, HELD_PER_WORKER_MAX) as usize
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn even_the_smallest_queue_has_places_for_messages_just_accepted() {
+        let places = (1..=8).map(accepts_max).collect::<Vec<_>>();
+        assert_eq!(places, [1, 1, 2, 3, 3, 4, 5, 6]);
+    }
+}
