@@ -216,7 +216,7 @@ mod tests {
         let timestamp = line["timestamp"].take();
         assert!(timestamp.as_str().unwrap().ends_with('Z'), "{timestamp}");
         let expected = json!({
-            "timestamp": null, "level": "WARN", "message": "hello",
+            "timestamp": null, "level": "INFO", "message": "hello",
             "count": 3, "less": -3, "yes": true, "ms": 1.5, "none": null,
             "target": "trunkline::logging::json::tests",
             "span": {"name": "inner", "id": "a", "later": "7"},
