@@ -199,7 +199,7 @@ mod tests {
             let span = tracing::info_span!("inner", id = "a", later = tracing::field::Empty);
             span.record("later", tracing::field::display(7));
             span.in_scope(|| {
-                tracing::warn!(
+                tracing::info!(
                     count = 3_u64,
                     less = -3_i64,
                     yes = true,
