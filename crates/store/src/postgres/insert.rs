@@ -57,26 +57,26 @@ async fn transact(
     if bet || claims.is_empty() {
         let candidates = claims.candidates(batch);
         shares = shares_of(&candidates);
-        let sent = try_join!(
+        let ((), keys, receipts, told) = try_join!(
             biased;
             begin_counting(client),
             claims.insert_keys(client, &statements),
             claims.insert_receipts(client, &statements),
             shares.upsert(client, &statements.conversations),
         )?;
-        if sent.1.len() + sent.2.len() < claims.len() {
+        if keys.len() + receipts.len() < claims.len() {
             client.batch_execute("rollback").await?;
             return Ok(None);
         }
-        (winners, threads) = (candidates, sent.3);
+        (winners, threads) = (candidates, told);
     } else {
-        let won = try_join!(
+        let ((), keys, receipts) = try_join!(
             biased;
             begin_counting(client),
             claims.insert_keys(client, &statements),
             claims.insert_receipts(client, &statements),
         )?;
-        winners = claims.winners(batch, &won.1, &won.2)?;
+        winners = claims.winners(batch, &keys, &receipts)?;
         shares = shares_of(&winners);
         threads = shares.upsert(client, &statements.conversations).await?;
     }
