@@ -20,20 +20,20 @@ struct Counted {
 }
 
 impl Depths {
-    /// Counts, unless that was done just now.
+    /// Counts, unless that was done just now, or failed while the caller waited for its turn.
     pub(crate) async fn count(
         &self,
         store: &dyn Store,
         clock: &dyn Clock,
     ) -> Result<Vec<QueueDepth>, StoreError> {
+        let asked = clock.monotonic();
         let mut last = self.0.lock().await;
-        let began = clock.monotonic();
-        if let Some(Counted { depths, at, took }) = &*last
-            && began.saturating_sub(*at) < *took * REUSED_FOR
+        if let Some(counted) = &*last
+            && counted.answers(asked)
         {
-            return depths.clone();
+            return counted.depths.clone();
         }
-        // A failure as well: whoever waited for the same would only wait as long again.
+        let began = clock.monotonic();
         let depths = store.queue_depths().await;
         let at = clock.monotonic();
         *last = Some(Counted {
@@ -42,6 +42,18 @@ impl Depths {
             took: at.saturating_sub(began),
         });
         depths
+    }
+}
+
+impl Counted {
+    /// Whether this is good enough for somebody who asked at this moment.
+    fn answers(&self, asked: Duration) -> bool {
+        match self.depths {
+            Ok(_) => asked.saturating_sub(self.at) < self.took * REUSED_FOR,
+            // Whoever waited for the same would only wait as long again. Whoever comes later finds out anew, or a store
+            // that is back would not be noticed.
+            Err(_) => asked <= self.at,
+        }
     }
 }
 
@@ -82,6 +94,23 @@ mod tests {
         }
         counted_at.dedup();
         // It took a second, and so was used for the ten after that.
-        assert_eq!(counted_at, [2, 13]);
+        assert_eq!(counted_at, [3, 15]);
+    }
+
+    #[test]
+    fn a_failure_answers_only_those_who_waited_for_it() {
+        let counted = |depths| Counted {
+            depths,
+            at: Duration::from_secs(5),
+            took: Duration::from_secs(2),
+        };
+        let failed = counted(Err(StoreError::Unavailable("away".to_owned())));
+        let done = counted(Ok(Vec::new()));
+        let asked = [3, 5, 6, 24, 25].map(Duration::from_secs);
+        assert_eq!(
+            asked.map(|at| failed.answers(at)),
+            [true, true, false, false, false]
+        );
+        assert_eq!(asked.map(|at| done.answers(at)), [true, true, true, true, false]);
     }
 }

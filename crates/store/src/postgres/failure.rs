@@ -69,8 +69,9 @@ fn of_query(error: &tokio_postgres::Error) -> StoreError {
         return StoreError::OutcomeUnknown(error.to_string());
     };
     let reason = format!("{} ({})", refusal.message(), refusal.code().code());
-    // Classes of SQLSTATE: 53 out of resources, 57 an operator's doing, 40 rolled back, 55 not in the right state,
-    // 25 a transaction that ended or may not write, as on a standby. A server that goes down says 57P01 or 57P02 even right after a commit, so that tells nothing.
+    // Classes of SQLSTATE: 53 out of resources, 57 an operator's doing, 40 rolled back, 55 not in the right state, 25 a
+    // transaction that ended or may not write, as on a standby. A server that goes down says 57P01 or 57P02 even right after
+    // a commit, so that tells nothing.
     let code = refusal.code().code();
     match (&code[..2], code) {
         (_, "57P01" | "57P02" | "40003") | ("08", _) => StoreError::OutcomeUnknown(reason),
