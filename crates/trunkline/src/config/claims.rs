@@ -35,7 +35,7 @@ pub(crate) const RANGES: [(&str, u64, u64); 36] = [
     ("breaker_half_open_samples", 1, 10_000),
     ("breaker_half_open_in_flight", 1, 10_000),
     ("worker_concurrency", 1, 4_096),
-    ("worker_batch_size", 1, 10_000),
+    ("worker_batch_size", 1, 1_000),
     ("worker_poll_ms", 1, 60_000),
     ("worker_call_timeout_ms", 10, 30_000),
     ("worker_claim_timeout_secs", 1, 86_400),

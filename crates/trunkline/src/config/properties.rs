@@ -125,13 +125,25 @@ fn variable(key: &str) -> String {
 }
 
 #[test]
-fn a_number_beyond_either_end_is_refused_by_name() {
+fn a_number_beyond_either_end_is_refused_by_name_and_the_ends_are_told() {
     for (key, least, most) in RANGES {
-        for number in [least.checked_sub(1), Some(most + 1)].into_iter().flatten() {
+        let told = |number: u64| {
             let variables = BTreeMap::from([(variable(key), number.to_string())]);
             let resolved = Resolved::merge(None, &variables, BTreeMap::new()).unwrap();
-            let told = Config::new(&resolved).unwrap_err().to_string();
-            assert!(told.starts_with(&variable(key)), "{number}: {told}");
+            Config::new(&resolved).map_err(|error| error.to_string())
+        };
+        let range = format!("from {least} to {most}");
+        for number in [least.checked_sub(1), Some(most + 1)].into_iter().flatten() {
+            let told = told(number).unwrap_err();
+            assert!(
+                told.starts_with(&variable(key)) && told.contains(&range),
+                "{number}: {told}"
+            );
+        }
+        // What is left is that an end may not fit what the other settings are.
+        for number in [least, most] {
+            let told = told(number).err().unwrap_or_default();
+            assert!(!told.contains(&range), "{number}: {told}");
         }
     }
 }
