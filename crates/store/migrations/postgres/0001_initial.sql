@@ -100,8 +100,7 @@ create table attempts (
 create table idempotency_keys (
     key         text collate "C" primary key,
     fingerprint bytea not null,
-    -- Checked at the commit: who wins a key decides which messages are stored, and so comes first.
-    message_id  uuid not null references messages deferrable initially deferred,
+    message_id  uuid not null references messages,
     created_at  timestamptz not null default now()
 );
 create index idempotency_keys_by_age on idempotency_keys (created_at);
@@ -110,7 +109,7 @@ create index idempotency_keys_by_age on idempotency_keys (created_at);
 create table receipts (
     provider            text not null,
     provider_message_id text not null,
-    message_id          uuid not null references messages deferrable initially deferred,
+    message_id          uuid not null references messages,
     payload             text not null,
     primary key (provider, provider_message_id)
 );

@@ -1,4 +1,38 @@
+-- Puts messages into their conversations. What has one by now is left out: each is locked, so that no other backfill gives it
+-- one meanwhile, and one that another was quicker with is looked at again.
+with joining as materialized (
+    select input.*, message.timestamp, message.processed_at
+    from unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) with ordinality
+        as input (id, channel, participant_a, participant_b, place)
+    cross join lateral (
+        select timestamp, processed_at
+        from messages
+        where id = input.id and conversation_id is null
+        for update
+    ) as message
+),
+-- As in accept: each conversation once, in the order of the keys.
+counted as (
+    insert into conversations as c
+        (channel, participant_a, participant_b, message_count, last_activity_at, created_at)
+    select channel, participant_a, participant_b, count(*), max(timestamp), min(processed_at)
+    from joining
+    group by channel, participant_a, participant_b
+    order by participant_a collate "C", participant_b collate "C", channel collate "C"
+    on conflict (participant_a, participant_b, channel) do update set
+        message_count = c.message_count + excluded.message_count,
+        last_activity_at = greatest(c.last_activity_at, excluded.last_activity_at)
+    returning id, message_count, channel, participant_a, participant_b
+),
+placed as (
+    select
+        joining.id, counted.id as conversation_id,
+        counted.message_count + 1 - row_number() over (partition by counted.id order by place desc) as sequence
+    from joining
+    join counted using (channel, participant_a, participant_b)
+)
 update messages
 set conversation_id = placed.conversation_id, sequence = placed.sequence
-from unnest($1::uuid[], $2::bigint[], $3::bigint[]) as placed (id, conversation_id, sequence)
+from placed
 where messages.id = placed.id
+returning placed.sequence

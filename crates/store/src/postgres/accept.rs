@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use domain::ConversationId;
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -5,53 +7,75 @@ use uuid::Uuid;
 use super::{Postgres, insert::insert, rows};
 use crate::{Accept, Accepted, Arrival, IdempotentRequest, StoreError};
 
-/// How often losers look for the winner they lost to: it may be purged between the two statements, and then they win.
-const LOSER_ROUNDS_MAX: u32 = 3;
+/// How often a batch is tried. Whenever one of its requests turns out to have been here before, the others begin again; and
+/// what it repeats may have been purged before it is looked at, so that it begins again itself.
+const ROUNDS_MAX: u32 = 5;
 
 pub(super) async fn accept(store: &Postgres, batch: &[Accept]) -> Result<Vec<Accepted>, StoreError> {
-    let mut answers = insert(store, batch).await?;
-    // Once winners are stored, no failure may say otherwise.
-    let mut stored = answers.iter().any(Option::is_some);
-    let unless_stored = |stored: bool, error: StoreError| match stored {
-        true => StoreError::OutcomeUnknown(format!("stored, but not who lost: {error}")),
-        false => error,
-    };
-    for _ in 0..LOSER_ROUNDS_MAX {
-        let losers: Vec<usize> = (0..batch.len())
-            .filter(|place| answers[*place].is_none())
-            .collect();
-        if losers.is_empty() {
+    let mut answers = vec![None; batch.len()];
+    let mut result = Ok(());
+    for _ in 0..ROUNDS_MAX {
+        result = round(store, batch, &mut answers).await;
+        if result.is_err() || answers.iter().all(Option::is_some) {
             break;
         }
-        // Whoever lost did so against a row that is committed by now, which a second statement sees.
-        let requests: Vec<Accept> = losers.iter().map(|place| batch[*place].clone()).collect();
-        let found = find_accepted(store, &requests).await;
-        let mut found = found.map_err(|error| unless_stored(stored, error))?;
-        if found.iter().any(Option::is_none) {
-            let again: Vec<usize> = (0..found.len()).filter(|place| found[*place].is_none()).collect();
-            let orphans: Vec<Accept> = again.iter().map(|place| requests[*place].clone()).collect();
-            let inserted = insert(store, &orphans).await;
-            let inserted = inserted.map_err(|error| unless_stored(stored, error))?;
-            stored |= inserted.iter().any(Option::is_some);
-            for (place, answer) in again.into_iter().zip(inserted) {
-                found[place] = answer;
-            }
+    }
+    let gone = || StoreError::Unavailable("it kept losing against other requests".to_owned());
+    let stored = answers
+        .iter()
+        .any(|answer| matches!(answer, Some(Accepted::New { .. })));
+    let answers = result.and_then(|()| answers.into_iter().collect::<Option<Vec<_>>>().ok_or_else(gone));
+    answers.map_err(|error| match stored {
+        // No failure may say otherwise.
+        true => StoreError::OutcomeUnknown(format!("stored, but not who lost: {error}")),
+        false => error,
+    })
+}
+
+/// Stores what has no answer yet; when some of it was here before, finds out which, and stores nothing.
+async fn round(
+    store: &Postgres,
+    batch: &[Accept],
+    answers: &mut [Option<Accepted>],
+) -> Result<(), StoreError> {
+    let open = |answers: &[Option<Accepted>]| -> Vec<usize> {
+        (0..batch.len())
+            .filter(|place| answers[*place].is_none())
+            .collect()
+    };
+    let accepts = |places: &[usize]| -> Vec<&Accept> { places.iter().map(|place| &batch[*place]).collect() };
+    let mut firsts = open(answers);
+    let mut claimed = HashSet::new();
+    firsts.retain(|place| claim(&batch[*place]).is_none_or(|claim| claimed.insert(claim)));
+    if let Some(stored) = insert(store, &accepts(&firsts)).await? {
+        for (place, answer) in firsts.into_iter().zip(stored) {
+            answers[place] = Some(answer);
         }
+    }
+    let losers = open(answers);
+    if !losers.is_empty() {
+        // Whatever they lost against is committed by now.
+        let found = find_accepted(store, &accepts(&losers)).await?;
         for (place, answer) in losers.into_iter().zip(found) {
             answers[place] = answer;
         }
     }
-    let gone =
-        || StoreError::Unavailable("a repeated request kept losing against keys that expire".to_owned());
-    answers
-        .into_iter()
-        .map(|answer| answer.ok_or_else(|| unless_stored(stored, gone())))
-        .collect()
+    Ok(())
+}
+
+/// By what a message is recognized when it is repeated: its key, or its provider with that one's id.
+fn claim(accept: &Accept) -> Option<(Option<&str>, &str)> {
+    match &accept.arrival {
+        Arrival::Send { request, .. } => request.as_ref().map(|request| (None, request.key.as_str())),
+        Arrival::Receive {
+            provider_message_id, ..
+        } => Some((Some(accept.provider.as_str()), provider_message_id.as_str())),
+    }
 }
 
 pub(super) async fn find_accepted(
     store: &Postgres,
-    batch: &[Accept],
+    batch: &[&Accept],
 ) -> Result<Vec<Option<Accepted>>, StoreError> {
     let requests = batch.iter().map(|accept| match &accept.arrival {
         Arrival::Send { request, .. } => (request.as_ref(), None),

@@ -1,9 +1,6 @@
 //! Connections, and statements on them, bounded in number and in time.
 
-use std::{
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Timeouts};
 use tokio_postgres::{Row, types::ToSql};
@@ -16,7 +13,7 @@ use crate::StoreError;
 
 /// How long a statement waits for a connection, and a connection for the server.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_000);
-/// How long a statement or a transaction may take. Shorter than what a client of the API is made to wait for a `503`.
+/// How long a statement may take. Shorter than what a client of the API is made to wait for a `503`.
 pub(super) const STATEMENT_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// How long the server lets a statement run before it rolls it back and says so: its word is a definite no, our own
 /// impatience is not.
@@ -82,29 +79,24 @@ impl Connections {
         self.0.get().await.map_err(QueryFailure::Pool)
     }
 
-    /// A connection for a transaction that its user begins and ends.
-    pub(super) async fn attempt(&self) -> Result<Attempt, StoreError> {
-        Ok(Attempt {
-            busy: self.busy().await?,
-            committing: AtomicBool::new(false),
-        })
-    }
-
     /// Runs one statement, which is one transaction, again if it lost against another one.
     pub(super) async fn query(
         &self,
         sql: &str,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, StoreError> {
-        let mut retries = Retries::default();
+        let mut conflicts = 0;
         loop {
             let busy = self.busy().await?;
             let client = busy.client();
+            let mut sent = false;
             let work = async {
                 let statement = client.prepare_cached(sql).await?;
+                sent = true;
                 Ok(client.query(&statement, params).await?)
             };
-            match limited(work).await {
+            let result = tokio::time::timeout(STATEMENT_TIMEOUT, work).await;
+            match result.unwrap_or(Err(QueryFailure::TimedOut)) {
                 Ok(rows) => {
                     busy.done();
                     return Ok(rows);
@@ -113,7 +105,11 @@ impl Connections {
                     if !failure.breaks_connection() {
                         busy.done();
                     }
-                    retries.again_after(failure)?;
+                    conflicts += u32::from(failure.is_conflict());
+                    if !failure.is_conflict() || conflicts > CONFLICT_RETRIES_MAX {
+                        let error = StoreError::from(failure);
+                        return Err(if sent { error } else { error.of_nothing_changed() });
+                    }
                 }
             }
         }
@@ -121,75 +117,6 @@ impl Connections {
 
     async fn busy(&self) -> Result<Busy, StoreError> {
         Ok(Busy(Some(self.0.get().await.map_err(unavailable)?)))
-    }
-}
-
-/// Waits for work on a connection, no longer than [`STATEMENT_TIMEOUT`].
-pub(super) async fn limited<T>(
-    work: impl Future<Output = Result<T, QueryFailure>>,
-) -> Result<T, QueryFailure> {
-    tokio::time::timeout(STATEMENT_TIMEOUT, work)
-        .await
-        .unwrap_or(Err(QueryFailure::TimedOut))
-}
-
-/// A connection on which a transaction is tried.
-pub(super) struct Attempt {
-    busy: Busy,
-    committing: AtomicBool,
-}
-
-impl Attempt {
-    pub(super) fn client(&self) -> &Object {
-        self.busy.client()
-    }
-
-    /// From now on the commit may be on its way: until then, a failure means that nothing was changed.
-    pub(super) fn commits(&self) {
-        self.committing.store(true, Ordering::Relaxed);
-    }
-
-    /// What came of it, or `None` when it lost against another transaction and is to be tried again.
-    pub(super) fn end<T>(
-        self,
-        result: Result<T, QueryFailure>,
-        retries: &mut Retries,
-    ) -> Result<Option<T>, StoreError> {
-        match result {
-            Ok(answer) => {
-                self.busy.done();
-                Ok(Some(answer))
-            }
-            // The connection is closed, and whatever was begun on it ends with it.
-            Err(failure) => match retries.again_after(failure) {
-                Ok(()) => Ok(None),
-                Err(error) if self.committing.load(Ordering::Relaxed) => Err(error),
-                Err(error) => Err(error.of_nothing_changed()),
-            },
-        }
-    }
-}
-
-/// Begins a transaction that counts messages into conversations. What follows is sent together with this: should it fail,
-/// the missing mark keeps the upsert of conversations, which then runs outside of a transaction, from changing anything.
-pub(super) async fn begin_counting(client: &Object) -> Result<(), tokio_postgres::Error> {
-    client
-        .batch_execute("begin; set local trunkline.counting = 'yes'")
-        .await
-}
-
-/// Counts how often work was done again.
-#[derive(Default)]
-pub(super) struct Retries(u32);
-
-impl Retries {
-    /// Whether to do it again: if it lost against another transaction, and not too often.
-    fn again_after(&mut self, failure: QueryFailure) -> Result<(), StoreError> {
-        self.0 += 1;
-        if failure.is_conflict() && self.0 <= CONFLICT_RETRIES_MAX {
-            return Ok(());
-        }
-        Err(failure.into())
     }
 }
 

@@ -20,9 +20,18 @@ impl QueryFailure {
     /// Whether it lost against another transaction and was rolled back whole.
     pub(super) fn is_conflict(&self) -> bool {
         let Self::Query(error) = self else { return false };
-        error.code().is_some_and(|code| {
-            *code == SqlState::T_R_SERIALIZATION_FAILURE || *code == SqlState::T_R_DEADLOCK_DETECTED
-        })
+        let Some(error) = error.as_db_error() else {
+            return false;
+        };
+        match *error.code() {
+            SqlState::T_R_SERIALIZATION_FAILURE | SqlState::T_R_DEADLOCK_DETECTED => true,
+            // Another node was given the same request at the same moment (sql/messages/accept).
+            SqlState::UNIQUE_VIOLATION => matches!(
+                error.constraint(),
+                Some("idempotency_keys_pkey" | "receipts_pkey")
+            ),
+            _ => false,
+        }
     }
 
     /// Whether the connection is of no more use.

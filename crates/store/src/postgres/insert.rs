@@ -1,333 +1,158 @@
-//! The transaction that accepts: keys and receipts decide who wins, each conversation takes its share of the batch, then
-//! messages and outbox entries are stored. What can be sent together is. Conversations can only take their shares when it
-//! is known who wins, which takes a round trip; but repeats are rare, so we bet that all win, and begin again when one does not.
+//! The statement that accepts: a transaction of its own for a whole batch, so that it takes one round trip. What it stores of
+//! each kind is handed over as one array per column.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::atomic::Ordering,
-};
+use domain::{ConversationId, ConversationKey, Subject, Timestamp};
+use tokio_postgres::Row;
 
-use deadpool_postgres::Object;
-use domain::ConversationId;
-use tokio::try_join;
-use tokio_postgres::{Error, Row, Statement, types::ToSql};
-use uuid::Uuid;
-
-use super::{
-    Postgres,
-    connections::{Attempt, Retries, begin_counting, limited},
-    failure::QueryFailure,
-    millis, rows,
-    shares::{SQL as CONVERSATIONS_SQL, Shares},
-};
+use super::{Postgres, millis, rows};
 use crate::{Accept, Accepted, Arrival, StoreError, json};
 
-/// Stores the winners of a batch; losers get no answer here.
-pub(super) async fn insert(store: &Postgres, batch: &[Accept]) -> Result<Vec<Option<Accepted>>, StoreError> {
-    let mut retries = Retries::default();
-    // Repeats come in swarms, when clients try again what they got no answer to: whoever lost a bet makes none next time.
-    let mut bet = !store.repeats_expected.load(Ordering::Relaxed);
-    loop {
-        let attempt = store.accepting.attempt().await?;
-        let result = limited(transact(&attempt, batch, bet)).await;
-        match attempt.end(result, &mut retries)? {
-            Some(Some(answers)) => {
-                let repeats = answers.iter().any(Option::is_none);
-                store.repeats_expected.store(repeats, Ordering::Relaxed);
-                return Ok(answers);
+/// Stores all of these, of which no two are the same request. `None` when one of them was here before: then nothing is.
+pub(super) async fn insert(store: &Postgres, batch: &[&Accept]) -> Result<Option<Vec<Accepted>>, StoreError> {
+    let (mut keys, mut receipts, mut entries) = (Vec::new(), Vec::new(), Vec::new());
+    for accept in batch {
+        let (id, provider) = (accept.id.as_uuid(), accept.provider.as_str());
+        match &accept.arrival {
+            Arrival::Send {
+                request,
+                deadline,
+                lease,
+            } => {
+                let request = request.iter();
+                keys.extend(request.map(|request| (request.key.as_str(), &request.fingerprint.0[..], id)));
+                entries.push((id, provider, lease.map(millis), millis(*deadline)));
             }
-            Some(None) => bet = false,
-            None => {}
+            Arrival::Receive {
+                provider_message_id,
+                payload,
+            } => receipts.push((provider, provider_message_id.as_str(), id, &**payload)),
         }
     }
+    keys.sort_unstable();
+    receipts.sort_unstable();
+    let (shares, places) = shares(batch);
+    let told = store
+        .accepting
+        .query(
+            include_str!("../../sql/messages/accept.postgres.sql"),
+            &[
+                &column(&keys, |key| key.0),
+                &column(&keys, |key| key.1),
+                &column(&keys, |key| key.2),
+                &column(&receipts, |receipt| receipt.0),
+                &column(&receipts, |receipt| receipt.1),
+                &column(&receipts, |receipt| receipt.2),
+                &column(&receipts, |receipt| receipt.3),
+                &column(&shares, |share| share.key[2]),
+                &column(&shares, |share| share.key[0]),
+                &column(&shares, |share| share.key[1]),
+                &column(&shares, |share| share.messages),
+                &column(&shares, |share| moment(share.last_activity_at)),
+                &column(&shares, |share| moment(share.created_at)),
+                &column(batch, |accept| accept.id.as_uuid()),
+                &column(&places, |place| place.share as i64),
+                &column(&places, |place| place.following),
+                &column(batch, |accept| match accept.arrival {
+                    Arrival::Send { .. } => "outbound",
+                    Arrival::Receive { .. } => "inbound",
+                }),
+                &column(batch, |accept| accept.content.channel.as_str()),
+                &column(batch, |accept| accept.content.from.as_str()),
+                &column(batch, |accept| accept.content.to.as_str()),
+                &column(batch, |accept| {
+                    accept.content.subject.as_ref().map(Subject::as_str)
+                }),
+                &column(batch, |accept| accept.content.body.as_str()),
+                &column(batch, |accept| {
+                    json::from_attachments(&accept.content.attachments)
+                }),
+                &column(batch, |accept| moment(accept.timestamp)),
+                &column(batch, |accept| moment(accept.processed_at)),
+                &column(batch, |accept| accept.provider.as_str()),
+                &column(&entries, |entry| entry.0),
+                &column(&entries, |entry| entry.1),
+                &column(&entries, |entry| entry.2),
+                &column(&entries, |entry| entry.3),
+            ],
+        )
+        .await?;
+    let told = told.first().map(|row| accepted(row, &places)).transpose();
+    told.map_err(|error| StoreError::OutcomeUnknown(format!("stored, but not told where: {error}")))
 }
 
-/// `None` when the bet was lost that nothing in the batch is a repeat: then nothing was changed.
-async fn transact(
-    attempt: &Attempt,
-    batch: &[Accept],
-    bet: bool,
-) -> Result<Option<Vec<Option<Accepted>>>, QueryFailure> {
-    // All of them before the transaction begins: what is sent together below must find its statement prepared, or it
-    // would be overtaken by what comes after it, and the last of that is the commit.
-    let statements = Statements::prepare(attempt.client()).await?;
-    let client = attempt.client();
-    let claims = Claims::of(batch);
-    let (winners, shares, threads);
-    if bet || claims.is_empty() {
-        let candidates = claims.candidates(batch);
-        shares = shares_of(&candidates);
-        let ((), keys, receipts, told) = try_join!(
-            biased;
-            begin_counting(client),
-            claims.insert_keys(client, &statements),
-            claims.insert_receipts(client, &statements),
-            shares.upsert(client, &statements.conversations),
-        )?;
-        if keys.len() + receipts.len() < claims.len() {
-            client.batch_execute("rollback").await?;
-            return Ok(None);
+fn column<'a, T, C>(rows: &'a [T], value: impl Fn(&'a T) -> C) -> Vec<C> {
+    rows.iter().map(value).collect()
+}
+
+fn moment(timestamp: Timestamp) -> jiff::Timestamp {
+    timestamp.into()
+}
+
+/// What a conversation gets of a batch.
+struct Share<'a> {
+    key: [&'a str; 3],
+    messages: i64,
+    last_activity_at: Timestamp,
+    created_at: Timestamp,
+}
+
+/// Where a message goes.
+#[derive(Clone, Default)]
+struct Place {
+    /// Into which conversation of the batch, counted from 1.
+    share: usize,
+    /// How many messages of the batch come after it there.
+    following: i64,
+}
+
+/// Each conversation of a batch once, in the order in which all nodes touch conversations, and the place of each message.
+fn shares<'a>(batch: &[&'a Accept]) -> (Vec<Share<'a>>, Vec<Place>) {
+    let keys = column(batch, |accept| order(&accept.conversation));
+    let mut by_key: Vec<usize> = (0..batch.len()).collect();
+    by_key.sort_by_key(|message| keys[*message]);
+    let (mut shares, mut places) = (Vec::new(), vec![Place::default(); batch.len()]);
+    for messages in by_key.chunk_by(|one, other| keys[*one] == keys[*other]) {
+        let mut share = Share {
+            key: keys[messages[0]],
+            messages: 0,
+            last_activity_at: batch[messages[0]].timestamp,
+            created_at: batch[messages[0]].processed_at,
+        };
+        for message in messages.iter().rev() {
+            let accept = batch[*message];
+            places[*message] = Place {
+                share: shares.len() + 1,
+                following: share.messages,
+            };
+            share.messages += 1;
+            share.last_activity_at = share.last_activity_at.max(accept.timestamp);
+            share.created_at = share.created_at.min(accept.processed_at);
         }
-        (winners, threads) = (candidates, told);
-    } else {
-        let ((), keys, receipts) = try_join!(
-            biased;
-            begin_counting(client),
-            claims.insert_keys(client, &statements),
-            claims.insert_receipts(client, &statements),
-        )?;
-        winners = claims.winners(batch, &keys, &receipts)?;
-        shares = shares_of(&winners);
-        threads = shares.upsert(client, &statements.conversations).await?;
+        shares.push(share);
     }
-    let places = shares.places(winners.iter().map(|(_, accept)| &accept.conversation), &threads)?;
-    let (messages, entries) = (Messages::of(&winners, &places), Entries::of(&winners));
-    attempt.commits();
-    try_join!(
-        biased;
-        messages.insert(client, &statements),
-        entries.insert(client, &statements),
-        client.batch_execute("commit"),
-    )?;
-    let mut answers = vec![None; batch.len()];
-    for ((place, _), (conversation_id, sequence)) in winners.iter().zip(places) {
-        answers[*place] = Some(Accepted::New {
-            conversation_id,
-            sequence: sequence.unsigned_abs(),
-        });
-    }
-    Ok(Some(answers))
+    (shares, places)
 }
 
-/// Runs a statement that has something to do only for a batch that is not empty.
-async fn query(
-    client: &Object,
-    statement: &Statement,
-    batch_len: usize,
-    params: &[&(dyn ToSql + Sync)],
-) -> Result<Vec<Row>, Error> {
-    if batch_len == 0 {
-        return Ok(Vec::new());
-    }
-    client.query(statement, params).await
+/// The participants, and then the channel, byte by byte.
+fn order(key: &ConversationKey) -> [&str; 3] {
+    [
+        key.participant_a().as_str(),
+        key.participant_b().as_str(),
+        key.channel().as_str(),
+    ]
 }
 
-fn shares_of<'a>(winners: &[(usize, &'a Accept)]) -> Shares<'a> {
-    let mut shares = Shares::default();
-    for (_, accept) in winners {
-        shares.add(&accept.conversation, accept.timestamp, accept.processed_at);
-    }
-    shares
-}
-
-struct Statements {
-    keys: Statement,
-    receipts: Statement,
-    conversations: Statement,
-    messages: Statement,
-    outbox: Statement,
-}
-
-impl Statements {
-    async fn prepare(client: &Object) -> Result<Self, Error> {
-        let prepare = async |sql: &'static str| client.prepare_cached(sql).await;
-        Ok(Self {
-            keys: prepare(include_str!("../../sql/idempotency_keys/insert.postgres.sql")).await?,
-            receipts: prepare(include_str!("../../sql/receipts/insert.postgres.sql")).await?,
-            conversations: prepare(CONVERSATIONS_SQL).await?,
-            messages: prepare(include_str!("../../sql/messages/insert.postgres.sql")).await?,
-            outbox: prepare(include_str!("../../sql/outbox/insert.postgres.sql")).await?,
+fn accepted(row: &Row, places: &[Place]) -> Result<Vec<Accepted>, StoreError> {
+    let (ids, counts): (Vec<i64>, Vec<i64>) = (rows::get(row, "ids")?, rows::get(row, "counts")?);
+    let told: Vec<_> = ids.into_iter().zip(counts).collect();
+    let missing = || StoreError::Refused("a conversation without a number".to_owned());
+    let accepted = places.iter().map(|place| {
+        let told = told.get(place.share - 1);
+        let (id, count) = told.ok_or_else(missing)?;
+        Ok(Accepted::New {
+            conversation_id: ConversationId::new(*id).ok_or_else(missing)?,
+            sequence: rows::count(count - place.following)?,
         })
-    }
-}
-
-/// What messages of a batch are recognized by when they are repeated: each key, and each id of a provider, once, for the
-/// first that has it, in their order. Two nodes that accept at the same time wait for each other, but never in a circle.
-#[derive(Default)]
-struct Claims<'a> {
-    keys: BTreeMap<&'a str, (&'a [u8], Uuid)>,
-    receipts: BTreeMap<(&'a str, &'a str), (Uuid, &'a str)>,
-}
-
-impl<'a> Claims<'a> {
-    fn of(batch: &'a [Accept]) -> Self {
-        let mut claims = Self::default();
-        for accept in batch {
-            let id = accept.id.as_uuid();
-            match &accept.arrival {
-                Arrival::Send { request: None, .. } => {}
-                Arrival::Send {
-                    request: Some(request),
-                    ..
-                } => {
-                    let claim = (request.fingerprint.0.as_slice(), id);
-                    claims.keys.entry(request.key.as_str()).or_insert(claim);
-                }
-                Arrival::Receive {
-                    provider_message_id,
-                    payload,
-                } => {
-                    let receipt = (accept.provider.as_str(), provider_message_id.as_str());
-                    claims.receipts.entry(receipt).or_insert((id, payload));
-                }
-            }
-        }
-        claims
-    }
-
-    fn len(&self) -> usize {
-        self.keys.len() + self.receipts.len()
-    }
-
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Those that claim nothing, and those that are the first in the batch to claim what they do.
-    fn candidates(&self, batch: &'a [Accept]) -> Vec<(usize, &'a Accept)> {
-        let firsts = self.keys.values().map(|(_, id)| *id);
-        let firsts = firsts.chain(self.receipts.values().map(|(id, _)| *id)).collect();
-        only(batch, &firsts)
-    }
-
-    async fn insert_keys(&self, client: &Object, statements: &Statements) -> Result<Vec<Row>, Error> {
-        let keys: Vec<&str> = self.keys.keys().copied().collect();
-        let (fingerprints, ids): (Vec<&[u8]>, Vec<Uuid>) = self.keys.values().copied().unzip();
-        query(client, &statements.keys, ids.len(), &[&keys, &fingerprints, &ids]).await
-    }
-
-    async fn insert_receipts(&self, client: &Object, statements: &Statements) -> Result<Vec<Row>, Error> {
-        let (providers, provider_message_ids): (Vec<&str>, Vec<&str>) = self.receipts.keys().copied().unzip();
-        let (ids, payloads): (Vec<Uuid>, Vec<&str>) = self.receipts.values().copied().unzip();
-        let params: [&(dyn ToSql + Sync); 4] = [&providers, &provider_message_ids, &ids, &payloads];
-        query(client, &statements.receipts, ids.len(), &params).await
-    }
-
-    /// Those that claim nothing, and those that got what they claimed.
-    fn winners(
-        &self,
-        batch: &'a [Accept],
-        keys: &[Row],
-        receipts: &[Row],
-    ) -> Result<Vec<(usize, &'a Accept)>, QueryFailure> {
-        let won = keys.iter().chain(receipts);
-        let won: BTreeSet<Uuid> = won
-            .map(|row| rows::get(row, "message_id"))
-            .collect::<Result<_, StoreError>>()?;
-        Ok(only(batch, &won))
-    }
-}
-
-/// Those that claim nothing, and these.
-fn only<'a>(batch: &'a [Accept], claimants: &BTreeSet<Uuid>) -> Vec<(usize, &'a Accept)> {
-    let stays = |accept: &Accept| {
-        matches!(accept.arrival, Arrival::Send { request: None, .. })
-            || claimants.contains(&accept.id.as_uuid())
-    };
-    batch
-        .iter()
-        .enumerate()
-        .filter(|(_, accept)| stays(accept))
-        .collect()
-}
-
-/// Messages as one array per column.
-#[derive(Default)]
-struct Messages<'a> {
-    id: Vec<Uuid>,
-    conversation_id: Vec<i64>,
-    sequence: Vec<i64>,
-    direction: Vec<&'a str>,
-    channel: Vec<&'a str>,
-    sender: Vec<&'a str>,
-    recipient: Vec<&'a str>,
-    subject: Vec<Option<&'a str>>,
-    body: Vec<&'a str>,
-    attachments: Vec<Option<String>>,
-    timestamp: Vec<jiff::Timestamp>,
-    processed_at: Vec<jiff::Timestamp>,
-    provider: Vec<&'a str>,
-}
-
-impl<'a> Messages<'a> {
-    fn of(winners: &[(usize, &'a Accept)], places: &[(ConversationId, i64)]) -> Self {
-        let mut columns = Self::default();
-        for ((_, accept), (conversation_id, sequence)) in winners.iter().zip(places) {
-            let content = &accept.content;
-            columns.id.push(accept.id.as_uuid());
-            columns.conversation_id.push(conversation_id.get());
-            columns.sequence.push(*sequence);
-            columns.direction.push(match accept.arrival {
-                Arrival::Send { .. } => "outbound",
-                Arrival::Receive { .. } => "inbound",
-            });
-            columns.channel.push(content.channel.as_str());
-            columns.sender.push(content.from.as_str());
-            columns.recipient.push(content.to.as_str());
-            columns
-                .subject
-                .push(content.subject.as_ref().map(domain::Subject::as_str));
-            columns.body.push(content.body.as_str());
-            columns
-                .attachments
-                .push(json::from_attachments(&content.attachments));
-            columns.timestamp.push(accept.timestamp.into());
-            columns.processed_at.push(accept.processed_at.into());
-            columns.provider.push(accept.provider.as_str());
-        }
-        columns
-    }
-
-    async fn insert(&self, client: &Object, statements: &Statements) -> Result<Vec<Row>, Error> {
-        let params: [&(dyn ToSql + Sync); 13] = [
-            &self.id,
-            &self.conversation_id,
-            &self.sequence,
-            &self.direction,
-            &self.channel,
-            &self.sender,
-            &self.recipient,
-            &self.subject,
-            &self.body,
-            &self.attachments,
-            &self.timestamp,
-            &self.processed_at,
-            &self.provider,
-        ];
-        query(client, &statements.messages, self.id.len(), &params).await
-    }
-}
-
-/// Outbox entries as one array per column.
-#[derive(Default)]
-struct Entries<'a> {
-    message_id: Vec<Uuid>,
-    provider: Vec<&'a str>,
-    lease_ms: Vec<Option<i64>>,
-    deadline_ms: Vec<i64>,
-}
-
-impl<'a> Entries<'a> {
-    fn of(winners: &[(usize, &'a Accept)]) -> Self {
-        let mut columns = Self::default();
-        for (_, accept) in winners {
-            if let Arrival::Send { deadline, lease, .. } = &accept.arrival {
-                columns.message_id.push(accept.id.as_uuid());
-                columns.provider.push(accept.provider.as_str());
-                columns.lease_ms.push(lease.map(millis));
-                columns.deadline_ms.push(millis(*deadline));
-            }
-        }
-        columns
-    }
-
-    async fn insert(&self, client: &Object, statements: &Statements) -> Result<Vec<Row>, Error> {
-        let params: [&(dyn ToSql + Sync); 4] = [
-            &self.message_id,
-            &self.provider,
-            &self.lease_ms,
-            &self.deadline_ms,
-        ];
-        query(client, &statements.outbox, self.message_id.len(), &params).await
-    }
+    });
+    accepted.collect()
 }

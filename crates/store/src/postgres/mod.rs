@@ -9,10 +9,9 @@ mod messages;
 mod outbox;
 mod past;
 mod rows;
-mod shares;
 mod tls;
 
-use std::{sync::atomic::AtomicBool, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::{
@@ -53,8 +52,6 @@ pub struct Postgres {
     settling: Connections,
     claiming: Connections,
     others: Connections,
-    /// Whether the last batch that was accepted had repeats of earlier requests in it.
-    repeats_expected: AtomicBool,
 }
 
 impl Postgres {
@@ -80,7 +77,6 @@ impl Postgres {
             accepting: hot()?,
             settling: hot()?,
             claiming: hot()?,
-            repeats_expected: AtomicBool::new(false),
             others: Connections::new(
                 config.clone(),
                 tls.clone(),
@@ -163,7 +159,7 @@ impl Store for Postgres {
     }
 
     async fn find_accepted(&self, batch: &[Accept]) -> Result<Vec<Option<Accepted>>, StoreError> {
-        accept::find_accepted(self, batch).await
+        accept::find_accepted(self, &batch.iter().collect::<Vec<_>>()).await
     }
 
     async fn find_repeated(&self, request: &IdempotentRequest) -> Result<Option<Accepted>, StoreError> {

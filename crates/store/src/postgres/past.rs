@@ -1,19 +1,9 @@
 //! Messages from before: imported without a conversation, and given one by the backfill.
 
-use std::collections::BTreeMap;
-
 use domain::{ConversationKey, GivenAddress, MessageId};
-use tokio::try_join;
-use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use super::{
-    Postgres,
-    connections::{Attempt, Retries, begin_counting, limited},
-    failure::QueryFailure,
-    rows,
-    shares::{self, Shares},
-};
+use super::{Postgres, rows};
 use crate::{Assigned, Import, StoreError, Unthreaded, json};
 
 pub(super) async fn import(store: &Postgres, batch: &[Import]) -> Result<u64, StoreError> {
@@ -78,58 +68,24 @@ pub(super) async fn assign(
     store: &Postgres,
     batch: &[(MessageId, ConversationKey)],
 ) -> Result<Assigned, StoreError> {
-    let mut retries = Retries::default();
-    loop {
-        let attempt = store.others.attempt().await?;
-        let result = limited(transact(&attempt, batch)).await;
-        if let Some(assigned) = attempt.end(result, &mut retries)? {
-            return Ok(assigned);
-        }
-    }
-}
-
-async fn transact(
-    attempt: &Attempt,
-    batch: &[(MessageId, ConversationKey)],
-) -> Result<Assigned, QueryFailure> {
-    let client = attempt.client();
-    let lock = include_str!("../../sql/messages/lock_unthreaded.postgres.sql");
-    let update = include_str!("../../sql/messages/assign.postgres.sql");
-    // Before the transaction begins, as whatever is sent together must find its statement prepared.
-    let lock = client.prepare_cached(lock).await?;
-    let upsert = client.prepare_cached(shares::SQL).await?;
-    let update = client.prepare_cached(update).await?;
+    let texts =
+        |part: fn(&ConversationKey) -> &str| batch.iter().map(|(_, key)| part(key)).collect::<Vec<_>>();
     let ids: Vec<Uuid> = batch.iter().map(|(id, _)| id.as_uuid()).collect();
-    let params: [&(dyn ToSql + Sync); 1] = [&ids];
-    let locked = try_join!(biased; begin_counting(client), client.query(&lock, &params))?.1;
-    let mut times = BTreeMap::new();
-    for row in &locked {
-        let timestamp: jiff::Timestamp = rows::get(row, "timestamp")?;
-        let processed_at: jiff::Timestamp = rows::get(row, "processed_at")?;
-        times.insert(
-            rows::get::<Uuid>(row, "id")?,
-            (timestamp.into(), processed_at.into()),
-        );
-    }
-    let joining: Vec<&(MessageId, ConversationKey)> = batch
-        .iter()
-        .filter(|(id, _)| times.contains_key(&id.as_uuid()))
-        .collect();
-    let mut shares = Shares::default();
-    for (id, key) in &joining {
-        let (timestamp, processed_at) = times[&id.as_uuid()];
-        shares.add(key, timestamp, processed_at);
-    }
-    let threads = shares.upsert(client, &upsert).await?;
-    let places = shares.places(joining.iter().map(|(_, key)| key), &threads)?;
-    let ids: Vec<Uuid> = joining.iter().map(|(id, _)| id.as_uuid()).collect();
-    let (conversations, sequences): (Vec<i64>, Vec<i64>) =
-        places.iter().map(|(id, sequence)| (id.get(), *sequence)).unzip();
-    let params: [&(dyn ToSql + Sync); 3] = [&ids, &conversations, &sequences];
-    attempt.commits();
-    try_join!(biased; client.query(&update, &params), client.batch_execute("commit"))?;
+    let assigned = store
+        .write(
+            include_str!("../../sql/messages/assign.postgres.sql"),
+            &[
+                &ids,
+                &texts(|key| key.channel().as_str()),
+                &texts(|key| key.participant_a().as_str()),
+                &texts(|key| key.participant_b().as_str()),
+            ],
+        )
+        .await?;
+    let sequences = assigned.iter().map(|row| rows::get::<i64>(row, "sequence"));
+    let sequences = sequences.collect::<Result<Vec<_>, _>>()?;
     Ok(Assigned {
-        messages: ids.len() as u64,
+        messages: sequences.len() as u64,
         conversations: sequences.iter().filter(|sequence| **sequence == 1).count() as u64,
     })
 }

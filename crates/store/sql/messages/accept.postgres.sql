@@ -1,0 +1,75 @@
+-- Stores a batch: all of it, or nothing when a part of it was here before, which is told by no row.
+with repeated as materialized (
+    select
+        exists (select from idempotency_keys where key = any($1::text[]))
+        or exists (
+            select
+            from unnest($4::text[], $5::text[]) as given (provider, provider_message_id)
+            cross join lateral (
+                select
+                from receipts
+                where provider = given.provider and provider_message_id = given.provider_message_id
+                limit 1
+            ) as receipt
+        ) as yes
+),
+-- Keys come in their order, and so do receipts and conversations: two nodes that accept at the same time wait for each
+-- other, but never in a circle. One of these that another node has stored since this statement began makes it fail.
+new_keys as (
+    insert into idempotency_keys (key, fingerprint, message_id)
+    select * from unnest($1::text[], $2::bytea[], $3::uuid[])
+    where not (select yes from repeated)
+),
+new_receipts as (
+    insert into receipts (provider, provider_message_id, message_id, payload)
+    select * from unnest($4::text[], $5::text[], $6::uuid[], $7::text[])
+    where not (select yes from repeated)
+),
+-- Each conversation is touched once, with the share that the batch has in it.
+counted as (
+    insert into conversations as c
+        (channel, participant_a, participant_b, message_count, last_activity_at, created_at)
+    select * from unnest($8::text[], $9::text[], $10::text[], $11::bigint[], $12::timestamptz[], $13::timestamptz[])
+    where not (select yes from repeated)
+    on conflict (participant_a, participant_b, channel) do update set
+        message_count = c.message_count + excluded.message_count,
+        last_activity_at = greatest(c.last_activity_at, excluded.last_activity_at)
+    returning id, message_count, channel, participant_a, participant_b
+),
+-- Messages find their conversation by its place in the batch. It is told in the order in which it was asked for; were it not,
+-- nothing would be told, and what refers to the messages would fail for want of them.
+told as materialized (
+    select array_agg(id) as ids, array_agg(message_count) as counts
+    from counted
+    having array_agg(channel) = $8::text[]
+        and array_agg(participant_a) = $9::text[]
+        and array_agg(participant_b) = $10::text[]
+),
+stored as (
+    insert into messages (
+        id, conversation_id, sequence, direction, channel, sender, recipient, subject, body, attachments,
+        timestamp, processed_at, provider
+    )
+    select
+        id, told.ids[place], told.counts[place] - following, direction, channel, sender, recipient, subject, body,
+        attachments::jsonb, timestamp, processed_at, provider
+    from told
+    cross join unnest(
+        $14::uuid[], $15::bigint[], $16::bigint[], $17::text[], $18::text[], $19::text[], $20::text[], $21::text[],
+        $22::text[], $23::text[], $24::timestamptz[], $25::timestamptz[], $26::text[]
+    ) as input (
+        id, place, following, direction, channel, sender, recipient, subject, body, attachments,
+        timestamp, processed_at, provider
+    )
+),
+queued as (
+    insert into outbox (message_id, provider, due_at, leased_until, lease_token, deadline_at)
+    select
+        message_id, provider, now(), now() + lease_ms * interval '1 millisecond',
+        case when lease_ms is null then 0 else 1 end,
+        now() + deadline_ms * interval '1 millisecond'
+    from unnest($27::uuid[], $28::text[], $29::bigint[], $30::bigint[])
+        as input (message_id, provider, lease_ms, deadline_ms)
+    where not (select yes from repeated)
+)
+select ids, counts from told
