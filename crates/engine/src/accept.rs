@@ -8,6 +8,7 @@ use domain::{
     Address, Channel, Content, ConversationChannel, ConversationId, ConversationKey, Direction, MessageId,
     ProviderName, Timestamp,
 };
+use futures_util::FutureExt;
 use mutants::Mutant;
 use resilience::rate_limit::Allowance;
 use store::{Accept, AcceptError, Accepted, Arrival, IdempotentRequest};
@@ -113,10 +114,11 @@ impl Engine {
         request: impl Future<Output = T> + std::marker::Send + 'static,
     ) -> oneshot::Receiver<T> {
         let (reply, answer) = oneshot::channel();
-        let task = async move {
+        // A block that awaits what it captured has room for it twice.
+        let task = request.map(|outcome| {
             // Nobody waits any more: that is what the task is for.
-            let _ = reply.send(request.await);
-        };
+            let _ = reply.send(outcome);
+        });
         self.tasks.spawn(Box::pin(task.in_current_span()));
         answer
     }

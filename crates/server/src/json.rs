@@ -55,17 +55,15 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     if is_too_deep(body) {
         return invalid(format!("nest objects and arrays {DEPTH_MAX} deep at most"));
     }
-    let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let pointer = pointer(error.path());
-        FieldError::new(pointer, error.into_inner())
-    });
-    parsed
-        .and_then(|value| match deserializer.end() {
-            Ok(()) => Ok(value),
-            Err(error) => Err(FieldError::new("", error)),
-        })
-        .map_err(|error| Problem::invalid(vec![error]))
+    serde_json::from_slice(body).map_err(|error| {
+        // To know where it does not fit takes notes of the way, which take longer than the parsing: only now are they made.
+        let mut deserializer = serde_json::Deserializer::from_slice(body);
+        let error = match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
+            Ok(_) => FieldError::new("", error),
+            Err(error) => FieldError::new(pointer(error.path()), error.into_inner()),
+        };
+        Problem::invalid(vec![error])
+    })
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -19,6 +19,7 @@ mod telemetry;
 
 use std::{fmt, sync::Arc};
 
+use axum::http::HeaderValue;
 use domain::Entropy;
 use engine::Engine;
 use providers::simulator::Simulators;
@@ -40,6 +41,8 @@ struct Parts {
     simulators: Option<Arc<Simulators>>,
     settings: ServerSettings,
     metrics: HttpMetrics,
+    /// The same for each answer of a send route.
+    rate_limit_policy: HeaderValue,
     ids: Entropy,
     draining: watch::Receiver<bool>,
 }
@@ -56,12 +59,14 @@ impl App {
         draining: watch::Receiver<bool>,
     ) -> Self {
         let metrics = engine.metrics().register_with(HttpMetrics::register);
+        let rate_limit_policy = routes::messages::send::policy(engine.limits().quotas());
         let ids = entropy.child("requests");
         Self(Arc::new(Parts {
             engine,
             simulators,
             settings,
             metrics,
+            rate_limit_policy,
             ids,
             draining,
         }))

@@ -1,12 +1,14 @@
+use std::panic::AssertUnwindSafe;
+
 use axum::{
     Router,
-    extract::{Request, State},
+    extract::{MatchedPath, Request, State},
     http::{HeaderMap, header},
-    middleware::{Next, from_fn, from_fn_with_state},
+    middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::get,
 };
-use tower_http::catch_panic::CatchPanicLayer;
+use futures_util::FutureExt;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
@@ -16,14 +18,13 @@ use crate::{
     telemetry,
 };
 
-/// The routes, and what goes around them: the last layer is the first to see a request.
+/// The routes, and what goes around each of them.
 pub(crate) fn router(app: App) -> Router {
     let mut api = api();
     if app.0.simulators.is_some() {
         api = api.merge(simulated());
     }
     Router::from(api)
-        .route_layer(from_fn(acceptable))
         .merge(Router::from(operation()))
         // The files of a page, which are no part of the API.
         .route("/docs/{file}", get(docs::file))
@@ -32,9 +33,7 @@ pub(crate) fn router(app: App) -> Router {
             let detail = "This route does not take this method: see the Allow header.";
             Problem::new(Code::MethodNotAllowed, detail)
         })
-        .layer(from_fn_with_state(app.clone(), admit))
-        .layer(CatchPanicLayer::custom(|_| Problem::internal().into_response()))
-        .layer(from_fn_with_state(app.clone(), telemetry::observe))
+        .layer(from_fn_with_state(app.clone(), around))
         .with_state(app)
 }
 
@@ -76,22 +75,28 @@ fn operation() -> OpenApiRouter<App> {
         .routes(routes!(docs::page))
 }
 
-/// What is checked of every request before its route sees it.
-async fn admit(State(app): State<App>, request: Request, next: Next) -> Response {
-    let admitted = headers::check(&request).and_then(|()| auth::check(&app, &request));
-    match admitted {
-        Ok(()) => next.run(request).await,
+/// What happens to every request, whatever its route. One layer does it all: for each request, each layer clones what
+/// is inside of it, and that what is inside of that.
+async fn around(State(app): State<App>, request: Request, next: Next) -> Response {
+    let answer = async |request: Request| match admit(&app, &request) {
+        Ok(()) => {
+            let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+            answer.unwrap_or_else(|_| Problem::internal().into_response())
+        }
         Err(problem) => problem.into_response(),
-    }
+    };
+    telemetry::observe(&app, request, answer).await
 }
 
-/// Turns away clients that want anything but JSON.
-async fn acceptable(request: Request, next: Next) -> Response {
-    if accepts_json(request.headers()) {
-        return next.run(request).await;
+fn admit(app: &App, request: &Request) -> Result<(), Problem> {
+    headers::check(request)?;
+    auth::check(app, request)?;
+    let route = request.extensions().get::<MatchedPath>();
+    if route.is_some_and(|route| route.as_str().starts_with("/api/")) && !accepts_json(request.headers()) {
+        let detail = "Answers are JSON: let Accept include application/json.";
+        return Err(Problem::new(Code::NotAcceptable, detail));
     }
-    let detail = "Answers are JSON: let Accept include application/json.";
-    Problem::new(Code::NotAcceptable, detail).into_response()
+    Ok(())
 }
 
 /// Whether the media ranges of `Accept` cover JSON (RFC 9110, 12.5.1). The most specific one decides; a weight of zero

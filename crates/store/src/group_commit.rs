@@ -94,7 +94,7 @@ impl GroupCommit {
         (Self { queue }, committer.run(waiting))
     }
 
-    /// Stores a message durably, together with whatever else is waiting.
+    /// Stores a message durably, together with whatever else is waiting: it is in the queue when this returns.
     ///
     /// A message whose turn does not come within [`QUEUE_BUDGET`] is withdrawn. One that is being committed is waited
     /// for, however long that takes: only its true fate tells what to do with it. Whoever must answer somebody sooner
@@ -102,7 +102,10 @@ impl GroupCommit {
     ///
     /// # Errors
     /// When the message is not, or not known to be, stored.
-    pub async fn accept(&self, accept: Accept) -> Result<Accepted, AcceptError> {
+    pub fn accept(
+        &self,
+        accept: Accept,
+    ) -> impl Future<Output = Result<Accepted, AcceptError>> + Send + 'static {
         let bytes = size(&accept);
         let slot = Arc::new(Mutex::new(Some(accept)));
         let (reply, mut answer) = oneshot::channel();
@@ -111,24 +114,28 @@ impl GroupCommit {
             bytes,
             reply,
         };
-        self.queue.try_send(waiting).map_err(|error| match error {
+        let queued = self.queue.try_send(waiting).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => AcceptError::Overloaded,
             mpsc::error::TrySendError::Closed(_) => AcceptError::Unavailable("shutting down".to_owned()),
-        })?;
-        let answer = match tokio::time::timeout(QUEUE_BUDGET, &mut answer).await {
-            Ok(answer) => answer,
-            Err(_) if withdraw(&slot) => {
-                return Err(AcceptError::Unavailable(
-                    "its turn did not come in time".to_owned(),
-                ));
-            }
-            Err(_) => answer.await,
-        };
-        answer.unwrap_or_else(|_| {
-            Err(AcceptError::OutcomeUnknown(
-                "the committing task ended".to_owned(),
-            ))
-        })
+        });
+        // Without the message: whoever waits for this would carry it around.
+        async move {
+            queued?;
+            let answer = match tokio::time::timeout(QUEUE_BUDGET, &mut answer).await {
+                Ok(answer) => answer,
+                Err(_) if withdraw(&slot) => {
+                    return Err(AcceptError::Unavailable(
+                        "its turn did not come in time".to_owned(),
+                    ));
+                }
+                Err(_) => answer.await,
+            };
+            answer.unwrap_or_else(|_| {
+                Err(AcceptError::OutcomeUnknown(
+                    "the committing task ended".to_owned(),
+                ))
+            })
+        }
     }
 
     /// Completes when the committing task has ended, which it does only by a panic while this is there.

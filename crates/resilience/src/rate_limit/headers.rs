@@ -67,8 +67,11 @@ pub fn delay_seconds(delay: Duration) -> u64 {
         .saturating_add(u64::from(delay.subsec_nanos() > 0))
 }
 
+/// About as long as a member is.
+const MEMBER_LEN: usize = 32;
+
 fn list<T>(members: &[T], render: impl Fn(&mut String, &T) -> std::fmt::Result) -> String {
-    let mut value = String::new();
+    let mut value = String::with_capacity(MEMBER_LEN * members.len());
     for member in members {
         if !value.is_empty() {
             value.push_str(", ");

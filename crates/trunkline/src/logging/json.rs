@@ -54,13 +54,11 @@ where
 pub(super) struct Members;
 
 impl<'w> FormatFields<'w> for Members {
-    fn format_fields<R: RecordFields>(&self, writer: Writer<'w>, fields: R) -> fmt::Result {
-        let mut appending = Appending {
-            to: writer,
-            result: Ok(()),
-        };
-        fields.record(&mut appending);
-        appending.result
+    fn format_fields<R: RecordFields>(&self, mut writer: Writer<'w>, fields: R) -> fmt::Result {
+        let mut members = Appending(String::with_capacity(MEMBERS_LEN));
+        fields.record(&mut members);
+        // At once: where the fields of a span are kept grows with each piece.
+        writer.write_str(&members.0)
     }
 
     fn add_fields(
@@ -72,32 +70,26 @@ impl<'w> FormatFields<'w> for Members {
     }
 }
 
-struct Appending<'w> {
-    to: Writer<'w>,
-    /// Of the first member that could not be written, if there was one.
-    result: fmt::Result,
-}
+/// About as long as the fields of a span or an event are.
+const MEMBERS_LEN: usize = 256;
 
-impl Appending<'_> {
+struct Appending(String);
+
+impl Appending {
     fn append(&mut self, field: &Field, value: fmt::Arguments<'_>) {
-        let to = &mut self.to;
-        self.result = self
-            .result
-            .and_then(|()| write!(to, ",\"{}\":{value}", field.name()));
+        // Writing to a `String` cannot fail.
+        let _ = write!(self.0, ",\"{}\":{value}", field.name());
     }
 
     fn append_text(&mut self, field: &Field, value: fmt::Arguments<'_>) {
-        let to = &mut self.to;
-        self.result = self.result.and_then(|()| {
-            write!(to, ",\"{}\":\"", field.name())?;
-            // A value that cannot be shown to its end must not spoil the line.
-            let _ = Escaping(to).write_fmt(value);
-            to.write_char('"')
-        });
+        let _ = write!(self.0, ",\"{}\":\"", field.name());
+        // A value that cannot be shown to its end must not spoil the line.
+        let _ = Escaping(&mut self.0).write_fmt(value);
+        self.0.push('"');
     }
 }
 
-impl Visit for Appending<'_> {
+impl Visit for Appending {
     fn record_f64(&mut self, field: &Field, value: f64) {
         if value.is_finite() {
             self.append(field, format_args!("{value}"));
@@ -128,24 +120,25 @@ impl Visit for Appending<'_> {
 }
 
 /// Writes text into a JSON string (RFC 8259, section 7).
-struct Escaping<'a, 'w>(&'a mut Writer<'w>);
+struct Escaping<'a>(&'a mut String);
 
-impl Write for Escaping<'_, '_> {
+impl Write for Escaping<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let mut plain = 0;
         for (at, byte) in text.bytes().enumerate() {
             if byte >= 0x20 && byte != b'"' && byte != b'\\' {
                 continue;
             }
-            self.0.write_str(&text[plain..at])?;
+            self.0.push_str(&text[plain..at]);
             match byte {
-                b'\n' => self.0.write_str("\\n")?,
+                b'\n' => self.0.push_str("\\n"),
                 b'"' | b'\\' => write!(self.0, "\\{}", char::from(byte))?,
                 _ => write!(self.0, "\\u{byte:04x}")?,
             }
             plain = at + 1;
         }
-        self.0.write_str(&text[plain..])
+        self.0.push_str(&text[plain..]);
+        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use domain::{Channel, Checked, Draft, FieldError, IdempotencyKey, named_channel, phone_channel};
-use engine::{Send, SendError, Sent};
+use engine::{LimitSettings, Send, SendError, Sent};
 use resilience::rate_limit::{
     Allowance,
     headers::{PolicyName, rate_limit, rate_limit_policy},
@@ -339,15 +339,15 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Proble
     }
 }
 
-fn tell_limits(app: &App, headers: &mut HeaderMap, allowances: &[(PolicyName, Allowance)]) {
-    let quotas = app.engine().limits().quotas();
+/// What `RateLimit-Policy` says.
+pub(crate) fn policy(quotas: &LimitSettings) -> HeaderValue {
     let policies = [(SENDER, quotas.per_sender), (IP, quotas.per_ip)];
-    for (name, value) in [
-        (RATE_LIMIT_POLICY, rate_limit_policy(&policies)),
-        (RATE_LIMIT, rate_limit(allowances)),
-    ] {
-        if let Ok(value) = HeaderValue::try_from(value) {
-            headers.insert(name, value);
-        }
+    HeaderValue::try_from(rate_limit_policy(&policies)).expect("names and numbers")
+}
+
+fn tell_limits(app: &App, headers: &mut HeaderMap, allowances: &[(PolicyName, Allowance)]) {
+    headers.insert(RATE_LIMIT_POLICY, app.0.rate_limit_policy.clone());
+    if let Ok(value) = HeaderValue::try_from(rate_limit(allowances)) {
+        headers.insert(RATE_LIMIT, value);
     }
 }
