@@ -1,4 +1,4 @@
-use std::thread;
+use std::{num::NonZero, thread};
 
 use engine::{Spawn, Task};
 use tokio::{runtime::Builder, task::JoinHandle};
@@ -8,6 +8,15 @@ use tokio::{runtime::Builder, task::JoinHandle};
 /// answered, and took twice as long as its statements (docs/performance.md).
 #[derive(Debug)]
 pub(crate) struct Threads;
+
+impl Threads {
+    /// How many threads answer requests and call providers: one for each core but one, which is for what runs apart, and on
+    /// a small machine for the database.
+    pub(crate) fn of_requests() -> usize {
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        cores.saturating_sub(1).max(1)
+    }
+}
 
 impl Spawn for Threads {
     fn spawn(&self, task: Task) -> JoinHandle<()> {

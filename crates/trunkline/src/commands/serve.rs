@@ -42,6 +42,7 @@ pub(crate) fn command() -> Command {
 pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
     logging::start(&config.log, config.log_format)?;
     tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(Threads::of_requests())
         .enable_all()
         .build()?
         .block_on(serve(config))
