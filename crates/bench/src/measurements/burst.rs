@@ -1,6 +1,6 @@
 use super::{Bench, PAIRS};
 use crate::{
-    load::Pace,
+    load::{Pace, Tally},
     report::{Row, Target},
     subjects::Kind,
 };
@@ -10,6 +10,9 @@ const CASES: [(&str, usize, u32, f64); 3] = [
     ("a: accepted, 256 connections", 256, PAIRS, 4.0),
     ("a: accepted, 64 connections, one hot conversation", 64, 1, 15.0),
 ];
+/// How often each is measured, in turn with its baseline: a machine that is not ours alone is faster in one minute than in
+/// the next. What stands in the table is the round with the middle ratio.
+const ROUNDS: usize = 3;
 /// Far below what a client notices.
 const ACK_P95_MAX_MS: f64 = 200.0;
 
@@ -18,23 +21,27 @@ impl Bench {
     /// the backlog is drained afterwards.
     pub(super) async fn burst(&mut self) -> anyhow::Result<()> {
         for (name, connections, pairs, target) in CASES {
-            let plan = self.plan(connections, Pace::Closed, pairs);
-            let baseline = self.run_baseline(&plan).await?;
-            let run = self.run_trunkline(Kind::Postgres, &plan).await?;
-            if pairs > 1 {
-                self.saw(Kind::Postgres, run.tally.rate());
+            let (mut rounds, mut audits) = (Vec::new(), Vec::new());
+            for _ in 0..ROUNDS {
+                let plan = self.plan(connections, Pace::Closed, pairs);
+                let baseline = self.run_baseline(&plan).await?;
+                let run = self.run_trunkline(Kind::Postgres, &plan).await?;
+                if pairs > 1 {
+                    self.saw(Kind::Postgres, run.tally.rate());
+                }
+                audits.extend([baseline.audit, run.audit]);
+                rounds.push((run.tally, baseline.tally));
             }
-            let p95 = run.tally.quantile_ms(0.95);
-            let row = Row::new(name, "messages/s", run.tally.rate(), Target::RatioAtLeast(target));
-            self.report.add(
-                row.against(baseline.tally.rate())
-                    .provided([baseline.audit, run.audit]),
-            );
+            rounds.sort_by(|one, other| {
+                let ratio = |(run, baseline): &(Tally, Tally)| run.rate() / baseline.rate();
+                ratio(one).total_cmp(&ratio(other))
+            });
+            let (run, baseline) = &rounds[ROUNDS / 2];
+            let rate = Row::new(name, "messages/s", run.rate(), Target::RatioAtLeast(target));
+            self.report.add(rate.against(baseline.rate()).provided(audits));
             let name = format!("{name}: ack p95");
-            self.report.add(
-                Row::new(name, "ms", p95, Target::AtMost(ACK_P95_MAX_MS))
-                    .against(baseline.tally.quantile_ms(0.95)),
-            );
+            let p95 = Row::new(name, "ms", run.quantile_ms(0.95), Target::AtMost(ACK_P95_MAX_MS));
+            self.report.add(p95.against(baseline.quantile_ms(0.95)));
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! The measurements, one file each, and what they share.
 
+mod accepts;
 mod burst;
 mod fill;
 mod growth;

@@ -1,8 +1,10 @@
-use domain::Clock;
+use std::sync::Arc;
+
+use domain::{Clock, SystemClock};
 use hdrhistogram::Histogram;
 use rusqlite::params;
 
-use super::{Bench, PAIRS};
+use super::{Bench, PAIRS, accepts::Accepts};
 use crate::{
     load::Pace,
     report::{Row, Target},
@@ -26,9 +28,13 @@ impl Bench {
                 Store::Sqlite(path) => self.insert_into_sqlite(path)?,
             };
             self.databases.remove(store).await?;
+            let bare_ms = p50_ms(&bare);
+            let direct = p50_ms(&self.accept_directly(kind).await?);
+            let name = format!("f: one message at a time, the store alone, p50, {kind}");
+            self.report
+                .add(Row::new(name, "ms", direct, Target::Reported).against(bare_ms));
             let plan = self.plan(1, Pace::Closed, PAIRS);
             let run = self.run_trunkline(kind, &plan).await?;
-            let bare_ms = bare.value_at_quantile(0.5) as f64 / 1_000.0;
             let name = format!("f: one connection, ack p50, {kind}");
             let row = Row::new(
                 name,
@@ -39,6 +45,29 @@ impl Bench {
             self.report.add(row.against(bare_ms).provided([run.audit]));
         }
         Ok(())
+    }
+
+    /// The accepting transaction without the service around it: what of the price is the rows'.
+    async fn accept_directly(&mut self, kind: Kind) -> anyhow::Result<Histogram<u64>> {
+        let database = self.databases.create(kind).await?;
+        let clock = Arc::new(SystemClock::new());
+        let store = store::open(&database.url(), Arc::clone(&clock) as Arc<dyn Clock>)?;
+        store.migrate().await?;
+        let accepts = Accepts::new(clock)?;
+        let ends = self.clock.monotonic() + self.options.seconds;
+        let mut latencies = histogram();
+        loop {
+            let message = accepts.batch(1);
+            let began = self.clock.monotonic();
+            if began >= ends {
+                break;
+            }
+            store.accept(&message).await?;
+            latencies.saturating_record(micros(self.clock.monotonic() - began));
+        }
+        drop(store);
+        self.databases.remove(database).await?;
+        Ok(latencies)
     }
 
     async fn insert_into_postgres(&self, url: &str) -> anyhow::Result<Histogram<u64>> {
@@ -75,6 +104,10 @@ impl Bench {
         }
         Ok(latencies)
     }
+}
+
+fn p50_ms(latencies: &Histogram<u64>) -> f64 {
+    latencies.value_at_quantile(0.5) as f64 / 1_000.0
 }
 
 fn body() -> String {

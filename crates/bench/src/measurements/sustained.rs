@@ -1,13 +1,9 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
-use domain::{
-    Channel, Clock, Content, ConversationKey, Draft, DraftRules, Entropy, Fingerprint, MessageId,
-    ProviderName, SystemClock,
-};
-use store::{Accept, Arrival, IdempotentRequest};
+use domain::{Clock, SystemClock};
 
-use super::{Bench, PAIRS};
+use super::{Bench, PAIRS, accepts::Accepts};
 use crate::{
     load::{Pace, Plan, drive},
     report::{Row, Target},
@@ -122,14 +118,14 @@ fn keeps_up(plan: &Plan, rate: f64, accepted: u64, middle: u64, end: u64) -> boo
 async fn insert_batches(url: &str, connections: usize, lasts: Duration) -> anyhow::Result<f64> {
     let clock = Arc::new(SystemClock::new());
     let store = store::open(url, Arc::clone(&clock) as Arc<dyn Clock>)?;
-    let batches = Arc::new(Batches::new(Arc::clone(&clock))?);
+    let accepts = Arc::new(Accepts::new(Arc::clone(&clock))?);
     let (began, mut writers) = (clock.monotonic(), tokio::task::JoinSet::new());
     for _ in 0..connections {
-        let (store, batches, clock) = (Arc::clone(&store), Arc::clone(&batches), Arc::clone(&clock));
+        let (store, accepts, clock) = (Arc::clone(&store), Arc::clone(&accepts), Arc::clone(&clock));
         writers.spawn(async move {
             let mut stored = 0;
             while clock.monotonic() - began < lasts {
-                stored += store.accept(&batches.next()).await?.len();
+                stored += store.accept(&accepts.batch(BATCH)).await?.len();
             }
             anyhow::Ok(stored)
         });
@@ -139,70 +135,4 @@ async fn insert_batches(url: &str, connections: usize, lasts: Duration) -> anyho
         stored += writer??;
     }
     Ok(stored as f64 / (clock.monotonic() - began).as_secs_f64())
-}
-
-/// Makes batches such as the service would, all but the ids and keys of which is prepared.
-struct Batches {
-    clock: Arc<SystemClock>,
-    ids: Entropy,
-    provider: ProviderName,
-    prepared: Vec<(ConversationKey, Arc<Content>)>,
-}
-
-impl Batches {
-    fn new(clock: Arc<SystemClock>) -> anyhow::Result<Self> {
-        let prepared = (0..PAIRS).map(|pair| {
-            let draft = Draft {
-                channel: Channel::Sms,
-                from: Some(format!("+1202{pair:07}")),
-                to: Some(format!("+1303{pair:07}")),
-                subject: None,
-                body: Some("x".repeat(160)),
-                attachments: None,
-                timestamp: None,
-            };
-            let rules = DraftRules {
-                default_region: None,
-                attachments_max: 0,
-            };
-            let checked = draft.check(&rules);
-            let checked = checked.map_err(|errors| anyhow::anyhow!("{errors:?}"))?;
-            let (from, to) = (checked.from.participant, checked.to.participant);
-            let conversation = ConversationKey::new(Channel::Sms.conversation(), from, to);
-            Ok((conversation, Arc::new(checked.content)))
-        });
-        Ok(Self {
-            clock,
-            ids: Entropy::from_system(),
-            provider: "sms-mms".parse()?,
-            prepared: prepared.collect::<anyhow::Result<_>>()?,
-        })
-    }
-
-    fn next(&self) -> Vec<Accept> {
-        (0..BATCH).map(|_| self.accept()).collect()
-    }
-
-    fn accept(&self) -> Accept {
-        let (now, random) = (self.clock.now(), self.ids.next_u64());
-        let (conversation, content) = &self.prepared[(random % u64::from(PAIRS)) as usize];
-        Accept {
-            id: MessageId::mint(now, &self.ids),
-            conversation: conversation.clone(),
-            content: Arc::clone(content),
-            timestamp: now,
-            processed_at: now,
-            provider: self.provider.clone(),
-            arrival: Arrival::Send {
-                request: Some(IdempotentRequest {
-                    key: format!("{random:032x}")
-                        .parse()
-                        .expect("hexadecimal digits are a key"),
-                    fingerprint: Fingerprint::of([Some("x")]),
-                }),
-                deadline: Duration::from_secs(14_400),
-                lease: None,
-            },
-        }
-    }
 }

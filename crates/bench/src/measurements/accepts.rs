@@ -1,0 +1,75 @@
+use std::{sync::Arc, time::Duration};
+
+use domain::{
+    Channel, Clock, Content, ConversationKey, Draft, DraftRules, Entropy, Fingerprint, MessageId,
+    ProviderName, SystemClock,
+};
+use store::{Accept, Arrival, IdempotentRequest};
+
+use super::PAIRS;
+
+/// Makes messages as the service hands them to its store; all but their ids and keys is prepared.
+pub(super) struct Accepts {
+    clock: Arc<SystemClock>,
+    ids: Entropy,
+    provider: ProviderName,
+    prepared: Vec<(ConversationKey, Arc<Content>)>,
+}
+
+impl Accepts {
+    pub(super) fn new(clock: Arc<SystemClock>) -> anyhow::Result<Self> {
+        let prepared = (0..PAIRS).map(|pair| {
+            let draft = Draft {
+                channel: Channel::Sms,
+                from: Some(format!("+1202{pair:07}")),
+                to: Some(format!("+1303{pair:07}")),
+                subject: None,
+                body: Some("x".repeat(160)),
+                attachments: None,
+                timestamp: None,
+            };
+            let rules = DraftRules {
+                default_region: None,
+                attachments_max: 0,
+            };
+            let checked = draft.check(&rules);
+            let checked = checked.map_err(|errors| anyhow::anyhow!("{errors:?}"))?;
+            let (from, to) = (checked.from.participant, checked.to.participant);
+            let conversation = ConversationKey::new(Channel::Sms.conversation(), from, to);
+            Ok((conversation, Arc::new(checked.content)))
+        });
+        Ok(Self {
+            clock,
+            ids: Entropy::from_system(),
+            provider: "sms-mms".parse()?,
+            prepared: prepared.collect::<anyhow::Result<_>>()?,
+        })
+    }
+
+    pub(super) fn batch(&self, messages: usize) -> Vec<Accept> {
+        (0..messages).map(|_| self.accept()).collect()
+    }
+
+    fn accept(&self) -> Accept {
+        let (now, random) = (self.clock.now(), self.ids.next_u64());
+        let (conversation, content) = &self.prepared[(random % u64::from(PAIRS)) as usize];
+        Accept {
+            id: MessageId::mint(now, &self.ids),
+            conversation: conversation.clone(),
+            content: Arc::clone(content),
+            timestamp: now,
+            processed_at: now,
+            provider: self.provider.clone(),
+            arrival: Arrival::Send {
+                request: Some(IdempotentRequest {
+                    key: format!("{random:032x}")
+                        .parse()
+                        .expect("hexadecimal digits are a key"),
+                    fingerprint: Fingerprint::of([Some("x")]),
+                }),
+                deadline: Duration::from_secs(14_400),
+                lease: None,
+            },
+        }
+    }
+}
