@@ -1,4 +1,4 @@
-use super::{Bench, PAIRS};
+use super::{Bench, PAIRS, ROUNDS};
 use crate::{
     load::{Pace, Tally},
     report::{Row, Target},
@@ -10,9 +10,6 @@ const CASES: [(&str, usize, u32, f64); 3] = [
     ("a: accepted, 256 connections", 256, PAIRS, 4.0),
     ("a: accepted, 64 connections, one hot conversation", 64, 1, 15.0),
 ];
-/// How often each is measured, in turn with its baseline: a machine that is not ours alone is faster in one minute than in
-/// the next. What stands in the table is the round with the middle ratio.
-const ROUNDS: usize = 3;
 /// Far below what a client notices.
 const ACK_P95_MAX_MS: f64 = 200.0;
 
@@ -26,9 +23,6 @@ impl Bench {
                 let plan = self.plan(connections, Pace::Closed, pairs);
                 let baseline = self.run_baseline(&plan).await?;
                 let run = self.run_trunkline(Kind::Postgres, &plan).await?;
-                if pairs > 1 {
-                    self.saw(Kind::Postgres, run.tally.rate());
-                }
                 audits.extend([baseline.audit, run.audit]);
                 rounds.push((run.tally, baseline.tally));
             }
@@ -44,22 +38,5 @@ impl Bench {
             self.report.add(p95.against(baseline.quantile_ms(0.95)));
         }
         Ok(())
-    }
-
-    /// Notes a rate that was reached.
-    pub(super) fn saw(&mut self, kind: Kind, rate: f64) {
-        let peak = self.peaks.entry(kind).or_default();
-        *peak = peak.max(rate);
-    }
-
-    /// The highest rate reached so far, found now if none was.
-    pub(super) async fn peak(&mut self, kind: Kind) -> anyhow::Result<f64> {
-        if !self.peaks.contains_key(&kind) {
-            let plan = self.plan(64, Pace::Closed, PAIRS);
-            let run = self.run_trunkline(kind, &plan).await?;
-            run.audit?;
-            self.saw(kind, run.tally.rate());
-        }
-        Ok(self.peaks.get(&kind).copied().unwrap_or_default())
     }
 }

@@ -11,8 +11,6 @@ impl Bench {
         let plan = self.plan(64, Pace::Closed, PAIRS);
         let postgres = self.run_trunkline(Kind::Postgres, &plan).await?;
         let sqlite = self.run_trunkline(Kind::Sqlite, &plan).await?;
-        self.saw(Kind::Postgres, postgres.tally.rate());
-        self.saw(Kind::Sqlite, sqlite.tally.rate());
         let (on_sqlite, on_postgres) = (sqlite.end_to_end(), postgres.end_to_end());
         let name = "e: accepted on SQLite against PostgreSQL, 64 connections";
         let row = Row::new(name, "messages/s", sqlite.tally.rate(), Target::RatioAtLeast(0.6));

@@ -10,7 +10,7 @@ use throwaway_postgres::Cluster;
 use tokio_postgres::{Client, NoTls};
 
 /// Which database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Postgres,
     Sqlite,

@@ -18,9 +18,6 @@ pub(super) const STATEMENT_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// How long the server lets a statement run before it rolls it back and says so: its word is a definite no, our own
 /// impatience is not.
 const SERVER_STATEMENT_TIMEOUT: Duration = Duration::from_millis(1_200);
-/// How long the server waits for the next statement of a transaction: a node that is frozen in the middle of one must not
-/// hold up the others.
-const SERVER_IDLE_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// How often work that lost against another transaction (deadlock, serialization) is done again as a whole.
 const CONFLICT_RETRIES_MAX: u32 = 5;
 
@@ -52,10 +49,9 @@ impl Connections {
             Planning::EachTime => "-c plan_cache_mode=force_custom_plan",
         };
         let options = format!(
-            "{} {planning} -c statement_timeout={} -c idle_in_transaction_session_timeout={}",
+            "{} {planning} -c statement_timeout={}",
             config.get_options().unwrap_or_default(),
             SERVER_STATEMENT_TIMEOUT.as_millis(),
-            SERVER_IDLE_TIMEOUT.as_millis(),
         );
         config.options(options.trim());
         let recycling = ManagerConfig {
@@ -121,7 +117,7 @@ impl Connections {
 }
 
 /// A connection that is at work. Unless that comes to its end, the connection is closed: its answer may still arrive, and
-/// whoever used the connection next would have to wait for it; and a transaction that was begun must not stay open.
+/// whoever used the connection next would have to wait for it.
 struct Busy(Option<Object>);
 
 impl Busy {

@@ -108,9 +108,7 @@ impl Postgres {
         let mut client = self.others.get().await?;
         let transaction = client.transaction().await?;
         transaction
-            .batch_execute(
-                "set local statement_timeout = 0; set local idle_in_transaction_session_timeout = 0",
-            )
+            .batch_execute("set local statement_timeout = 0")
             .await?;
         transaction
             .execute("select pg_advisory_xact_lock($1)", &[&MIGRATION_LOCK])
