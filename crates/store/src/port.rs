@@ -121,7 +121,8 @@ pub trait Store: Debug + Send + Sync {
     async fn unthreaded(&self, after: Option<MessageId>, limit: u32) -> Result<Vec<Unthreaded>, StoreError>;
 
     /// Gives messages that have no conversation theirs, in the order of the batch; others are left alone. An id appears at
-    /// most once.
+    /// most once. Whoever does it at the same time as others gives ids in their order, as [`Store::unthreaded`] does: they
+    /// wait for each other, but never in a circle.
     ///
     /// # Errors
     /// As every method.

@@ -14,7 +14,7 @@ with repeated as materialized (
         ) as yes
 ),
 -- Keys come in their order, and so do receipts and conversations: two nodes that accept at the same time wait for each
--- other, but never in a circle. One of these that another node has stored since this statement began makes it fail.
+-- other, but never in a circle. A key or a receipt that another node has stored since this statement began makes it fail.
 new_keys as (
     insert into idempotency_keys (key, fingerprint, message_id)
     select * from unnest($1::text[], $2::bytea[], $3::uuid[])

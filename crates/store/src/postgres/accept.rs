@@ -7,23 +7,19 @@ use uuid::Uuid;
 use super::{Postgres, insert::insert, rows};
 use crate::{Accept, Accepted, Arrival, IdempotentRequest, StoreError};
 
-/// How often a batch is tried. Whenever one of its requests turns out to have been here before, the others begin again; and
-/// what it repeats may have been purged before it is looked at, so that it begins again itself.
-const ROUNDS_MAX: u32 = 5;
+/// How often all that is left of a batch is tried at once. Whenever one request turns out to have been here before, the others
+/// begin again; then each is tried alone, so that requests which are repeated elsewhere cannot keep others waiting for ever.
+const ROUNDS_TOGETHER_MAX: usize = 3;
+/// How often one is tried alone: it may have been purged between losing and being looked up.
+const ROUNDS_ALONE_MAX: usize = 3;
 
 pub(super) async fn accept(store: &Postgres, batch: &[Accept]) -> Result<Vec<Accepted>, StoreError> {
     let mut answers = vec![None; batch.len()];
-    let mut result = Ok(());
-    for _ in 0..ROUNDS_MAX {
-        result = round(store, batch, &mut answers).await;
-        if result.is_err() || answers.iter().all(Option::is_some) {
-            break;
-        }
-    }
-    let gone = || StoreError::Unavailable("it kept losing against other requests".to_owned());
+    let result = answer_all(store, batch, &mut answers).await;
     let stored = answers
         .iter()
         .any(|answer| matches!(answer, Some(Accepted::New { .. })));
+    let gone = || StoreError::Unavailable("it kept losing against other requests".to_owned());
     let answers = result.and_then(|()| answers.into_iter().collect::<Option<Vec<_>>>().ok_or_else(gone));
     answers.map_err(|error| match stored {
         // No failure may say otherwise.
@@ -32,19 +28,35 @@ pub(super) async fn accept(store: &Postgres, batch: &[Accept]) -> Result<Vec<Acc
     })
 }
 
-/// Stores what has no answer yet; when some of it was here before, finds out which, and stores nothing.
-async fn round(
+async fn answer_all(
     store: &Postgres,
     batch: &[Accept],
     answers: &mut [Option<Accepted>],
 ) -> Result<(), StoreError> {
-    let open = |answers: &[Option<Accepted>]| -> Vec<usize> {
-        (0..batch.len())
+    for round in 0..ROUNDS_TOGETHER_MAX + ROUNDS_ALONE_MAX * batch.len() {
+        let mut open: Vec<usize> = (0..batch.len())
             .filter(|place| answers[*place].is_none())
-            .collect()
-    };
+            .collect();
+        if open.is_empty() {
+            break;
+        }
+        if round >= ROUNDS_TOGETHER_MAX {
+            open.truncate(1);
+        }
+        try_once(store, batch, &open, answers).await?;
+    }
+    Ok(())
+}
+
+/// Stores the messages in these places; when some of them were here before, finds out which, and stores nothing.
+async fn try_once(
+    store: &Postgres,
+    batch: &[Accept],
+    places: &[usize],
+    answers: &mut [Option<Accepted>],
+) -> Result<(), StoreError> {
     let accepts = |places: &[usize]| -> Vec<&Accept> { places.iter().map(|place| &batch[*place]).collect() };
-    let mut firsts = open(answers);
+    let mut firsts = places.to_vec();
     let mut claimed = HashSet::new();
     firsts.retain(|place| claim(&batch[*place]).is_none_or(|claim| claimed.insert(claim)));
     if let Some(stored) = insert(store, &accepts(&firsts)).await? {
@@ -52,10 +64,12 @@ async fn round(
             answers[place] = Some(answer);
         }
     }
-    let losers = open(answers);
+    let mut losers = places.to_vec();
+    losers.retain(|place| answers[*place].is_none());
     if !losers.is_empty() {
         // Whatever they lost against is committed by now.
-        let found = find_accepted(store, &accepts(&losers)).await?;
+        let found = find_accepted(store, &accepts(&losers)).await;
+        let found = found.map_err(StoreError::of_nothing_changed)?;
         for (place, answer) in losers.into_iter().zip(found) {
             answers[place] = answer;
         }

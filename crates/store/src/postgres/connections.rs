@@ -18,7 +18,7 @@ pub(super) const STATEMENT_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// How long the server lets a statement run before it rolls it back and says so: its word is a definite no, our own
 /// impatience is not.
 const SERVER_STATEMENT_TIMEOUT: Duration = Duration::from_millis(1_200);
-/// How often work that lost against another transaction (deadlock, serialization) is done again as a whole.
+/// How often a statement that lost against another transaction (deadlock, serialization, the same request) is run again.
 const CONFLICT_RETRIES_MAX: u32 = 5;
 
 /// How statements are planned (docs/decisions/0005).
@@ -101,11 +101,16 @@ impl Connections {
                     if !failure.breaks_connection() {
                         busy.done();
                     }
-                    conflicts += u32::from(failure.is_conflict());
-                    if !failure.is_conflict() || conflicts > CONFLICT_RETRIES_MAX {
-                        let error = StoreError::from(failure);
-                        return Err(if sent { error } else { error.of_nothing_changed() });
+                    if failure.is_conflict() {
+                        conflicts += 1;
+                        if conflicts <= CONFLICT_RETRIES_MAX {
+                            continue;
+                        }
+                        let reason = "it kept losing against other transactions";
+                        return Err(StoreError::Unavailable(reason.to_owned()));
                     }
+                    let error = StoreError::from(failure);
+                    return Err(if sent { error } else { error.of_nothing_changed() });
                 }
             }
         }

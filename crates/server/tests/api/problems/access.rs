@@ -162,6 +162,8 @@ async fn who_wants_no_json_gets_none() {
         ("GET", "/api/provider/mock/config"),
         ("POST", "/api/messages/sms"),
         ("POST", "/api/webhooks/sms"),
+        // What the route would say to the method is JSON, too.
+        ("DELETE", "/api/messages/sms"),
     ];
     for (method, path) in paths {
         for accept in [
