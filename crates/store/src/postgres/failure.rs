@@ -53,13 +53,6 @@ impl From<tokio_postgres::Error> for QueryFailure {
     }
 }
 
-impl From<StoreError> for QueryFailure {
-    /// A row that cannot be read.
-    fn from(error: StoreError) -> Self {
-        Self::Refused(error.to_string())
-    }
-}
-
 impl From<QueryFailure> for StoreError {
     fn from(failure: QueryFailure) -> Self {
         match failure {
