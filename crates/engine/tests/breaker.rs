@@ -18,7 +18,7 @@ async fn the_breaker_opens_at_the_threshold_and_recovers_with_probes() {
     for n in 0..20 {
         ids.push(world.sent(sms(&format!("message {n}"))).await);
     }
-    let breaker = async || world.engine.providers().await.unwrap()[1].breaker;
+    let breaker = async || world.sms_report().await.breaker;
     while breaker().await.state == "closed" {
         tick().await;
     }
@@ -78,7 +78,7 @@ async fn waiting_for_an_open_breaker_consumes_no_attempt_and_loses_nothing() {
     for n in 0..5 {
         ids.push(world.sent(sms(&format!("message {n}"))).await);
     }
-    while world.engine.providers().await.unwrap()[1].breaker.state == "closed" {
+    while world.sms_report().await.breaker.state == "closed" {
         tick().await;
     }
     let waiting = world.sent(sms("comes while it is open")).await;
@@ -123,7 +123,7 @@ async fn one_providers_trouble_does_not_touch_the_other() {
         let took = world.clock.monotonic() - began;
         assert!(took <= Duration::from_millis(20), "{took:?}");
     }
-    while world.engine.providers().await.unwrap()[1].breaker.state != "open" {
+    while world.sms_report().await.breaker.state != "open" {
         tick().await;
     }
     let other = &world.engine.providers().await.unwrap()[0];
@@ -148,12 +148,7 @@ async fn alternating_answers_do_not_make_the_breaker_flap() {
         let id = world.sent(sms(&format!("message {n}"))).await;
         world.until(id, Status::Dispatched).await;
     }
-    assert_eq!(
-        world.engine.providers().await.unwrap()[1]
-            .breaker
-            .last_transition_at,
-        None
-    );
+    assert_eq!(world.sms_report().await.breaker.last_transition_at, None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -163,10 +158,5 @@ async fn rate_limits_never_open_the_breaker() {
     let id = world.sent(sms("hello")).await;
     world.until(id, Status::Dispatched).await;
     assert_eq!(world.detail(id).await.attempts.len(), 11);
-    assert_eq!(
-        world.engine.providers().await.unwrap()[1]
-            .breaker
-            .last_transition_at,
-        None
-    );
+    assert_eq!(world.sms_report().await.breaker.last_transition_at, None);
 }

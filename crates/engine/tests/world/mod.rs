@@ -18,8 +18,8 @@ use providers::{Answer, Call, Provider, Routes};
 use resilience::{Backoff, BreakerSettings};
 use store::{Deadlines, IdempotentRequest, Memory, MessageDetail, Store};
 use trunkline_engine::{
-    DispatchSettings, Engine, EngineSettings, LimitSettings, Metrics, Send, SendError, Sent, SentOutcome,
-    TokioTasks,
+    DispatchSettings, Engine, EngineSettings, LimitSettings, Metrics, ProviderReport, Send, SendError, Sent,
+    SentOutcome, TokioTasks,
 };
 
 /// How long anything may take, on the driven clock.
@@ -268,6 +268,11 @@ impl World {
 
     pub async fn detail(&self, id: MessageId) -> MessageDetail {
         self.store.message(id).await.unwrap().unwrap()
+    }
+
+    /// What the node says of the provider of SMS and MMS.
+    pub async fn sms_report(&self) -> ProviderReport {
+        self.engine.providers().await.unwrap().swap_remove(1)
     }
 
     pub async fn status(&self, id: MessageId) -> Status {
