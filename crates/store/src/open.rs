@@ -31,7 +31,7 @@ pub fn open(url: &str, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>, OpenErro
         ));
     }
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-        return Ok(Arc::new(Postgres::open(url).map_err(OpenError::Postgres)?));
+        return Ok(Arc::new(Postgres::open(url, clock).map_err(OpenError::Postgres)?));
     }
     Err(OpenError::UnknownDatabase)
 }

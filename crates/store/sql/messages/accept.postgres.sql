@@ -1,7 +1,9 @@
--- Stores a batch: all of it, or nothing when a part of it was here before, which is told by no row.
-with repeated as materialized (
+-- Stores a batch: all of it, or nothing when a part of it was here before, or nobody waits for it any more. Either way it tells
+-- what time it is.
+with obstacle as materialized (
     select
-        exists (select from idempotency_keys where key = any($1::text[]))
+        coalesce(now() > $31::timestamptz, false)
+        or exists (select from idempotency_keys where key = any($1::text[]))
         or exists (
             select
             from unnest($4::text[], $5::text[]) as given (provider, provider_message_id)
@@ -11,26 +13,26 @@ with repeated as materialized (
                 where provider = given.provider and provider_message_id = given.provider_message_id
                 limit 1
             ) as receipt
-        ) as yes
+        ) as met
 ),
 -- Keys come in their order, and so do receipts and conversations: two nodes that accept at the same time wait for each
 -- other, but never in a circle. A key or a receipt that another node has stored since this statement began makes it fail.
 new_keys as (
     insert into idempotency_keys (key, fingerprint, message_id)
     select * from unnest($1::text[], $2::bytea[], $3::uuid[])
-    where not (select yes from repeated)
+    where not (select met from obstacle)
 ),
 new_receipts as (
     insert into receipts (provider, provider_message_id, message_id, payload)
     select * from unnest($4::text[], $5::text[], $6::uuid[], $7::text[])
-    where not (select yes from repeated)
+    where not (select met from obstacle)
 ),
 -- Each conversation is touched once, with the share that the batch has in it.
 counted as (
     insert into conversations as c
         (channel, participant_a, participant_b, message_count, last_activity_at, created_at)
     select * from unnest($8::text[], $9::text[], $10::text[], $11::bigint[], $12::timestamptz[], $13::timestamptz[])
-    where not (select yes from repeated)
+    where not (select met from obstacle)
     on conflict (participant_a, participant_b, channel) do update set
         message_count = c.message_count + excluded.message_count,
         last_activity_at = greatest(c.last_activity_at, excluded.last_activity_at)
@@ -70,6 +72,8 @@ queued as (
         now() + deadline_ms * interval '1 millisecond'
     from unnest($27::uuid[], $28::text[], $29::bigint[], $30::bigint[])
         as input (message_id, provider, lease_ms, deadline_ms)
-    where not (select yes from repeated)
+    where not (select met from obstacle)
 )
-select ids, counts from told
+select ids, counts, now() as told_at
+from (select) as always
+left join told on true

@@ -1,4 +1,5 @@
--- Leases entries that are due, and those whose lease ran out. Entries another node is claiming are skipped.
+-- Leases entries that are due, and those whose lease ran out. Entries another node is claiming are skipped. None are leased when
+-- nobody waits for them any more. Either way it tells what time it is, in a row of its own when there is no other.
 with claimable as (
     -- What a vanished worker's try is recorded with comes from here: only a locked row is sure to be the latest, all
     -- others are as old as the snapshot of this statement.
@@ -7,6 +8,7 @@ with claimable as (
         lease_token as vanished_token
     from outbox
     where provider = $1 and dead_at is null and coalesce(leased_until, due_at) <= now()
+        and coalesce(now() <= $4::timestamptz, true)
     order by coalesce(leased_until, due_at)
     limit $2
     for update skip locked
@@ -36,7 +38,11 @@ leased as (
 select
     messages.id, conversation_id, channel, sender, recipient, subject, body, attachments::text,
     lease_token, attempts, counted, rate_limited_in_a_row, panics, vanished,
-    (extract(epoch from deadline_at - now()) * 1000)::bigint as deadline_in_ms
-from leased
-cross join lateral (select * from messages where id = leased.message_id limit 1) as messages
+    (extract(epoch from deadline_at - now()) * 1000)::bigint as deadline_in_ms,
+    now() as told_at, coalesce(now() > $4::timestamptz, false) as too_late
+from (select) as always
+left join (
+    leased
+    cross join lateral (select * from messages where id = leased.message_id limit 1) as messages
+) on true
 order by messages.id

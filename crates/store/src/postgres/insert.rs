@@ -7,7 +7,8 @@ use tokio_postgres::Row;
 use super::{Postgres, millis, rows};
 use crate::{Accept, Accepted, Arrival, StoreError, json};
 
-/// Stores all of these, of which no two are the same request. `None` when one of them was here before: then nothing is.
+/// Stores all of these, of which no two are the same request. `None` when one of them was here before, or nobody would have
+/// waited any more: then nothing is.
 pub(super) async fn insert(store: &Postgres, batch: &[&Accept]) -> Result<Option<Vec<Accepted>>, StoreError> {
     let (mut keys, mut receipts, mut entries) = (Vec::new(), Vec::new(), Vec::new());
     for accept in batch {
@@ -31,6 +32,7 @@ pub(super) async fn insert(store: &Postgres, batch: &[&Accept]) -> Result<Option
     keys.sort_unstable();
     receipts.sort_unstable();
     let (shares, places) = shares(batch);
+    let patience = store.server_clock.patience();
     let told = store
         .accepting
         .query(
@@ -73,11 +75,15 @@ pub(super) async fn insert(store: &Postgres, batch: &[&Accept]) -> Result<Option
                 &column(&entries, |entry| entry.1),
                 &column(&entries, |entry| entry.2),
                 &column(&entries, |entry| entry.3),
+                &patience,
             ],
         )
         .await?;
-    let told = told.first().map(|row| accepted(row, &places)).transpose();
-    told.map_err(|error| StoreError::OutcomeUnknown(format!("stored, but not told where: {error}")))
+    let accepted = told.first().map_or(Ok(None), |row| {
+        patience.heard(row)?;
+        accepted(row, &places)
+    });
+    accepted.map_err(|error| StoreError::OutcomeUnknown(format!("stored, but not told where: {error}")))
 }
 
 fn column<'a, T, C>(rows: &'a [T], value: impl Fn(&'a T) -> C) -> Vec<C> {
@@ -142,8 +148,11 @@ fn order(key: &ConversationKey) -> [&str; 3] {
     ]
 }
 
-fn accepted(row: &Row, places: &[Place]) -> Result<Vec<Accepted>, StoreError> {
-    let (ids, counts): (Vec<i64>, Vec<i64>) = (rows::get(row, "ids")?, rows::get(row, "counts")?);
+fn accepted(row: &Row, places: &[Place]) -> Result<Option<Vec<Accepted>>, StoreError> {
+    let Some(ids) = rows::get::<Option<Vec<i64>>>(row, "ids")? else {
+        return Ok(None);
+    };
+    let counts: Vec<i64> = rows::get(row, "counts")?;
     let told: Vec<_> = ids.into_iter().zip(counts).collect();
     let missing = || StoreError::Refused("a conversation without a number".to_owned());
     let accepted = places.iter().map(|place| {
@@ -154,5 +163,5 @@ fn accepted(row: &Row, places: &[Place]) -> Result<Vec<Accepted>, StoreError> {
             sequence: rows::count(count - place.following)?,
         })
     });
-    accepted.collect()
+    accepted.collect::<Result<_, _>>().map(Some)
 }

@@ -9,14 +9,15 @@ mod messages;
 mod outbox;
 mod past;
 mod rows;
+mod server_clock;
 mod tls;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use domain::{
-    Conversation, ConversationId, ConversationKey, ConversationPosition, LeaseToken, Message, MessageId,
-    Page, PageRequest, ProviderName, ThreadPosition,
+    Clock, Conversation, ConversationId, ConversationKey, ConversationPosition, LeaseToken, Message,
+    MessageId, Page, PageRequest, ProviderName, ThreadPosition,
 };
 use tokio_postgres::{Row, types::ToSql};
 
@@ -31,6 +32,7 @@ use crate::{
 use self::{
     connections::{CONNECT_TIMEOUT, Connections, Planning, STATEMENT_TIMEOUT},
     failure::QueryFailure,
+    server_clock::ServerClock,
     tls::Parameters,
 };
 
@@ -52,6 +54,7 @@ pub struct Postgres {
     settling: Connections,
     claiming: Connections,
     others: Connections,
+    server_clock: ServerClock,
 }
 
 impl Postgres {
@@ -60,7 +63,7 @@ impl Postgres {
     ///
     /// # Errors
     /// When `url` is no connection string of PostgreSQL, or the root certificates it asks for cannot be had.
-    pub fn open(url: &str) -> Result<Self, String> {
+    pub fn open(url: &str, clock: Arc<dyn Clock>) -> Result<Self, String> {
         let parameters = Parameters::take(url)?;
         let tls = parameters.connector()?;
         // Why it is not is left out: where a password was not encoded, a part of it may be taken for a parameter's name.
@@ -83,6 +86,7 @@ impl Postgres {
                 OTHER_CONNECTIONS_MAX,
                 Planning::EachTime,
             )?,
+            server_clock: ServerClock::new(clock),
         })
     }
 

@@ -27,6 +27,7 @@ mod lossy_proxy;
 mod migrate;
 mod open;
 mod past;
+mod postgres_lateness;
 mod postgres_outage;
 mod postgres_plans;
 mod postgres_tls;

@@ -6,9 +6,9 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 use tempfile::TempDir;
 use throwaway_postgres::{Cluster, StopMode};
 use tokio_postgres::NoTls;
-use trunkline_store::{Postgres, Store, StoreError};
+use trunkline_store::{Store, StoreError};
 
-use crate::world::connect;
+use crate::world::{connect, open_postgres};
 
 /// A server that speaks TLS as `localhost`, and the roots that its clients may trust.
 struct Encrypting {
@@ -78,7 +78,7 @@ fn root(name: &str) -> CertifiedIssuer<'static, KeyPair> {
 
 /// Whether a store at this URL is connected in cipher, as the server sees it.
 async fn encrypts(url: &str, query: &str) -> Result<bool, StoreError> {
-    let store = Postgres::open(&format!("{url}?{query}")).unwrap();
+    let store = open_postgres(&format!("{url}?{query}")).unwrap();
     store.migrate().await?;
     let name = url.rsplit('/').next().unwrap();
     let row = connect(url)
@@ -162,7 +162,7 @@ fn a_url_that_cannot_be_read_is_not_quoted() {
         "postgres://u@h/d?sesame=1",
         "postgres://u:open-sesame@h/d?sslmode=sesame",
     ] {
-        let told = Postgres::open(url).unwrap_err();
+        let told = open_postgres(url).unwrap_err();
         assert!(!told.contains("sesame"), "{url}: {told}");
     }
 }

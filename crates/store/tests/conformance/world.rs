@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use domain::{
     Clock, Conversation, ConversationId, ConversationPosition, Entropy, LeaseToken, Message, MessageId,
-    PageRequest, Start, Status, ThreadPosition, Timestamp,
+    PageRequest, Start, Status, SystemClock, ThreadPosition, Timestamp,
 };
 use tempfile::TempDir;
 use throwaway_postgres::Cluster;
@@ -25,6 +25,11 @@ pub(crate) enum Kind {
     Memory,
     Sqlite,
     Postgres,
+}
+
+/// PostgreSQL, with the real time: it has a clock of its own.
+pub(crate) fn open_postgres(url: &str) -> Result<Postgres, String> {
+    Postgres::open(url, Arc::new(SystemClock::new()))
 }
 
 /// An empty, migrated store with everything a case needs around it.
@@ -54,7 +59,7 @@ impl World {
             }
             Kind::Postgres => {
                 let url = Cluster::shared().create_database();
-                (Arc::new(Postgres::open(&url).unwrap()), Place::Postgres(url))
+                (Arc::new(open_postgres(&url).unwrap()), Place::Postgres(url))
             }
         };
         store.migrate().await.unwrap();
@@ -71,7 +76,7 @@ impl World {
     pub(crate) fn another_node(&self) -> Arc<dyn Store> {
         match &self.place {
             Place::Memory | Place::Sqlite(_) => Arc::clone(&self.store),
-            Place::Postgres(url) => Arc::new(Postgres::open(url).unwrap()),
+            Place::Postgres(url) => Arc::new(open_postgres(url).unwrap()),
         }
     }
 

@@ -16,10 +16,10 @@ use proptest::{
 };
 use tempfile::TempDir;
 use throwaway_postgres::Cluster;
-use trunkline_store::{Postgres, Sqlite, Store};
+use trunkline_store::{Sqlite, Store};
 
 use self::{command::commands, pair::Pair};
-use crate::driven_clock::DrivenClock;
+use crate::{driven_clock::DrivenClock, world::open_postgres};
 
 const SQLITE_RUNS: u32 = 150;
 const POSTGRES_RUNS: u32 = 25;
@@ -64,6 +64,6 @@ fn sqlite_does_what_the_model_does() {
 #[test]
 fn postgres_does_what_the_model_does() {
     compare(POSTGRES_RUNS, false, |_| {
-        Arc::new(Postgres::open(&Cluster::shared().create_database()).unwrap())
+        Arc::new(open_postgres(&Cluster::shared().create_database()).unwrap())
     });
 }
