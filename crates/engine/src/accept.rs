@@ -98,7 +98,7 @@ pub enum Rejection {
 
 impl Engine {
     /// Accepts a message for sending. It runs to its end even if nobody waits for the answer, and is answered within
-    /// [`ANSWER_BUDGET`] even if it has not come to its end.
+    /// `ANSWER_BUDGET` even if it has not come to its end.
     pub async fn send(self: &Arc<Self>, send: Send) -> SentOutcome {
         let engine = Arc::clone(self);
         let answer = self.run_to_the_end(async move { engine.send_to_the_end(send).await });

@@ -96,7 +96,7 @@ impl GroupCommit {
 
     /// Stores a message durably, together with whatever else is waiting: it is in the queue when this returns.
     ///
-    /// A message whose turn does not come within [`QUEUE_BUDGET`] is withdrawn. One that is being committed is waited
+    /// A message whose turn does not come within `QUEUE_BUDGET` is withdrawn. One that is being committed is waited
     /// for, however long that takes: only its true fate tells what to do with it. Whoever must answer somebody sooner
     /// puts a limit of their own around this, and lets it run on.
     ///

@@ -1,12 +1,17 @@
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
+    sync::Arc,
+    thread,
     time::Duration,
 };
 
 use anyhow::bail;
 use domain::{Clock, SystemClock};
-use tokio::task::{JoinSet, LocalSet};
+use tokio::{
+    sync::Semaphore,
+    task::{JoinSet, LocalSet},
+};
 
 use super::{
     connection::{Authority, Connection},
@@ -17,6 +22,8 @@ use super::{
 
 /// How long answers may be outstanding after the last request was sent.
 const STRAGGLERS_MAX: Duration = Duration::from_secs(60);
+/// How late a request is sent at most because it was not looked whether it is due.
+const DUE_EVERY: Duration = Duration::from_micros(500);
 
 /// A load.
 #[derive(Debug, Clone)]
@@ -33,7 +40,9 @@ pub(crate) struct Plan {
 struct Shared {
     authority: Authority,
     plan: Plan,
-    clock: SystemClock,
+    clock: Arc<SystemClock>,
+    /// Requests of an open loop that are due and not sent yet.
+    due: Arc<Semaphore>,
     next: Cell<u64>,
     tally: RefCell<Tally>,
 }
@@ -50,10 +59,15 @@ pub(crate) async fn drive(authority: &Authority, plan: &Plan) -> anyhow::Result<
     let shared = Rc::new(Shared {
         authority: authority.clone(),
         plan: plan.clone(),
-        clock: SystemClock::new(),
+        clock: Arc::new(SystemClock::new()),
+        due: Arc::new(Semaphore::new(0)),
         next: Cell::new(0),
         tally: RefCell::new(Tally::new()),
     });
+    if let Pace::Open { rate } = plan.pace {
+        let (due, clock, plan) = (Arc::clone(&shared.due), Arc::clone(&shared.clock), plan.clone());
+        thread::spawn(move || call(&due, rate, &clock, &plan));
+    }
     let local = LocalSet::new();
     let mut senders = JoinSet::new();
     for connection in connections {
@@ -77,23 +91,43 @@ pub(crate) async fn drive(authority: &Authority, plan: &Plan) -> anyhow::Result<
     Ok(tally)
 }
 
+/// Calls the requests of an open loop as they become due, and at the end once for each connection, which finds none.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the timers of the runtime fire up to two milliseconds late, as long as an answer takes"
+)]
+fn call(due: &Semaphore, rate: f64, clock: &SystemClock, plan: &Plan) {
+    let mut called = 0;
+    loop {
+        let now = clock.monotonic();
+        if now >= plan.lasts {
+            break;
+        }
+        let calls = (now.as_secs_f64() * rate) as usize + 1;
+        due.add_permits(calls - called);
+        called = calls;
+        thread::sleep(DUE_EVERY);
+    }
+    let all = (plan.lasts.as_secs_f64() * rate).ceil() as usize;
+    due.add_permits(all.saturating_sub(called) + plan.connections);
+}
+
 impl Shared {
     /// Sends on one connection until time is up.
     async fn send(self: Rc<Self>, mut connection: Connection) {
         let mut requests = Requests::new(&self.authority, &self.plan.shape);
         loop {
+            if let Pace::Open { .. } = self.plan.pace {
+                self.due.acquire().await.expect("nobody closes it").forget();
+            }
             let number = self.next.get();
             let due = self.plan.pace.due(number);
             if due.unwrap_or_else(|| self.clock.monotonic()) >= self.plan.lasts {
                 return;
             }
             self.next.set(number + 1);
-            let wait = due.map(|due| due.saturating_sub(self.clock.monotonic()));
-            if let Some(wait) = wait.filter(|wait| !wait.is_zero()) {
-                tokio::time::sleep(wait).await;
-            }
             let sent = self.clock.monotonic();
-            let answer = connection.ask(requests.nth(number, &self.clock)).await;
+            let answer = connection.ask(requests.nth(number, &*self.clock)).await;
             let took = latency(due, sent, self.clock.monotonic());
             match answer {
                 Ok(status) => self.tally.borrow_mut().answered(status, took),
