@@ -73,7 +73,7 @@ impl Bench {
         let pool = self
             .options
             .baseline_pool
-            .unwrap_or_else(|| best_pool(plan.shape.pairs));
+            .unwrap_or_else(|| best_pool(plan.shape.pairs, plan.connections));
         let server = start_baseline(&store, self.directory(), pool).await?;
         let (warm, tally, cpu) = self.load(&server, plan).await?;
         let audit = Contents::read(&store).await?.check_stored(&[&warm, &tally]);

@@ -21,10 +21,14 @@ use tokio_postgres::NoTls;
 
 use super::{Server, Store};
 
-/// Connections of the pool: as many as were best for it, see docs/performance.md. Over many conversations more of them
+/// Connections of the pool: as many as were best for it on two cores, see docs/performance.md. Over many conversations some
 /// share a flush of the log; in one they only wait for its row, and the fewer the better.
-pub(crate) fn best_pool(pairs: u32) -> usize {
-    if pairs == 1 { 16 } else { 64 }
+pub(crate) fn best_pool(pairs: u32, clients: usize) -> usize {
+    match (pairs, clients) {
+        (1, _) => 4,
+        (_, ..=64) => 8,
+        _ => 16,
+    }
 }
 
 const UPSERT_CONVERSATION: &str = "insert into conversations as c
