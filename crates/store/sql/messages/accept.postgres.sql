@@ -1,5 +1,5 @@
 -- Stores a batch: all of it, or nothing when a part of it was here before, or nobody waits for it any more. Either way it tells
--- what time it is.
+-- what time it is. Arrays are unnested side by side in select lists: in a from clause each would be written down by itself first.
 with obstacle as materialized (
     select
         coalesce(now() > $31::timestamptz, false)
@@ -19,19 +19,24 @@ with obstacle as materialized (
 -- other, but never in a circle. A key or a receipt that another node has stored since this statement began makes it fail.
 new_keys as (
     insert into idempotency_keys (key, fingerprint, message_id)
-    select * from unnest($1::text[], $2::bytea[], $3::uuid[])
+    select * from (select unnest($1::text[]), unnest($2::bytea[]), unnest($3::uuid[])) as input
     where not (select met from obstacle)
 ),
 new_receipts as (
     insert into receipts (provider, provider_message_id, message_id, payload)
-    select * from unnest($4::text[], $5::text[], $6::uuid[], $7::text[])
+    select * from (select unnest($4::text[]), unnest($5::text[]), unnest($6::uuid[]), unnest($7::text[])) as input
     where not (select met from obstacle)
 ),
 -- Each conversation is touched once, with the share that the batch has in it.
 counted as (
     insert into conversations as c
         (channel, participant_a, participant_b, message_count, last_activity_at, created_at)
-    select * from unnest($8::text[], $9::text[], $10::text[], $11::bigint[], $12::timestamptz[], $13::timestamptz[])
+    select *
+    from (
+        select
+            unnest($8::text[]), unnest($9::text[]), unnest($10::text[]),
+            unnest($11::bigint[]), unnest($12::timestamptz[]), unnest($13::timestamptz[])
+    ) as input
     where not (select met from obstacle)
     on conflict (participant_a, participant_b, channel) do update set
         message_count = c.message_count + excluded.message_count,
@@ -56,13 +61,15 @@ stored as (
         id, told.ids[place], told.counts[place] - following, direction, channel, sender, recipient, subject, body,
         attachments::jsonb, timestamp, processed_at, provider
     from told
-    cross join unnest(
-        $14::uuid[], $15::bigint[], $16::bigint[], $17::text[], $18::text[], $19::text[], $20::text[], $21::text[],
-        $22::text[], $23::text[], $24::timestamptz[], $25::timestamptz[], $26::text[]
-    ) as input (
-        id, place, following, direction, channel, sender, recipient, subject, body, attachments,
-        timestamp, processed_at, provider
-    )
+    cross join (
+        select
+            unnest($14::uuid[]) as id, unnest($15::bigint[]) as place, unnest($16::bigint[]) as following,
+            unnest($17::text[]) as direction, unnest($18::text[]) as channel,
+            unnest($19::text[]) as sender, unnest($20::text[]) as recipient,
+            unnest($21::text[]) as subject, unnest($22::text[]) as body, unnest($23::text[]) as attachments,
+            unnest($24::timestamptz[]) as timestamp, unnest($25::timestamptz[]) as processed_at,
+            unnest($26::text[]) as provider
+    ) as input
 ),
 queued as (
     insert into outbox (message_id, provider, due_at, leased_until, lease_token, deadline_at)
@@ -70,8 +77,11 @@ queued as (
         message_id, provider, now(), now() + lease_ms * interval '1 millisecond',
         case when lease_ms is null then 0 else 1 end,
         now() + deadline_ms * interval '1 millisecond'
-    from unnest($27::uuid[], $28::text[], $29::bigint[], $30::bigint[])
-        as input (message_id, provider, lease_ms, deadline_ms)
+    from (
+        select
+            unnest($27::uuid[]) as message_id, unnest($28::text[]) as provider,
+            unnest($29::bigint[]) as lease_ms, unnest($30::bigint[]) as deadline_ms
+    ) as input
     where not (select met from obstacle)
 )
 select ids, counts, now() as told_at

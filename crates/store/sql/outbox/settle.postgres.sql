@@ -1,16 +1,14 @@
 -- Records what came of leased entries: the try and the entry's future, or nothing where the lease is not ours any more. They
 -- come in the order of their ids, and are locked in it.
 with input as (
-    select *
-    from unnest(
-        $1::uuid[], $2::bigint[], $3::text[], $4::bigint[], $5::text[], $6::text[],
-        $7::text[], $8::text[], $9::timestamptz[], $10::bigint[],
-        $11::integer[], $12::integer[], $13::integer[], $14::integer[]
-    ) as input (
-        message_id, lease_token, disposition, retry_after_ms, failure_reason, failure_code,
-        outcome, error_code, occurred_at, latency_ms,
-        attempts, counted, rate_limited_in_a_row, panics
-    )
+    -- Side by side: in a from clause each array would be written down by itself first.
+    select
+        unnest($1::uuid[]) as message_id, unnest($2::bigint[]) as lease_token, unnest($3::text[]) as disposition,
+        unnest($4::bigint[]) as retry_after_ms, unnest($5::text[]) as failure_reason, unnest($6::text[]) as failure_code,
+        unnest($7::text[]) as outcome, unnest($8::text[]) as error_code, unnest($9::timestamptz[]) as occurred_at,
+        unnest($10::bigint[]) as latency_ms,
+        unnest($11::integer[]) as attempts, unnest($12::integer[]) as counted,
+        unnest($13::integer[]) as rate_limited_in_a_row, unnest($14::integer[]) as panics
 ),
 held as (
     select input.*, entry.provider

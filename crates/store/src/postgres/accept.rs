@@ -7,8 +7,9 @@ use uuid::Uuid;
 use super::{Postgres, insert::insert, rows};
 use crate::{Accept, Accepted, Arrival, IdempotentRequest, StoreError};
 
-/// How often all that is left of a batch is tried at once. Whenever one request turns out to have been here before, the others
-/// begin again; then each is tried alone, so that requests which are repeated elsewhere cannot keep others waiting for ever.
+/// How often all that is left of a batch is tried at once. Whenever one request turns out to have been here before, or all to have
+/// come too late, the others begin again; then each is tried alone, so that requests which are repeated elsewhere cannot keep
+/// others waiting for ever.
 const ROUNDS_TOGETHER_MAX: usize = 3;
 /// How often one is tried alone: it may have been purged between losing and being looked up.
 const ROUNDS_ALONE_MAX: usize = 3;
@@ -19,7 +20,7 @@ pub(super) async fn accept(store: &Postgres, batch: &[Accept]) -> Result<Vec<Acc
     let stored = answers
         .iter()
         .any(|answer| matches!(answer, Some(Accepted::New { .. })));
-    let gone = || StoreError::Unavailable("it kept losing against other requests".to_owned());
+    let gone = || StoreError::Unavailable("it kept losing, or coming too late".to_owned());
     let answers = result.and_then(|()| answers.into_iter().collect::<Option<Vec<_>>>().ok_or_else(gone));
     answers.map_err(|error| match stored {
         // No failure may say otherwise.
@@ -48,7 +49,8 @@ async fn answer_all(
     Ok(())
 }
 
-/// Stores the messages in these places; when some of them were here before, finds out which, and stores nothing.
+/// Stores the messages in these places. When it stores none, because some were here before or all came too late, it finds out which
+/// ones were.
 async fn try_once(
     store: &Postgres,
     batch: &[Accept],
@@ -67,7 +69,7 @@ async fn try_once(
     let mut losers = places.to_vec();
     losers.retain(|place| answers[*place].is_none());
     if !losers.is_empty() {
-        // Whatever they lost against is committed by now.
+        // Whatever they lost against, if they did, is committed by now.
         let found = find_accepted(store, &accepts(&losers)).await;
         let found = found.map_err(StoreError::of_nothing_changed)?;
         for (place, answer) in losers.into_iter().zip(found) {

@@ -24,7 +24,7 @@ pub(super) async fn claim(
     Ok(claimed.unwrap_or_default())
 }
 
-/// `None` when the server thinks that nobody waits any more.
+/// `None` when it came too late, as the server sees it.
 async fn claim_in_time(
     store: &Postgres,
     provider: &ProviderName,

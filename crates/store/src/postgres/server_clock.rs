@@ -2,11 +2,12 @@
 //!
 //! Nobody waits for a statement for ever. One that was given up may still lie in the socket of a server that was frozen or cut
 //! off, and is carried out when that wakes up: a message that was refused would be stored, and entries would be leased to a node
-//! that does not know. So what leases is told until when somebody waits for it, and does nothing after that.
+//! that does not know. So what leases is told until when somebody waits for it, and does nothing after that. It cannot tell
+//! when the server's clock stood still with it, nor on a node that has not heard from the server yet; then a lease runs out.
 
 use std::{
     error::Error,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -48,39 +49,39 @@ impl ServerClock {
     pub(super) fn patience(&self) -> Patience<'_> {
         Patience {
             server: self,
-            asked: self.clock.monotonic(),
+            asked: Mutex::new(Duration::ZERO),
         }
-    }
-
-    fn told(&self) -> Option<Told> {
-        *self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Until when somebody waits for a statement: counted from when it is sent, and null while the server's clock is not known.
+/// Until when somebody waits for a statement, counted from when it is sent, each time it is; null while the server's clock is
+/// not known.
 #[derive(Debug)]
 pub(super) struct Patience<'a> {
     server: &'a ServerClock,
-    asked: Duration,
+    /// When it was sent last.
+    asked: Mutex<Duration>,
 }
 
 impl Patience<'_> {
-    /// Notes what time the statement says it is.
+    /// Notes what time the answer says it is, unless somebody has asked since.
     pub(super) fn heard(&self, row: &Row) -> Result<(), StoreError> {
         let now = rows::get::<jiff::Timestamp>(row, "told_at")?.into();
-        let told = Told {
-            now,
-            asked: self.asked,
-        };
-        *self.server.told.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
+        let asked = *lock(&self.asked);
+        let mut told = lock(&self.server.told);
+        if told.is_none_or(|told| told.asked <= asked) {
+            *told = Some(Told { now, asked });
+        }
         Ok(())
     }
 }
 
 impl ToSql for Patience<'_> {
     fn to_sql(&self, kind: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
-        let until = self.server.told().map(|told| {
-            let since = self.server.clock.monotonic().saturating_sub(told.asked);
+        let asked = self.server.clock.monotonic();
+        *lock(&self.asked) = asked;
+        let until = lock(&self.server.told).map(|told| {
+            let since = asked.saturating_sub(told.asked);
             jiff::Timestamp::from(told.now.saturating_add(since + STATEMENT_TIMEOUT))
         });
         until.to_sql(kind, out)
@@ -91,4 +92,8 @@ impl ToSql for Patience<'_> {
     }
 
     to_sql_checked!();
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

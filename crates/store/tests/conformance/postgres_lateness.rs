@@ -55,7 +55,7 @@ async fn what_was_given_up_is_not_carried_out_when_the_server_wakes() {
         "{accepted:?}"
     );
     assert!(claimed.is_err(), "{claimed:?}");
-    // As long as a connection to a silent server takes to be given up, too.
+    // Well after those were given up.
     assert!(store.ping().await.is_err());
     cluster.resume();
 
