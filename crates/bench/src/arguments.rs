@@ -1,5 +1,10 @@
 use clap::{Arg, ArgAction, Command, builder::RangedU64ValueParser, value_parser};
 
+/// Requests a second that may be asked for: more than a machine has ever sent over connections like these.
+const RATE_MAX: f64 = 1_000_000.0;
+/// A day.
+const SECONDS_MAX: f64 = 86_400.0;
+
 /// The command line.
 pub(crate) fn command() -> Command {
     let compare = Command::new("compare").about(
@@ -73,7 +78,7 @@ fn load() -> Command {
             Arg::new("rate")
                 .long("rate")
                 .value_name("PER_SECOND")
-                .value_parser(value_parser!(f64))
+                .value_parser(above_zero(RATE_MAX))
                 .help("Requests due a second (open loop) [default: as many as are answered (closed loop)]"),
             Arg::new("connections")
                 .long("connections")
@@ -116,8 +121,19 @@ fn seconds(default: &'static str) -> Arg {
     Arg::new("seconds")
         .long("seconds")
         .default_value(default)
-        .value_parser(value_parser!(f64))
+        .value_parser(above_zero(SECONDS_MAX))
         .help("How long each load lasts")
+}
+
+/// Numbers above zero and up to `most`.
+fn above_zero(most: f64) -> impl Fn(&str) -> Result<f64, String> + Clone {
+    move |text| {
+        let number = text
+            .parse()
+            .ok()
+            .filter(|number| *number > 0.0 && *number <= most);
+        number.ok_or_else(|| format!("give a number above 0 and up to {most}"))
+    }
 }
 
 fn json() -> Arg {
@@ -134,5 +150,25 @@ mod tests {
     #[test]
     fn the_command_line_holds_together() {
         command().debug_assert();
+    }
+
+    #[test]
+    fn rates_and_times_are_above_zero_and_bounded() {
+        for option in ["--rate", "--seconds"] {
+            let accepts = |value: &str| {
+                let line = [
+                    "bench",
+                    "load",
+                    "--url",
+                    "http://127.0.0.1:1",
+                    &format!("{option}={value}"),
+                ];
+                command().try_get_matches_from(line).is_ok()
+            };
+            assert!(accepts("0.5") && accepts("86400"), "{option}");
+            for refused in ["0", "-1", "NaN", "inf", "1000001", "many"] {
+                assert!(!accepts(refused), "{option} {refused}");
+            }
+        }
     }
 }
