@@ -4,10 +4,6 @@
 -- Conversations are listed by their last activity. An index of its exact moment would have to change with every message, and
 -- with it every other index of the row; one of ten-second slots changes once in a slot, and what lies between is sorted
 -- when it is read (docs/decisions/0009).
-create function activity_slot(moment timestamptz) returns timestamptz
-language sql immutable strict parallel safe
-return date_bin('10 seconds', moment, timestamptz '0001-01-01 00:00:00+00');
-
 create table conversations (
     id               bigint generated always as identity primary key,
     channel          text not null,
@@ -16,7 +12,8 @@ create table conversations (
     message_count    bigint not null,
     last_activity_at timestamptz not null,
     created_at       timestamptz not null,
-    activity_slot    timestamptz not null generated always as (activity_slot(last_activity_at)) stored,
+    activity_slot    timestamptz not null generated always as
+        (date_bin('10 seconds', last_activity_at, timestamptz '0001-01-01 00:00:00+00')) stored,
     -- The participants come first, so that this index also finds the conversations of participant_a.
     unique (participant_a, participant_b, channel)
 )

@@ -2,7 +2,7 @@
 -- what time it is. Arrays are unnested side by side in select lists: in a from clause each would be written down by itself first.
 with obstacle as materialized (
     select
-        coalesce(now() > $31::timestamptz, false)
+        coalesce(now() > $28::timestamptz, false)
         or exists (select from idempotency_keys where key = any($1::text[]))
         or exists (
             select
@@ -58,19 +58,20 @@ stored as (
         timestamp, processed_at, provider
     )
     select
-        id, told.ids[place], told.counts[place] - following, direction, channel, sender, recipient, subject, body,
-        attachments::jsonb, timestamp, processed_at, provider
+        id, told.ids[place], told.counts[place] - following,
+        case when deadline_ms is null then 'inbound' else 'outbound' end,
+        channel, sender, recipient, subject, body, attachments::jsonb, timestamp, processed_at, provider
     from told
     cross join (
         select
             unnest($14::uuid[]) as id, unnest($15::bigint[]) as place, unnest($16::bigint[]) as following,
-            unnest($17::text[]) as direction, unnest($18::text[]) as channel,
-            unnest($19::text[]) as sender, unnest($20::text[]) as recipient,
-            unnest($21::text[]) as subject, unnest($22::text[]) as body, unnest($23::text[]) as attachments,
-            unnest($24::timestamptz[]) as timestamp, unnest($25::timestamptz[]) as processed_at,
-            unnest($26::text[]) as provider
+            unnest($17::text[]) as channel, unnest($18::text[]) as sender, unnest($19::text[]) as recipient,
+            unnest($20::text[]) as subject, unnest($21::text[]) as body, unnest($22::text[]) as attachments,
+            unnest($23::timestamptz[]) as timestamp, unnest($24::timestamptz[]) as processed_at,
+            unnest($25::text[]) as provider, unnest($27::bigint[]) as deadline_ms
     ) as input
 ),
+-- What has a deadline goes out.
 queued as (
     insert into outbox (message_id, provider, due_at, leased_until, lease_token, deadline_at)
     select
@@ -79,10 +80,10 @@ queued as (
         now() + deadline_ms * interval '1 millisecond'
     from (
         select
-            unnest($27::uuid[]) as message_id, unnest($28::text[]) as provider,
-            unnest($29::bigint[]) as lease_ms, unnest($30::bigint[]) as deadline_ms
+            unnest($14::uuid[]) as message_id, unnest($25::text[]) as provider,
+            unnest($26::bigint[]) as lease_ms, unnest($27::bigint[]) as deadline_ms
     ) as input
-    where not (select met from obstacle)
+    where deadline_ms is not null and not (select met from obstacle)
 )
 select ids, counts, now() as told_at
 from (select) as always

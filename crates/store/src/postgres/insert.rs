@@ -10,18 +10,13 @@ use crate::{Accept, Accepted, Arrival, StoreError, json};
 /// Stores all of these, of which no two are the same request. `None` when one of them was here before, or nobody would have
 /// waited any more: then nothing is.
 pub(super) async fn insert(store: &Postgres, batch: &[&Accept]) -> Result<Option<Vec<Accepted>>, StoreError> {
-    let (mut keys, mut receipts, mut entries) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut keys, mut receipts) = (Vec::new(), Vec::new());
     for accept in batch {
         let (id, provider) = (accept.id.as_uuid(), accept.provider.as_str());
         match &accept.arrival {
-            Arrival::Send {
-                request,
-                deadline,
-                lease,
-            } => {
+            Arrival::Send { request, .. } => {
                 let request = request.iter();
                 keys.extend(request.map(|request| (request.key.as_str(), &request.fingerprint.0[..], id)));
-                entries.push((id, provider, lease.map(millis), millis(*deadline)));
             }
             Arrival::Receive {
                 provider_message_id,
@@ -54,10 +49,6 @@ pub(super) async fn insert(store: &Postgres, batch: &[&Accept]) -> Result<Option
                 &column(batch, |accept| accept.id.as_uuid()),
                 &column(&places, |place| place.share as i64),
                 &column(&places, |place| place.following),
-                &column(batch, |accept| match accept.arrival {
-                    Arrival::Send { .. } => "outbound",
-                    Arrival::Receive { .. } => "inbound",
-                }),
                 &column(batch, |accept| accept.content.channel.as_str()),
                 &column(batch, |accept| accept.content.from.as_str()),
                 &column(batch, |accept| accept.content.to.as_str()),
@@ -71,10 +62,14 @@ pub(super) async fn insert(store: &Postgres, batch: &[&Accept]) -> Result<Option
                 &column(batch, |accept| moment(accept.timestamp)),
                 &column(batch, |accept| moment(accept.processed_at)),
                 &column(batch, |accept| accept.provider.as_str()),
-                &column(&entries, |entry| entry.0),
-                &column(&entries, |entry| entry.1),
-                &column(&entries, |entry| entry.2),
-                &column(&entries, |entry| entry.3),
+                &column(batch, |accept| match accept.arrival {
+                    Arrival::Send { lease, .. } => lease.map(millis),
+                    Arrival::Receive { .. } => None,
+                }),
+                &column(batch, |accept| match accept.arrival {
+                    Arrival::Send { deadline, .. } => Some(millis(deadline)),
+                    Arrival::Receive { .. } => None,
+                }),
                 &patience,
             ],
         )
