@@ -6,9 +6,9 @@ from unnest(case when $1::text is null then array['sms', 'email'] else array[$1]
 cross join lateral (
     select *
     from conversations
-    where channel = wanted.name
-        and (activity_slot, last_activity_at, id)
-            < (date_bin('10 seconds', $2, timestamptz '0001-01-01 00:00:00+00'), $2, $3)
+    where channel = wanted.name and (last_activity_at, id) < ($2, $3)
+        -- A slot is named by its beginning: this says nothing new, but where to begin in the index.
+        and activity_slot <= $2
     order by activity_slot desc, last_activity_at desc, id desc
     limit $4::bigint + $5::bigint
 ) as latest

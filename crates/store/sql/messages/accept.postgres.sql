@@ -52,6 +52,7 @@ told as materialized (
         and array_agg(participant_a) = $9::text[]
         and array_agg(participant_b) = $10::text[]
 ),
+-- What has a deadline goes out.
 stored as (
     insert into messages (
         id, conversation_id, sequence, direction, channel, sender, recipient, subject, body, attachments,
@@ -71,7 +72,6 @@ stored as (
             unnest($25::text[]) as provider, unnest($27::bigint[]) as deadline_ms
     ) as input
 ),
--- What has a deadline goes out.
 queued as (
     insert into outbox (message_id, provider, due_at, leased_until, lease_token, deadline_at)
     select
