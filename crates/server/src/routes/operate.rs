@@ -41,7 +41,7 @@ pub(crate) async fn readyz(State(app): Ask) -> Result<Response, Problem> {
     if *app.0.draining.borrow() {
         return Err(Problem::draining());
     }
-    app.engine().store().ping().await?;
+    app.engine().store().probe().await?;
     Ok(Json(Health { status: "ready" }).into_response())
 }
 

@@ -41,7 +41,7 @@ impl Store for Connection {
         Ok(Vec::new())
     }
 
-    async fn ping(&self) -> Result<(), StoreError> {
+    async fn probe(&self) -> Result<(), StoreError> {
         self.database.transact(Kind::Read, |_| Ok(())).await
     }
 

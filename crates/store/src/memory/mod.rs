@@ -95,7 +95,7 @@ impl Store for Memory {
         Ok(Vec::new())
     }
 
-    async fn ping(&self) -> Result<(), StoreError> {
+    async fn probe(&self) -> Result<(), StoreError> {
         Ok(())
     }
 

@@ -32,11 +32,14 @@ pub trait Store: Debug + Send + Sync {
     /// As every method; also when the schema is newer than this program.
     async fn migrate(&self) -> Result<Vec<String>, StoreError>;
 
-    /// Whether the store answers.
+    /// Tells whether an accept would be stored now. It writes durably and waits as a commit waits, on a connection of its
+    /// own, so neither reads nor accepts under way hold it up. It leaves nothing that another method shows. It answers
+    /// within 2 s; calls that overlap may share one write.
     ///
     /// # Errors
-    /// When it does not.
-    async fn ping(&self) -> Result<(), StoreError>;
+    /// When an accept would not be stored: the store is away, read-only, full, or locked by another program, or no
+    /// connection to it is to be had.
+    async fn probe(&self) -> Result<(), StoreError>;
 
     /// Accepts messages: keys, conversations, messages and outbox entries, all of the batch or none. The answers are
     /// in the order of the batch. Only [`GroupCommit`](crate::GroupCommit) calls this.

@@ -152,7 +152,7 @@ impl Store for Postgres {
             .map_err(StoreError::from)
     }
 
-    async fn ping(&self) -> Result<(), StoreError> {
+    async fn probe(&self) -> Result<(), StoreError> {
         self.read("select 1", &[]).await.map(drop)
     }
 

@@ -108,7 +108,7 @@ impl Store for Sqlite {
             .map_err(|version| StoreError::Refused(too_new(version)))
     }
 
-    async fn ping(&self) -> Result<(), StoreError> {
+    async fn probe(&self) -> Result<(), StoreError> {
         self.write(|connection, _| connection.query_row("select 1", [], |_| Ok(())))
             .await
     }

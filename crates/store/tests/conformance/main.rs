@@ -194,7 +194,7 @@ suite! {
         }
         migrate {
             twice_is_nothing_the_second_time
-            answers_a_ping
+            answers_a_probe
         }
         group_commit {
             large_messages_share_commits_of_bounded_size

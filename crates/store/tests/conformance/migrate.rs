@@ -11,6 +11,6 @@ pub(crate) async fn twice_is_nothing_the_second_time(world: &World) {
     assert_eq!(world.detail(id).await.message.id, id);
 }
 
-pub(crate) async fn answers_a_ping(world: &World) {
-    assert_eq!(world.store.ping().await, Ok(()));
+pub(crate) async fn answers_a_probe(world: &World) {
+    assert_eq!(world.store.probe().await, Ok(()));
 }

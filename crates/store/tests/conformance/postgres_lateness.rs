@@ -56,7 +56,7 @@ async fn what_was_given_up_is_not_carried_out_when_the_server_wakes() {
     );
     assert!(claimed.is_err(), "{claimed:?}");
     // Well after those were given up.
-    assert!(store.ping().await.is_err());
+    assert!(store.probe().await.is_err());
     cluster.resume();
 
     until_read(store, &url).await;

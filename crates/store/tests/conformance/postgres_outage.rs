@@ -64,19 +64,22 @@ async fn without_its_server_it_is_unavailable_and_recovers_by_itself() {
     for mode in [StopMode::Fast, StopMode::Immediate] {
         cluster.stop(mode);
         // The first to come may find a connection that does not know of its end yet.
-        let _ = node.store.ping().await;
+        let _ = node.store.probe().await;
         let lost = node.draft().accept();
         for _ in 0..3 {
             let answer = node.accept(lost.clone()).await;
             assert!(matches!(answer, Err(AcceptError::Unavailable(_))), "{answer:?}");
-            assert!(matches!(node.store.ping().await, Err(StoreError::Unavailable(_))));
+            assert!(matches!(
+                node.store.probe().await,
+                Err(StoreError::Unavailable(_))
+            ));
             assert!(matches!(
                 node.store.message(first.id).await,
                 Err(StoreError::Unavailable(_))
             ));
         }
         cluster.start_again();
-        assert_eq!(node.store.ping().await, Ok(()));
+        assert_eq!(node.store.probe().await, Ok(()));
         assert_eq!(node.store.message(lost.id).await, Ok(None));
         assert!(node.store.message(first.id).await.unwrap().is_some());
         assert!(matches!(
@@ -98,7 +101,7 @@ async fn a_server_that_was_never_there_is_unavailable() {
     let url = cluster.create_database();
     cluster.stop(StopMode::Fast);
     let store = open_postgres(&url).unwrap();
-    assert!(matches!(store.ping().await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(store.probe().await, Err(StoreError::Unavailable(_))));
     assert!(matches!(store.migrate().await, Err(StoreError::Unavailable(_))));
     cluster.start_again();
     assert_eq!(store.migrate().await.unwrap().len(), 1);
@@ -113,7 +116,7 @@ async fn a_silent_server_is_waited_for_no_longer_than_promised() {
     let node = Arc::new(node);
     // Connections that are open already hear nothing either.
     let (store, accept) = (&node.store, node.draft().accept());
-    let warm = tokio::join!(node.accept(accept), store.ping(), store.ping(), store.ping());
+    let warm = tokio::join!(node.accept(accept), store.probe(), store.probe(), store.probe());
     assert!(warm.0.is_ok());
 
     cluster.pause();
@@ -128,11 +131,11 @@ async fn a_silent_server_is_waited_for_no_longer_than_promised() {
     let mut answers = requests.join_all().await;
     let late = node.draft().accept();
     answers.push((late.clone(), node.accept(late).await));
-    let ping = tokio::time::timeout(ANSWER_MAX, node.store.ping()).await;
+    let ping = tokio::time::timeout(ANSWER_MAX, node.store.probe()).await;
     assert!(ping.expect("no statement waits longer than a requester").is_err());
     cluster.resume();
 
-    assert_eq!(node.store.ping().await, Ok(()));
+    assert_eq!(node.store.probe().await, Ok(()));
     let next = node.accept(node.draft().accept()).await;
     assert!(matches!(next, Ok(Accepted::New { .. })), "{next:?}");
     for (accept, answer) in answers {

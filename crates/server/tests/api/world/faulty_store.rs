@@ -159,8 +159,8 @@ impl Store for FaultyStore {
         self.reached()?.migrate().await
     }
 
-    async fn ping(&self) -> Result<(), StoreError> {
-        self.reached()?.ping().await
+    async fn probe(&self) -> Result<(), StoreError> {
+        self.reached()?.probe().await
     }
 
     async fn find_repeated(&self, request: &IdempotentRequest) -> Result<Option<Accepted>, StoreError> {
