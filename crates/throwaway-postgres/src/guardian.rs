@@ -39,12 +39,16 @@ enum Event {
 pub(crate) struct PortTaken;
 
 impl Guardian {
-    pub(crate) fn spawn(installation: &Installation) -> Guardian {
+    /// Creates a cluster: a new one, or one that follows the server on the port of a primary. `settings` are lines of
+    /// its configuration.
+    pub(crate) fn spawn(installation: &Installation, settings: &str, primary: Option<u16>) -> Guardian {
         let mut command = Command::new("sh");
         command
             .args(["-c", include_str!("guardian.sh"), "throwaway-postgres-guardian"])
             .arg(&installation.binaries)
             .arg(CONNECTIONS_MAX.to_string())
+            .arg(settings)
+            .arg(primary.map_or_else(String::new, |port| port.to_string()))
             // We read the server's log, so its words must not depend on the language of the machine.
             .env("LC_ALL", "C")
             // The user it runs as may not be allowed into our working directory.
@@ -178,9 +182,8 @@ fn follow(output: ChildStdout, log: &Log, events: &Sender<Event>) {
             Some(rest) => rest
                 .strip_prefix("directory ")
                 .map(|path| Event::Directory(path.into())),
-            None if line.ends_with("LOG:  database system is ready to accept connections") => {
-                Some(Event::Ready)
-            }
+            // A standby says `read-only connections`, or without the hyphen.
+            None if line.contains("LOG:  database system is ready to accept ") => Some(Event::Ready),
             None => None,
         };
         log.push(line);
@@ -229,7 +232,7 @@ mod tests {
     fn a_taken_port_is_an_answer_after_which_another_one_works() {
         let other_program = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let taken = other_program.local_addr().unwrap().port();
-        let mut guardian = Guardian::spawn(&Installation::find());
+        let mut guardian = Guardian::spawn(&Installation::find(), "", None);
         assert!(guardian.start(taken).is_err());
         assert!((0..crate::PORT_TRIES_MAX).any(|_| guardian.start(crate::next_port()).is_ok()));
     }

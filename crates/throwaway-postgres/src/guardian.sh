@@ -1,10 +1,12 @@
-# Owns one cluster: makes its directory, starts and stops its server on the verbs it reads, and when its standard
+# Owns one cluster: makes its directory (a new one, or a copy of a running primary for its standby), starts and stops its server on the verbs it reads, and when its standard
 # input ends (the process that started it stopped, panicked or was killed) takes the server and the directory away.
 # Only that end counts: a signal meant for the tests must not cost us the cleaning up, nor must a reader that is gone.
 trap '' HUP INT TERM PIPE
 exec 2>&1
 bin=$1
 max_connections=$2
+settings=$3 # lines for postgresql.conf
+primary=$4  # the port of the server to copy and follow; empty for a new cluster
 
 children() {
     # The kernel's list needs no tool that a small container lacks; other systems have `ps`.
@@ -28,6 +30,8 @@ resume() {
 
 stop() {
     [ -n "$server" ] || return
+    # As when the machine dies: no process of it runs another instruction.
+    [ "$1" = KILL ] && pause && kill -KILL $(children) "$server" 2>/dev/null
     # Before it has its lock file the server may still ignore every other signal, and has no children yet.
     [ -e "$dir/data/postmaster.pid" ] || kill -KILL "$server" 2>/dev/null
     kill -"$1" "$server" 2>/dev/null
@@ -47,11 +51,21 @@ start() {
     } 3>"$dir/log"
 }
 
+# `--no-sync` spares the flush of the files that are written here; the server flushes as it always does.
+create() {
+    if [ -z "$primary" ]; then
+        "$bin/initdb" -D "$dir/data" -U postgres --auth=trust -E UTF8 --locale=C --no-sync &&
+            printf '%s\n' "$settings" >>"$dir/data/postgresql.conf"
+    else
+        # What the primary was told at run time is not the standby's: it has no standby of its own to wait for.
+        "$bin/pg_basebackup" -D "$dir/data" -d "host=127.0.0.1 port=$primary user=postgres" -R -c fast --no-sync &&
+            printf '%s\n' "synchronous_standby_names = ''" "$settings" >>"$dir/data/postgresql.auto.conf"
+    fi
+} </dev/null
+
 server=
 dir=$(mktemp -d "${TMPDIR:-/tmp}/throwaway-postgres.XXXXXX") || exit 1
-# `--no-sync` spares the flush of the files that initdb itself writes; the server flushes as it always does.
-if mkfifo "$dir/log" &&
-    "$bin/initdb" -D "$dir/data" -U postgres --auth=trust -E UTF8 --locale=C --no-sync </dev/null; then
+if mkfifo "$dir/log" && create; then
     echo "guardian: directory $dir"
     while read -r verb argument; do
         case $verb in

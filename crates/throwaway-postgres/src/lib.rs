@@ -6,25 +6,34 @@
 //! runtime.
 //!
 //! Tests that only need a database take one of [`Cluster::shared`]; tests that stop or freeze the server
-//! [start](Cluster::start) their own, and the borrow checker keeps them from doing it to the shared one.
+//! [start](Cluster::start) their own, and the borrow checker keeps them from doing it to the shared one. A cluster can have a
+//! [standby](Cluster::standby), and a [`Proxy`] makes the way to it slow or lossy.
 
 mod guardian;
 mod installation;
+mod proxy;
 
 use std::path::Path;
 use std::process;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use guardian::{Guardian, PortTaken};
 use installation::Installation;
+pub use proxy::{Proxy, UnreachablePort};
+use tokio_postgres::SimpleQueryMessage;
 
 /// Below the ranges from which Linux and macOS number outgoing connections: one of those could take the port of a
 /// stopped cluster, which must come back on it.
 const PORT_FIRST: u32 = 20_000;
 const PORT_COUNT: u32 = 12_000;
 const PORT_TRIES_MAX: u32 = 50;
+/// How long a standby may take to catch up, or to become the primary. Generous, for a busy machine.
+const REPLICATION_STEP_MAX: Duration = Duration::from_secs(120);
+/// Between two looks at the state of the replication.
+const REPLICATION_LOOK: Duration = Duration::from_millis(20);
 
 /// A PostgreSQL server with its own directory and port. Dropping it stops the server and removes the directory; if
 /// the process dies before it can, even by SIGKILL, a guardian process does it.
@@ -42,6 +51,17 @@ pub enum StopMode {
     Fast,
     /// Ends all processes on the spot: the next start recovers from the write-ahead log, as after a crash.
     Immediate,
+    /// SIGKILL to all processes at once, as when the machine dies.
+    Kill,
+}
+
+/// Whether a commit on the primary waits until its standby has it on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replication {
+    /// It does not: what the primary had not sent yet is lost with it.
+    Asynchronous,
+    /// It does: without the standby no commit ends.
+    Synchronous,
 }
 
 impl Cluster {
@@ -50,7 +70,55 @@ impl Cluster {
     /// # Panics
     /// If PostgreSQL is missing or does not start, with a message that says what to do.
     pub fn start() -> Cluster {
-        let mut guardian = Guardian::spawn(&Installation::find());
+        Cluster::start_with("")
+    }
+
+    /// The same with further lines of `postgresql.conf`, such as `fsync = off`.
+    pub fn start_with(settings: &str) -> Cluster {
+        Cluster::run(Guardian::spawn(&Installation::find(), settings, None), 0)
+    }
+
+    /// Makes a standby of this running cluster by streaming replication, and returns when it has caught up. It takes
+    /// connections that only read until it is [promoted](Cluster::promote). With [`Replication::Synchronous`] every
+    /// commit here waits for it from now on.
+    ///
+    /// # Panics
+    /// If the standby does not start, or does not catch up in time.
+    pub fn standby(&self, replication: Replication) -> Cluster {
+        let standby = Cluster::run(self.copy(), self.databases.load(Ordering::Relaxed));
+        self.follow(replication);
+        standby
+    }
+
+    /// The same, on the port of a cluster that is gone: a URL that names both ports goes on naming both servers.
+    ///
+    /// # Panics
+    /// As [`Cluster::standby`], and if another program has taken the port.
+    pub fn standby_in_place_of(&self, gone: Cluster, replication: Replication) -> Cluster {
+        let port = gone.port;
+        drop(gone);
+        let mut guardian = self.copy();
+        assert!(
+            guardian.start(port).is_ok(),
+            "another program has taken port {port} while no server had it: run the test again"
+        );
+        let databases = AtomicU32::new(self.databases.load(Ordering::Relaxed));
+        let standby = Cluster {
+            guardian,
+            port,
+            running: true,
+            databases,
+        };
+        self.follow(replication);
+        standby
+    }
+
+    fn copy(&self) -> Guardian {
+        Guardian::spawn(&Installation::find(), "", Some(self.port))
+    }
+
+    /// Starts the server of a guardian on the first port that is free.
+    fn run(mut guardian: Guardian, databases: u32) -> Cluster {
         for _ in 0..PORT_TRIES_MAX {
             let port = next_port();
             // PostgreSQL itself tries the port: a check of ours would be out of date by the time it binds.
@@ -59,13 +127,52 @@ impl Cluster {
                     guardian,
                     port,
                     running: true,
-                    databases: AtomicU32::new(0),
+                    databases: AtomicU32::new(databases),
                 };
             }
         }
         panic!(
             "{PORT_TRIES_MAX} ports from {PORT_FIRST} upwards are all taken: what else runs on this machine?"
         );
+    }
+
+    /// Waits until the standby streams, and has all there is.
+    fn follow(&self, replication: Replication) {
+        let state = match replication {
+            Replication::Asynchronous => "async",
+            Replication::Synchronous => {
+                self.set("synchronous_standby_names", "*");
+                "sync"
+            }
+        };
+        let written = self.ask("SELECT pg_current_wal_lsn()");
+        let caught_up = format!(
+            "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND sync_state = '{state}' \
+             AND replay_lsn >= '{written}'"
+        );
+        self.until(&caught_up, "1", "have a standby that has caught up");
+    }
+
+    /// Makes this standby the primary, and returns when it takes writes. What was the primary must be stopped or paused,
+    /// and never be resumed: two primaries would go different ways.
+    ///
+    /// # Panics
+    /// If it is no standby, or does not become the primary in time.
+    pub fn promote(&mut self) {
+        // Without waiting: PostgreSQL itself looks only every 100 ms whether it is done.
+        self.ask("SELECT pg_promote(false)");
+        self.until("SELECT pg_is_in_recovery()", "f", "become the primary");
+    }
+
+    /// Changes a setting of the running server, for all its sessions (`ALTER SYSTEM`, then reload).
+    ///
+    /// # Panics
+    /// If PostgreSQL does not know the setting or refuses the value.
+    pub fn set(&self, name: &str, value: &str) {
+        self.ask(&format!("ALTER SYSTEM SET {name} = '{value}'"));
+        self.ask("SELECT pg_reload_conf()");
+        // A new session has the setting once the reload has reached the process that starts sessions.
+        self.until(&format!("SHOW {name}"), value, &format!("set {name}"));
     }
 
     /// The one cluster that all tests of this process share, started by the first who asks.
@@ -79,15 +186,48 @@ impl Cluster {
         let name = format!("throwaway_{}", self.databases.fetch_add(1, Ordering::Relaxed) + 1);
         // Nobody connects to template0, so nobody's connection can make this fail.
         let statement = format!("CREATE DATABASE {name} TEMPLATE template0");
+        self.ask(&statement);
+        self.url(&name)
+    }
+
+    /// The URL of a database of these clusters, of which a client uses the one that takes writes:
+    /// `postgres://postgres@127.0.0.1:A,127.0.0.1:B/NAME?target_session_attrs=read-write`.
+    pub fn failover_url(clusters: [&Cluster; 2], database: &str) -> String {
+        let [first, second] = clusters.map(Cluster::port);
+        format!(
+            "postgres://postgres@127.0.0.1:{first},127.0.0.1:{second}/{database}?target_session_attrs=read-write"
+        )
+    }
+
+    /// The URL of a database of this cluster, by its name.
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// Asks the server something in its administrative database: the first value of the answer.
+    fn ask(&self, statement: &str) -> String {
         let administration = self.url("postgres");
-        // The caller may be inside a runtime, which must not block on another one.
-        let created = thread::scope(|scope| scope.spawn(|| execute(&administration, &statement)).join());
-        match created {
-            Ok(Ok(())) => self.url(&name),
-            Ok(Err(error)) => {
-                panic!("cannot create {name} at {administration}: {error:?} (stopped or paused?)")
+        match ask(&administration, statement) {
+            Ok(answer) => answer.unwrap_or_default(),
+            Err(error) => panic!("{administration} does not {statement}: {error:?} (stopped or paused?)"),
+        }
+    }
+
+    /// Asks until the answer is this.
+    fn until(&self, question: &str, wanted: &str, step: &str) {
+        let mut looks = REPLICATION_STEP_MAX.as_millis() / REPLICATION_LOOK.as_millis();
+        loop {
+            let answer = self.ask(question);
+            if answer == wanted {
+                return;
             }
-            Err(panic) => std::panic::resume_unwind(panic),
+            assert!(
+                looks > 0,
+                "port {} did not {step} within {REPLICATION_STEP_MAX:?}: `{question}` is {answer:?}",
+                self.port
+            );
+            looks -= 1;
+            pause_between_looks();
         }
     }
 
@@ -106,6 +246,7 @@ impl Cluster {
         let signal = match mode {
             StopMode::Fast => "INT",
             StopMode::Immediate => "QUIT",
+            StopMode::Kill => "KILL",
         };
         self.guardian.carry_out(&format!("stop {signal}"));
         self.running = false;
@@ -144,10 +285,6 @@ impl Cluster {
         );
         self.guardian.carry_out("resume");
     }
-
-    fn url(&self, database: &str) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
-    }
 }
 
 /// Spreads processes over the range, so that those started one after another rarely try the same port.
@@ -160,13 +297,30 @@ fn next_port() -> u16 {
     u16::try_from(PORT_FIRST + offset).expect("the range ends below 65536")
 }
 
-fn execute(url: &str, statement: &str) -> Result<(), tokio_postgres::Error> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime
-        .expect("building a runtime on one thread")
-        .block_on(async {
-            let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await?;
-            tokio::spawn(connection);
-            client.batch_execute(statement).await
-        })
+/// The first value of the answer to a statement.
+fn ask(url: &str, statement: &str) -> Result<Option<String>, tokio_postgres::Error> {
+    let ask = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime
+            .expect("building a runtime on one thread")
+            .block_on(async {
+                let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await?;
+                tokio::spawn(connection);
+                let messages = client.simple_query(statement).await?;
+                Ok(messages.iter().find_map(|message| match message {
+                    SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+                    _ => None,
+                }))
+            })
+    };
+    // The caller may be inside a runtime, which must not block on another one.
+    thread::scope(|scope| scope.spawn(ask).join()).unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "another process is waited for, which has no way to wake us"
+)]
+fn pause_between_looks() {
+    thread::sleep(REPLICATION_LOOK);
 }

@@ -4,7 +4,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
-use throwaway_postgres::{Cluster, StopMode};
+use throwaway_postgres::{Cluster, Replication, StopMode};
 use tokio_postgres::SimpleQueryMessage;
 
 const ANSWER_MAX: Duration = Duration::from_secs(60);
@@ -59,9 +59,14 @@ fn committed_rows_survive_every_kind_of_stop() {
     let mut cluster = Cluster::start();
     let url = cluster.create_database();
     query(&url, "CREATE TABLE message (id int)");
-    for (round, mode) in [StopMode::Immediate, StopMode::Fast, StopMode::Immediate]
-        .into_iter()
-        .enumerate()
+    for (round, mode) in [
+        StopMode::Immediate,
+        StopMode::Fast,
+        StopMode::Kill,
+        StopMode::Immediate,
+    ]
+    .into_iter()
+    .enumerate()
     {
         query(&url, "INSERT INTO message VALUES (1)");
         cluster.stop(mode);
@@ -107,6 +112,72 @@ fn a_paused_server_is_silent_until_it_is_resumed() {
     assert_eq!(answered.recv_timeout(SILENCE), Err(RecvTimeoutError::Timeout));
     cluster.resume();
     assert_eq!(answered.recv_timeout(ANSWER_MAX), Ok(true));
+}
+
+#[test]
+fn a_cluster_has_the_settings_it_was_given_and_takes_others_while_it_runs() {
+    let cluster = Cluster::start_with("fsync = off\nwork_mem = '5MB'");
+    let url = cluster.create_database();
+    assert_eq!(query(&url, "SHOW fsync"), ["off"]);
+    assert_eq!(query(&url, "SHOW work_mem"), ["5MB"]);
+    cluster.set("work_mem", "6MB");
+    assert_eq!(query(&url, "SHOW work_mem"), ["6MB"]);
+}
+
+#[test]
+fn a_synchronous_standby_has_every_commit_and_takes_over() {
+    let mut primary = Cluster::start();
+    let url = primary.create_database();
+    let name = &*url.rsplit_once('/').unwrap().1.to_owned();
+    query(
+        &url,
+        "CREATE TABLE message (id int); INSERT INTO message VALUES (1)",
+    );
+    let mut standby = primary.standby(Replication::Synchronous);
+    query(&url, "INSERT INTO message VALUES (2)");
+    let copy = standby.url(name);
+    assert_eq!(query(&copy, "SHOW transaction_read_only"), ["on"]);
+
+    // A commit waits for it.
+    standby.pause();
+    let (answers, answered) = channel();
+    thread::spawn(move || answers.send(query(&url, "INSERT INTO message VALUES (3)")));
+    assert_eq!(answered.recv_timeout(SILENCE), Err(RecvTimeoutError::Timeout));
+    standby.resume();
+    assert_eq!(answered.recv_timeout(ANSWER_MAX), Ok(vec![]));
+
+    primary.stop(StopMode::Kill);
+    standby.promote();
+    let all = "SELECT count(*) FROM message";
+    query(&copy, "INSERT INTO message VALUES (4)");
+    assert_eq!(query(&copy, all), ["4"]);
+
+    // And so on, in turns: the place of the dead one is taken, the new one is killed.
+    let port = primary.port();
+    let mut next = standby.standby_in_place_of(primary, Replication::Synchronous);
+    assert_eq!(next.port(), port);
+    query(&copy, "INSERT INTO message VALUES (5)");
+    standby.stop(StopMode::Kill);
+    next.promote();
+    assert_eq!(query(&next.url(name), all), ["5"]);
+    assert!(next.create_database().ends_with("_2"), "its own names go on");
+    assert_eq!(
+        Cluster::failover_url([&next, &standby], name),
+        format!(
+            "postgres://postgres@127.0.0.1:{port},127.0.0.1:{}/{name}?target_session_attrs=read-write",
+            standby.port()
+        )
+    );
+}
+
+#[test]
+fn without_a_standby_that_must_have_it_a_commit_ends_at_once() {
+    let primary = Cluster::start();
+    let url = primary.create_database();
+    query(&url, "CREATE TABLE message (id int)");
+    let mut standby = primary.standby(Replication::Asynchronous);
+    standby.pause();
+    query(&url, "INSERT INTO message VALUES (1)");
 }
 
 #[test]

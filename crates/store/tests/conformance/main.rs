@@ -23,7 +23,6 @@ mod group_commit;
 mod idempotency;
 mod inbound;
 mod listing;
-mod lossy_proxy;
 mod migrate;
 mod open;
 mod past;

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use domain::{Clock, Entropy, MessageId, SystemClock};
-use throwaway_postgres::{Cluster, StopMode};
+use throwaway_postgres::{Cluster, Proxy, StopMode};
 use tokio::task::JoinSet;
 use trunkline_store::{
     Accept, AcceptError, Accepted, GroupCommit, GroupCommitLimits, Postgres, Store, StoreError,
@@ -11,7 +11,6 @@ use trunkline_store::{
 
 use crate::{
     builders::Draft,
-    lossy_proxy::LossyProxy,
     world::{Kind, World, check_conversations, connect, open_postgres, start_group_commit},
 };
 
@@ -150,13 +149,10 @@ async fn a_silent_server_is_waited_for_no_longer_than_promised() {
 }
 
 /// A proxied node that has its connection and its statements ready.
-async fn behind_a_proxy() -> (Node, LossyProxy) {
+async fn behind_a_proxy() -> (Node, Proxy) {
     let cluster = Cluster::shared();
-    let proxy = LossyProxy::before(cluster.port()).await;
-    let url = cluster.create_database();
-    let proxied = url.replace(&format!(":{}/", cluster.port()), &format!(":{}/", proxy.port()));
-    assert_ne!(proxied, url);
-    let node = Node::at(&proxied).await;
+    let proxy = Proxy::before(cluster.port());
+    let node = Node::at(&proxy.url(&cluster.create_database())).await;
     node.accept(node.draft().accept()).await.unwrap();
     (node, proxy)
 }
