@@ -42,9 +42,10 @@ impl FromStr for MessageId {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        Uuid::try_parse(text)
-            .map(Self)
-            .map_err(|_| InvalidId("a message id is a UUID"))
+        let id = Uuid::try_parse(text).ok().map(Self);
+        // The parser takes other spellings of a UUID: an id has one, the one in which we write it.
+        id.filter(|id| id.0.as_hyphenated().encode_lower(&mut Uuid::encode_buffer()) == text)
+            .ok_or(InvalidId("a message id is a UUID, in lower case, with dashes"))
     }
 }
 
@@ -82,11 +83,12 @@ impl FromStr for ConversationId {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let digits_only = text.bytes().all(|byte| byte.is_ascii_digit());
-        let number = if digits_only { text.parse().ok() } else { None };
-        number
-            .and_then(Self::new)
-            .ok_or(InvalidId("a conversation id is a positive integer"))
+        // The parser takes a sign and leading zeros: an id has one spelling, the one in which we write it.
+        let plain = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
+        let number = text.parse().ok().filter(|_| plain);
+        number.and_then(Self::new).ok_or(InvalidId(
+            "a conversation id is a positive integer, without leading zeros",
+        ))
     }
 }
 
@@ -193,9 +195,53 @@ mod tests {
     }
 
     #[test]
-    fn conversation_ids_are_positive_integers() {
-        assert_eq!("1".parse(), Ok(ConversationId(1)));
-        for text in ["", "0", "-1", "+1", "1.0", "one", "99999999999999999999"] {
+    fn a_message_id_has_one_spelling() {
+        let id = "0190a5d4-7b3c-7def-8123-456789abcdef";
+        assert_eq!(id.parse::<MessageId>().unwrap().to_string(), id);
+        for text in [
+            "",
+            "0190A5D4-7B3C-7DEF-8123-456789ABCDEF",
+            "0190a5d4-7b3c-7def-8123-456789abcdeF",
+            "0190a5d47b3c7def8123456789abcdef",
+            "{0190a5d4-7b3c-7def-8123-456789abcdef}",
+            "urn:uuid:0190a5d4-7b3c-7def-8123-456789abcdef",
+            " 0190a5d4-7b3c-7def-8123-456789abcdef",
+            "0190a5d4-7b3c-7def-8123-456789abcdef ",
+            "0190a5d4-7b3c-7def-8123-456789abcde",
+            "0190a5d4\u{2010}7b3c\u{2010}7def\u{2010}8123\u{2010}456789abcdef",
+            "\u{ff10}190a5d4-7b3c-7def-8123-456789abcdef",
+        ] {
+            assert!(text.parse::<MessageId>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_conversation_id_has_one_spelling() {
+        for id in ["1", "10", "9223372036854775807"] {
+            assert_eq!(id.parse::<ConversationId>().unwrap().to_string(), id);
+        }
+        for text in [
+            "",
+            "0",
+            "00",
+            "01",
+            "0010",
+            "+1",
+            "-1",
+            "-0",
+            " 1",
+            "1 ",
+            "1\n",
+            "1.0",
+            "1e0",
+            "0x1",
+            "1_000",
+            "\u{ff11}",
+            "\u{661}",
+            "one",
+            "9223372036854775808",
+            "99999999999999999999",
+        ] {
             assert!(text.parse::<ConversationId>().is_err(), "{text}");
         }
     }

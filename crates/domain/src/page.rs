@@ -1,4 +1,5 @@
 use thiserror::Error;
+use uuid::Uuid;
 
 use crate::{Conversation, ConversationId, Message, MessageId, Timestamp};
 
@@ -226,8 +227,8 @@ impl Position for MessageId {
     }
 
     fn from_cursor(cursor: &str) -> Result<Self, CursorError> {
-        let id = cursor.strip_prefix('m').and_then(|id| id.parse().ok());
-        unchanged(id.ok_or(CursorError)?, cursor)
+        let id = cursor.strip_prefix('m').and_then(|id| Uuid::try_parse(id).ok());
+        unchanged(id.ok_or(CursorError)?.into(), cursor)
     }
 }
 

@@ -20,7 +20,7 @@ mod near_miss;
 mod snippet;
 mod timestamp;
 
-use proptest::prelude::ProptestConfig;
+use proptest::{prelude::ProptestConfig, test_runner::RngSeed};
 
 /// Inputs for each property. All of them together take a few seconds in a debug build.
 const CASES: u32 = 1_000;
@@ -32,4 +32,12 @@ fn config() -> ProptestConfig {
         failure_persistence: None,
         ..ProptestConfig::default()
     }
+}
+
+#[test]
+fn what_is_made_up_is_the_same_in_every_run() {
+    assert!(
+        matches!(config().rng_seed, RngSeed::Fixed(_)),
+        "the seed is set in .cargo/config.toml, for all crates"
+    );
 }

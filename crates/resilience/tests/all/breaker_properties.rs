@@ -56,7 +56,7 @@ fn run(settings: BreakerSettings, inputs: Vec<(Input, u64)>) -> Result<Model, Te
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
 
     #[test]
     fn every_answer_is_by_the_rules(

@@ -2,10 +2,15 @@ use trunkline_domain::{ConversationId, MessageId, ProviderMessageId, ProviderNam
 
 /// Any text as an id or a name of any kind.
 pub fn of_text(text: &str) {
-    if let Ok(id) = text.parse::<MessageId>() {
-        assert_eq!(id.to_string().parse(), Ok(id));
-    }
-    let is_number = !text.is_empty() && text.chars().all(|digit| digit.is_ascii_digit());
+    let hex = |digit: char| matches!(digit, '0'..='9' | 'a'..='f');
+    let groups: Vec<&str> = text.split('-').collect();
+    let sizes: Vec<usize> = groups.iter().map(|group| group.len()).collect();
+    let fits = sizes == [8, 4, 4, 4, 12] && groups.iter().all(|group| group.chars().all(hex));
+    let found = text.parse::<MessageId>().ok();
+    let expected = Some(text.to_owned()).filter(|_| fits);
+    assert_eq!(found.map(|id| id.to_string()), expected);
+
+    let is_number = !text.starts_with('0') && text.chars().all(|digit| digit.is_ascii_digit());
     let number = text.parse::<i64>().ok().filter(|number| is_number && *number > 0);
     let found = text.parse::<ConversationId>().ok();
     assert_eq!(found.map(ConversationId::get), number);
