@@ -60,8 +60,8 @@ impl Fill {
         if due {
             let _ = write!(
                 sql,
-                "insert into outbox (message_id, provider, due_at, lease_token, deadline_at)
-                 select id, 'sms-mms', now(), 0, now() + interval '4 hours' from messages;"
+                "insert into outbox (message_id, provider, channel, due_at, lease_token, deadline_at)
+                 select id, 'sms-mms', 'sms', now(), 0, now() + interval '4 hours' from messages;"
             );
         } else {
             let _ = write!(
@@ -108,8 +108,8 @@ impl Fill {
         if due {
             let _ = write!(
                 sql,
-                "insert into outbox (message_id, provider, due_at, lease_token, deadline_at)
-                 select id, 'sms-mms', unixepoch() * 1000000, 0, (unixepoch() + 14400) * 1000000 from messages;"
+                "insert into outbox (message_id, provider, channel, due_at, lease_token, deadline_at)
+                 select id, 'sms-mms', 'sms', unixepoch() * 1000000, 0, (unixepoch() + 14400) * 1000000 from messages;"
             );
         } else {
             let _ = write!(

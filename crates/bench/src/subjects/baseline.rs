@@ -44,8 +44,9 @@ const INSERT_MESSAGE: &str = "insert into messages (
 const INSERT_KEY: &str = "insert into idempotency_keys (key, fingerprint, message_id) values ($1, $2, $3)";
 /// It says nothing, but takes the room of one.
 const FINGERPRINT: &[u8] = &[0; 32];
-const INSERT_OUTBOX: &str = "insert into outbox (message_id, provider, due_at, lease_token, deadline_at)
-    values ($1, 'sms-mms', now(), 0, now() + interval '4 hours')";
+const INSERT_OUTBOX: &str =
+    "insert into outbox (message_id, provider, channel, due_at, lease_token, deadline_at)
+    values ($1, 'sms-mms', 'sms', now(), 0, now() + interval '4 hours')";
 
 struct App {
     pool: Pool,

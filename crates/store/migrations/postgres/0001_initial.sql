@@ -1,5 +1,8 @@
 -- Words (channel, status, outcome …) are text: whoever opens this database with psql should be able to read it.
 -- Participants compare byte by byte (collation "C"), as the program does: the order of the two is part of the key.
+--
+-- No table has a foreign key: each took a look-up and a row lock for every message. The statements that insert guarantee the
+-- references themselves, and the tests audit them after every storm of faults (docs/decisions/0014).
 
 -- Conversations are listed by their last activity. An index of its exact moment would have to change with every message, and
 -- with it every other index of the row; one of ten-second slots changes once in a slot, and what lies between is sorted
@@ -26,7 +29,7 @@ create index conversations_by_participant_b on conversations (participant_b);
 create table messages (
     id              uuid primary key,
     -- Both are null in an imported message until the backfill has threaded it.
-    conversation_id bigint references conversations,
+    conversation_id bigint,
     sequence        bigint,
     direction       text not null,
     channel         text not null,
@@ -37,16 +40,20 @@ create table messages (
     attachments     jsonb,
     timestamp       timestamptz not null,
     processed_at    timestamptz not null,
-    provider        text
+    provider        text not null
 );
 create index messages_by_thread on messages (conversation_id, timestamp, sequence);
 create index messages_unthreaded on messages (id) where conversation_id is null;
+-- Every listing that is filtered reads one range of this for each kind of message there is (sql/messages/list_filtered).
+create index messages_by_kind on messages (provider, channel, direction, id);
 
 -- One row for every outbound message that is pending or dead; one that was dispatched has none. The lease token only
 -- grows while the row lives, so a worker that lost its lease can never change the message again.
 create table outbox (
-    message_id            uuid primary key references messages,
+    message_id            uuid primary key,
     provider              text not null,
+    -- That of the message.
+    channel               text not null,
     due_at                timestamptz not null,
     leased_until          timestamptz,
     lease_token           bigint not null,
@@ -63,7 +70,9 @@ create table outbox (
 -- An entry can be claimed when it is due, or when the lease on it has run out.
 create index outbox_claimable on outbox (provider, coalesce(leased_until, due_at)) where dead_at is null;
 create index outbox_by_deadline on outbox (deadline_at) where dead_at is null;
-create index outbox_dead on outbox (message_id) where dead_at is not null;
+-- Listings and counts of what is pending, and of what is dead.
+create index outbox_pending on outbox (provider, channel, message_id) where dead_at is null;
+create index outbox_dead on outbox (provider, channel, message_id) where dead_at is not null;
 
 -- Where a message stands follows from its outbox entry, so that the two can never disagree, and a message that was
 -- dispatched is never written again.
@@ -82,7 +91,7 @@ from messages
 left join outbox on outbox.message_id = messages.id;
 
 create table attempts (
-    message_id   uuid not null references messages,
+    message_id   uuid not null,
     number       integer not null,
     lease_token  bigint not null,
     provider     text not null,
@@ -97,7 +106,7 @@ create table attempts (
 create table idempotency_keys (
     key         text collate "C" primary key,
     fingerprint bytea not null,
-    message_id  uuid not null references messages,
+    message_id  uuid not null,
     created_at  timestamptz not null default now()
 );
 create index idempotency_keys_by_age on idempotency_keys (created_at);
@@ -106,7 +115,7 @@ create index idempotency_keys_by_age on idempotency_keys (created_at);
 create table receipts (
     provider            text not null,
     provider_message_id text not null,
-    message_id          uuid not null references messages,
+    message_id          uuid not null,
     payload             text not null,
     primary key (provider, provider_message_id)
 );

@@ -16,7 +16,7 @@ create index conversations_by_participant_b on conversations (participant_b);
 
 create table messages (
     id              blob primary key,
-    conversation_id integer references conversations,
+    conversation_id integer,
     sequence        integer,
     direction       text not null,
     channel         text not null,
@@ -27,14 +27,16 @@ create table messages (
     attachments     text,
     timestamp       integer not null,
     processed_at    integer not null,
-    provider        text
+    provider        text not null
 ) strict;
 create index messages_by_thread on messages (conversation_id, timestamp, sequence);
 create index messages_unthreaded on messages (id) where conversation_id is null;
+create index messages_by_kind on messages (provider, channel, direction, id);
 
 create table outbox (
-    message_id            blob primary key references messages,
+    message_id            blob primary key,
     provider              text not null,
+    channel               text not null,
     due_at                integer not null,
     leased_until          integer,
     lease_token           integer not null,
@@ -49,7 +51,8 @@ create table outbox (
 ) strict, without rowid;
 create index outbox_claimable on outbox (provider, coalesce(leased_until, due_at)) where dead_at is null;
 create index outbox_by_deadline on outbox (deadline_at) where dead_at is null;
-create index outbox_dead on outbox (message_id) where dead_at is not null;
+create index outbox_pending on outbox (provider, channel, message_id) where dead_at is null;
+create index outbox_dead on outbox (provider, channel, message_id) where dead_at is not null;
 
 create view messages_with_status as
 select
@@ -66,7 +69,7 @@ from messages
 left join outbox on outbox.message_id = messages.id;
 
 create table attempts (
-    message_id   blob not null references messages,
+    message_id   blob not null,
     number       integer not null,
     lease_token  integer not null,
     provider     text not null,
@@ -81,7 +84,7 @@ create table attempts (
 create table idempotency_keys (
     key         text primary key,
     fingerprint blob not null,
-    message_id  blob not null references messages,
+    message_id  blob not null,
     created_at  integer not null
 ) strict, without rowid;
 create index idempotency_keys_by_age on idempotency_keys (created_at);
@@ -89,7 +92,7 @@ create index idempotency_keys_by_age on idempotency_keys (created_at);
 create table receipts (
     provider            text not null,
     provider_message_id text not null,
-    message_id          blob not null references messages,
+    message_id          blob not null,
     payload             text not null,
     primary key (provider, provider_message_id)
 ) strict, without rowid;

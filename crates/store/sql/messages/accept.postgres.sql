@@ -43,8 +43,8 @@ counted as (
         last_activity_at = greatest(c.last_activity_at, excluded.last_activity_at)
     returning id, message_count, channel, participant_a, participant_b
 ),
--- Messages find their conversation by its place in the batch. It is told in the order in which it was asked for; were it not,
--- nothing would be told, and what refers to the messages would fail for want of them.
+-- Messages find their conversation by its place in the batch. RETURNING must keep the order of the input. If it does not, there
+-- are no ids, and the last line aborts the statement.
 told as materialized (
     select array_agg(id) as ids, array_agg(message_count) as counts
     from counted
@@ -73,18 +73,18 @@ stored as (
     ) as input
 ),
 queued as (
-    insert into outbox (message_id, provider, due_at, leased_until, lease_token, deadline_at)
+    insert into outbox (message_id, provider, channel, due_at, leased_until, lease_token, deadline_at)
     select
-        message_id, provider, now(), now() + lease_ms * interval '1 millisecond',
+        message_id, provider, channel, now(), now() + lease_ms * interval '1 millisecond',
         case when lease_ms is null then 0 else 1 end,
         now() + deadline_ms * interval '1 millisecond'
     from (
         select
-            unnest($14::uuid[]) as message_id, unnest($25::text[]) as provider,
+            unnest($14::uuid[]) as message_id, unnest($25::text[]) as provider, unnest($17::text[]) as channel,
             unnest($26::bigint[]) as lease_ms, unnest($27::bigint[]) as deadline_ms
     ) as input
     where deadline_ms is not null and not (select met from obstacle)
 )
-select ids, counts, now() as told_at
+select ids, counts, now() as told_at, 1 / ((select met from obstacle) or ids is not null)::integer as in_order
 from (select) as always
 left join told on true

@@ -5,7 +5,7 @@ from (
     from outbox
     join messages on messages.id = outbox.message_id
     where (dead_at is not null) = $1
-        and ($2::text is null or channel = $2)
-        and ($3::text is null or messages.provider = $3)
+        and ($2::text is null or outbox.channel = $2)
+        and ($3::text is null or outbox.provider = $3)
     limit $4
 ) as counted

@@ -1,6 +1,5 @@
 select message_id, channel
 from outbox
-join messages on messages.id = outbox.message_id
 where dead_at is not null
     and (?1 is null or message_id = ?1)
     and (?2 is null or outbox.provider = ?2)

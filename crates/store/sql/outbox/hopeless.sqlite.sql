@@ -14,7 +14,6 @@ select
     leased_until is not null as vanished,
     (select error_code from attempts where message_id = outbox.message_id order by number desc limit 1) as error_code
 from outbox
-join messages on messages.id = outbox.message_id
 where message_id in (
         select message_id from outbox where dead_at is null and deadline_at <= ?1
         union all

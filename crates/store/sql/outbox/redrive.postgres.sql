@@ -1,8 +1,7 @@
 -- Makes dead letters pending again: a fresh budget and deadline, the attempts go on counting.
 with chosen as (
-    select message_id, channel
+    select message_id
     from outbox
-    join messages on messages.id = outbox.message_id
     where dead_at is not null
         and ($1::uuid is null or message_id = $1)
         and ($2::text is null or outbox.provider = $2)
@@ -11,13 +10,13 @@ with chosen as (
         and ($5::timestamptz is null or dead_at < $5)
     order by message_id
     limit $8
-    for update of outbox
+    for update
 )
 update outbox
 set
     dead_at = null,
     due_at = now(),
-    deadline_at = now() + case channel when 'email' then $7::float8 else $6::float8 end * interval '1 millisecond',
+    deadline_at = now() + case outbox.channel when 'email' then $7::float8 else $6::float8 end * interval '1 millisecond',
     counted = 0,
     rate_limited_in_a_row = 0,
     panics = 0,

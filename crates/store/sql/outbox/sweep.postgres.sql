@@ -37,7 +37,6 @@ hopeless as (
         case when outbox.provider = any($1) then 'deadline' else 'no_provider' end as reason,
         leased_until is not null as vanished, attempts + 1 as vanished_attempt, lease_token as vanished_token
     from outbox
-    join messages on messages.id = outbox.message_id
     where dead_at is null
         and (leased_until is null or leased_until <= now())
         and message_id in (select message_id from late union all select message_id from unserved)

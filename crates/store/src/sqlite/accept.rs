@@ -98,6 +98,7 @@ fn accept_one(connection: &Connection, accept: &Accept, now: Timestamp) -> rusql
                 .execute(params![
                     id.as_uuid(),
                     provider.as_str(),
+                    content.channel.as_str(),
                     now.as_micros(),
                     lease.map(|lease| instant_after(now, lease).as_micros()),
                     if lease.is_some() { FIRST_LEASE.0 } else { 0 },

@@ -311,7 +311,6 @@ fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(PREPARED_STATEMENTS_MAX);
-    connection.pragma_update(None, "foreign_keys", true)?;
     if flags == OpenFlags::default() {
         connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
         // Durable means durable: with NORMAL, a power cut could take back what was acknowledged.

@@ -215,8 +215,8 @@ suite! {
             the_payload_of_an_import_is_kept
         }
         references {
-            what_refers_to_nothing_is_refused
-            what_is_referred_to_stays
+            the_audit_finds_what_refers_to_nothing
+            everything_refers_to_what_is_there
         }
     }
 }

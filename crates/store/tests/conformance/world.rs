@@ -232,6 +232,15 @@ impl World {
     /// What must hold of every conversation, whatever happened: its count, its sequences, its last activity.
     pub(crate) async fn check_conversations(&self) {
         check_conversations(&*self.store).await;
+        if !matches!(self.place, Place::Memory) {
+            self.check_references().await;
+        }
+    }
+
+    /// What must hold of every row in a database: what it refers to is there.
+    pub(crate) async fn check_references(&self) {
+        let dangling = self.query(crate::references::AUDIT).await;
+        assert!(dangling.is_empty(), "{dangling:?}");
     }
 }
 
