@@ -96,3 +96,15 @@ create table receipts (
     payload             text not null,
     primary key (provider, provider_message_id)
 ) strict, without rowid;
+
+-- One row: the latest time of the database's clock, so that a new process never begins before it.
+create table clock (
+    id     integer primary key check (id = 1),
+    latest integer not null
+) strict;
+
+-- One row, written anew to find out whether the file takes writes.
+create table probe (
+    id     integer primary key check (id = 1),
+    filler blob not null
+) strict;

@@ -41,6 +41,10 @@ pub trait Store: Debug + Send + Sync {
     /// connection to it is to be had.
     async fn probe(&self) -> Result<(), StoreError>;
 
+    /// Ends in an orderly way: does what is under way, and leaves files that another program can read. Calls that come later
+    /// fail. A store that is dropped without it loses nothing.
+    async fn close(&self) {}
+
     /// Accepts messages: keys, conversations, messages and outbox entries, all of the batch or none. The answers are
     /// in the order of the batch. Only [`GroupCommit`](crate::GroupCommit) calls this.
     ///

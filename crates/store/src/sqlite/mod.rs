@@ -4,18 +4,15 @@
 //! one `fsync` (WAL, `synchronous=FULL`) for all of it. Reads have connections of their own and never wait for it.
 
 mod accept;
+mod clock;
 mod outbox;
 mod past;
+mod readers;
 mod reads;
 mod rows;
 mod writer;
 
-use std::{
-    fs::File,
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{fs::File, path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use domain::{
@@ -23,9 +20,9 @@ use domain::{
     MessageId, Page, PageRequest, ProviderName, ThreadPosition, Timestamp,
 };
 use rusqlite::{Connection, OpenFlags, params};
-use tokio::sync::Semaphore;
+use tokio::sync::Mutex;
 
-use self::writer::Writer;
+use self::{clock::DatabaseClock, readers::Readers, writer::Writer};
 use crate::{
     Accept, Accepted, Assigned, Claimed, ConversationFilter, DeadLetter, Deadlines, IdempotentRequest,
     Import, MessageDetail, MessageFilter, QueueDepth, RedriveFilter, Redriven, Settled, Settlement, Store,
@@ -33,23 +30,36 @@ use crate::{
     migrations::{pending, too_new},
 };
 
-/// Connections that read at the same time.
-const READERS_MAX: usize = 4;
 /// Statements a connection keeps prepared: more than there are.
 const PREPARED_STATEMENTS_MAX: usize = 64;
-/// How long a connection waits for another process that reads the file, such as a backup.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection waits while another program holds the file locked. What is waiting then may have to wait for two
+/// transactions, the one under way and its own, and is still answered within 2 s.
+const BUSY_TIMEOUT: Duration = Duration::from_millis(800);
+/// How long a probe may take, whatever the disk does.
+const PROBE_TIME_MAX: Duration = Duration::from_millis(1_800);
+/// How much a probe writes: at least as many pages as a message of usual size with all that belongs to it.
+const PROBE_BYTES: u32 = 64 << 10;
 
 /// A store in a SQLite file.
 #[derive(Debug)]
 pub struct Sqlite {
-    writer: Writer,
+    writer: Arc<Writer>,
     readers: Arc<Readers>,
+    database_clock: Arc<DatabaseClock>,
     clock: Arc<dyn Clock>,
+    last_probe: Mutex<Option<Probe>>,
+}
+
+/// What a probe found, and when it ended on the monotonic clock.
+#[derive(Debug)]
+struct Probe {
+    result: Result<(), StoreError>,
+    ended: Duration,
 }
 
 impl Sqlite {
-    /// Opens or creates the file and takes it for this process. `clock` plays the part of the database's clock.
+    /// Opens or creates the file and takes it for this process. The database's clock is `clock`'s wall clock at this moment,
+    /// plus its monotonic one.
     ///
     /// # Errors
     /// When the file cannot be opened, or another process has it.
@@ -57,11 +67,17 @@ impl Sqlite {
         let lock = lock(path)?;
         let connection = connect(path, OpenFlags::default()).map_err(|error| error.to_string())?;
         outbox::expire_leases(&connection).map_err(|error| error.to_string())?;
-        let writer = Writer::start(connection, lock).map_err(|error| error.to_string())?;
+        let database_clock =
+            DatabaseClock::start(&connection, Arc::clone(&clock)).map_err(|error| error.to_string())?;
+        let readers = Arc::new(Readers::new(path, Arc::clone(&clock)));
+        let writer =
+            Writer::start(connection, lock, path, Arc::clone(&readers)).map_err(|error| error.to_string())?;
         Ok(Self {
-            writer,
-            readers: Arc::new(Readers::new(path)),
+            writer: Arc::new(writer),
+            readers,
+            database_clock: Arc::new(database_clock),
             clock,
+            last_probe: Mutex::default(),
         })
     }
 
@@ -70,9 +86,13 @@ impl Sqlite {
         &self,
         work: impl FnOnce(&Connection, Timestamp) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let clock = Arc::clone(&self.clock);
+        let clock = Arc::clone(&self.database_clock);
         self.writer
-            .run(move |connection| work(connection, clock.now()))
+            .run(move |connection| {
+                let now = clock.now();
+                clock.save(connection, now)?;
+                work(connection, now)
+            })
             .await
     }
 
@@ -81,36 +101,57 @@ impl Sqlite {
         &self,
         work: impl FnOnce(&Connection, Timestamp) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let closed = |_| StoreError::Unavailable("the store is closing".to_owned());
-        let permit = Arc::clone(&self.readers.permits)
-            .acquire_owned()
-            .await
-            .map_err(closed)?;
-        let (readers, now) = (Arc::clone(&self.readers), self.clock.now());
-        let read = tokio::task::spawn_blocking(move || {
-            let result = readers.with(|connection| work(connection, now));
-            // Only now: a caller who stops waiting does not stop the work.
-            drop(permit);
-            result
+        let now = self.database_clock.now();
+        self.readers.run(move |connection| work(connection, now)).await
+    }
+
+    /// Writes and commits as an accept does, unless a probe ended while this one waited for its turn.
+    async fn probe_in_turn(&self) -> Result<(), StoreError> {
+        let asked = self.clock.monotonic();
+        let mut last = self.last_probe.lock().await;
+        if let Some(probe) = &*last
+            && probe.ended > asked
+        {
+            return probe.result.clone();
+        }
+        let result = self
+            .write(|connection, _| {
+                let mut write =
+                    connection.prepare_cached(include_str!("../../sql/probe/write.sqlite.sql"))?;
+                write.execute([PROBE_BYTES]).map(drop)
+            })
+            .await;
+        *last = Some(Probe {
+            result: result.clone(),
+            ended: self.clock.monotonic(),
         });
-        let result = read
-            .await
-            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        result.map_err(|error| of_sqlite(&error))
+        result
     }
 }
 
 #[async_trait]
 impl Store for Sqlite {
     async fn migrate(&self) -> Result<Vec<String>, StoreError> {
-        self.write(migrate)
+        self.writer
+            .run(migrate)
             .await?
             .map_err(|version| StoreError::Refused(too_new(version)))
     }
 
     async fn probe(&self) -> Result<(), StoreError> {
-        self.write(|connection, _| connection.query_row("select 1", [], |_| Ok(())))
+        tokio::time::timeout(PROBE_TIME_MAX, self.probe_in_turn())
             .await
+            .unwrap_or_else(|_| {
+                Err(StoreError::Unavailable(
+                    "the file did not take a write in time".to_owned(),
+                ))
+            })
+    }
+
+    async fn close(&self) {
+        let writer = Arc::clone(&self.writer);
+        // A panic in there was reported when it happened.
+        let _ = tokio::task::spawn_blocking(move || writer.close()).await;
     }
 
     async fn accept(&self, batch: &[Accept]) -> Result<Vec<Accepted>, StoreError> {
@@ -256,42 +297,6 @@ impl Store for Sqlite {
     }
 }
 
-/// Connections for reading, opened when first needed.
-#[derive(Debug)]
-struct Readers {
-    path: PathBuf,
-    idle: Mutex<Vec<Connection>>,
-    permits: Arc<Semaphore>,
-}
-
-impl Readers {
-    fn new(path: &Path) -> Self {
-        Self {
-            path: path.to_owned(),
-            idle: Mutex::default(),
-            permits: Arc::new(Semaphore::new(READERS_MAX)),
-        }
-    }
-
-    /// Runs `work` in a read transaction, so that all its statements see the same moment.
-    fn with<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
-        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = idle().pop();
-        let connection = match taken {
-            Some(connection) => connection,
-            None => connect(
-                &self.path,
-                OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-            )?,
-        };
-        let transaction = connection.unchecked_transaction()?;
-        let result = work(&transaction);
-        transaction.finish()?;
-        idle().push(connection);
-        result
-    }
-}
-
 /// Takes the file for this process. SQLite's own exclusive mode would lock out our readers too.
 fn lock(path: &Path) -> Result<File, String> {
     // By its one true name, so that a symbolic link leads to the same lock.
@@ -320,7 +325,7 @@ fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
 }
 
 /// The names of the migrations applied, or the version of a schema this program does not know.
-fn migrate(connection: &Connection, _now: Timestamp) -> rusqlite::Result<Result<Vec<String>, i64>> {
+fn migrate(connection: &Connection) -> rusqlite::Result<Result<Vec<String>, i64>> {
     let version = connection.query_row("select user_version from pragma_user_version", [], |row| {
         row.get(0)
     })?;
@@ -349,7 +354,8 @@ fn of_sqlite(error: &rusqlite::Error) -> StoreError {
             | Code::SystemIoFailure
             | Code::CannotOpen
             | Code::ReadOnly
-            | Code::OutOfMemory,
+            | Code::OutOfMemory
+            | Code::OperationInterrupted,
         ) => StoreError::Unavailable(reason),
         _ => StoreError::Refused(reason),
     }

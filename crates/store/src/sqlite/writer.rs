@@ -1,21 +1,36 @@
-use std::{fmt, fs::File, thread::JoinHandle};
+use std::{
+    any::Any,
+    fmt,
+    fs::File,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread::JoinHandle,
+    time::Duration,
+};
 
 use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    runtime::Builder,
+    sync::{AcquireError, OwnedSemaphorePermit, mpsc, oneshot},
+};
 
-use super::of_sqlite;
+use super::{BUSY_TIMEOUT, of_sqlite, readers::Readers};
 use crate::StoreError;
 
 /// Pieces of work that wait for the writing thread; beyond them, callers wait in turn.
 const WAITING_MAX: usize = 256;
 /// Pieces of work that share a commit.
 const COMMIT_MAX: usize = 64;
+/// How large the write-ahead log may grow before reads pause so that it can be emptied: twice of what SQLite copies back by
+/// itself. It cannot start the log anew while there is always a read under way.
+const WAL_BYTES_MAX: u64 = 8 << 20;
 
 /// The thread that writes.
 pub(super) struct Writer {
-    /// Dropped first, which ends the thread.
-    work: Option<mpsc::Sender<Work>>,
-    thread: Option<JoinHandle<()>>,
+    work: Mutex<Option<mpsc::Sender<Work>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// Does its part inside a transaction, if one could be begun, and returns what to do once the transaction's fate is known.
@@ -23,18 +38,32 @@ type Work = Box<dyn FnOnce(Result<&Connection, StoreError>) -> Answer + Send>;
 type Answer = Box<dyn FnOnce(Result<(), StoreError>)>;
 
 impl Writer {
-    /// Starts the thread, which owns the connection and the lock on the file until the writer is dropped.
-    pub(super) fn start(connection: Connection, lock: File) -> std::io::Result<Self> {
+    /// Starts the thread, which owns the connection and the lock on the file until the writer is closed.
+    pub(super) fn start(
+        connection: Connection,
+        lock: File,
+        path: &Path,
+        readers: Arc<Readers>,
+    ) -> std::io::Result<Self> {
         let (work, waiting) = mpsc::channel(WAITING_MAX);
+        let runtime = Builder::new_current_thread().build()?;
+        let mut wal = path.as_os_str().to_owned();
+        wal.push("-wal");
+        let writing = Writing {
+            connection,
+            readers,
+            wal: PathBuf::from(wal),
+            wal_bytes_max: WAL_BYTES_MAX,
+        };
         let thread = std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
             .spawn(move || {
-                write(connection, waiting);
+                runtime.block_on(writing.run(waiting));
                 drop(lock);
             })?;
         Ok(Self {
-            work: Some(work),
-            thread: Some(thread),
+            work: Mutex::new(Some(work)),
+            thread: Mutex::new(Some(thread)),
         })
     }
 
@@ -51,19 +80,28 @@ impl Writer {
                 let _ = reply.send(result.and_then(|value| committed.map(|()| value)));
             })
         });
-        let sender = self.work.as_ref().ok_or_else(closed)?;
+        let sender = lock(&self.work).clone().ok_or_else(closed)?;
         sender.send(piece).await.map_err(|_| closed())?;
-        answer.await.map_err(|_| closed())?
+        // What was taken up is answered, unless the writing thread panicked: perhaps after the commit.
+        answer
+            .await
+            .map_err(|_| StoreError::OutcomeUnknown("the writing thread panicked".to_owned()))?
+    }
+
+    /// Does what is waiting, and closes the file: all that was written is in it then, and nothing in its log.
+    pub(super) fn close(&self) {
+        drop(lock(&self.work).take());
+        let thread = lock(&self.thread).take();
+        if let Some(thread) = thread {
+            // A panic in there was reported when it happened.
+            let _ = thread.join();
+        }
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.work = None;
-        if let Some(thread) = self.thread.take() {
-            // A panic in there was reported when it happened.
-            let _ = thread.join();
-        }
+        self.close();
     }
 }
 
@@ -73,13 +111,55 @@ impl fmt::Debug for Writer {
     }
 }
 
-fn write(connection: Connection, mut waiting: mpsc::Receiver<Work>) {
-    while let Some(first) = waiting.blocking_recv() {
-        let mut work = vec![first];
-        while work.len() < COMMIT_MAX
-            && let Ok(more) = waiting.try_recv()
-        {
-            work.push(more);
+/// What the writing thread works with.
+struct Writing {
+    connection: Connection,
+    readers: Arc<Readers>,
+    wal: PathBuf,
+    /// [`WAL_BYTES_MAX`], and more while another program keeps the log from being emptied.
+    wal_bytes_max: u64,
+}
+
+/// Completes when no read is under way.
+type Pause = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send>>;
+
+impl Writing {
+    async fn run(mut self, mut waiting: mpsc::Receiver<Work>) {
+        let mut pause: Option<Pause> = None;
+        loop {
+            tokio::select! {
+                biased;
+                paused = until_paused(&mut pause) => {
+                    pause = None;
+                    survive(|| self.empty_wal());
+                    drop(paused);
+                }
+                first = waiting.recv() => {
+                    let Some(first) = first else { break };
+                    let mut work = vec![first];
+                    while work.len() < COMMIT_MAX
+                        && let Ok(more) = waiting.try_recv()
+                    {
+                        work.push(more);
+                    }
+                    survive(|| self.commit(work));
+                    if pause.is_none() && self.wal_bytes() > self.wal_bytes_max {
+                        pause = Some(Box::pin(self.readers.pause()));
+                    }
+                }
+            }
+        }
+        drop(pause);
+        // The last connection that is closed removes the log, if it may write.
+        self.readers.close().await;
+        survive(|| self.empty_wal());
+    }
+
+    fn commit(&self, work: Vec<Work>) {
+        let connection = &self.connection;
+        // A panic may have left one open.
+        if !connection.is_autocommit() {
+            let _ = connection.execute_batch("rollback");
         }
         let begun = connection
             .execute_batch("begin immediate")
@@ -94,7 +174,7 @@ fn write(connection: Connection, mut waiting: mpsc::Receiver<Work>) {
         };
         let answers: Vec<Answer> = work
             .into_iter()
-            .map(|piece| piece(alive().map(|()| &connection)))
+            .map(|piece| piece(alive().map(|()| connection)))
             .collect();
         let committed = alive().and_then(|()| {
             connection.execute_batch("commit").map_err(|error| {
@@ -108,27 +188,111 @@ fn write(connection: Connection, mut waiting: mpsc::Receiver<Work>) {
         });
         answers.into_iter().for_each(|answer| answer(committed.clone()));
     }
+
+    /// Copies the log into the file and cuts it off. No read of ours is under way; another program that reads the file is not
+    /// waited for.
+    fn empty_wal(&mut self) {
+        let busy_timeout = |timeout| self.connection.busy_timeout(timeout);
+        let emptied = busy_timeout(Duration::ZERO).and_then(|()| {
+            self.connection
+                .query_row("pragma wal_checkpoint(truncate)", [], |row| {
+                    row.get::<_, bool>("busy")
+                })
+        });
+        let restored = busy_timeout(BUSY_TIMEOUT);
+        self.wal_bytes_max = match (emptied, restored) {
+            (Ok(false), Ok(())) => WAL_BYTES_MAX,
+            (emptied, _) => {
+                tracing::warn!(
+                    ?emptied,
+                    bytes = self.wal_bytes(),
+                    "the write-ahead log cannot be emptied"
+                );
+                self.wal_bytes() + WAL_BYTES_MAX
+            }
+        };
+    }
+
+    fn wal_bytes(&self) -> u64 {
+        std::fs::metadata(&self.wal).map_or(0, |wal| wal.len())
+    }
 }
 
-/// Runs `work` so that it happens whole or not at all, whatever becomes of its neighbours in the transaction.
+async fn until_paused(pause: &mut Option<Pause>) -> Result<OwnedSemaphorePermit, AcquireError> {
+    match pause {
+        Some(pause) => pause.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Goes on after a panic, which has been reported: a node that can no longer write would be alive and useless. Callers whose
+/// answers were lost learn that nobody knows.
+fn survive(work: impl FnOnce()) {
+    let _ = caught(work);
+}
+
+fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
+    // What a panic may leave behind is in the database, and rolled back.
+    catch_unwind(AssertUnwindSafe(work))
+}
+
+/// Runs `work` so that it happens whole or not at all, whatever becomes of its neighbours in the transaction. Work that panics
+/// is refused: it would do so again.
 fn in_savepoint<T>(
     connection: &Connection,
     work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
 ) -> Result<T, StoreError> {
     let run = || {
         connection.prepare_cached("savepoint piece")?.execute([])?;
-        match work(connection) {
-            Ok(value) => {
-                connection.prepare_cached("release piece")?.execute([])?;
-                Ok(value)
-            }
-            Err(error) => {
-                if !connection.is_autocommit() {
-                    connection.execute_batch("rollback to piece; release piece")?;
-                }
-                Err(error)
-            }
+        let result = caught(|| work(connection));
+        if matches!(result, Ok(Ok(_))) {
+            connection.prepare_cached("release piece")?.execute([])?;
+        } else if !connection.is_autocommit() {
+            connection.execute_batch("rollback to piece; release piece")?;
         }
+        Ok(result)
     };
-    run().map_err(|error| of_sqlite(&error))
+    match run() {
+        Ok(Ok(Ok(value))) => Ok(value),
+        Ok(Err(_panic)) => Err(StoreError::Refused("it panicked, which is a bug".to_owned())),
+        Ok(Ok(Err(error))) | Err(error) => Err(of_sqlite(&error)),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An answer is called by the loop itself, so its panic is one outside of any piece of work.
+    #[tokio::test]
+    async fn a_panic_of_the_loop_does_not_end_it() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let path = directory.path().join("trunkline.db");
+        let clock = Arc::new(domain::SystemClock::new());
+        let readers = Arc::new(Readers::new(&path, clock));
+        let connection = Connection::open(&path).unwrap();
+        let lock_file = File::create(directory.path().join("lock")).unwrap();
+        let writer = Writer::start(connection, lock_file, &path, readers).unwrap();
+        writer
+            .run(|connection| connection.execute_batch("create table t (n)"))
+            .await
+            .unwrap();
+        for _ in 0..3 {
+            let panics: Work = Box::new(|_| Box::new(|_| panic!("a planted panic")));
+            let sender = lock(&writer.work).clone().unwrap();
+            sender.send(panics).await.unwrap();
+            // Nobody tells a neighbour in the same commit whether it was stored; what comes later is stored.
+            let neighbour = writer.run(|_| Ok(())).await;
+            assert!(
+                matches!(neighbour, Ok(()) | Err(StoreError::OutcomeUnknown(_))),
+                "{neighbour:?}"
+            );
+            let later = writer.run(|connection| connection.execute("insert into t values (1)", []));
+            assert_eq!(later.await, Ok(1));
+        }
+    }
 }

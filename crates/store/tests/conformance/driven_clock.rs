@@ -12,18 +12,27 @@ const START: i64 = 1_767_225_600_000_000;
 #[derive(Debug)]
 pub(crate) struct DrivenClock {
     passed_micros: AtomicI64,
+    /// How far the wall clock was set forward, or back.
+    stepped_micros: AtomicI64,
 }
 
 impl DrivenClock {
     pub(crate) fn new() -> Self {
         Self {
             passed_micros: AtomicI64::new(0),
+            stepped_micros: AtomicI64::new(0),
         }
     }
 
     pub(crate) fn advance(&self, duration: Duration) {
         let micros = i64::try_from(duration.as_micros()).expect("tests pass hours, not eons");
         self.passed_micros.fetch_add(micros, Ordering::Relaxed);
+    }
+
+    /// Sets the wall clock forward, or back. No time passes.
+    pub(crate) fn step(&self, seconds: i64) {
+        self.stepped_micros
+            .fetch_add(seconds * 1_000_000, Ordering::Relaxed);
     }
 
     fn passed(&self) -> i64 {
@@ -33,7 +42,8 @@ impl DrivenClock {
 
 impl Clock for DrivenClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_micros(START + self.passed()).expect("a time in this millennium")
+        let stepped = self.stepped_micros.load(Ordering::Relaxed);
+        Timestamp::from_micros(START + stepped + self.passed()).expect("a time in this millennium")
     }
 
     fn monotonic(&self) -> Duration {

@@ -37,6 +37,8 @@ mod references;
 mod refusal;
 mod release;
 mod settle;
+mod sqlite_clock;
+mod sqlite_faults;
 mod sqlite_file;
 mod sweep;
 mod thread;

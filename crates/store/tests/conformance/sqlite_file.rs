@@ -12,14 +12,14 @@ use crate::{
     world::{all_conversations, all_messages, check_conversations, start_group_commit},
 };
 
-struct OneFile {
-    directory: TempDir,
-    clock: Arc<DrivenClock>,
+pub(crate) struct OneFile {
+    pub(crate) directory: TempDir,
+    pub(crate) clock: Arc<DrivenClock>,
     entropy: Entropy,
 }
 
 impl OneFile {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             directory: TempDir::new().unwrap(),
             clock: Arc::new(DrivenClock::new()),
@@ -27,22 +27,28 @@ impl OneFile {
         }
     }
 
-    fn open(&self) -> Result<Sqlite, String> {
+    pub(crate) fn open(&self) -> Result<Sqlite, String> {
         Sqlite::open(&self.directory.path().join("trunkline.db"), self.clock.clone())
     }
 
-    async fn migrated(&self) -> Sqlite {
+    pub(crate) async fn migrated(&self) -> Sqlite {
         let store = self.open().unwrap();
         store.migrate().await.unwrap();
         store
     }
 
-    fn execute(&self, sql: &str) {
+    pub(crate) fn execute(&self, sql: &str) {
         let connection = rusqlite::Connection::open(self.directory.path().join("trunkline.db")).unwrap();
         connection.execute_batch(sql).unwrap();
     }
 
-    fn outbound(&self) -> Draft {
+    /// The size of the write-ahead log; 0 when there is none.
+    pub(crate) fn wal_bytes(&self) -> u64 {
+        let wal = self.directory.path().join("trunkline.db-wal");
+        std::fs::metadata(wal).map_or(0, |wal| wal.len())
+    }
+
+    pub(crate) fn outbound(&self) -> Draft {
         self.clock.advance(std::time::Duration::from_micros(1));
         let now = self.clock.now();
         Draft::outbound(MessageId::mint(now, &self.entropy), now)
@@ -140,7 +146,7 @@ async fn a_schema_from_the_future_is_refused_and_left_alone() {
 
 /// A backup tool, say, that takes the file and does not let go.
 #[tokio::test]
-async fn what_waits_too_long_is_withdrawn_and_what_is_begun_is_waited_for() {
+async fn what_is_refused_while_another_program_has_the_file_is_not_stored() {
     let file = OneFile::new();
     let store = Arc::new(file.migrated().await);
     let limits = GroupCommitLimits {
@@ -151,23 +157,15 @@ async fn what_waits_too_long_is_withdrawn_and_what_is_begun_is_waited_for() {
     let intruder = rusqlite::Connection::open(file.directory.path().join("trunkline.db")).unwrap();
     intruder.execute_batch("begin immediate").unwrap();
     let [begun, waiting, next] = [(); 3].map(|()| file.outbound().accept());
-    // What is being committed is waited for, until its true fate is known; what only waits for its turn is withdrawn.
-    let mut begun_answer = std::pin::pin!(committer.accept(begun.clone()));
-    let withdrawn = tokio::select! {
-        biased;
-        answer = &mut begun_answer => panic!("{answer:?} although the file is taken"),
-        answer = committer.accept(waiting.clone()) => answer,
-    };
-    assert!(
-        matches!(withdrawn, Err(AcceptError::Unavailable(_))),
-        "{withdrawn:?}"
-    );
-
+    let refused = tokio::join!(committer.accept(begun.clone()), committer.accept(waiting.clone()));
+    for answer in [refused.0, refused.1] {
+        assert!(matches!(answer, Err(AcceptError::Unavailable(_))), "{answer:?}");
+    }
     drop(intruder);
-    begun_answer.await.unwrap();
     committer.accept(next).await.unwrap();
-    assert!(store.message(begun.id).await.unwrap().is_some());
-    assert_eq!(store.message(waiting.id).await, Ok(None));
+    for accept in [begun, waiting] {
+        assert_eq!(store.message(accept.id).await, Ok(None));
+    }
 }
 
 /// Some errors, such as a full disk, end SQLite's whole transaction: what shared it is not stored, and must not be

@@ -118,6 +118,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
         () = engine.failed() => bail!("a task panicked while what came of calls was recorded"),
         () = engine.drain(config.drain.saturating_sub(spent).max(RECORD_TIME)) => {}
     }
+    engine.store().close().await;
     tracing::info!("stopped");
     Ok(())
 }

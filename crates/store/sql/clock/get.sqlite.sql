@@ -1,0 +1,1 @@
+select latest from clock
