@@ -17,13 +17,12 @@ use providers::{
     simulator::{SimulatorConfig, SimulatorSettings, Simulators},
 };
 use resilience::{Backoff, BreakerSettings};
-use server::{App, ServerSettings, serve};
+use server::{App, ConnectionSettings, Server, ServerSettings};
 use store::{Deadlines, Memory};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     runtime::{Builder, Runtime},
-    sync::watch,
 };
 
 /// Requests before the next node.
@@ -37,7 +36,7 @@ pub struct Node {
     address: SocketAddr,
     connection: Option<SendRequest<Full<Bytes>>>,
     requests: u32,
-    _drain: watch::Sender<bool>,
+    _server: Server,
 }
 
 /// What came back.
@@ -54,13 +53,13 @@ impl Node {
             .enable_all()
             .build()
             .expect("a runtime");
-        let (address, drain) = runtime.block_on(start());
+        let (address, server) = runtime.block_on(start());
         let mut node = Self {
             runtime,
             address,
             connection: None,
             requests: 0,
-            _drain: drain,
+            _server: server,
         };
         for to in ["+18045551234", "+18045551235", "+18045551235"] {
             let body = format!(r#"{{"channel": "sms", "from": "Acme", "to": "{to}", "body": "Hello!"}}"#);
@@ -156,7 +155,7 @@ async fn read(response: hyper::Response<Incoming>) -> Answer {
     }
 }
 
-async fn start() -> (SocketAddr, watch::Sender<bool>) {
+async fn start() -> (SocketAddr, Server) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let entropy = Entropy::from_seed(7);
     let simulators = Simulators::new(simulated(), &entropy, Arc::clone(&clock)).expect("simulators");
@@ -170,8 +169,7 @@ async fn start() -> (SocketAddr, watch::Sender<bool>) {
         Arc::new(Metrics::new()),
         Arc::new(TokioTasks),
     );
-    let (drain, draining) = watch::channel(false);
-    let server = ServerSettings {
+    let settings = ServerSettings {
         body_bytes_max: 262_144,
         snippet_graphemes: 64,
         drafts: DraftRules {
@@ -179,13 +177,20 @@ async fn start() -> (SocketAddr, watch::Sender<bool>) {
             attachments_max: 10,
         },
         api_keys: None,
+        allowed_hosts: None,
         trusted_proxies: vec!["127.0.0.0/8".parse().expect("a network")],
     };
-    let app = App::new(engine, Some(simulators), server, &entropy, draining);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a socket");
     let address = listener.local_addr().expect("an address");
-    tokio::spawn(serve(listener, app, std::future::pending(), ANSWER_MAX));
-    (address, drain)
+    let connections = ConnectionSettings {
+        idle_timeout: ANSWER_MAX,
+        per_address_max: 1_024,
+        trusted_proxies: Vec::new(),
+    };
+    let server = Server::start(listener, connections, &entropy);
+    let app = App::new(engine, Some(simulators), settings, &entropy, server.draining());
+    server.ready(app);
+    (address, server)
 }
 
 fn simulated() -> SimulatorSettings {

@@ -6,6 +6,7 @@ use axum::{
 };
 use domain::FieldError;
 use http_body_util::{BodyExt, Limited};
+use hyper::body::Buf;
 use serde::de::DeserializeOwned;
 
 use crate::{
@@ -15,6 +16,8 @@ use crate::{
 
 /// How long a client may take to send a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
+/// What some programs put in front of UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// How deep objects and arrays may stand in each other.
 const DEPTH_MAX: usize = 128;
 
@@ -24,20 +27,35 @@ pub(crate) async fn read_body(app: &App, headers: &HeaderMap, body: Body) -> Res
         let detail = "Send the body as JSON, with Content-Type: application/json.";
         return Err(Problem::new(Code::UnsupportedMediaType, detail));
     }
+    if is_encoded(headers) {
+        let detail = "Send the body as it is, without a Content-Encoding.";
+        return Err(Problem::new(Code::UnsupportedMediaType, detail));
+    }
+    let too_large = || {
+        let detail = format!(
+            "The body may have {} bytes at most.",
+            app.settings().body_bytes_max
+        );
+        Problem::new(Code::BodyTooLarge, detail)
+    };
+    // Before any of it is asked for: a client that expects a `100 Continue` need not send it.
+    if hyper::body::Body::size_hint(&body).lower() > app.settings().body_bytes_max as u64 {
+        return Err(too_large());
+    }
     let limited = Limited::new(body, app.settings().body_bytes_max);
     match tokio::time::timeout(BODY_TIMEOUT, limited.collect()).await {
         Err(_) => {
             let detail = "The body did not arrive in time. Nothing was kept of this request: try again.";
             Err(Problem::new(Code::RequestTimeout, detail))
         }
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-            let detail = format!(
-                "The body may have {} bytes at most.",
-                app.settings().body_bytes_max
-            );
-            Err(Problem::new(Code::BodyTooLarge, detail))
+        Ok(Ok(collected)) => {
+            let mut body = collected.to_bytes();
+            if body.starts_with(BYTE_ORDER_MARK) {
+                body.advance(BYTE_ORDER_MARK.len());
+            }
+            Ok(body)
         }
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
         Ok(Err(_)) => Err(Problem::invalid(vec![FieldError::new(
             "",
             "the body ended before it was complete",
@@ -79,6 +97,15 @@ fn is_json(headers: &HeaderMap) -> bool {
         .to_ascii_lowercase();
     media_type == "application/json"
         || (media_type.starts_with("application/") && media_type.ends_with("+json"))
+}
+
+/// Whether a body would have to be decoded before it is JSON (RFC 9110, 8.4).
+fn is_encoded(headers: &HeaderMap) -> bool {
+    let codings = headers.get_all(header::CONTENT_ENCODING).iter();
+    codings
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
 }
 
 /// The parser bounds the depth of what it keeps, but not of fields it skips.

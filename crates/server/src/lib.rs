@@ -1,13 +1,15 @@
 //! HTTP: requests become use cases of the engine or reads of the store, and their results become JSON.
 //!
-//! Outside input is checked here and nowhere later. What is bounded by whom: sockets, headers and time in [`serve`];
+//! Outside input is checked here and nowhere later. What is bounded by whom: sockets, headers and time in [`Server`];
 //! bodies, JSON and rates in the routes; the queue behind them in the engine.
 
-mod accept_loop;
+mod answers;
 mod auth;
 mod client;
+mod connections;
 mod extract;
 mod headers;
+mod hosts;
 mod json;
 mod openapi;
 mod problem;
@@ -25,11 +27,13 @@ use engine::Engine;
 use providers::simulator::Simulators;
 use tokio::sync::watch;
 
-pub use accept_loop::{ServeError, serve};
 pub use auth::ApiKeys;
+pub use connections::{ConnectionSettings, ServeError, Server};
+pub use hosts::AllowedHosts;
 pub use openapi::openapi;
 pub use settings::ServerSettings;
 
+use answers::Answers;
 use telemetry::HttpMetrics;
 
 /// What the routes work with.
@@ -41,6 +45,7 @@ struct Parts {
     simulators: Option<Arc<Simulators>>,
     settings: ServerSettings,
     metrics: HttpMetrics,
+    answers: Answers,
     /// The same for each answer of a send route.
     rate_limit_policy: HeaderValue,
     ids: Entropy,
@@ -66,6 +71,7 @@ impl App {
             simulators,
             settings,
             metrics,
+            answers: Answers::default(),
             rate_limit_policy,
             ids,
             draining,
@@ -78,6 +84,10 @@ impl App {
 
     fn settings(&self) -> &ServerSettings {
         &self.0.settings
+    }
+
+    fn answers(&self) -> &Answers {
+        &self.0.answers
     }
 }
 

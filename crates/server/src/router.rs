@@ -1,19 +1,21 @@
-use std::panic::AssertUnwindSafe;
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use axum::{
     Router,
     extract::{MatchedPath, Request, State},
     http::{HeaderMap, header},
-    middleware::{Next, from_fn_with_state},
+    middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::get,
 };
+use domain::Entropy;
 use futures_util::FutureExt;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    App, auth, headers,
+    App, auth, headers, hosts,
     problem::{Code, Problem},
+    request_id::take_or_make,
     routes::{conversations, docs, messages, operate, provider_mock, providers, webhooks},
     telemetry,
 };
@@ -35,6 +37,21 @@ pub(crate) fn router(app: App) -> Router {
         })
         .layer(from_fn_with_state(app.clone(), around))
         .with_state(app)
+}
+
+/// Only the health of the node, and this problem for everything else.
+pub(crate) fn health_only(entropy: &Entropy, problem: fn() -> Problem) -> Router {
+    let ids = Arc::new(entropy.child("requests without a node"));
+    Router::new()
+        .route("/healthz", get(operate::healthz))
+        .fallback(async move || problem())
+        .layer(from_fn(move |request: Request, next: Next| {
+            let request_id = take_or_make(request.headers(), &ids);
+            async move {
+                let path = request.uri().path().to_owned();
+                telemetry::complete(next.run(request).await, &path, request_id)
+            }
+        }))
 }
 
 /// All there can be, whatever the settings: what the description of the API is made of.
@@ -90,6 +107,7 @@ async fn around(State(app): State<App>, request: Request, next: Next) -> Respons
 
 fn admit(app: &App, request: &Request) -> Result<(), Problem> {
     headers::check(request)?;
+    hosts::check(app, request)?;
     auth::check(app, request)?;
     let route = request.extensions().get::<MatchedPath>();
     if route.is_some_and(|route| route.as_str().starts_with("/api/")) && !accepts_json(request.headers()) {

@@ -1,7 +1,7 @@
 use domain::DraftRules;
 use ipnet::IpNet;
 
-use crate::ApiKeys;
+use crate::{AllowedHosts, ApiKeys};
 
 /// What the operator decides about the HTTP side.
 #[derive(Debug, Clone)]
@@ -14,6 +14,8 @@ pub struct ServerSettings {
     pub snippet_graphemes: usize,
     /// Who may ask; `None` lets everybody.
     pub api_keys: Option<ApiKeys>,
+    /// The names in `Host` by which the node may be asked; `None` allows all.
+    pub allowed_hosts: Option<AllowedHosts>,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
 }

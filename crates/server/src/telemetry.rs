@@ -100,7 +100,7 @@ pub(crate) async fn observe(
         conversation_id = Empty
     );
     let reads = method.is_safe();
-    let mut response = answer(request).instrument(span.clone()).await;
+    let response = answer(request).instrument(span.clone()).await;
     let took = app.engine().monotonic().saturating_sub(began);
     app.0.metrics.observe(&route, &method, response.status(), took);
     span.in_scope(|| {
@@ -112,8 +112,13 @@ pub(crate) async fn observe(
             tracing::info!(status, took_ms, "answered");
         }
     });
+    complete(response, &path, request_id)
+}
+
+/// Writes the body of a problem, which names the request, and the request's id.
+pub(crate) fn complete(mut response: Response, path: &str, request_id: String) -> Response {
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        *response.body_mut() = Body::from(problem.write_body(&path, &request_id));
+        *response.body_mut() = Body::from(problem.write_body(path, &request_id));
         let problem_json = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, problem_json);
         response.headers_mut().remove(header::CONTENT_LENGTH);

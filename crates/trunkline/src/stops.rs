@@ -8,6 +8,15 @@ pub(crate) struct Stops {
     terminate: Signal,
 }
 
+/// Who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// A person at a terminal.
+    Interrupt,
+    /// An orchestrator, perhaps with a balancer in front.
+    Terminate,
+}
+
 impl Stops {
     pub(crate) fn new() -> io::Result<Self> {
         Ok(Self {
@@ -16,11 +25,11 @@ impl Stops {
         })
     }
 
-    pub(crate) async fn next(&mut self) {
+    pub(crate) async fn next(&mut self) -> Stop {
         tokio::select! {
             biased;
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => Stop::Interrupt,
+            _ = self.terminate.recv() => Stop::Terminate,
         }
     }
 }

@@ -38,31 +38,31 @@ macro_rules! problems {
 problems! {
     /// Routes that accept messages to be sent.
     OfSending = Invalid RequestTimeout BodyTooLarge UnsupportedMediaType IdempotencyKeyReused RateLimited NoProvider
-        Internal Overloaded StoreUnavailable OutcomeUnknown;
+        Internal Overloaded StoreUnavailable OutcomeUnknown Starting;
     /// Routes that providers deliver messages to.
     OfReceiving = Invalid RequestTimeout BodyTooLarge UnsupportedMediaType RateLimited Internal Overloaded
-        StoreUnavailable OutcomeUnknown;
+        StoreUnavailable OutcomeUnknown Starting;
     /// The same of a simulated provider.
     OfInjecting = Invalid NotFound RequestTimeout BodyTooLarge UnsupportedMediaType RateLimited Internal Overloaded
-        StoreUnavailable OutcomeUnknown;
+        StoreUnavailable OutcomeUnknown Starting;
     /// Lists with parameters.
-    OfListing = Invalid Internal StoreUnavailable;
+    OfListing = Invalid Internal Overloaded StoreUnavailable Starting;
     /// A list within something that may not exist.
-    OfListingWithin = Invalid NotFound Internal StoreUnavailable;
+    OfListingWithin = Invalid NotFound Internal Overloaded StoreUnavailable Starting;
     /// One thing that may not exist.
-    OfReading = NotFound Internal StoreUnavailable;
+    OfReading = NotFound Internal Overloaded StoreUnavailable Starting;
     /// What is read without naming anything.
-    OfLooking = Internal StoreUnavailable;
+    OfLooking = Internal Overloaded StoreUnavailable Starting;
     /// One message, tried again.
-    OfRedriving = NotFound NotFailed Internal StoreUnavailable OutcomeUnknown;
+    OfRedriving = NotFound NotFailed Internal Overloaded StoreUnavailable OutcomeUnknown Starting;
     /// Many messages, tried again.
-    OfRedrivingMany = Invalid RequestTimeout BodyTooLarge UnsupportedMediaType Internal StoreUnavailable OutcomeUnknown;
+    OfRedrivingMany = Invalid RequestTimeout BodyTooLarge UnsupportedMediaType Internal Overloaded StoreUnavailable OutcomeUnknown Starting;
     /// How the simulators are set.
     OfSimulating = NotFound;
     /// Setting them.
     OfSimulatingAnew = Invalid NotFound RequestTimeout BodyTooLarge UnsupportedMediaType;
     /// Whether the node is ready.
-    OfReadiness = Internal StoreUnavailable Draining;
+    OfReadiness = Internal Overloaded StoreUnavailable Starting Draining;
 }
 
 /// What went wrong, and what to do about it (RFC 9457).

@@ -50,7 +50,15 @@ fn is_send(operation: &Value) -> bool {
 }
 
 fn add_problems(path: &str, operation: &mut Value) {
-    let mut codes = vec![Code::HeadersTooLarge, Code::Internal];
+    let mut codes = vec![
+        Code::Invalid,
+        Code::Misdirected,
+        Code::HeadersTooLarge,
+        Code::Internal,
+    ];
+    if path != "/healthz" {
+        codes.extend([Code::Overloaded, Code::Starting]);
+    }
     if operation.get("security").is_none() {
         codes.push(Code::Unauthorized);
     }
@@ -78,8 +86,8 @@ fn add_headers(operation: &mut Value) {
             "429" | "503" => names.push("Retry-After"),
             _ => {}
         }
-        // These three are decided before the limits are looked at.
-        if sends && !matches!(status, "401" | "406" | "431") {
+        // These are decided before the limits are looked at.
+        if sends && !matches!(status, "401" | "406" | "421" | "431") {
             names.extend(["RateLimit", "RateLimit-Policy"]);
         }
         for name in names {

@@ -83,7 +83,7 @@ impl Problem {
     pub(crate) fn overloaded() -> Self {
         Self::passing(
             Code::Overloaded,
-            "Too much is waiting to be stored. Nothing was kept of this request: try again.",
+            "Too much is under way at this node. Nothing was kept of this request: try again.",
         )
     }
 
@@ -118,6 +118,11 @@ impl Problem {
             }
             refused @ StoreError::Refused(_) => refused.into(),
         }
+    }
+
+    pub(crate) fn starting() -> Self {
+        let detail = "This node is starting and waits for its database. Try again, or ask another node.";
+        Self::passing(Code::Starting, detail)
     }
 
     pub(crate) fn draining() -> Self {

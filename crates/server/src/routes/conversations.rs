@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use axum::{
     Json,
     extract::{Path, Query, State},
+    response::Response,
 };
 use domain::{Conversation, ConversationChannel, ConversationId, Participant, Timestamp};
 use serde::Serialize;
@@ -10,8 +11,8 @@ use store::ConversationFilter;
 use utoipa::ToSchema;
 
 use super::{
-    listing::{Envelope, Paging, Parameters, invalid},
-    messages::read::MessageView,
+    listing::{Envelope, Paging, Parameters, answer, invalid},
+    messages::read::{MessageView, page_bytes},
 };
 use crate::{
     App,
@@ -22,6 +23,9 @@ use crate::{
     },
     problem::Problem,
 };
+
+/// Bytes of a conversation in an answer, at most: two addresses, twice.
+const CONVERSATION_BYTES: usize = 2 * 1024;
 
 /// All messages between two participants on one channel.
 #[derive(Serialize, ToSchema)]
@@ -87,7 +91,7 @@ impl From<Conversation> for ConversationView {
 pub(crate) async fn list(
     State(app): Ask,
     query: Query<BTreeMap<String, String>>,
-) -> Result<Json<Envelope<ConversationView>>, Problem> {
+) -> Result<Response, Problem> {
     let parameters = Parameters::of(query);
     let participant = parameters
         .given("participant")
@@ -98,8 +102,10 @@ pub(crate) async fn list(
         participant,
     };
     let request = parameters.page()?;
+    let bytes = request.size() as usize * CONVERSATION_BYTES;
+    let room = app.answers().room(bytes).await?;
     let page = app.engine().store().conversations(&filter, &request).await?;
-    Ok(Json(Envelope::of(&request, page, ConversationView::from)))
+    answer(&app, room, &request, page, ConversationView::from).await
 }
 
 /// Read a conversation
@@ -128,17 +134,19 @@ pub(crate) async fn messages(
     State(app): Ask,
     id: PathId,
     query: Query<BTreeMap<String, String>>,
-) -> Result<Json<Envelope<MessageView>>, Problem> {
+) -> Result<Response, Problem> {
     let request = Parameters::of(query).page()?;
+    let room = app.answers().room(page_bytes(&app, &request)).await?;
     let page = app
         .engine()
         .store()
         .thread(conversation_id(id)?, &request)
         .await?;
     let page = page.ok_or_else(|| Problem::not_found("conversation"))?;
-    Ok(Json(Envelope::of(&request, page, |message| {
+    answer(&app, room, &request, page, |message| {
         MessageView::of(&app, message)
-    })))
+    })
+    .await
 }
 
 /// Whom a client looks for. In a query a `+` that was not escaped arrives as a space: nobody means a number that begins

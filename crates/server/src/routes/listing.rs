@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeMap, str::FromStr};
 
-use axum::extract::Query;
+use axum::{extract::Query, response::Response};
 use domain::{FieldError, Page, PageRequest, Position, Start};
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::{openapi::values, problem::Problem};
+use crate::{App, answers::Room, openapi::values, problem::Problem};
 
 /// The parameters of a listing.
 #[derive(Debug)]
@@ -29,7 +29,8 @@ pub(crate) struct Paging {
 }
 
 /// Part of a listing.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes what `answer` writes")]
 pub(crate) struct Envelope<T> {
     items: Vec<T>,
     meta: Meta,
@@ -99,24 +100,23 @@ impl Parameters {
     }
 }
 
-impl<T> Envelope<T> {
-    pub(super) fn of<U, P: Position>(
-        request: &PageRequest<P>,
-        page: Page<U, P>,
-        show: impl Fn(U) -> T,
-    ) -> Self {
-        let meta = Meta {
-            page: request.number(),
-            page_size: request.size(),
-            total: page.total.count,
-            total_capped: page.total.capped,
-            next_cursor: page.next.map(|position| position.to_cursor()),
-        };
-        Self {
-            items: page.items.into_iter().map(show).collect(),
-            meta,
-        }
-    }
+/// A page as its [`Envelope`], in the room that was kept for it.
+pub(super) async fn answer<P: Position, U, T: Serialize>(
+    app: &App,
+    room: Room,
+    request: &PageRequest<P>,
+    page: Page<U, P>,
+    show: impl Fn(U) -> T,
+) -> Result<Response, Problem> {
+    let meta = Meta {
+        page: request.number(),
+        page_size: request.size(),
+        total: page.total.count,
+        total_capped: page.total.capped,
+        next_cursor: page.next.map(|position| position.to_cursor()),
+    };
+    let items = page.items.into_iter().map(show);
+    app.answers().page(room, items, &meta).await
 }
 
 pub(super) fn invalid(parameter: &str, detail: impl ToString) -> Problem {

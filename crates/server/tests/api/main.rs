@@ -9,6 +9,7 @@
     reason = "a test that cannot go on should stop where it stands"
 )]
 
+mod connections;
 mod edge;
 mod idempotency;
 mod limits;

@@ -1,6 +1,7 @@
 use std::{
     io::{self, Write},
-    sync::{Arc, OnceLock},
+    net::SocketAddr,
+    sync::Arc,
     time::Duration,
 };
 
@@ -9,14 +10,14 @@ use clap::Command;
 use domain::{Clock, Entropy, SystemClock};
 use engine::{Engine, Metrics};
 use providers::{Routes, simulator::Simulators};
-use server::App;
+use server::{App, Server};
 use store::{Store, StoreError};
-use tokio::{net::TcpListener, sync::watch};
+use tokio::net::TcpListener;
 
 use crate::{
     config::{Config, flags},
     logging,
-    stops::Stops,
+    stops::{Stop, Stops},
     threads::Threads,
 };
 
@@ -53,18 +54,20 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let entropy = Entropy::from_system();
     let store = store::open(&config.database_url, Arc::clone(&clock))?;
-    tokio::select! {
-        biased;
-        () = stops.next() => return Ok(()),
-        migrated = migrate(store.as_ref()) => migrated?,
-    }
-    // Not before: whoever connects to a node that only waits for its database should be refused, not left waiting.
     let listener = TcpListener::bind(config.bind).await.with_context(|| {
         format!(
             "cannot listen on {}: is another server running there? Choose another with API_BIND",
             config.bind
         )
     })?;
+    let address = listener.local_addr()?;
+    tracing::info!(%address, "listening: until the database is ready, only /healthz is answered");
+    let server = Server::start(listener, config.connections.clone(), &entropy);
+    tokio::select! {
+        biased;
+        _ = stops.next() => return Ok(()),
+        migrated = migrate(store.as_ref()) => migrated?,
+    }
     let simulators = Simulators::new(config.simulators.clone(), &entropy, Arc::clone(&clock))?;
     let simulated = simulators.providers();
     let simulators = (!simulated.is_empty()).then(|| Arc::new(simulators));
@@ -79,40 +82,40 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
         metrics,
         Arc::new(Threads),
     );
-    let (drain, draining) = watch::channel(false);
     let app = App::new(
         Arc::clone(&engine),
         simulators,
         config.server.clone(),
         &entropy,
-        draining,
+        server.draining(),
     );
-    greet(config, &listener)?;
-    let told_to_stop = OnceLock::new();
-    let stop = async {
-        stops.next().await;
-        let _ = told_to_stop.set(clock.monotonic());
-        tracing::info!("shutting down: finishing what is under way; a second signal exits at once");
-        // The app is there to hear it as long as it serves.
-        let _ = drain.send(true);
-        let mut again = stops;
-        tokio::spawn(async move {
-            again.next().await;
-            std::process::exit(1);
-        });
+    server.ready(app);
+    greet(config, address);
+    let stop = tokio::select! {
+        biased;
+        stop = stops.next() => stop,
+        () = engine.failed() => bail!("a task panicked that the service cannot do without: start it again"),
     };
+    tracing::info!("shutting down: finishing what is under way; a second signal exits at once");
+    tokio::spawn(async move {
+        stops.next().await;
+        std::process::exit(1);
+    });
+    let lame_duck = match stop {
+        Stop::Terminate => config.lame_duck,
+        Stop::Interrupt => Duration::ZERO,
+    };
+    let began = clock.monotonic();
     let served = tokio::select! {
         biased;
-        served = server::serve(listener, app, stop, config.drain) => served,
+        served = server.stop(lame_duck, config.drain) => served,
         () = engine.failed() => bail!("a task panicked that the service cannot do without: start it again"),
     };
     if let Err(error) = served {
         tracing::warn!(%error, "some requests were cut off");
     }
     // Requests come first; what they leave of the time is for calls under way, with a little for the record at least.
-    let spent = told_to_stop
-        .get()
-        .map_or(Duration::ZERO, |began| clock.monotonic().saturating_sub(*began));
+    let spent = clock.monotonic().saturating_sub(began + lame_duck);
     tokio::select! {
         biased;
         () = engine.failed() => bail!("a task panicked while what came of calls was recorded"),
@@ -146,8 +149,8 @@ async fn migrate(store: &dyn Store) -> anyhow::Result<()> {
 }
 
 /// Says where we are, and what to try next.
-fn greet(config: &Config, listener: &TcpListener) -> anyhow::Result<()> {
-    let url = format!("http://{}", listener.local_addr()?);
+fn greet(config: &Config, address: SocketAddr) {
+    let url = format!("http://{address}");
     let store = config
         .database_url
         .strip_prefix("sqlite:")
@@ -164,5 +167,4 @@ fn greet(config: &Config, listener: &TcpListener) -> anyhow::Result<()> {
          -d '{{\"channel\": \"sms\", \"from\": \"+18045551234\", \"to\": \"+12016661234\", \"body\": \"Hi, who is this?\"}}'\n\n  \
          curl {url}/api/conversations/1/messages\n"
     );
-    Ok(())
 }

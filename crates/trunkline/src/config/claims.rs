@@ -10,7 +10,9 @@ pub(crate) const SECRET: &str = "hunter2hunter2";
 const PATH: &str = "t.toml";
 
 /// Settings that are whole numbers, and the least and the most they may be.
-pub(crate) const RANGES: [(&str, u64, u64); 36] = [
+pub(crate) const RANGES: [(&str, u64, u64); 39] = [
+    ("connections_per_address", 1, 4_096),
+    ("idle_timeout_secs", 1, 3_600),
     ("max_body_bytes", 1_024, 16_777_216),
     ("max_attachments", 0, 1_000),
     ("snippet_length", 1, 10_000),
@@ -46,6 +48,7 @@ pub(crate) const RANGES: [(&str, u64, u64); 36] = [
     ("deadline_email_secs", 1, 31_536_000),
     ("commit_batch_max", 1, 10_000),
     ("commit_queue_max", 1, 1_000_000),
+    ("lame_duck_secs", 0, 3_600),
     ("drain_secs", 0, 3_600),
 ];
 
@@ -105,19 +108,32 @@ fn fit(resolved: &Resolved) {
                 assert!(fits || unset, "{key} = {:?}", resolved.text(key));
             }
             assert!(config.bind.ip().is_loopback() || config.server.api_keys.is_some());
+            assert!(config.server.allowed_hosts.is_some() || config.server.api_keys.is_some());
             let dispatch = &config.engine.dispatch;
             assert!(dispatch.call_timeout * 2 <= dispatch.lease);
             assert!(dispatch.breaker.open <= dispatch.breaker.max_open);
             assert_eq!(Some(dispatch.attempts_max.into()), number("worker_max_attempts"));
             assert_eq!(Some(config.drain.as_secs()), number("drain_secs"));
+            assert_eq!(Some(config.lame_duck.as_secs()), number("lame_duck_secs"));
+            let connections = &config.connections;
+            assert_eq!(
+                Some(connections.idle_timeout.as_secs()),
+                number("idle_timeout_secs")
+            );
+            assert_eq!(
+                Some(connections.per_address_max as u64),
+                number("connections_per_address")
+            );
             assert!(config.simulators.config.check().is_ok());
         }
         Err(error) => {
             let told = format!("{error:#}");
             let named = SETTINGS.iter().any(|setting| told.contains(setting.variable));
             assert!(named, "nobody knows which setting that is: {told}");
-            // A network that is none is shown: it is no secret.
-            let shown = resolved.text("trusted_proxies").contains(SECRET);
+            // A network or a host that is none is shown: it is no secret.
+            let shown = ["trusted_proxies", "allowed_hosts"]
+                .iter()
+                .any(|key| resolved.text(key).contains(SECRET));
             assert!(shown || !told.contains(SECRET), "{told}");
         }
     }

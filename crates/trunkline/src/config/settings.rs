@@ -86,6 +86,24 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "Addresses or networks of proxies whose X-Forwarded-For is believed, comma-separated",
     ),
     setting(
+        "allowed_hosts",
+        "API_ALLOWED_HOSTS",
+        "",
+        "Names besides localhost by which a node without keys may be asked (in Host), comma-separated",
+    ),
+    setting(
+        "connections_per_address",
+        "API_CONNECTIONS_PER_ADDRESS",
+        "1024",
+        "Connections from one address at the same time; trusted proxies are exempt",
+    ),
+    setting(
+        "idle_timeout_secs",
+        "API_IDLE_TIMEOUT_SECS",
+        "75",
+        "Seconds a connection may be idle between two requests; more than a proxy keeps it",
+    ),
+    setting(
         "max_body_bytes",
         "API_MAX_BODY_BYTES",
         "262144",
@@ -336,6 +354,12 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "API_COMMIT_QUEUE_MAX",
         "4096",
         "Messages that wait for a commit at most",
+    ),
+    setting(
+        "lame_duck_secs",
+        "API_LAME_DUCK_SECS",
+        "3",
+        "Seconds a node goes on listening after SIGTERM, while balancers notice that it is not ready",
     ),
     setting(
         "drain_secs",

@@ -5,7 +5,7 @@ use domain::{DraftRules, Region};
 use engine::{DispatchSettings, EngineSettings, LimitSettings};
 use providers::simulator::{Overrides, Simulated, SimulatorConfig, SimulatorSettings};
 use resilience::{Backoff, BreakerSettings, rate_limit::client_ip::parse_trusted_proxy};
-use server::{ApiKeys, ServerSettings};
+use server::{AllowedHosts, ApiKeys, ConnectionSettings, ServerSettings};
 use store::Deadlines;
 
 use super::{Resolved, SETTINGS};
@@ -15,9 +15,12 @@ use super::{Resolved, SETTINGS};
 pub(crate) struct Config {
     pub(crate) database_url: String,
     pub(crate) bind: SocketAddr,
+    pub(crate) connections: ConnectionSettings,
     pub(crate) server: ServerSettings,
     pub(crate) engine: EngineSettings,
     pub(crate) simulators: SimulatorSettings,
+    /// How long a node goes on listening after SIGTERM.
+    pub(crate) lame_duck: Duration,
     pub(crate) drain: Duration,
     pub(crate) log: String,
     pub(crate) log_format: LogFormat,
@@ -52,11 +55,25 @@ impl Config {
                 "beyond loopback (127.0.0.1), set API_KEYS: else anybody could send messages",
             ));
         }
+        let allowed_hosts = AllowedHosts::loopback_and(read.list("allowed_hosts")).map_err(|name| {
+            read.invalid(
+                "allowed_hosts",
+                format!("{name:?} is no name of a host without a port"),
+            )
+        })?;
+        // Only a node that lets every program of its machine in has to tell them from pages in a browser.
+        let allowed_hosts = api_keys.is_none().then_some(allowed_hosts);
+        let trusted_proxies = trusted_proxies(&read)?;
         let default_region: Option<Region> = read.optional("default_region")?;
         let attachments_max = read.number("max_attachments", 0..=1_000)? as usize;
         Ok(Self {
             database_url: resolved.text("database_url").to_owned(),
             bind,
+            connections: ConnectionSettings {
+                idle_timeout: read.secs("idle_timeout_secs", 1..=HOUR)?,
+                per_address_max: read.number("connections_per_address", 1..=4_096)? as usize,
+                trusted_proxies: trusted_proxies.clone(),
+            },
             server: ServerSettings {
                 body_bytes_max: read.number("max_body_bytes", 1_024..=16 << 20)? as usize,
                 snippet_graphemes: read.number("snippet_length", 1..=10_000)? as usize,
@@ -65,10 +82,12 @@ impl Config {
                     attachments_max,
                 },
                 api_keys,
-                trusted_proxies: trusted_proxies(&read)?,
+                allowed_hosts,
+                trusted_proxies,
             },
             engine: engine(&read)?,
             simulators: simulators(&read)?,
+            lame_duck: read.secs("lame_duck_secs", 0..=HOUR)?,
             drain: read.secs("drain_secs", 0..=HOUR)?,
             log: resolved.text("log").to_owned(),
             log_format: match resolved.text("log_format") {

@@ -1,14 +1,13 @@
 use std::collections::BTreeMap;
 
 use axum::{
-    Json,
     extract::{Query, State},
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use domain::{
     Attachments, Attempt, Body as Text, Channel, ConversationId, Direction, ErrorCode, Failure,
-    FailureReason, GivenAddress, Message, MessageId, Outcome, ProviderName, Status, Subject, Timestamp,
-    snippet,
+    FailureReason, GivenAddress, Message, MessageId, Outcome, PageRequest, ProviderName, Status, Subject,
+    Timestamp, snippet,
 };
 use engine::{Hold, HoldCode, HoldReason};
 use serde::Serialize;
@@ -24,8 +23,14 @@ use crate::{
         values, words,
     },
     problem::Problem,
-    routes::listing::{Envelope, Paging, Parameters},
+    routes::listing::{Envelope, Paging, Parameters, answer},
 };
+
+/// Bytes of an answer about one message beside what its sender said: ids, times, attempts.
+const DETAIL_BYTES: usize = 4 * 1024;
+/// Bytes that a page of messages takes at most while it is made, usually: eight of them have room, which is as many as the
+/// store reads at the same time. One that takes more gets it, or is refused.
+const PAGE_BYTES: usize = 8 << 20;
 
 /// A message.
 #[derive(Serialize, ToSchema)]
@@ -219,6 +224,7 @@ impl AttemptView {
 )]
 pub(crate) async fn get(State(app): Ask, id: PathId) -> Result<Response, Problem> {
     let id = message_id(id)?;
+    let room = app.answers().room(message_bytes(&app)).await?;
     let detail = app
         .engine()
         .store()
@@ -232,7 +238,17 @@ pub(crate) async fn get(State(app): Ask, id: PathId) -> Result<Response, Problem
         next_attempt_at,
         hold: hold.map(HoldView::of),
     };
-    Ok(Json(view).into_response())
+    app.answers().json(room, &view).await
+}
+
+/// Bytes that the answer about one message may take, unless much of it has to be escaped.
+fn message_bytes(app: &App) -> usize {
+    app.settings().body_bytes_max + DETAIL_BYTES
+}
+
+/// Bytes that a page of messages may take while it is made.
+pub(crate) fn page_bytes<P>(app: &App, request: &PageRequest<P>) -> usize {
+    (request.size() as usize * message_bytes(app)).min(PAGE_BYTES)
 }
 
 /// List messages
@@ -251,7 +267,7 @@ pub(crate) async fn get(State(app): Ask, id: PathId) -> Result<Response, Problem
 pub(crate) async fn list(
     State(app): Ask,
     query: Query<BTreeMap<String, String>>,
-) -> Result<Json<Envelope<MessageView>>, Problem> {
+) -> Result<Response, Problem> {
     let parameters = Parameters::of(query);
     let filter = MessageFilter {
         status: parameters.filter("status")?,
@@ -259,8 +275,10 @@ pub(crate) async fn list(
         provider: parameters.filter("provider")?,
     };
     let request = parameters.page()?;
+    let room = app.answers().room(page_bytes(&app, &request)).await?;
     let page = app.engine().store().messages(&filter, &request).await?;
-    Ok(Json(Envelope::of(&request, page, |message| {
+    answer(&app, room, &request, page, |message| {
         MessageView::of(&app, message)
-    })))
+    })
+    .await
 }

@@ -26,6 +26,9 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
     let changed = prop::collection::vec(change, 1..4).prop_map(|changes| {
         let mut bytes = request();
         for (at, byte, kind) in changes {
+            if bytes.is_empty() {
+                break;
+            }
             let at = at.index(bytes.len());
             match kind {
                 0 => bytes[at] = byte,

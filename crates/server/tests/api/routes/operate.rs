@@ -34,15 +34,6 @@ async fn without_its_store_a_node_is_alive_but_not_ready() {
 }
 
 #[tokio::test]
-async fn a_node_that_will_stop_is_not_ready_and_serves_on() {
-    let world = World::new().await;
-    world.announce_drain();
-    world.get("/readyz").await.expect_problem(503, "draining");
-    world.get("/healthz").await.expect(200);
-    world.sent(&sms("a")).await;
-}
-
-#[tokio::test]
 async fn a_node_that_stops_finishes_what_it_began() {
     let world = World::new().await;
     let (client, body) = (world.client, sms("a").to_string());

@@ -17,12 +17,8 @@ use resilience::{Backoff, BreakerSettings};
 use serde_json::{Value, json};
 use store::Deadlines;
 use tempfile::TempDir;
-use tokio::{
-    net::TcpListener,
-    sync::{oneshot, watch},
-    task::JoinHandle,
-};
-use trunkline_server::{App, ServeError, ServerSettings, serve};
+use tokio::net::TcpListener;
+use trunkline_server::{AllowedHosts, App, ConnectionSettings, ServeError, Server, ServerSettings};
 
 pub use client::{Client, Response, read_to_end};
 pub use clock::DrivenClock;
@@ -42,15 +38,16 @@ pub struct World {
     pub clock: Arc<DrivenClock>,
     pub store: Arc<FaultyStore>,
     pub simulators: Arc<Simulators>,
-    drain: watch::Sender<bool>,
-    stop: oneshot::Sender<()>,
-    serving: JoinHandle<Result<(), ServeError>>,
+    server: Server,
+    /// Until the node is ready.
+    app: Option<App>,
     _folder: TempDir,
 }
 
 /// What a test may decide about its node.
 pub struct Settings {
     pub engine: EngineSettings,
+    pub connections: ConnectionSettings,
     pub server: ServerSettings,
     pub simulators: SimulatorSettings,
 }
@@ -93,6 +90,13 @@ impl Default for Settings {
                 attachments_max: 10,
             },
             api_keys: None,
+            // The names that tests use.
+            allowed_hosts: Some(AllowedHosts::loopback_and(["trunkline.test", "a"]).unwrap()),
+            trusted_proxies: Vec::new(),
+        };
+        let connections = ConnectionSettings {
+            idle_timeout: Duration::from_secs(75),
+            per_address_max: 1_024,
             trusted_proxies: Vec::new(),
         };
         let simulators = SimulatorSettings {
@@ -105,6 +109,7 @@ impl Default for Settings {
         };
         Self {
             engine,
+            connections,
             server,
             simulators,
         }
@@ -117,6 +122,13 @@ impl World {
     }
 
     pub async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        let mut world = Self::starting(change).await;
+        world.ready();
+        world
+    }
+
+    /// A node that listens and is not ready yet.
+    pub async fn starting(change: impl FnOnce(&mut Settings)) -> Self {
         Log::prepare();
         let mut settings = Settings::default();
         change(&mut settings);
@@ -142,34 +154,39 @@ impl World {
             Arc::new(Metrics::new()),
             Arc::new(TokioTasks),
         );
-        let (drain, draining) = watch::channel(false);
-        let app = App::new(engine, with_simulators, settings.server, &entropy, draining);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (stop, stopped) = oneshot::channel();
-        let stopped = async move { drop(stopped.await) };
-        let serving = tokio::spawn(serve(listener, app, stopped, DRAIN_MAX));
+        let server = Server::start(listener, settings.connections, &entropy);
+        let app = App::new(
+            engine,
+            with_simulators,
+            settings.server,
+            &entropy,
+            server.draining(),
+        );
         Self {
             client: Client { address },
             clock,
             store,
             simulators,
-            drain,
-            stop,
-            serving,
+            server,
+            app: Some(app),
             _folder: folder,
         }
     }
 
-    /// Announces that the node will stop; it goes on serving.
-    pub fn announce_drain(&self) {
-        self.drain.send(true).unwrap();
+    pub fn ready(&mut self) {
+        self.server.ready(self.app.take().expect("it is starting"));
     }
 
     /// Stops serving, and returns once the requests under way are answered.
     pub async fn stop(self) -> Result<(), ServeError> {
-        self.stop.send(()).unwrap();
-        self.serving.await.unwrap()
+        self.stop_after(Duration::ZERO).await
+    }
+
+    /// The same, after it has said for so long that it will.
+    pub async fn stop_after(self, lame_duck: Duration) -> Result<(), ServeError> {
+        self.server.stop(lame_duck, DRAIN_MAX).await
     }
 
     pub async fn get(&self, path: &str) -> Response {
@@ -232,6 +249,13 @@ impl World {
 }
 
 /// Waits for a condition.
+/// Waits for something that needs nothing but work.
+pub async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
+    let done = tokio::time::timeout(WAIT_MAX, work).await;
+    done.unwrap_or_else(|_| panic!("waited {WAIT_MAX:?} in vain: {what}"))
+}
+
+/// Looks again and again until it finds.
 pub async fn until<T>(condition: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let waiting = tokio::time::timeout(WAIT_MAX, async {
         loop {

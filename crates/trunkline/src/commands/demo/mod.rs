@@ -176,7 +176,7 @@ impl Demo {
         loop {
             tokio::select! {
                 biased;
-                () = stops.next() => break,
+                _ = stops.next() => break,
                 () = &mut over => break,
                 Some(event) = told.recv() => self.note(event),
                 _ = next_look.tick() => {

@@ -111,6 +111,8 @@ impl World {
         world
             .set("DATABASE_URL", url)
             .set("API_BIND", "127.0.0.1:0")
+            // No balancer has to notice that a node stops.
+            .set("API_LAME_DUCK_SECS", "0")
             .set("API_PROVIDER_LEDGER", ledger)
             .set("API_RATE_LIMIT_PER_IP_PER_MIN", "10000000")
             .set("API_RATE_LIMIT_PER_SENDER_PER_MIN", "10000000")

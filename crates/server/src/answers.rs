@@ -1,0 +1,107 @@
+//! Large answers: how many bytes of them there may be at the same time, and how a page is written without a second copy.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::{Body, Bytes},
+    http::{HeaderValue, header},
+    response::Response,
+};
+use serde::Serialize;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::problem::Problem;
+
+/// Bytes of large answers under way over all connections, from before they are read from the store until they are
+/// written to their sockets. Slow readers hold this much memory and no more.
+const BYTES_MAX: usize = 64 << 20;
+/// How long to wait for room: requests are answered within 2 s.
+const ROOM_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The room for answers under way.
+#[derive(Debug)]
+pub(crate) struct Answers(Arc<Semaphore>);
+
+/// Some of the room, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Room(OwnedSemaphorePermit);
+
+/// A body, and the room it takes until it is written.
+struct Held {
+    json: Vec<u8>,
+    _room: Room,
+}
+
+impl Default for Answers {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(BYTES_MAX)))
+    }
+}
+
+impl Answers {
+    /// Waits a moment for room for so many bytes; more than there are count as all of them.
+    pub(crate) async fn room(&self, bytes: usize) -> Result<Room, Problem> {
+        let permit = Arc::clone(&self.0).acquire_many_owned(permits(bytes));
+        match tokio::time::timeout(ROOM_TIMEOUT, permit).await {
+            Ok(Ok(permit)) => Ok(Room(permit)),
+            _ => Err(Problem::overloaded()),
+        }
+    }
+
+    /// An answer of JSON, in this room.
+    pub(crate) async fn json(&self, room: Room, view: &impl Serialize) -> Result<Response, Problem> {
+        let json = serde_json::to_vec(view).map_err(|_| Problem::internal())?;
+        self.hold(room, json).await
+    }
+
+    /// A page, in this room. Its items are made, written and dropped one after another.
+    pub(crate) async fn page<T: Serialize>(
+        &self,
+        room: Room,
+        items: impl Iterator<Item = T>,
+        meta: &impl Serialize,
+    ) -> Result<Response, Problem> {
+        let json = page(items, meta).map_err(|_| Problem::internal())?;
+        self.hold(room, json).await
+    }
+
+    /// The answer keeps as much of the room as it takes, until it is written or its connection ends.
+    async fn hold(&self, mut room: Room, mut json: Vec<u8>) -> Result<Response, Problem> {
+        json.shrink_to_fit();
+        let needed = permits(json.len()) as usize;
+        match needed.checked_sub(room.0.num_permits()) {
+            Some(0) => {}
+            Some(more) => room.0.merge(self.room(more).await?.0),
+            None => drop(room.0.split(room.0.num_permits() - needed)),
+        }
+        let body = Bytes::from_owner(Held { json, _room: room });
+        let mut response = Response::new(Body::from(body));
+        let media_type = HeaderValue::from_static("application/json");
+        response.headers_mut().insert(header::CONTENT_TYPE, media_type);
+        Ok(response)
+    }
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.json
+    }
+}
+
+fn permits(bytes: usize) -> u32 {
+    bytes.min(BYTES_MAX) as u32
+}
+
+fn page<T: Serialize>(items: impl Iterator<Item = T>, meta: &impl Serialize) -> serde_json::Result<Vec<u8>> {
+    let mut json = b"{\"items\":[".to_vec();
+    for (number, item) in items.enumerate() {
+        if number > 0 {
+            json.push(b',');
+        }
+        serde_json::to_writer(&mut json, &item)?;
+    }
+    json.extend_from_slice(b"],\"meta\":");
+    serde_json::to_writer(&mut json, meta)?;
+    json.push(b'}');
+    Ok(json)
+}

@@ -1,0 +1,205 @@
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::{Arc, atomic::Ordering::SeqCst},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    time::{Sleep, sleep},
+};
+
+use super::places::{Phase, Seat};
+
+/// How long a client may take to begin its first request, and to send the head of any.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client may take nothing of its answer.
+const STALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a client may take for a whole answer that does not fit into the socket's buffers.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long to read on, and drop what is read, after an answer to a client that is still sending. Closing at once would
+/// reset the connection, and the client might lose the answer.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes to read then; many times the largest body an operator can allow.
+const LINGER_BYTES_MAX: usize = 64 << 20;
+
+/// A socket that knows what its connection is at, and ends it in time.
+///
+/// To HTTP a connection that has to end looks as if its client had nothing more to ask. Bytes that have arrived are read
+/// first, so a request that has reached this machine is answered.
+pub(super) struct Stream {
+    socket: TcpStream,
+    seat: Arc<Seat>,
+    idle_timeout: Duration,
+    reading: Timer,
+    stalled: Timer,
+    answering: Timer,
+    /// Whether part of an answer may not have been given to the kernel yet.
+    has_unsent: bool,
+    is_shut: bool,
+    lingered_bytes: usize,
+}
+
+impl Stream {
+    pub(super) fn new(socket: TcpStream, seat: Arc<Seat>, idle_timeout: Duration) -> Self {
+        Self {
+            socket,
+            seat,
+            idle_timeout,
+            reading: Timer::default(),
+            stalled: Timer::default(),
+            answering: Timer::default(),
+            has_unsent: false,
+            is_shut: false,
+            lingered_bytes: 0,
+        }
+    }
+
+    /// There is nothing to read yet.
+    fn wait(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let phase = self.seat.phase();
+        match phase {
+            Phase::Idle => self.reading.start(self.idle_timeout),
+            Phase::Silent | Phase::Head => self.reading.start(HEAD_TIMEOUT),
+            // Whoever reads a body has a timeout of his own.
+            Phase::Busy | Phase::Answering => return Poll::Pending,
+        }
+        if !self.reading.is_over(context) && !self.seat.must_end(context) {
+            Poll::Pending
+        } else if phase == Phase::Head {
+            Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+        } else {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    fn written(
+        &mut self,
+        context: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        self.has_unsent = true;
+        if written.is_ready() {
+            self.stalled.stop();
+            return written;
+        }
+        self.stalled.start(STALL_TIMEOUT);
+        self.answering.start(ANSWER_TIMEOUT);
+        if self.stalled.is_over(context) || self.answering.is_over(context) {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        Poll::Pending
+    }
+
+    /// Reads and drops what the client is still sending.
+    fn linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.reading.start(LINGER_TIMEOUT);
+        let mut dropped = [0; 8 * 1024];
+        while self.lingered_bytes < LINGER_BYTES_MAX && !self.reading.is_over(context) {
+            let mut buffer = ReadBuf::new(&mut dropped);
+            match ready!(Pin::new(&mut self.socket).poll_read(context, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() => self.lingered_bytes += buffer.filled().len(),
+                _ => break,
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let stream = &mut *self;
+        if stream.seat.phase() == Phase::Answering && !stream.has_unsent {
+            stream.seat.enter(Phase::Idle);
+            stream.reading.stop();
+        }
+        let before = buffer.filled().len();
+        match Pin::new(&mut stream.socket).poll_read(context, buffer) {
+            Poll::Ready(Ok(())) => {
+                let is_end = buffer.filled().len() == before;
+                if !is_end && stream.seat.phase() < Phase::Head {
+                    stream.seat.enter(Phase::Head);
+                    stream.reading.stop();
+                }
+                Poll::Ready(Ok(()))
+            }
+            Poll::Pending => stream.wait(context),
+            failed @ Poll::Ready(Err(_)) => failed,
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.socket).poll_write(context, bytes);
+        self.written(context, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.socket).poll_write_vectored(context, bytes);
+        self.written(context, written)
+    }
+
+    /// Otherwise HTTP would copy each answer into a buffer of its own.
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    /// Called once all of an answer is written.
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.has_unsent = false;
+        self.answering.stop();
+        Pin::new(&mut self.socket).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let stream = &mut *self;
+        if !stream.is_shut {
+            ready!(Pin::new(&mut stream.socket).poll_shutdown(context))?;
+            stream.is_shut = true;
+            stream.reading.stop();
+        }
+        // A head that was answered without becoming a request was not read to its end.
+        if stream.seat.leaves_unread.load(SeqCst) || stream.seat.phase() == Phase::Head {
+            ready!(stream.linger(context));
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Runs from the first start until it is stopped.
+#[derive(Default)]
+struct Timer(Pin<Box<Option<Sleep>>>);
+
+impl Timer {
+    fn start(&mut self, duration: Duration) {
+        if self.0.is_none() {
+            self.0.set(Some(sleep(duration)));
+        }
+    }
+
+    fn stop(&mut self) {
+        self.0.set(None);
+    }
+
+    /// Whether it has run out. If not, the task is woken when it does.
+    fn is_over(&mut self, context: &mut Context<'_>) -> bool {
+        let timer = self.0.as_mut().as_pin_mut();
+        timer.is_some_and(|timer| timer.poll(context).is_ready())
+    }
+}
