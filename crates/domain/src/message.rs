@@ -93,6 +93,16 @@ impl Content {
     }
 }
 
+impl Content {
+    /// Bytes of its texts: subject, body and attachments.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let subject = self.subject.as_ref().map_or(0, |subject| subject.as_str().len());
+        let attachments: usize = self.attachments.as_slice().iter().map(String::len).sum();
+        subject + self.body.as_str().len() + attachments
+    }
+}
+
 /// A stored message.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Message {

@@ -13,10 +13,12 @@
 //! - Nobody is told anything behind the caller's back: state changes are returned as values.
 
 pub mod backoff;
+mod batch_size;
 pub mod breaker;
 mod jitter;
 pub mod rate_limit;
 
 pub use backoff::Backoff;
+pub use batch_size::BatchSize;
 pub use breaker::{Breaker, BreakerSettings};
 pub use rate_limit::{Quota, RateLimiter};

@@ -6,12 +6,16 @@
 use std::{
     fmt,
     ops::Range,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use domain::{Clock, ConversationId};
 use mutants::Mutant;
+use resilience::BatchSize;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
@@ -19,9 +23,24 @@ use crate::{Accept, Accepted, Arrival, Store, StoreError};
 
 /// How long a message waits for its turn.
 const QUEUE_BUDGET: Duration = Duration::from_millis(1_300);
-
-/// Bytes of text that share a commit; a message larger than that has one of its own.
+/// How long the wait of a message and its commit may take together: below the time after which its client is told that the
+/// outcome is unknown, by what commits differ from each other.
+const ANSWER_BUDGET: Duration = Duration::from_millis(1_400);
+/// A message that has waited less than this is tried, however long commits took: only a commit tells that they are quick again.
+const FRESH: Duration = Duration::from_millis(100);
+/// How long a commit should take at most: so long that what it takes on top of the transfer does not matter, and short
+/// beside the time that a message may wait.
+const COMMIT_TARGET: Duration = Duration::from_millis(400);
+/// Bytes that share a commit: at first what a slow network carries within the target, more than a full batch of texts has;
+/// at least some dozens of texts; at most what fits into memory several times. A larger message has a commit of its own.
+const COMMIT_BYTES_FIRST: usize = 1 << 20;
+const COMMIT_BYTES_MIN: usize = 64 << 10;
 const COMMIT_BYTES_MAX: usize = 8 << 20;
+/// What a message costs beside its texts, in bytes: its rows and their places in the indexes.
+const ROWS_BYTES: usize = 512;
+/// Bytes that may wait, so that memory is bounded: what a network of 400 Mbit/s carries while a message may wait. A message
+/// that comes when so many wait is refused at once.
+const QUEUE_BYTES_MAX: usize = 64 << 20;
 
 /// The bounds of a [`GroupCommit`].
 #[derive(Debug, Clone, Copy)]
@@ -61,19 +80,42 @@ pub enum AcceptError {
 /// The queue in front of the committing task.
 pub struct GroupCommit {
     queue: mpsc::Sender<Waiting>,
+    queued_bytes: Arc<AtomicUsize>,
+    clock: Arc<dyn Clock>,
 }
 
 /// A request in the queue. Whoever takes it out of its slot decides its fate: the committing task to store it, or the
 /// requester, once it has waited too long, to withdraw it.
 struct Waiting {
     slot: Slot,
-    /// How large it is.
     bytes: usize,
+    /// When it was put in, on the monotonic clock.
+    since: Duration,
     reply: Reply,
 }
 
 type Reply = oneshot::Sender<Result<Accepted, AcceptError>>;
-type Slot = Arc<Mutex<Option<Accept>>>;
+type Slot = Arc<Mutex<Option<(Accept, Weight)>>>;
+
+/// A message's part of the bytes that wait.
+struct Weight {
+    bytes: usize,
+    queued_bytes: Arc<AtomicUsize>,
+}
+
+impl Weight {
+    fn put(queued_bytes: &Arc<AtomicUsize>, bytes: usize) -> Self {
+        queued_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let queued_bytes = Arc::clone(queued_bytes);
+        Self { bytes, queued_bytes }
+    }
+}
+
+impl Drop for Weight {
+    fn drop(&mut self) {
+        self.queued_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
 
 impl GroupCommit {
     /// A queue, and the committing task behind it, which the caller runs: it ends when this is dropped and what was waiting
@@ -87,16 +129,29 @@ impl GroupCommit {
         let (queue, waiting) = mpsc::channel(limits.queue_max);
         let committer = Committer {
             store,
-            clock,
+            clock: Arc::clone(&clock),
             report: Box::new(report),
             batch_max: limits.batch_max,
+            size: BatchSize::new(
+                COMMIT_BYTES_MIN,
+                COMMIT_BYTES_FIRST,
+                COMMIT_BYTES_MAX,
+                COMMIT_TARGET,
+            ),
+            last: [Duration::ZERO; 2],
         };
-        (Self { queue }, committer.run(waiting))
+        let group_commit = Self {
+            queue,
+            queued_bytes: Arc::default(),
+            clock,
+        };
+        (group_commit, committer.run(waiting))
     }
 
     /// Stores a message durably, together with whatever else is waiting: it is in the queue when this returns.
     ///
-    /// A message whose turn does not come within `QUEUE_BUDGET` is withdrawn. One that is being committed is waited
+    /// A message whose turn does not come within `QUEUE_BUDGET`, or so late that its commit would end after
+    /// `ANSWER_BUDGET`, is not stored. One that is being committed is waited
     /// for, however long that takes: only its true fate tells what to do with it. Whoever must answer somebody sooner
     /// puts a limit of their own around this, and lets it run on.
     ///
@@ -107,27 +162,29 @@ impl GroupCommit {
         accept: Accept,
     ) -> impl Future<Output = Result<Accepted, AcceptError>> + Send + 'static {
         let bytes = size(&accept);
-        let slot = Arc::new(Mutex::new(Some(accept)));
+        let has_room = self.queued_bytes.load(Ordering::Relaxed) < QUEUE_BYTES_MAX;
+        let weight = Weight::put(&self.queued_bytes, bytes);
+        let slot = Arc::new(Mutex::new(Some((accept, weight))));
         let (reply, mut answer) = oneshot::channel();
         let waiting = Waiting {
             slot: Arc::clone(&slot),
             bytes,
+            since: self.clock.monotonic(),
             reply,
         };
-        let queued = self.queue.try_send(waiting).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => AcceptError::Overloaded,
-            mpsc::error::TrySendError::Closed(_) => AcceptError::Unavailable("shutting down".to_owned()),
-        });
+        let queued = match has_room {
+            true => self.queue.try_send(waiting).map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => AcceptError::Overloaded,
+                mpsc::error::TrySendError::Closed(_) => AcceptError::Unavailable("shutting down".to_owned()),
+            }),
+            false => Err(AcceptError::Overloaded),
+        };
         // Without the message: whoever waits for this would carry it around.
         async move {
             queued?;
             let answer = match tokio::time::timeout(QUEUE_BUDGET, &mut answer).await {
                 Ok(answer) => answer,
-                Err(_) if withdraw(&slot) => {
-                    return Err(AcceptError::Unavailable(
-                        "its turn did not come in time".to_owned(),
-                    ));
-                }
+                Err(_) if withdraw(&slot) => return Err(too_late()),
                 Err(_) => answer.await,
             };
             answer.unwrap_or_else(|_| {
@@ -146,7 +203,7 @@ impl GroupCommit {
     /// Whether another request would be refused, so that it can be turned away before any work goes into it.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.queue.capacity() == 0
+        self.queue.capacity() == 0 || self.queued_bytes.load(Ordering::Relaxed) >= QUEUE_BYTES_MAX
     }
 }
 
@@ -166,14 +223,18 @@ struct Committer {
     clock: Arc<dyn Clock>,
     report: Box<dyn Fn(CommitReport) + Send + Sync>,
     batch_max: usize,
+    /// In bytes.
+    size: BatchSize,
+    /// How long the last two commits took for each [`COMMIT_BYTES_MIN`].
+    last: [Duration; 2],
 }
 
 impl Committer {
-    async fn run(self, mut queue: mpsc::Receiver<Waiting>) {
+    async fn run(mut self, mut queue: mpsc::Receiver<Waiting>) {
         let mut taken = Vec::with_capacity(self.batch_max);
         while queue.recv_many(&mut taken, self.batch_max).await > 0 {
             while !taken.is_empty() {
-                let (batch, replies) = next_part(&mut taken);
+                let (batch, replies) = self.next_part(&mut taken);
                 self.commit_and_answer(&batch, replies).await;
             }
         }
@@ -181,7 +242,7 @@ impl Committer {
 
     /// Commits a batch and answers it. When the store refuses it for good, its halves are tried on their own, so that one
     /// bad message never fails its neighbours.
-    async fn commit_and_answer(&self, batch: &[Accept], replies: Vec<Reply>) {
+    async fn commit_and_answer(&mut self, batch: &[Accept], replies: Vec<Reply>) {
         let mut replies: Vec<Option<Reply>> = replies.into_iter().map(Some).collect();
         let mut ranges: Vec<Range<usize>> = Vec::new();
         if !batch.is_empty() {
@@ -221,7 +282,7 @@ impl Committer {
         }
     }
 
-    async fn commit(&self, part: &[Accept]) -> Result<Vec<Accepted>, StoreError> {
+    async fn commit(&mut self, part: &[Accept]) -> Result<Vec<Accepted>, StoreError> {
         let began = self.clock.monotonic();
         let result = self.store.accept(part).await;
         let took = self.clock.monotonic().saturating_sub(began);
@@ -229,7 +290,50 @@ impl Committer {
             messages: part.len(),
             took,
         });
+        let bytes = part.iter().map(size).sum::<usize>();
+        match &result {
+            Ok(_) => self.size.succeeded(bytes, took),
+            Err(StoreError::Unavailable(_) | StoreError::OutcomeUnknown(_)) if took > COMMIT_TARGET => {
+                self.size.failed(bytes, took);
+            }
+            Err(_) => {}
+        }
+        self.last = [self.last[1], took.div_f64(commits_of_min(bytes))];
         result
+    }
+
+    /// How long a commit will take, if it is like the quicker one of the last two: a single slow one, as databases have
+    /// them now and then, is no reason to refuse messages.
+    fn expect(&self, bytes: usize) -> Duration {
+        self.last[0].min(self.last[1]).mul_f64(commits_of_min(bytes))
+    }
+
+    /// Takes the next batch off what is waiting, without what was withdrawn, and refuses what has waited so long that its
+    /// commit would come too late. Nothing is taken out of its slot before its own commit begins: until then it can still
+    /// be withdrawn.
+    fn next_part(&self, waiting: &mut Vec<Waiting>) -> (Vec<Accept>, Vec<Reply>) {
+        let mut bytes = 0;
+        let fits = |waiting: &&Waiting| {
+            bytes += waiting.bytes;
+            bytes <= self.size.get()
+        };
+        let count = waiting.iter().take_while(fits).count().max(1);
+        let bytes = waiting[..count].iter().map(|waiting| waiting.bytes).sum();
+        let wait_max = ANSWER_BUDGET.saturating_sub(self.expect(bytes)).max(FRESH);
+        let now = self.clock.monotonic();
+        let (mut part, mut replies) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        for waiting in waiting.drain(..count) {
+            let Some(accept) = take(&waiting.slot) else {
+                continue;
+            };
+            if now.saturating_sub(waiting.since) > wait_max {
+                let _ = waiting.reply.send(Err(too_late()));
+                continue;
+            }
+            part.push(accept);
+            replies.push(waiting.reply);
+        }
+        (part, replies)
     }
 
     /// After a commit without an answer: what is found is stored, whatever is not may still be on its way.
@@ -245,39 +349,22 @@ impl Committer {
     }
 }
 
-/// Takes the next batch of at most [`COMMIT_BYTES_MAX`] off what is waiting, without what was withdrawn. Nothing is taken
-/// out of its slot before its own commit begins: until then it can still be withdrawn.
-fn next_part(waiting: &mut Vec<Waiting>) -> (Vec<Accept>, Vec<Reply>) {
-    let mut bytes = 0;
-    let fits = |waiting: &&Waiting| {
-        bytes += waiting.bytes;
-        bytes <= COMMIT_BYTES_MAX
-    };
-    let count = waiting.iter().take_while(fits).count().max(1);
-    let part = waiting.drain(..count);
-    part.filter_map(|waiting| take(&waiting.slot).map(|accept| (accept, waiting.reply)))
-        .unzip()
+/// How many commits of the smallest size would have so many bytes. Below that size, bytes do not matter.
+fn commits_of_min(bytes: usize) -> f64 {
+    bytes.max(COMMIT_BYTES_MIN) as f64 / COMMIT_BYTES_MIN as f64
 }
 
-/// What of a message is large, in bytes.
+/// What it costs to store a message, in bytes.
 fn size(accept: &Accept) -> usize {
     let payload = match &accept.arrival {
         Arrival::Receive { payload, .. } => payload.len(),
         Arrival::Send { .. } => 0,
     };
-    let attachments: usize = accept
-        .content
-        .attachments
-        .as_slice()
-        .iter()
-        .map(String::len)
-        .sum();
-    let subject = accept
-        .content
-        .subject
-        .as_ref()
-        .map_or(0, |subject| subject.as_str().len());
-    accept.content.body.as_str().len() + attachments + subject + payload
+    accept.content.bytes() + payload + ROWS_BYTES
+}
+
+fn too_late() -> AcceptError {
+    AcceptError::Unavailable("its turn did not come in time".to_owned())
 }
 
 /// What a committing task would answer that did not wait for its commit.
@@ -294,5 +381,6 @@ fn withdraw(slot: &Slot) -> bool {
 }
 
 fn take(slot: &Slot) -> Option<Accept> {
-    slot.lock().unwrap_or_else(PoisonError::into_inner).take()
+    let queued = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+    queued.map(|(accept, _)| accept)
 }

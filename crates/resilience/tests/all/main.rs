@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod backoff;
 #[cfg(test)]
+mod batch_size;
+#[cfg(test)]
 mod breaker_model;
 #[cfg(test)]
 mod breaker_properties;
