@@ -207,7 +207,7 @@ impl Engine {
         let channel = content.channel;
         let deadline = self.settings.deadlines.of(channel);
         // With room in the lane and a closed breaker, the entry is leased to us as it is stored, and needs no claim.
-        let reservation = self.dispatcher.reserve(&provider, deadline);
+        let reservation = self.dispatcher.reserve(&provider, deadline, content.bytes());
         let lease = reservation.as_ref().map(Reservation::lease);
         let arrival = Arrival::Send {
             request,
@@ -238,7 +238,7 @@ impl Engine {
             Err(error) => {
                 if reservation.is_some() && matches!(error, AcceptError::OutcomeUnknown(_)) {
                     // If it is stored, then leased to us, and nobody here will send it: let it be claimed at once.
-                    self.dispatcher.give_back(id).await;
+                    self.dispatcher.give_back(&provider, id).await;
                 }
                 Err(self.rejection(error, channel).into())
             }

@@ -47,7 +47,7 @@ pub use settings::{DispatchSettings, EngineSettings, LimitSettings};
 pub use spawn::{Spawn, Task, TokioTasks};
 
 use depths::Depths;
-use dispatch::{Dispatcher, Settler};
+use dispatch::Dispatcher;
 use stop::Stop;
 use vital::Vital;
 
@@ -103,7 +103,6 @@ impl Engine {
         // Its end is noticed by `GroupCommit::ended`.
         tasks.spawn_apart("commit", Box::pin(committing));
         let vital = Vital::new(Arc::clone(&tasks));
-        let settler = Settler::start(&store, &metrics, settings.dispatch.batch_messages_max, &vital);
         let node = Node {
             store: &store,
             clock: &clock,
@@ -112,7 +111,7 @@ impl Engine {
             tasks: &tasks,
             stop: &stop,
         };
-        let dispatcher = Dispatcher::start(&settings.dispatch, &routes, entropy, settler, &node);
+        let dispatcher = Dispatcher::start(&settings.dispatch, &routes, entropy, &node);
         let housekeeping = housekeeping::start(settings.idempotency_ttl, &routes, &node);
         Arc::new(Self {
             limits: Limits::new(&settings.limits, Arc::clone(&clock), Arc::clone(&metrics)),

@@ -40,6 +40,7 @@ pub struct Metrics {
     outbox_depth: Family<ByQueue, Gauge>,
     outbox_oldest: Family<ByProvider, Gauge<f64, std::sync::atomic::AtomicU64>>,
     dead_letters: Family<ByFailure, Counter>,
+    settlements_set_aside: Family<ByProvider, Gauge>,
     pub(crate) invalid_routing: Counter,
     pub(crate) idempotent_replays: Counter,
     commit_batch: Histogram,
@@ -134,6 +135,7 @@ impl Metrics {
             outbox_depth: Family::default(),
             outbox_oldest: Family::default(),
             dead_letters: Family::default(),
+            settlements_set_aside: Family::default(),
             invalid_routing: Counter::default(),
             idempotent_replays: Counter::default(),
             commit_batch: Histogram::new(MESSAGES),
@@ -229,6 +231,12 @@ impl Metrics {
             reason: Word(reason.as_str()),
         };
         self.dead_letters.get_or_create(&labels).inc();
+    }
+
+    pub(crate) fn set_settlements_set_aside(&self, provider: &ProviderName, settlements: usize) {
+        self.settlements_set_aside
+            .get_or_create(&by_provider(provider))
+            .set(i64::try_from(settlements).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn count_transition(&self, provider: &ProviderName, transition: Transition) {
@@ -357,6 +365,11 @@ impl Metrics {
             self.outbox_oldest.clone(),
         );
         registry.register("dead_letters", "Messages given up", self.dead_letters.clone());
+        registry.register(
+            "settlements_set_aside",
+            "Results of calls that the store does not take yet",
+            self.settlements_set_aside.clone(),
+        );
         registry.register(
             "invalid_routing",
             "Messages for a channel nobody serves",

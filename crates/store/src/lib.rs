@@ -20,9 +20,10 @@ pub use group_commit::{AcceptError, CommitReport, GroupCommit, GroupCommitLimits
 pub use memory::{Memory, OutboxRow};
 pub use open::{OpenError, open};
 pub use port::{
-    Accept, Accepted, Arrival, Assigned, Claimed, ConversationFilter, DeadLetter, Deadlines, Disposition,
-    FIRST_LEASE, IdempotentRequest, Import, Leased, MessageDetail, MessageFilter, Progress, QueueDepth,
-    RedriveFilter, Redriven, Settled, Settlement, Store, StoreError, Tried, Unthreaded, Waiting,
+    Accept, Accepted, Arrival, Assigned, ClaimLimits, Claimed, Claims, ConversationFilter, DeadLetter,
+    Deadlines, Disposition, FIRST_LEASE, IdempotentRequest, Import, Leased, MessageDetail, MessageFilter,
+    Progress, QueueDepth, RedriveFilter, Redriven, Settled, Settlement, Store, StoreError, Tried, Unthreaded,
+    Waiting,
 };
 pub use postgres::Postgres;
 pub use sqlite::Sqlite;

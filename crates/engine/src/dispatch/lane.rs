@@ -4,7 +4,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -12,8 +12,8 @@ use std::{
 use domain::{Clock, Content, ConversationId, Entropy, MessageId, Outcome, Timestamp};
 use mutants::Mutant;
 use providers::Provider;
-use resilience::{Breaker, breaker::Capacity};
-use store::{Claimed, FIRST_LEASE, Leased, Progress, Store};
+use resilience::{BatchSize, Breaker, breaker::Capacity};
+use store::{ClaimLimits, Claimed, FIRST_LEASE, Leased, Progress, Store};
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc},
     task::JoinHandle,
@@ -27,6 +27,16 @@ use crate::{DispatchSettings, Metrics, Spawn, stop::Stop, vital::Vital};
 
 /// Entries a lane holds in memory for each of its workers at most.
 const HELD_PER_WORKER_MAX: u32 = 6;
+/// Bytes of contents that a lane holds in memory, those of calls under way included: the largest message that the default
+/// settings allow for each of a hundred workers. One claim more than that may be held.
+const HELD_BYTES_MAX: usize = 32 << 20;
+/// Bytes a claim asks for: at first what 1 Mbit/s carries within a statement's time, then as much as comes within
+/// [`CLAIM_TARGET`], and so few at least that what gets lost is small. Large messages come one by one.
+const CLAIM_BYTES_MIN: usize = 16 << 10;
+const CLAIM_BYTES_FIRST: usize = 128 << 10;
+const CLAIM_BYTES_MAX: usize = 1 << 20;
+/// How long a claim should take at most: well below what a statement may take.
+const CLAIM_TARGET: Duration = Duration::from_millis(500);
 
 /// What a lane is made of.
 pub(super) struct LaneParts {
@@ -52,8 +62,7 @@ pub(crate) struct Lane {
     places_for_accepts: Arc<Semaphore>,
     /// Something may be due now.
     due: Notify,
-    /// A place in the queue has become free.
-    room: Notify,
+    room: Arc<Room>,
     store_failing: AtomicBool,
 }
 
@@ -64,12 +73,45 @@ pub(super) struct Held {
     pub(super) deadline_ends: Duration,
     /// The place among those for accepts that it takes up while it waits.
     place: Option<OwnedSemaphorePermit>,
+    /// Its part of what the lane holds, until it is sent.
+    _weight: Weight,
+}
+
+/// The room in a lane's memory.
+#[derive(Default)]
+struct Room {
+    held_bytes: AtomicUsize,
+    /// A place in the queue, or memory, has become free.
+    freed: Notify,
+}
+
+/// So many bytes of a lane's memory are taken.
+struct Weight {
+    room: Arc<Room>,
+    bytes: usize,
+}
+
+impl Weight {
+    fn put(room: &Arc<Room>, bytes: usize) -> Self {
+        room.held_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let room = Arc::clone(room);
+        Self { room, bytes }
+    }
+}
+
+impl Drop for Weight {
+    fn drop(&mut self) {
+        if self.room.held_bytes.fetch_sub(self.bytes, Ordering::Relaxed) >= HELD_BYTES_MAX {
+            self.room.freed.notify_one();
+        }
+    }
 }
 
 /// A place in the queue for a message that is being accepted.
 pub(crate) struct Reservation {
     queue: mpsc::OwnedPermit<Held>,
     place: OwnedSemaphorePermit,
+    weight: Weight,
     began: Duration,
     leased_at: Duration,
     lease: Duration,
@@ -112,6 +154,7 @@ impl Reservation {
             lease_ends,
             deadline_ends,
             place: Some(self.place),
+            _weight: self.weight,
         });
     }
 }
@@ -138,7 +181,7 @@ impl Lane {
             places_for_accepts: Arc::new(Semaphore::new(accepts_max(queue.max_capacity()))),
             queue,
             due: Notify::new(),
-            room: Notify::new(),
+            room: Arc::default(),
             store_failing: AtomicBool::new(false),
             parts,
         });
@@ -150,8 +193,12 @@ impl Lane {
     }
 
     /// A place for a message about to be accepted, while calls flow and one is free.
-    pub(super) fn reserve(&self, deadline: Duration) -> Option<Reservation> {
+    pub(super) fn reserve(&self, deadline: Duration, bytes: usize) -> Option<Reservation> {
         if self.parts.stop.is_told() || self.circuit.capacity() != Capacity::Unlimited {
+            return None;
+        }
+        // As with the places, a part of the memory is for claims.
+        if accepts_max(HELD_BYTES_MAX) < self.held_bytes().saturating_add(bytes) {
             return None;
         }
         let place = Arc::clone(&self.places_for_accepts).try_acquire_owned().ok()?;
@@ -160,6 +207,7 @@ impl Lane {
         Some(Reservation {
             queue,
             place,
+            weight: Weight::put(&self.room, bytes),
             began,
             leased_at: lease_clock(self.parts.clock.as_ref()),
             lease,
@@ -174,6 +222,14 @@ impl Lane {
 
     pub(super) fn circuit(&self) -> &Circuit {
         &self.circuit
+    }
+
+    pub(super) fn settler(&self) -> &Settler {
+        &self.parts.settler
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.room.held_bytes.load(Ordering::Relaxed)
     }
 
     pub(super) fn report(&self, now: Timestamp, queue: QueueReport) -> ProviderReport {
@@ -193,9 +249,10 @@ impl Lane {
     /// way is never cut off: what it leases must reach the queue, or be given back.
     async fn claim_due(self: Arc<Self>) {
         let stop = self.parts.stop.clone();
+        let mut bytes = BatchSize::new(CLAIM_BYTES_MIN, CLAIM_BYTES_FIRST, CLAIM_BYTES_MAX, CLAIM_TARGET);
         while !stop.is_told() {
-            let claim = if self.room_for_claims() >= self.claim_min() {
-                self.claim().await
+            let claim = if self.room_for_claims() >= self.claim_min() && self.held_bytes() < HELD_BYTES_MAX {
+                self.claim(&mut bytes).await
             } else {
                 Claim::NoRoom
             };
@@ -204,7 +261,7 @@ impl Lane {
                     Claim::Full => {}
                     Claim::NoRoom => {
                         // A reservation that is given up makes room too, and tells nobody.
-                        let _ = tokio::time::timeout(self.nap(), self.room.notified()).await;
+                        let _ = tokio::time::timeout(self.nap(), self.room.freed.notified()).await;
                     }
                     Claim::Dry => {
                         // Either something is due, or it is time to look.
@@ -246,7 +303,7 @@ impl Lane {
                 break;
             };
             drop(held.place.take());
-            self.room.notify_one();
+            self.room.freed.notify_one();
             let lane = Arc::clone(&self);
             self.parts.tasks.spawn(Box::pin(async move {
                 lane.process(held).await;
@@ -268,7 +325,7 @@ impl Lane {
         let _ = workers.acquire_many(all).await;
     }
 
-    async fn claim(&self) -> Claim {
+    async fn claim(&self, bytes: &mut BatchSize) -> Claim {
         self.circuit.tick();
         if self.parts.settler.is_behind() {
             // What we know of calls is not on record yet: a claim could get those very messages, and send them again.
@@ -295,9 +352,18 @@ impl Lane {
             return Claim::Dry;
         };
         let (began, leased_at) = (clock.monotonic(), lease_clock(clock.as_ref()));
-        let claimed = match store.claim(provider.name(), limit, settings.lease).await {
-            Ok(claimed) => claimed,
+        let limits = ClaimLimits {
+            entries: limit,
+            bytes: bytes.get(),
+        };
+        let claims = store.claim(provider.name(), limits, settings.lease).await;
+        let took = clock.monotonic().saturating_sub(began);
+        let claims = match claims {
+            Ok(claims) => claims,
             Err(error) => {
+                if took > CLAIM_TARGET {
+                    bytes.failed(limits.bytes, took);
+                }
                 if !self.store_failing.swap(true, Ordering::Relaxed) {
                     tracing::warn!(provider = %provider.name(), %error, "cannot claim: messages wait for the store");
                 }
@@ -307,7 +373,14 @@ impl Lane {
         if self.store_failing.swap(false, Ordering::Relaxed) {
             tracing::info!(provider = %provider.name(), "the store is back");
         }
-        let outcome = if claimed.len() == limit as usize {
+        let contents = claims
+            .entries
+            .iter()
+            .map(|claimed| claimed.leased.content.bytes());
+        // What was cut short would have had more bytes than asked for.
+        let asked = if claims.cut_short { limits.bytes } else { 0 };
+        bytes.succeeded(contents.sum::<usize>().max(asked), took);
+        let outcome = if claims.cut_short || claims.entries.len() == limit as usize {
             Claim::Full
         } else {
             Claim::Dry
@@ -316,7 +389,7 @@ impl Lane {
             leased,
             deadline_in,
             vanished,
-        } in claimed
+        } in claims.entries
         {
             if vanished {
                 metrics.count_attempt(provider.name(), leased.content.channel, Outcome::Unknown);
@@ -325,6 +398,10 @@ impl Lane {
                     "a worker vanished with this message: it may have been sent"
                 );
             }
+            if vanished && self.parts.settler.end_known(&leased).await {
+                continue;
+            }
+            let _weight = Weight::put(&self.room, leased.content.bytes());
             let (lease_ends, deadline_ends) = (leased_at + settings.lease, began.saturating_add(deadline_in));
             // The queue outlives the lane's tasks; while they stop, what is put in is given back.
             if let Err(refused) = self
@@ -334,6 +411,7 @@ impl Lane {
                     lease_ends,
                     deadline_ends,
                     place: None,
+                    _weight,
                 })
                 .await
             {

@@ -10,6 +10,7 @@ mod worker;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use domain::{Channel, Entropy, MessageId, Outcome, ProviderName, Timestamp};
+use futures_util::{FutureExt, future::join_all};
 use providers::Routes;
 use serde::Serialize;
 use store::{FIRST_LEASE, QueueDepth};
@@ -20,13 +21,12 @@ use crate::{DispatchSettings, Metrics, Node};
 
 pub use circuit::BreakerReport;
 pub(crate) use lane::Reservation;
-pub(crate) use settle::Settler;
+use settle::Settler;
 
 /// All lanes of a node.
 pub(crate) struct Dispatcher {
     lanes: BTreeMap<ProviderName, Arc<Lane>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
-    settler: Settler,
 }
 
 /// A provider, its breaker and its queue, as the operator sees them.
@@ -71,12 +71,20 @@ impl Dispatcher {
         settings: &DispatchSettings,
         routes: &Routes,
         entropy: &Entropy,
-        settler: Settler,
         node: &Node<'_>,
     ) -> Self {
         let mut lanes = BTreeMap::new();
         let mut tasks = Vec::new();
+        let mut recorders = Vec::new();
         for provider in routes.providers() {
+            let (settler, recorder) = Settler::new(
+                provider.name().clone(),
+                Arc::clone(node.store),
+                Arc::clone(node.clock),
+                Arc::clone(node.metrics),
+                settings.batch_messages_max,
+            );
+            recorders.push(recorder);
             let parts = LaneParts {
                 provider: Arc::clone(provider),
                 settings: settings.clone(),
@@ -84,7 +92,7 @@ impl Dispatcher {
                 clock: Arc::clone(node.clock),
                 entropy: entropy.child(&format!("lane/{}", provider.name())),
                 metrics: Arc::clone(node.metrics),
-                settler: settler.clone(),
+                settler,
                 tasks: Arc::clone(node.tasks),
                 stop: node.stop.clone(),
             };
@@ -92,22 +100,30 @@ impl Dispatcher {
             lanes.insert(provider.name().clone(), lane);
             tasks.extend(lane_tasks);
         }
+        // One thread for all of them: they only wait for the store, each on its own.
+        node.vital.spawn_apart("settle", join_all(recorders).map(drop));
         Self {
             lanes,
             tasks: Mutex::new(tasks),
-            settler,
         }
     }
 
-    /// A place in the lane of a provider for a message about to be accepted; `None` when there is no room, or the
-    /// provider is not called at the moment.
-    pub(crate) fn reserve(&self, provider: &ProviderName, deadline: Duration) -> Option<Reservation> {
-        self.lanes.get(provider)?.reserve(deadline)
+    /// A place in the lane of a provider for a message about to be accepted, whose content has so many bytes; `None` when
+    /// there is no room, or the provider is not called at the moment.
+    pub(crate) fn reserve(
+        &self,
+        provider: &ProviderName,
+        deadline: Duration,
+        bytes: usize,
+    ) -> Option<Reservation> {
+        self.lanes.get(provider)?.reserve(deadline, bytes)
     }
 
-    /// Has an entry given back that was leased to us while it was accepted, if it was.
-    pub(crate) async fn give_back(&self, id: MessageId) {
-        self.settler.release(id, FIRST_LEASE).await;
+    /// Has an entry given back that was leased to this provider's lane while it was accepted, if it was.
+    pub(crate) async fn give_back(&self, provider: &ProviderName, id: MessageId) {
+        if let Some(lane) = self.lanes.get(provider) {
+            lane.settler().release(id, FIRST_LEASE).await;
+        }
     }
 
     /// Lets a lane look for due entries now.
@@ -156,7 +172,7 @@ impl Dispatcher {
             // A panic in there was reported when it happened.
             let _ = task.await;
         }
-        self.settler.flush().await;
+        join_all(self.lanes.values().map(|lane| lane.settler().flush())).await;
     }
 }
 

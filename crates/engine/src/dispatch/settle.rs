@@ -1,79 +1,138 @@
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    mem,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
-use domain::{Channel, LeaseToken, MessageId, ProviderName};
-use store::{Disposition, Settled, Settlement, Store, StoreError};
+use domain::{Channel, Clock, LeaseToken, MessageId, ProviderName};
+use resilience::BatchSize;
+use store::{Disposition, Leased, Settled, Settlement, Store, StoreError};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{Metrics, vital::Vital};
+use crate::Metrics;
 
-/// Settlements that may wait. Beyond, workers wait before their next call: a store that is away stops the calls, not
-/// the record of what was called.
+/// Settlements of a lane that may wait, as many again may be at hand to be recorded. One has less than a kibibyte. Beyond,
+/// workers wait before their next call: a store that is away stops the calls, not the record of what was called.
 const WAITING_MAX: usize = 1_024;
-/// How long what came of calls waits for company: nobody waits for it, and a transaction costs the store as much for one
-/// as for thirty. What a node knows and has not recorded when it is killed is sent again, so this is not long.
+/// How long settlements wait for company: nobody waits for them, and a transaction costs the store as much for one as for
+/// thirty. What a node knows and has not recorded when it is killed is sent again, so this is not long.
 const LINGER: Duration = Duration::from_millis(5);
-/// How long to wait before the store is asked again.
-const RETRY_PAUSE: Duration = Duration::from_millis(200);
+/// A batch that takes longer makes the next one smaller: half of what a statement may take.
+const SLOW: Duration = Duration::from_millis(600);
+/// How long to wait before a store that fails is asked again. It doubles with each failure, up to the maximum: claims wait
+/// until what a node knows is on record, and should not wait much longer than the store is away.
+const PAUSE_MIN: Duration = Duration::from_millis(200);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// Records what came of leased entries: what comes within a few milliseconds becomes one transaction.
+/// Records what came of the leased entries of one lane: what comes within a few milliseconds becomes one transaction. A
+/// settlement is kept until it is applied or its lease is lost. One that keeps failing is set aside, and does not hold up
+/// the others.
 #[derive(Clone)]
 pub(crate) struct Settler {
     queue: mpsc::Sender<Item>,
-    behind: Arc<AtomicBool>,
+    shared: Arc<Shared>,
+}
+
+/// What the lane may know of its recording task.
+#[derive(Default)]
+struct Shared {
+    behind: AtomicBool,
+    any_known: AtomicBool,
+    /// How the messages end whose settlements are set aside, and the lease of each.
+    known: Mutex<BTreeMap<MessageId, (LeaseToken, Disposition)>>,
 }
 
 enum Item {
-    Settle(Settlement, Tally),
-    Release(MessageId, LeaseToken),
+    Work(Work),
     /// Answered once everything before it is done.
     Flush(oneshot::Sender<()>),
 }
 
-/// What to count once a settlement is durable.
-pub(super) struct Tally {
-    pub(super) provider: ProviderName,
-    pub(super) channel: Channel,
+#[derive(Clone)]
+enum Work {
+    Settle(Settlement, Channel),
+    Release(MessageId, LeaseToken),
+}
+
+impl Work {
+    fn id(&self) -> MessageId {
+        match self {
+            Self::Settle(settlement, _) => settlement.id,
+            Self::Release(id, _) => *id,
+        }
+    }
 }
 
 impl Settler {
-    pub(crate) fn start(
-        store: &Arc<dyn Store>,
-        metrics: &Arc<Metrics>,
+    /// The settler of a provider's lane, and its recording task, which ends with the last settler.
+    pub(crate) fn new(
+        provider: ProviderName,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
         batch_max: usize,
-        vital: &Vital,
-    ) -> Self {
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (queue, waiting) = mpsc::channel(WAITING_MAX);
-        let behind = Arc::new(AtomicBool::new(false));
+        let shared = Arc::new(Shared::default());
         let recorder = Recorder {
-            store: Arc::clone(store),
-            metrics: Arc::clone(metrics),
-            batch_max,
-            behind: Arc::clone(&behind),
+            provider,
+            store,
+            clock,
+            metrics,
+            shared: Arc::clone(&shared),
+            waiting,
+            closed: false,
+            ready: VecDeque::new(),
+            flushes: Vec::new(),
+            size: BatchSize::new(1, batch_max, batch_max, SLOW),
+            overdue: 0,
+            pause: Duration::ZERO,
+            failed_alone: false,
+            aside: VecDeque::new(),
+            aside_pause: PAUSE_MIN,
+            aside_due: Duration::ZERO,
         };
-        vital.spawn_apart("settle", recorder.run(waiting));
-        Self { queue, behind }
+        (Self { queue, shared }, recorder.run())
     }
 
-    /// Whether the store is away, and what came of calls waits to be recorded.
+    /// Whether the store did not take what is known of calls, and not all of it is recorded since.
     pub(super) fn is_behind(&self) -> bool {
-        self.behind.load(Ordering::Relaxed)
+        self.shared.behind.load(Ordering::Relaxed)
     }
 
     /// Has a settlement recorded.
-    pub(super) async fn settle(&self, settlement: Settlement, tally: Tally) {
-        self.put(Item::Settle(settlement, tally)).await;
+    pub(super) async fn settle(&self, settlement: Settlement, channel: Channel) {
+        self.put(Item::Work(Work::Settle(settlement, channel))).await;
     }
 
     /// Has an entry given back that nobody tried to send.
     pub(super) async fn release(&self, id: MessageId, token: LeaseToken) {
-        self.put(Item::Release(id, token)).await;
+        self.put(Item::Work(Work::Release(id, token))).await;
+    }
+
+    /// Ends an entry whose lease ran out while its settlement was set aside, and that was claimed again right after. False
+    /// when nothing is known of it: then it must be sent.
+    pub(super) async fn end_known(&self, leased: &Leased) -> bool {
+        if !self.shared.any_known.load(Ordering::Relaxed) {
+            return false;
+        }
+        let known = self.shared.known().get(&leased.id).cloned();
+        let Some((_, disposition)) = known.filter(|(token, _)| token.0 + 1 == leased.token.0) else {
+            return false;
+        };
+        let settlement = Settlement {
+            id: leased.id,
+            token: leased.token,
+            tried: None,
+            disposition,
+            progress: leased.progress,
+        };
+        self.settle(settlement, leased.content.channel).await;
+        true
     }
 
     /// Waits until all that was put in before is recorded.
@@ -89,129 +148,254 @@ impl Settler {
     }
 }
 
+impl Shared {
+    fn known(&self) -> MutexGuard<'_, BTreeMap<MessageId, (LeaseToken, Disposition)>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 struct Recorder {
+    provider: ProviderName,
     store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
-    batch_max: usize,
-    behind: Arc<AtomicBool>,
+    shared: Arc<Shared>,
+    waiting: mpsc::Receiver<Item>,
+    closed: bool,
+    /// What goes into the next batches, in this order.
+    ready: VecDeque<Work>,
+    flushes: Vec<oneshot::Sender<()>>,
+    /// Settlements and releases that go together.
+    size: BatchSize,
+    /// How many of the first that are ready were there when the store failed.
+    overdue: usize,
+    /// How long to leave a store alone that fails, whatever it is asked.
+    pause: Duration,
+    /// Whether the last that was tried failed, and was alone.
+    failed_alone: bool,
+    /// What failed alone while others did not: tried one by one, beside the others.
+    aside: VecDeque<Work>,
+    aside_pause: Duration,
+    /// When the first of those set aside is tried again, on the monotonic clock.
+    aside_due: Duration,
 }
 
 impl Recorder {
-    async fn run(self, mut waiting: mpsc::Receiver<Item>) {
-        let mut taken = Vec::with_capacity(self.batch_max);
-        while waiting.recv_many(&mut taken, self.batch_max).await > 0 {
-            self.gather(&mut taken, &mut waiting).await;
-            let (mut settlements, mut tallies, mut releases, mut flushes) = (vec![], vec![], vec![], vec![]);
-            let mut ids = BTreeSet::new();
-            for item in taken.drain(..) {
-                match item {
-                    Item::Settle(settlement, tally) => {
-                        // A node that stood still may bring a try under a lost lease together with one under its next:
-                        // a batch has each message once, and the earlier goes first.
-                        if !ids.insert(settlement.id) {
-                            self.settle(&settlements, &tallies).await;
-                            (ids, settlements, tallies) = (BTreeSet::from([settlement.id]), vec![], vec![]);
-                        }
-                        settlements.push(settlement);
-                        tallies.push(tally);
-                    }
-                    Item::Release(id, token) => releases.push((id, token)),
-                    Item::Flush(done) => flushes.push(done),
+    async fn run(mut self) {
+        while self.gather().await {
+            self.record_ready().await;
+            self.retry_aside().await;
+            if self.ready.is_empty() && self.aside.is_empty() {
+                for done in mem::take(&mut self.flushes) {
+                    let _ = done.send(());
                 }
             }
-            self.settle(&settlements, &tallies).await;
-            self.release(&releases).await;
-            flushes.into_iter().for_each(|done| {
-                let _ = done.send(());
-            });
         }
     }
 
-    /// Waits for more, unless there is enough already, or somebody waits for an end.
-    async fn gather(&self, taken: &mut Vec<Item>, waiting: &mut mpsc::Receiver<Item>) {
-        if taken.len() == self.batch_max || taken.iter().any(|item| matches!(item, Item::Flush(_))) {
-            return;
+    /// Waits until there is something to do, and for company for it. False at the end.
+    async fn gather(&mut self) -> bool {
+        if !self.pause.is_zero() {
+            tokio::time::sleep(self.pause).await;
         }
-        tokio::time::sleep(LINGER).await;
-        while taken.len() < self.batch_max
-            && let Ok(item) = waiting.try_recv()
+        if self.ready.is_empty() && !self.receive().await {
+            return false;
+        }
+        let may_linger = self.flushes.is_empty() && self.overdue == 0;
+        if may_linger && (1..self.size.get()).contains(&self.ready.len()) {
+            tokio::time::sleep(LINGER).await;
+        }
+        while self.pending() < WAITING_MAX
+            && let Ok(item) = self.waiting.try_recv()
         {
-            taken.push(item);
+            self.sort(item);
+        }
+        true
+    }
+
+    /// Waits for the next item, or until something set aside is due. False when nothing is left to be done.
+    async fn receive(&mut self) -> bool {
+        let now = self.clock.monotonic();
+        let wait = (!self.aside.is_empty()).then(|| self.aside_due.saturating_sub(now));
+        // When all places are taken by what is set aside, the workers wait.
+        let no_more = self.closed || self.pending() >= WAITING_MAX;
+        let received = match wait {
+            Some(wait) if no_more => {
+                tokio::time::sleep(wait).await;
+                None
+            }
+            Some(wait) => tokio::time::timeout(wait, self.waiting.recv()).await.ok(),
+            None if self.closed => return false,
+            None => Some(self.waiting.recv().await),
+        };
+        match received {
+            Some(Some(item)) => self.sort(item),
+            Some(None) => self.closed = true,
+            None => {}
+        }
+        true
+    }
+
+    fn pending(&self) -> usize {
+        self.ready.len() + self.aside.len()
+    }
+
+    fn sort(&mut self, item: Item) {
+        match item {
+            // Its entry was claimed again: what is known of the try before goes first, and can be recorded by now.
+            Item::Work(work) if self.aside.iter().any(|earlier| earlier.id() == work.id()) => {
+                self.aside.push_back(work);
+                self.aside_due = self.clock.monotonic();
+            }
+            Item::Work(work) => self.ready.push_back(work),
+            Item::Flush(done) => self.flushes.push(done),
         }
     }
 
-    async fn settle(&self, settlements: &[Settlement], tallies: &[Tally]) {
-        if settlements.is_empty() {
+    /// Records a batch of what is ready. If that fails, the next batch is smaller, until what fails is alone.
+    async fn record_ready(&mut self) {
+        // A node that stood still may bring a try under a lost lease together with one under its next: a batch has each
+        // message once, and the earlier goes first.
+        let mut ids = BTreeSet::new();
+        let firsts = self.ready.iter().take(self.size.get());
+        let count = firsts.take_while(|work| ids.insert(work.id())).count();
+        if count == 0 {
             return;
         }
-        match self.settle_durably(settlements).await {
-            Ok(settled) => {
-                for ((settlement, tally), settled) in settlements.iter().zip(tallies).zip(settled) {
-                    self.count(settlement, tally, settled);
+        let batch = self.ready.drain(..count).collect();
+        let began = self.clock.monotonic();
+        let recorded = self.record(batch).await;
+        let took = self.clock.monotonic().saturating_sub(began);
+        match recorded {
+            Ok(()) => {
+                self.size.succeeded(count, took);
+                (self.pause, self.failed_alone) = (Duration::ZERO, false);
+                self.overdue = self.overdue.saturating_sub(count);
+                if self.overdue == 0 && self.shared.behind.swap(false, Ordering::Relaxed) {
+                    tracing::info!(provider = %self.provider, "the results of calls are recorded again");
                 }
             }
-            Err(error) if settlements.len() == 1 => {
-                // Its lease runs out, and the try is on record as unknown then.
-                tracing::error!(message_id = %settlements[0].id, %error, "the store refuses a settlement");
-            }
-            Err(_) => {
-                let (first, second) = settlements.split_at(settlements.len() / 2);
-                let (first_tallies, second_tallies) = tallies.split_at(first.len());
-                Box::pin(self.settle(first, first_tallies)).await;
-                Box::pin(self.settle(second, second_tallies)).await;
+            Err((mut left, error)) => {
+                if !self.shared.behind.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(provider = %self.provider, %error, "the results of calls cannot be recorded yet");
+                }
+                self.size.failed(count, took);
+                match left.pop() {
+                    Some(alone) if left.is_empty() && count == 1 => self.put_off(alone, &error),
+                    last => left
+                        .into_iter()
+                        .chain(last)
+                        .rev()
+                        .for_each(|work| self.ready.push_front(work)),
+                }
+                self.overdue = self.ready.len();
+                self.shared.behind.store(self.overdue > 0, Ordering::Relaxed);
             }
         }
     }
 
-    async fn release(&self, releases: &[(MessageId, LeaseToken)]) {
-        if releases.is_empty() {
+    /// The first that fails alone is set aside. When the next fails too, it is probably the store: all wait, and take turns.
+    fn put_off(&mut self, work: Work, error: &StoreError) {
+        if mem::replace(&mut self.failed_alone, true) {
+            self.ready.push_back(work);
+            self.pause = (self.pause * 2).clamp(PAUSE_MIN, PAUSE_MAX);
             return;
         }
-        if let Err(error) = self.release_durably(releases).await {
-            tracing::error!(%error, "the store refuses a release: the leases run out instead");
+        tracing::warn!(
+            message_id = %work.id(), provider = %self.provider, %error,
+            "the result of a call is set aside: it is recorded as soon as the store takes it"
+        );
+        if let Work::Settle(settlement, _) = &work
+            && !matches!(settlement.disposition, Disposition::Retry { .. })
+        {
+            let known = (settlement.token, settlement.disposition.clone());
+            self.shared.known().insert(settlement.id, known);
+            self.shared.any_known.store(true, Ordering::Relaxed);
         }
+        if self.aside.is_empty() {
+            self.aside_pause = PAUSE_MIN;
+            self.aside_due = self.clock.monotonic() + PAUSE_MIN;
+        }
+        self.aside.push_back(work);
+        self.metrics
+            .set_settlements_set_aside(&self.provider, self.aside.len());
     }
 
-    /// Asks until the store answers. Asking twice does no harm: the lease token lets a settlement take effect once.
-    async fn settle_durably(&self, settlements: &[Settlement]) -> Result<Vec<Settled>, StoreError> {
-        loop {
-            match self.store.settle(settlements).await {
-                Err(error) if is_passing(&error) => self.put_off(&error).await,
-                answer => {
-                    self.behind.store(false, Ordering::Relaxed);
-                    return answer;
-                }
+    /// Tries the first of those set aside again, if it is time: one by one, with pauses between failures, so that the others
+    /// have most of the time.
+    async fn retry_aside(&mut self) {
+        let now = self.clock.monotonic();
+        if self.aside.is_empty() || now < self.aside_due || !self.pause.is_zero() {
+            return;
+        }
+        let Some(work) = self.aside.pop_front() else {
+            return;
+        };
+        let id = work.id();
+        match self.record(vec![work]).await {
+            Ok(()) => {
+                self.aside_pause = PAUSE_MIN;
+                self.metrics
+                    .set_settlements_set_aside(&self.provider, self.aside.len());
+                let mut known = self.shared.known();
+                known.remove(&id);
+                self.shared.any_known.store(!known.is_empty(), Ordering::Relaxed);
+            }
+            Err((left, error)) => {
+                tracing::debug!(message_id = %id, provider = %self.provider, %error, "still set aside");
+                self.aside.extend(left);
+                self.aside_due = self.clock.monotonic() + self.aside_pause;
+                self.aside_pause = (self.aside_pause * 2).min(PAUSE_MAX);
             }
         }
     }
 
-    async fn release_durably(&self, releases: &[(MessageId, LeaseToken)]) -> Result<u64, StoreError> {
-        loop {
-            match self.store.release(releases).await {
-                Err(error) if is_passing(&error) => self.put_off(&error).await,
-                answer => {
-                    self.behind.store(false, Ordering::Relaxed);
-                    return answer;
+    /// Records this, or returns what is not recorded. Asking twice does no harm: the lease token lets a settlement take
+    /// effect once.
+    async fn record(&self, batch: Vec<Work>) -> Result<(), (Vec<Work>, StoreError)> {
+        let (mut settlements, mut channels, mut releases) = (vec![], vec![], vec![]);
+        for work in batch {
+            match work {
+                Work::Settle(settlement, channel) => {
+                    settlements.push(settlement);
+                    channels.push(channel);
                 }
+                Work::Release(id, token) => releases.push((id, token)),
             }
         }
-    }
-
-    async fn put_off(&self, error: &StoreError) {
-        if !self.behind.swap(true, Ordering::Relaxed) {
-            tracing::warn!(%error, "what came of calls cannot be recorded yet");
+        let mut failure = None;
+        if !settlements.is_empty() {
+            match self.store.settle(&settlements).await {
+                Ok(settled) => {
+                    let all = settlements.drain(..).zip(channels.drain(..)).zip(settled);
+                    all.for_each(|((settlement, channel), settled)| {
+                        self.count(&settlement, channel, settled)
+                    });
+                }
+                Err(error) => failure = Some(error),
+            }
         }
-        tokio::time::sleep(RETRY_PAUSE).await;
+        if failure.is_none() && !releases.is_empty() {
+            match self.store.release(&releases).await {
+                Ok(_) => releases.clear(),
+                Err(error) => failure = Some(error),
+            }
+        }
+        let Some(error) = failure else { return Ok(()) };
+        let settlements = settlements.into_iter().zip(channels);
+        let left = settlements.map(|(settlement, channel)| Work::Settle(settlement, channel));
+        let releases = releases.into_iter().map(|(id, token)| Work::Release(id, token));
+        Err((left.chain(releases).collect(), error))
     }
 
-    fn count(&self, settlement: &Settlement, tally: &Tally, settled: Settled) {
-        let Tally { provider, channel } = tally;
+    fn count(&self, settlement: &Settlement, channel: Channel, settled: Settled) {
+        let provider = &self.provider;
         if settled == Settled::LeaseLost {
             tracing::info!(message_id = %settlement.id, %provider, "the lease was lost before the try was recorded");
             return;
         }
         if let Some(tried) = &settlement.tried {
-            self.metrics.count_attempt(provider, *channel, tried.outcome);
+            self.metrics.count_attempt(provider, channel, tried.outcome);
             self.metrics.observe_latency(provider, tried.latency);
         }
         if let Disposition::DeadLetter(failure) = &settlement.disposition {
@@ -221,8 +405,4 @@ impl Recorder {
             );
         }
     }
-}
-
-fn is_passing(error: &StoreError) -> bool {
-    matches!(error, StoreError::Unavailable(_) | StoreError::OutcomeUnknown(_))
 }

@@ -9,7 +9,6 @@ use tracing::Instrument;
 use super::{
     lane::{Held, Lane, LaneParts},
     send,
-    settle::Tally,
 };
 
 impl Lane {
@@ -42,10 +41,6 @@ impl Lane {
         if left <= settings.lease / 2 && !mutants::planted(Mutant::LeaseNotChecked) {
             return settler.release(id, token).await;
         }
-        let tally = Tally {
-            provider: provider.name().clone(),
-            channel: content.channel,
-        };
         let hopeless = if now >= deadline_ends && !mutants::planted(Mutant::DeadlineIgnored) {
             Some(FailureReason::Deadline)
         } else {
@@ -67,7 +62,7 @@ impl Lane {
                         disposition,
                         progress,
                     },
-                    tally,
+                    content.channel,
                 )
                 .await;
         }
@@ -82,7 +77,7 @@ impl Lane {
                     disposition,
                     progress,
                 };
-                return settler.settle(dropped, tally).await;
+                return settler.settle(dropped, content.channel).await;
             }
             return settler.release(id, token).await;
         };
@@ -122,7 +117,7 @@ impl Lane {
                     disposition,
                     progress,
                 },
-                tally,
+                content.channel,
             )
             .await;
     }

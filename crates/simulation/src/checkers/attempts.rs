@@ -125,8 +125,12 @@ fn of_message(
         return Some((RULE_EXPLAINED, format!("taken {taken} times")));
     }
     let row = snapshot.outbox.get(&detail.message.id);
+    // The node that sent it may have been unable to say so until its lease had run out.
+    let late_success = attempts
+        .iter()
+        .any(|attempt| attempt.late_outcome == Some(Outcome::Success));
     match detail.message.status {
-        Status::Dispatched if taken == 0 || successes == 0 => {
+        Status::Dispatched if taken == 0 || (successes == 0 && !late_success) => {
             Some((RULE_EXPLAINED, "no provider has it".to_owned()))
         }
         Status::Dispatched

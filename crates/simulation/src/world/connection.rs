@@ -9,9 +9,9 @@ use domain::{
 };
 use futures_util::FutureExt;
 use store::{
-    Accept, Accepted, Assigned, Claimed, ConversationFilter, DeadLetter, Deadlines, IdempotentRequest,
-    Import, MessageDetail, MessageFilter, QueueDepth, RedriveFilter, Redriven, Settled, Settlement, Store,
-    StoreError, Unthreaded,
+    Accept, Accepted, Assigned, ClaimLimits, Claims, ConversationFilter, DeadLetter, Deadlines,
+    IdempotentRequest, Import, MessageDetail, MessageFilter, QueueDepth, RedriveFilter, Redriven, Settled,
+    Settlement, Store, StoreError, Unthreaded,
 };
 
 use super::database::{Database, Kind};
@@ -85,21 +85,21 @@ impl Store for Connection {
     async fn claim(
         &self,
         provider: &ProviderName,
-        limit: u32,
+        limits: ClaimLimits,
         lease: Duration,
-    ) -> Result<Vec<Claimed>, StoreError> {
+    ) -> Result<Claims, StoreError> {
         let (provider, life) = (provider.clone(), self.life);
         let claimed = self
             .database
             .transact(Kind::Write, move |database| {
-                let claimed = at_once!(database.memory.claim(&provider, limit, lease))?;
+                let claimed = at_once!(database.memory.claim(&provider, limits, lease))?;
                 database
                     .observer
-                    .claimed(life, &claimed, &database.memory, database.now());
+                    .claimed(life, &claimed.entries, &database.memory, database.now());
                 Ok(claimed)
             })
             .await?;
-        self.database.observer.got_claims(self.life, &claimed);
+        self.database.observer.got_claims(self.life, &claimed.entries);
         Ok(claimed)
     }
 

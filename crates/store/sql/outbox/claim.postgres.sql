@@ -1,17 +1,35 @@
 -- Leases entries that are due, and those whose lease ran out. Entries another node is claiming are skipped. None are leased when
 -- nobody waits for them any more. Either way it tells what time it is, in a row of its own when there is no other.
-with claimable as (
+with due as (
     -- What a vanished worker's try is recorded with comes from here: only a locked row is sure to be the latest, all
     -- others are as old as the snapshot of this statement.
     select
         message_id, leased_until is not null as vanished, attempts + 1 as vanished_attempt,
-        lease_token as vanished_token
+        lease_token as vanished_token, coalesce(leased_until, due_at) as due_since
     from outbox
     where provider = $1 and dead_at is null and coalesce(leased_until, due_at) <= now()
         and coalesce(now() <= $4::timestamptz, true)
     order by coalesce(leased_until, due_at)
     limit $2
     for update skip locked
+),
+-- The sizes come from the headers of the texts, which are not read for them.
+sized as (
+    select
+        due.*, sum(bytes) over longest_due_first as bytes_so_far, row_number() over longest_due_first as place
+    from due
+    cross join lateral (
+        select
+            octet_length(body) + coalesce(octet_length(subject), 0) + coalesce(pg_column_size(attachments), 0)
+                as bytes
+        from messages
+        where id = due.message_id
+        limit 1
+    ) as message
+    window longest_due_first as (order by due_since, message_id rows unbounded preceding)
+),
+claimable as (
+    select * from sized where place = 1 or bytes_so_far <= $5
 ),
 -- The worker of an expired lease may have sent the message before it vanished: that try is on record before the next.
 recorded as (
@@ -33,16 +51,24 @@ leased as (
     where outbox.message_id = any(array(select message_id from claimable))
         and outbox.message_id = claimable.message_id
     returning
-        outbox.message_id, lease_token, attempts, counted, rate_limited_in_a_row, panics, vanished, deadline_at
+        outbox.message_id, lease_token, attempts, counted, rate_limited_in_a_row, panics, vanished, deadline_at,
+        bytes_so_far
 )
+-- A message that is larger than asked for comes alone and without its texts: they are loaded by another statement, so that
+-- this answer is small, arrives, and no lease is lost with it.
 select
-    messages.id, conversation_id, channel, sender, recipient, subject, body, attachments::text,
+    leased.message_id as id, conversation_id, channel, sender, recipient,
+    case when bytes_so_far <= $5 then subject end as subject,
+    case when bytes_so_far <= $5 then body end as body,
+    case when bytes_so_far <= $5 then attachments::text end as attachments,
+    bytes_so_far > $5 as to_be_loaded, bytes_so_far as bytes,
     lease_token, attempts, counted, rate_limited_in_a_row, panics, vanished,
     (extract(epoch from deadline_at - now()) * 1000)::bigint as deadline_in_ms,
+    (select count(*) from claimable) < (select count(*) from sized) as cut_short,
     now() as told_at, coalesce(now() > $4::timestamptz, false) as too_late
 from (select) as always
 left join (
     leased
     cross join lateral (select * from messages where id = leased.message_id limit 1) as messages
 ) on true
-order by messages.id
+order by leased.message_id

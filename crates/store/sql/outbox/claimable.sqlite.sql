@@ -1,7 +1,13 @@
+-- The sizes come from the headers of the rows: no text is read for them.
 select
     message_id, lease_token, attempts, counted, rate_limited_in_a_row, panics,
     leased_until is not null as vanished,
-    max(0, deadline_at - ?2) / 1000 as deadline_in_ms
+    max(0, deadline_at - ?2) / 1000 as deadline_in_ms,
+    (
+        select octet_length(body) + coalesce(octet_length(subject), 0) + coalesce(octet_length(attachments), 0)
+        from messages
+        where id = message_id
+    ) as bytes
 from outbox
 where provider = ?1 and dead_at is null and coalesce(leased_until, due_at) <= ?2
 order by coalesce(leased_until, due_at)

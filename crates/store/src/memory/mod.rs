@@ -26,9 +26,9 @@ use domain::{
 };
 
 use crate::{
-    Accept, Accepted, Assigned, Claimed, ConversationFilter, DeadLetter, Deadlines, IdempotentRequest,
-    Import, MessageDetail, MessageFilter, Progress, QueueDepth, RedriveFilter, Redriven, Settled, Settlement,
-    Store, StoreError, Unthreaded,
+    Accept, Accepted, Assigned, ClaimLimits, Claims, ConversationFilter, DeadLetter, Deadlines,
+    IdempotentRequest, Import, MessageDetail, MessageFilter, Progress, QueueDepth, RedriveFilter, Redriven,
+    Settled, Settlement, Store, StoreError, Unthreaded,
 };
 
 /// A store in memory.
@@ -116,11 +116,11 @@ impl Store for Memory {
     async fn claim(
         &self,
         provider: &ProviderName,
-        limit: u32,
+        limits: ClaimLimits,
         lease: Duration,
-    ) -> Result<Vec<Claimed>, StoreError> {
+    ) -> Result<Claims, StoreError> {
         let (mut tables, now) = self.begin();
-        Ok(tables.claim(provider, limit, lease, now))
+        Ok(tables.claim(provider, limits, lease, now))
     }
 
     async fn settle(&self, batch: &[Settlement]) -> Result<Vec<Settled>, StoreError> {

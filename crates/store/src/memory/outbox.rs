@@ -9,8 +9,8 @@ use mutants::Mutant;
 
 use super::{Entry, Tables};
 use crate::{
-    Claimed, DeadLetter, Deadlines, Disposition, Leased, QueueDepth, RedriveFilter, Redriven, Settled,
-    Settlement, port::instant_after,
+    ClaimLimits, Claimed, Claims, DeadLetter, Deadlines, Disposition, Leased, QueueDepth, RedriveFilter,
+    Redriven, Settled, Settlement, port::instant_after,
 };
 
 impl Entry {
@@ -56,10 +56,10 @@ impl Tables {
     pub(super) fn claim(
         &mut self,
         provider: &ProviderName,
-        limit: u32,
+        limits: ClaimLimits,
         lease: Duration,
         now: Timestamp,
-    ) -> Vec<Claimed> {
+    ) -> Claims {
         let mut claimable: Vec<(Timestamp, MessageId)> = self
             .outbox
             .iter()
@@ -69,13 +69,29 @@ impl Tables {
             .map(|(id, entry)| (entry.claimable_at(), *id))
             .collect();
         claimable.sort_unstable();
-        claimable.truncate(limit as usize);
-        let mut claimed: Vec<Claimed> = claimable
+        claimable.truncate(limits.entries as usize);
+        let due = claimable.len();
+        let mut bytes = 0;
+        let fits = |(place, (_, id)): (usize, &(Timestamp, MessageId))| {
+            bytes += self.messages.get(id).map_or(0, |message| message.content.bytes());
+            place == 0 || bytes <= limits.bytes
+        };
+        let fitting = claimable
+            .iter()
+            .enumerate()
+            .map(fits)
+            .take_while(|fits| *fits)
+            .count();
+        claimable.truncate(fitting);
+        let mut entries: Vec<Claimed> = claimable
             .into_iter()
             .filter_map(|(_, id)| self.lease(id, lease, now))
             .collect();
-        claimed.sort_unstable_by_key(|claimed| claimed.leased.id);
-        claimed
+        entries.sort_unstable_by_key(|claimed| claimed.leased.id);
+        Claims {
+            entries,
+            cut_short: fitting < due,
+        }
     }
 
     fn lease(&mut self, id: MessageId, lease: Duration, now: Timestamp) -> Option<Claimed> {

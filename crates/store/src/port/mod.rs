@@ -16,8 +16,8 @@ use thiserror::Error;
 
 pub use accept::{Accept, Accepted, Arrival, FIRST_LEASE, IdempotentRequest};
 pub use outbox::{
-    Claimed, DeadLetter, Deadlines, Disposition, Leased, Progress, RedriveFilter, Redriven, Settled,
-    Settlement, Tried,
+    ClaimLimits, Claimed, Claims, DeadLetter, Deadlines, Disposition, Leased, Progress, RedriveFilter,
+    Redriven, Settled, Settlement, Tried,
 };
 pub use past::{Assigned, Import, Unthreaded};
 pub use reads::{ConversationFilter, MessageDetail, MessageFilter, QueueDepth, Waiting};
@@ -65,7 +65,7 @@ pub trait Store: Debug + Send + Sync {
     /// As every method.
     async fn find_repeated(&self, request: &IdempotentRequest) -> Result<Option<Accepted>, StoreError>;
 
-    /// Leases up to `limit` due entries of a provider, those due longest first, for `lease`. The try of a worker whose
+    /// Leases due entries of a provider within `limits`, those due longest first, for `lease`. The try of a worker whose
     /// lease ran out is recorded as `unknown` before its entry is handed out again.
     ///
     /// # Errors
@@ -73,9 +73,9 @@ pub trait Store: Debug + Send + Sync {
     async fn claim(
         &self,
         provider: &ProviderName,
-        limit: u32,
+        limits: ClaimLimits,
         lease: Duration,
-    ) -> Result<Vec<Claimed>, StoreError>;
+    ) -> Result<Claims, StoreError>;
 
     /// Records what came of leased entries. The answers are in the order of the batch; an entry appears at most once. The
     /// evidence of lost leases may be added in a second transaction: it changes nothing else.

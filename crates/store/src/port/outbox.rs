@@ -22,6 +22,25 @@ pub struct Leased {
     pub progress: Progress,
 }
 
+/// How much a claim may lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClaimLimits {
+    /// Entries.
+    pub entries: u32,
+    /// Bytes of their contents, to within a few for each attachment. The entry that has been due longest may be larger;
+    /// then it comes alone.
+    pub bytes: usize,
+}
+
+/// What a claim leased.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Claims {
+    /// The entries, in the order of their ids.
+    pub entries: Vec<Claimed>,
+    /// Whether an entry that is due was left because the bytes did not suffice.
+    pub cut_short: bool,
+}
+
 /// An entry just claimed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claimed {

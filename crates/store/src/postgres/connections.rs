@@ -116,6 +116,34 @@ impl Connections {
         }
     }
 
+    /// Reads one row that may be large, for as long as `within`, which the server is told too.
+    pub(super) async fn load(
+        &self,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+        within: Duration,
+    ) -> Result<Row, StoreError> {
+        let mut busy = self.busy().await?;
+        let work = async {
+            let transaction = busy.client_mut().transaction().await?;
+            let limit = format!("set local statement_timeout = {}", within.as_millis());
+            transaction.batch_execute(&limit).await?;
+            let statement = transaction.prepare_cached(sql).await?;
+            let row = transaction.query_one(&statement, params).await?;
+            transaction.commit().await?;
+            Ok(row)
+        };
+        let result = tokio::time::timeout(within, work).await;
+        let result = result.unwrap_or(Err(QueryFailure::TimedOut));
+        if result
+            .as_ref()
+            .map_or_else(|failure| !failure.breaks_connection(), |_| true)
+        {
+            busy.done();
+        }
+        result.map_err(|failure| StoreError::from(failure).of_nothing_changed())
+    }
+
     async fn busy(&self) -> Result<Busy, StoreError> {
         Ok(Busy(Some(self.0.get().await.map_err(unavailable)?)))
     }
@@ -128,6 +156,10 @@ struct Busy(Option<Object>);
 impl Busy {
     fn client(&self) -> &Object {
         self.0.as_ref().expect("it is taken only by those who own this")
+    }
+
+    fn client_mut(&mut self) -> &mut Object {
+        self.0.as_mut().expect("it is taken only by those who own this")
     }
 
     /// Gives the connection back.

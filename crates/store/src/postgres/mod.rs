@@ -22,9 +22,9 @@ use domain::{
 use tokio_postgres::{Row, types::ToSql};
 
 use crate::{
-    Accept, Accepted, Assigned, Claimed, ConversationFilter, DeadLetter, Deadlines, IdempotentRequest,
-    Import, MessageDetail, MessageFilter, QueueDepth, RedriveFilter, Redriven, Settled, Settlement, Store,
-    StoreError, Unthreaded,
+    Accept, Accepted, Assigned, ClaimLimits, Claims, ConversationFilter, DeadLetter, Deadlines,
+    IdempotentRequest, Import, MessageDetail, MessageFilter, QueueDepth, RedriveFilter, Redriven, Settled,
+    Settlement, Store, StoreError, Unthreaded,
     migrations::{pending, too_new},
     port::DURATION_MAX,
 };
@@ -36,11 +36,14 @@ use self::{
     tls::Parameters,
 };
 
-/// Connections a node accepts with at most, as many it settles with, and as many it claims with. It needs one, one, and
-/// one for each lane.
+/// Connections a node accepts with at most, as many it settles with, and as many it claims with. It needs one, and of the
+/// others one for each lane.
 const HOT_CONNECTIONS_MAX: usize = 4;
 /// Connections for all else at most. They are others, so that slow reads never keep a message from being accepted.
 const OTHER_CONNECTIONS_MAX: usize = 8;
+/// How long a settlement waits for the lock on a row: much longer than claims, sweeps and redrives hold one, and short enough
+/// that the settlement that waits is soon found among those of its batch.
+const SETTLE_LOCK_TIMEOUT: Duration = Duration::from_millis(250);
 /// How long migrations may run.
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(3_600);
 /// The advisory lock under which one node at a time migrates; the number is arbitrary and only ours.
@@ -75,11 +78,14 @@ impl Postgres {
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_user_timeout(STATEMENT_TIMEOUT)
             .application_name("trunkline");
-        let hot = || Connections::new(config.clone(), tls.clone(), HOT_CONNECTIONS_MAX, Planning::Once);
+        let hot = |config| Connections::new(config, tls.clone(), HOT_CONNECTIONS_MAX, Planning::Once);
+        let mut settling = config.clone();
+        let options = config.get_options().unwrap_or_default();
+        settling.options(format!("{options} -c lock_timeout={}", SETTLE_LOCK_TIMEOUT.as_millis()).trim());
         Ok(Self {
-            accepting: hot()?,
-            settling: hot()?,
-            claiming: hot()?,
+            accepting: hot(config.clone())?,
+            settling: hot(settling)?,
+            claiming: hot(config.clone())?,
             others: Connections::new(
                 config.clone(),
                 tls.clone(),
@@ -171,10 +177,10 @@ impl Store for Postgres {
     async fn claim(
         &self,
         provider: &ProviderName,
-        limit: u32,
+        limits: ClaimLimits,
         lease: Duration,
-    ) -> Result<Vec<Claimed>, StoreError> {
-        outbox::claim(self, provider, limit, lease).await
+    ) -> Result<Claims, StoreError> {
+        outbox::claim(self, provider, limits, lease).await
     }
 
     async fn settle(&self, batch: &[Settlement]) -> Result<Vec<Settled>, StoreError> {

@@ -4,33 +4,40 @@ use domain::{ErrorCode, LeaseToken, MessageId, ProviderName};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::{Postgres, millis, millis_float, rows};
-use crate::{
-    Claimed, DeadLetter, Deadlines, Disposition, QueueDepth, RedriveFilter, Redriven, Settled, Settlement,
-    StoreError,
+use super::{
+    Postgres,
+    connections::{Connections, STATEMENT_TIMEOUT},
+    millis, millis_float, rows,
 };
+use crate::{
+    ClaimLimits, Claimed, Claims, DeadLetter, Deadlines, Disposition, QueueDepth, RedriveFilter, Redriven,
+    Settled, Settlement, StoreError,
+};
+
+/// The slowest connection to the server, in bytes per second, over which a large message is still loaded.
+const SLOWEST_LINK_BYTES_PER_SEC: u64 = 32 << 10;
 
 pub(super) async fn claim(
     store: &Postgres,
     provider: &ProviderName,
-    limit: u32,
+    limits: ClaimLimits,
     lease: Duration,
-) -> Result<Vec<Claimed>, StoreError> {
-    let claimed = match claim_in_time(store, provider, limit, lease).await? {
+) -> Result<Claims, StoreError> {
+    let claims = match claim_in_time(store, provider, limits, lease).await? {
         // Its clock may have jumped. By now we know where it is.
-        None => claim_in_time(store, provider, limit, lease).await?,
-        claimed => claimed,
+        None => claim_in_time(store, provider, limits, lease).await?,
+        claims => claims,
     };
-    Ok(claimed.unwrap_or_default())
+    Ok(claims.unwrap_or_default())
 }
 
 /// `None` when it came too late, as the server sees it.
 async fn claim_in_time(
     store: &Postgres,
     provider: &ProviderName,
-    limit: u32,
+    limits: ClaimLimits,
     lease: Duration,
-) -> Result<Option<Vec<Claimed>>, StoreError> {
+) -> Result<Option<Claims>, StoreError> {
     let sql = include_str!("../../sql/outbox/claim.postgres.sql");
     let patience = store.server_clock.patience();
     let rows = store
@@ -39,9 +46,10 @@ async fn claim_in_time(
             sql,
             &[
                 &provider.as_str(),
-                &i64::from(limit),
+                &i64::from(limits.entries),
                 &millis_float(lease),
                 &patience,
+                &i64::try_from(limits.bytes).unwrap_or(i64::MAX),
             ],
         )
         .await?;
@@ -53,15 +61,42 @@ async fn claim_in_time(
         return Ok(None);
     }
     if rows::get::<Option<Uuid>>(first, "id")?.is_none() {
-        return Ok(Some(Vec::new()));
+        return Ok(Some(Claims::default()));
     }
-    // The leases are ours by now, whatever the rows say: one that cannot be read must not hold up the others.
-    let readable = |row| {
-        rows::claimed(row)
-            .inspect_err(|error| tracing::error!(%error, "skipping an outbox entry"))
-            .ok()
+    let mut claims = Claims {
+        entries: Vec::with_capacity(rows.len()),
+        cut_short: rows::get(first, "cut_short")?,
     };
-    Ok(Some(rows.iter().filter_map(readable).collect()))
+    for row in &rows {
+        let claimed = match rows::get(row, "to_be_loaded")? {
+            true => load(store, row).await?,
+            false => rows::claimed(row, row),
+        };
+        // The leases are ours by now, whatever the rows say: one that cannot be read must not hold up the others.
+        match claimed {
+            Ok(claimed) => claims.entries.push(claimed),
+            Err(error) => tracing::error!(%error, "skipping an outbox entry"),
+        }
+    }
+    Ok(Some(claims))
+}
+
+/// Loads the texts of a large message that was claimed. When they do not arrive, its entry is given back.
+async fn load(store: &Postgres, claimed: &Row) -> Result<Result<Claimed, StoreError>, StoreError> {
+    let id: Uuid = rows::get(claimed, "id")?;
+    let bytes = u64::try_from(rows::get::<i64>(claimed, "bytes")?).unwrap_or(0);
+    let within = STATEMENT_TIMEOUT + Duration::from_secs(bytes / SLOWEST_LINK_BYTES_PER_SEC);
+    let sql = include_str!("../../sql/messages/content.postgres.sql");
+    match store.claiming.load(sql, &[&id], within).await {
+        Ok(content) => Ok(rows::claimed(claimed, &content)),
+        Err(error) => {
+            let lease = (id.into(), LeaseToken(rows::get(claimed, "lease_token")?));
+            if let Err(error) = give_back(&store.claiming, &[lease]).await {
+                tracing::warn!(%error, "cannot give back a message that was not loaded: its lease runs out");
+            }
+            Err(error)
+        }
+    }
 }
 
 pub(super) async fn settle(store: &Postgres, batch: &[Settlement]) -> Result<Vec<Settled>, StoreError> {
@@ -139,17 +174,16 @@ fn lease(row: &Row) -> Result<(Uuid, i64), StoreError> {
 }
 
 pub(super) async fn release(store: &Postgres, leases: &[(MessageId, LeaseToken)]) -> Result<u64, StoreError> {
+    give_back(&store.settling, leases).await
+}
+
+async fn give_back(connections: &Connections, leases: &[(MessageId, LeaseToken)]) -> Result<u64, StoreError> {
     // In the order in which settlements lock them too.
     let mut leases: Vec<(Uuid, i64)> = leases.iter().map(|(id, token)| (id.as_uuid(), token.0)).collect();
     leases.sort_unstable();
     let (ids, tokens): (Vec<Uuid>, Vec<i64>) = leases.into_iter().unzip();
-    let released = store
-        .settling
-        .query(
-            include_str!("../../sql/outbox/release.postgres.sql"),
-            &[&ids, &tokens],
-        )
-        .await?;
+    let sql = include_str!("../../sql/outbox/release.postgres.sql");
+    let released = connections.query(sql, &[&ids, &tokens]).await?;
     Ok(released.len() as u64)
 }
 

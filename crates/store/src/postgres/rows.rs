@@ -65,7 +65,8 @@ pub(super) fn attempt(row: &Row) -> Result<Attempt, StoreError> {
     })
 }
 
-pub(super) fn claimed(row: &Row) -> Result<Claimed, StoreError> {
+/// A claimed entry, and the row that has its content.
+pub(super) fn claimed(row: &Row, content_row: &Row) -> Result<Claimed, StoreError> {
     let progress = Progress {
         attempts: count(i64::from(get::<i32>(row, "attempts")?))?,
         counted: count(i64::from(get::<i32>(row, "counted")?))?,
@@ -77,7 +78,7 @@ pub(super) fn claimed(row: &Row) -> Result<Claimed, StoreError> {
         id: get::<Uuid>(row, "id")?.into(),
         conversation_id: ConversationId::new(get(row, "conversation_id")?)
             .ok_or_else(|| corrupt("conversation_id"))?,
-        content: Arc::new(content(row)?),
+        content: Arc::new(content(content_row)?),
         token: LeaseToken(get(row, "lease_token")?),
         progress,
     };

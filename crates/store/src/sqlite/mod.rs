@@ -24,9 +24,9 @@ use tokio::sync::Mutex;
 
 use self::{clock::DatabaseClock, readers::Readers, writer::Writer};
 use crate::{
-    Accept, Accepted, Assigned, Claimed, ConversationFilter, DeadLetter, Deadlines, IdempotentRequest,
-    Import, MessageDetail, MessageFilter, QueueDepth, RedriveFilter, Redriven, Settled, Settlement, Store,
-    StoreError, Unthreaded,
+    Accept, Accepted, Assigned, ClaimLimits, Claims, ConversationFilter, DeadLetter, Deadlines,
+    IdempotentRequest, Import, MessageDetail, MessageFilter, QueueDepth, RedriveFilter, Redriven, Settled,
+    Settlement, Store, StoreError, Unthreaded,
     migrations::{pending, too_new},
 };
 
@@ -175,11 +175,11 @@ impl Store for Sqlite {
     async fn claim(
         &self,
         provider: &ProviderName,
-        limit: u32,
+        limits: ClaimLimits,
         lease: Duration,
-    ) -> Result<Vec<Claimed>, StoreError> {
+    ) -> Result<Claims, StoreError> {
         let provider = provider.clone();
-        self.write(move |connection, now| outbox::claim(connection, &provider, limit, now, lease))
+        self.write(move |connection, now| outbox::claim(connection, &provider, limits, now, lease))
             .await
     }
 

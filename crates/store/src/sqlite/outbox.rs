@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use super::rows;
 use crate::{
-    Claimed, DeadLetter, Deadlines, Disposition, Leased, Progress, QueueDepth, RedriveFilter, Redriven,
-    Settled, Settlement, port::instant_after,
+    ClaimLimits, Claimed, Claims, DeadLetter, Deadlines, Disposition, Leased, Progress, QueueDepth,
+    RedriveFilter, Redriven, Settled, Settlement, port::instant_after,
 };
 
 /// The error code of a try whose worker vanished.
@@ -16,21 +16,30 @@ const WORKER_VANISHED: &str = "worker_vanished";
 pub(super) fn claim(
     connection: &Connection,
     provider: &ProviderName,
-    limit: u32,
+    limits: ClaimLimits,
     now: Timestamp,
     lease: Duration,
-) -> rusqlite::Result<Vec<Claimed>> {
+) -> rusqlite::Result<Claims> {
     let claimable: Vec<Claimable> = connection
         .prepare_cached(include_str!("../../sql/outbox/claimable.sqlite.sql"))?
         .query_map(
-            params![provider.as_str(), now.as_micros(), limit],
+            params![provider.as_str(), now.as_micros(), limits.entries],
             Claimable::read,
         )?
         .collect::<rusqlite::Result<_>>()?;
-    let mut claimed = Vec::with_capacity(claimable.len());
-    for entry in claimable {
+    let mut claims = Claims {
+        entries: Vec::with_capacity(claimable.len()),
+        cut_short: false,
+    };
+    let mut bytes = 0;
+    for (place, entry) in claimable.into_iter().enumerate() {
+        bytes += entry.bytes;
+        if place > 0 && bytes > limits.bytes {
+            claims.cut_short = true;
+            break;
+        }
         match entry.lease(connection, provider, now, lease) {
-            Ok(entry) => claimed.push(entry),
+            Ok(entry) => claims.entries.push(entry),
             // One that cannot be read must not hold up the others.
             Err(error @ rusqlite::Error::FromSqlConversionFailure(..)) => {
                 tracing::error!(%error, "skipping an outbox entry");
@@ -38,8 +47,8 @@ pub(super) fn claim(
             Err(error) => return Err(error),
         }
     }
-    claimed.sort_unstable_by_key(|claimed| claimed.leased.id);
-    Ok(claimed)
+    claims.entries.sort_unstable_by_key(|claimed| claimed.leased.id);
+    Ok(claims)
 }
 
 /// An entry that is due, or whose lease ran out.
@@ -49,6 +58,7 @@ struct Claimable {
     progress: Progress,
     vanished: bool,
     deadline_in_ms: i64,
+    bytes: usize,
 }
 
 impl Claimable {
@@ -59,6 +69,7 @@ impl Claimable {
             progress: read_progress(row)?,
             vanished: row.get("vanished")?,
             deadline_in_ms: row.get("deadline_in_ms")?,
+            bytes: rows::count(row.get::<_, Option<i64>>("bytes")?.unwrap_or(0))?,
         })
     }
 
@@ -75,6 +86,7 @@ impl Claimable {
             mut progress,
             vanished,
             deadline_in_ms,
+            bytes: _,
         } = self;
         if vanished {
             record_vanished(connection, id, token, provider, &mut progress, now)?;

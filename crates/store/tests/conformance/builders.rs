@@ -7,7 +7,8 @@ use domain::{
     Fingerprint, LeaseToken, MessageId, Outcome, ProviderName, Subject, Timestamp,
 };
 use trunkline_store::{
-    Accept, Arrival, Claimed, Disposition, FIRST_LEASE, IdempotentRequest, Progress, Settlement, Tried,
+    Accept, Arrival, ClaimLimits, Claimed, Disposition, FIRST_LEASE, IdempotentRequest, Progress, Settlement,
+    Tried,
 };
 
 pub(crate) const NOT_YET: Duration = Duration::from_secs(3_600);
@@ -192,6 +193,12 @@ pub(crate) fn request(key: &str, said: &str) -> IdempotentRequest {
         key: key.parse().unwrap(),
         fingerprint: Fingerprint::of([Some(said)]),
     }
+}
+
+/// So many entries, however large they are.
+pub(crate) fn up_to(entries: u32) -> ClaimLimits {
+    let bytes = usize::MAX;
+    ClaimLimits { entries, bytes }
 }
 
 pub(crate) fn name(provider: &str) -> ProviderName {

@@ -6,10 +6,10 @@ use std::{
 
 use domain::{FailureReason, LeaseToken, MessageId, Outcome};
 use tokio::task::JoinSet;
-use trunkline_store::{Accept, Claimed, FIRST_LEASE, Progress};
+use trunkline_store::{Accept, ClaimLimits, Claimed, Claims, FIRST_LEASE, Progress};
 
 use crate::{
-    builders::{ALREADY, EMAIL, Held, NOT_YET, SMS, dead, name, retry},
+    builders::{ALREADY, EMAIL, Held, NOT_YET, SMS, dead, name, retry, up_to},
     world::World,
 };
 
@@ -82,8 +82,8 @@ pub(crate) async fn a_lease_keeps_others_away(world: &World) {
     let id = world.accept(world.outbound()).await;
     world.claim_one(SMS, NOT_YET).await;
     assert_eq!(
-        world.another_node().claim(&name(SMS), 10, ALREADY).await,
-        Ok(vec![])
+        world.another_node().claim(&name(SMS), up_to(10), ALREADY).await,
+        Ok(Claims::default())
     );
     assert_eq!(world.claim(SMS, 10, ALREADY).await, []);
     let waiting = world.detail(id).await.waiting.unwrap();
@@ -115,7 +115,12 @@ pub(crate) async fn an_expired_lease_is_recorded_as_unknown(world: &World) {
     assert_eq!(vanishing.progress.rate_limited_in_a_row, 1);
     assert_eq!(world.detail(id).await.attempts.len(), 1);
 
-    let claimed = world.another_node().claim(&name(SMS), 10, NOT_YET).await.unwrap();
+    let claims = world
+        .another_node()
+        .claim(&name(SMS), up_to(10), NOT_YET)
+        .await
+        .unwrap();
+    let claimed = claims.entries;
     assert!(claimed[0].vanished);
     assert!(claimed[0].leased.token > vanishing.token);
     let progress = Progress {
@@ -165,7 +170,7 @@ pub(crate) async fn concurrent_claims_never_share_an_entry(world: &World) {
         workers.spawn(async move {
             let mut mine = Vec::new();
             for _ in 0..10 {
-                let claimed = node.claim(&name(SMS), 7, NOT_YET).await.unwrap();
+                let claimed = node.claim(&name(SMS), up_to(7), NOT_YET).await.unwrap().entries;
                 assert!(claimed.len() <= 7);
                 mine.extend(ids(&claimed));
             }
@@ -190,7 +195,7 @@ pub(crate) async fn concurrent_claims_of_expired_leases_record_each_try_once(wor
         workers.spawn(async move {
             let mut held = Vec::new();
             for _ in 0..40 {
-                let claimed = node.claim(&name(SMS), 20, ALREADY).await.unwrap();
+                let claimed = node.claim(&name(SMS), up_to(20), ALREADY).await.unwrap().entries;
                 held.extend(claimed.iter().map(Held::from));
             }
             held
@@ -231,4 +236,37 @@ pub(crate) async fn tells_the_time_left_until_the_deadline(world: &World) {
     let claimed = world.claim(SMS, 10, NOT_YET).await;
     assert_eq!(claimed[0].deadline_in, Duration::ZERO);
     assert!(claimed[1].deadline_in <= NOT_YET && claimed[1].deadline_in > NOT_YET / 2);
+}
+
+/// What is not leased stays due, and comes with the next claims, in its turn.
+pub(crate) async fn takes_no_more_bytes_than_asked(world: &World) {
+    const KIBIBYTE: usize = 1 << 10;
+    for kibibytes in [3, 3, 3, 20, 1, 1, 20] {
+        let body = "x".repeat(kibibytes * KIBIBYTE);
+        world.accept(world.outbound().body(&body)).await;
+    }
+    let limits = ClaimLimits {
+        entries: 100,
+        bytes: 10 * KIBIBYTE,
+    };
+    let mut claims = Vec::new();
+    while claims.last().is_none_or(|(_, cut_short)| *cut_short) {
+        let claimed = world.store.claim(&name(SMS), limits, NOT_YET).await.unwrap();
+        let bodies = claimed
+            .entries
+            .iter()
+            .map(|claimed| claimed.leased.content.body.as_str());
+        let kibibytes: Vec<usize> = bodies.map(|body| body.len() / KIBIBYTE).collect();
+        claims.push((kibibytes, claimed.cut_short));
+    }
+    // The large ones come alone.
+    let expected = [
+        (vec![3, 3, 3], true),
+        (vec![20], true),
+        (vec![1, 1], true),
+        (vec![20], false),
+    ];
+    assert_eq!(claims, expected);
+    let nothing = world.store.claim(&name(SMS), limits, NOT_YET).await.unwrap();
+    assert!(nothing.entries.is_empty() && !nothing.cut_short);
 }

@@ -122,6 +122,7 @@ suite! {
             concurrent_claims_of_expired_leases_record_each_try_once
             an_entry_can_be_leased_while_it_is_accepted
             tells_the_time_left_until_the_deadline
+            takes_no_more_bytes_than_asked
         }
         settle {
             finish_dispatches_and_leaves_the_queue

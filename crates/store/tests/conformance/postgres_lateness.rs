@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use domain::{Clock, Entropy, MessageId, SystemClock};
 use throwaway_postgres::Cluster;
-use trunkline_store::{Accepted, FIRST_LEASE, Postgres, Store, StoreError};
+use trunkline_store::{Accepted, Claims, FIRST_LEASE, Postgres, Store, StoreError};
 
 use crate::{
-    builders::{Draft, NOT_YET, SMS, name},
+    builders::{Draft, NOT_YET, SMS, name, up_to},
     world::{connect, open_postgres},
 };
 
@@ -44,12 +44,15 @@ async fn what_was_given_up_is_not_carried_out_when_the_server_wakes() {
     // Connections that are open already, and what time it is.
     let due = draft().accept();
     store.accept(std::slice::from_ref(&due)).await.unwrap();
-    assert_eq!(store.claim(&name("nobody"), 1, NOT_YET).await, Ok(Vec::new()));
+    assert_eq!(
+        store.claim(&name("nobody"), up_to(1), NOT_YET).await,
+        Ok(Claims::default())
+    );
 
     cluster.pause();
     let late = draft().leased(NOT_YET).accept();
     let (batch, provider) = ([late.clone()], name(SMS));
-    let (accepted, claimed) = tokio::join!(store.accept(&batch), store.claim(&provider, 10, NOT_YET));
+    let (accepted, claimed) = tokio::join!(store.accept(&batch), store.claim(&provider, up_to(10), NOT_YET));
     assert!(
         matches!(accepted, Err(StoreError::OutcomeUnknown(_))),
         "{accepted:?}"
@@ -62,8 +65,9 @@ async fn what_was_given_up_is_not_carried_out_when_the_server_wakes() {
     until_read(store, &url).await;
     let store = open_postgres(&url).unwrap();
     assert_eq!(store.message(late.id).await, Ok(None));
-    let claimed = store.claim(&name(SMS), 10, NOT_YET).await.unwrap();
-    let claimed: Vec<_> = claimed
+    let claims = store.claim(&name(SMS), up_to(10), NOT_YET).await.unwrap();
+    let claimed: Vec<_> = claims
+        .entries
         .iter()
         .map(|claimed| (claimed.leased.id, claimed.leased.token, claimed.vanished))
         .collect();
@@ -96,7 +100,8 @@ async fn a_jump_of_the_servers_clock_keeps_nothing_waiting() {
             "{accepted:?}"
         );
         jump(hours + 1).await;
-        let claimed = store.claim(&name(SMS), 10, NOT_YET).await.unwrap();
+        let claims = store.claim(&name(SMS), up_to(10), NOT_YET).await.unwrap();
+        let claimed = claims.entries;
         assert!(
             claimed.iter().any(|claimed| claimed.leased.id == accept.id),
             "{claimed:?}"

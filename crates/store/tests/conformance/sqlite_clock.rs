@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use domain::{Outcome, Status};
-use trunkline_store::{Disposition, Store};
+use trunkline_store::{Claims, Disposition, Store};
 
 use crate::{
-    builders::{Held, NOT_YET, SMS, name, retry},
+    builders::{Held, NOT_YET, SMS, name, retry, up_to},
     sqlite_file::OneFile,
 };
 
@@ -30,14 +30,17 @@ async fn a_step_of_the_wall_clock_buries_and_expires_nothing() {
         file.clock.step(hours * HOUR);
         let serving = [name(SMS)];
         assert_eq!(store.sweep(&serving, 10).await, Ok(vec![]));
-        assert_eq!(store.claim(&serving[0], 10, MINUTE).await, Ok(vec![]));
+        assert_eq!(
+            store.claim(&serving[0], up_to(10), MINUTE).await,
+            Ok(Claims::default())
+        );
         assert_eq!(store.purge_idempotency_keys(MINUTE, 10).await, Ok(0));
         let waiting = store.message(waits.id).await.unwrap().unwrap().waiting;
         assert!(!waiting.unwrap().due);
 
         // When the minute has passed by the monotonic clock, it has passed.
         file.clock.advance(MINUTE);
-        let claimed = store.claim(&serving[0], 10, MINUTE).await.unwrap();
+        let claimed = store.claim(&serving[0], up_to(10), MINUTE).await.unwrap().entries;
         assert_eq!(claimed.len(), 2, "{hours}: {claimed:?}");
         assert_eq!(store.purge_idempotency_keys(MINUTE, 10).await, Ok(1));
         let settled = claimed
@@ -68,12 +71,12 @@ async fn a_new_process_does_not_begin_before_the_times_in_its_file() {
 
     file.clock.step(-HOUR);
     let store = file.open().unwrap();
-    let claimed = store.claim(&name(SMS), 10, NOT_YET).await.unwrap();
+    let claimed = store.claim(&name(SMS), up_to(10), NOT_YET).await.unwrap().entries;
     let ids: Vec<_> = claimed.iter().map(|claimed| claimed.leased.id).collect();
     assert_eq!(ids, [due.id]);
     assert!(claimed[0].deadline_in <= NOT_YET);
     file.clock.advance(MINUTE);
-    let claimed = store.claim(&name(SMS), 10, NOT_YET).await.unwrap();
+    let claimed = store.claim(&name(SMS), up_to(10), NOT_YET).await.unwrap().entries;
     let ids: Vec<_> = claimed.iter().map(|claimed| claimed.leased.id).collect();
     assert_eq!(ids, [waits.id]);
 }

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use trunkline_store::{Accepted, ConversationFilter, MessageFilter, Sqlite, Store, StoreError};
 
 use crate::{
-    builders::{Draft, NOT_YET, SMS, name},
+    builders::{Draft, NOT_YET, SMS, name, up_to},
     sqlite_file::OneFile,
 };
 
@@ -44,7 +44,9 @@ async fn everything_is_answered_in_time_while_another_program_holds_the_file_loc
     let (probe, accept, claim, later) = tokio::join!(
         in_time("probe", store.probe()),
         in_time("accept", store.accept(std::slice::from_ref(&new))),
-        in_time("claim", async { store.claim(&name(SMS), 10, NOT_YET).await }),
+        in_time("claim", async {
+            store.claim(&name(SMS), up_to(10), NOT_YET).await
+        }),
         in_time("a later probe", async {
             tokio::time::sleep(Duration::from_millis(300)).await;
             store.probe().await

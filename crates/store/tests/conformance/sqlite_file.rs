@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use domain::{Clock, Entropy, MessageId, Outcome, Status};
 use tempfile::TempDir;
-use trunkline_store::{AcceptError, Accepted, FIRST_LEASE, GroupCommitLimits, Sqlite, Store, StoreError};
+use trunkline_store::{
+    AcceptError, Accepted, Claims, FIRST_LEASE, GroupCommitLimits, Sqlite, Store, StoreError,
+};
 
 use crate::{
-    builders::{Draft, NOT_YET, SMS, name, request},
+    builders::{Draft, NOT_YET, SMS, name, request, up_to},
     driven_clock::DrivenClock,
     world::{all_conversations, all_messages, check_conversations, start_group_commit},
 };
@@ -103,7 +105,10 @@ async fn a_file_that_is_open_cannot_be_opened_again() {
         .await
         .unwrap();
     assert!(file.open().is_err());
-    assert_eq!(store.claim(&name(SMS), 10, NOT_YET).await, Ok(vec![]));
+    assert_eq!(
+        store.claim(&name(SMS), up_to(10), NOT_YET).await,
+        Ok(Claims::default())
+    );
     drop(store);
     assert!(file.open().is_ok());
 }
@@ -118,7 +123,7 @@ async fn what_a_gone_process_had_leased_is_claimable_at_once_and_on_record() {
     drop(store);
 
     let store = file.open().unwrap();
-    let claimed = store.claim(&name(SMS), 10, NOT_YET).await.unwrap();
+    let claimed = store.claim(&name(SMS), up_to(10), NOT_YET).await.unwrap().entries;
     let told: Vec<_> = claimed
         .iter()
         .map(|claimed| (claimed.leased.id, claimed.vanished))

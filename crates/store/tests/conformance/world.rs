@@ -12,7 +12,7 @@ use trunkline_store::{
 };
 
 use crate::{
-    builders::{Draft, Held, name},
+    builders::{Draft, Held, name, up_to},
     driven_clock::DrivenClock,
 };
 
@@ -175,7 +175,12 @@ impl World {
     }
 
     pub(crate) async fn claim(&self, provider: &str, limit: u32, lease: Duration) -> Vec<Claimed> {
-        self.store.claim(&name(provider), limit, lease).await.unwrap()
+        let claims = self
+            .store
+            .claim(&name(provider), up_to(limit), lease)
+            .await
+            .unwrap();
+        claims.entries
     }
 
     /// Claims the one entry that can be.

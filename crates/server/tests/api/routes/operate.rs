@@ -206,6 +206,7 @@ async fn every_metric_of_the_contract_is_on_the_page() {
         ("conversation_failures_total", "counter"),
         ("outbox_depth", "gauge"),
         ("outbox_oldest_seconds", "gauge"),
+        ("settlements_set_aside", "gauge"),
         ("dead_letters_total", "counter"),
         ("invalid_routing_total", "counter"),
         ("idempotent_replays_total", "counter"),

@@ -9,7 +9,7 @@ use domain::{
     Page, PageRequest, ProviderName, ThreadPosition,
 };
 use store::{
-    Accept, Accepted, Arrival, Assigned, Claimed, ConversationFilter, DeadLetter, Deadlines,
+    Accept, Accepted, Arrival, Assigned, ClaimLimits, Claims, ConversationFilter, DeadLetter, Deadlines,
     IdempotentRequest, Import, MessageDetail, MessageFilter, QueueDepth, RedriveFilter, Redriven, Settled,
     Settlement, Store, StoreError, Unthreaded,
 };
@@ -170,10 +170,10 @@ impl Store for FaultyStore {
     async fn claim(
         &self,
         provider: &ProviderName,
-        limit: u32,
+        limits: ClaimLimits,
         lease: Duration,
-    ) -> Result<Vec<Claimed>, StoreError> {
-        self.reached()?.claim(provider, limit, lease).await
+    ) -> Result<Claims, StoreError> {
+        self.reached()?.claim(provider, limits, lease).await
     }
 
     async fn settle(&self, batch: &[Settlement]) -> Result<Vec<Settled>, StoreError> {

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use domain::{FailureReason, Outcome};
 use proptest::prelude::*;
+use trunkline_store::ClaimLimits;
 
 const LIMITLESS: u32 = 1_000;
 
@@ -14,7 +15,7 @@ pub(super) enum Command {
     },
     Claim {
         email: bool,
-        limit: u32,
+        limits: ClaimLimits,
         expired: bool,
     },
     /// Each settles the lease of that number among all ever handed out, whether it is still held or not.
@@ -125,8 +126,12 @@ pub(super) fn commands(driven: bool) -> impl Strategy<Value = Command> {
     prop_oneof![
         6 => prop::collection::vec(requests(), 1..6).prop_map(Command::Accept),
         1 => (0..4_u8, 0..2_u8).prop_map(|(key, body)| Command::FindRepeated { key, body }),
-        6 => (any::<bool>(), limit(), any::<bool>())
-            .prop_map(|(email, limit, expired)| Command::Claim { email, limit, expired }),
+        6 => (any::<bool>(), limit(), prop::bool::weighted(0.8), any::<bool>())
+            .prop_map(move |(email, entries, all, expired)| {
+                // Without bytes the first comes alone.
+                let bytes = if all || !driven { usize::MAX } else { 0 };
+                Command::Claim { email, limits: ClaimLimits { entries, bytes }, expired }
+            }),
         6 => prop::collection::vec((any::<usize>(), ends()), 1..4).prop_map(Command::Settle),
         2 => prop::collection::vec(any::<usize>(), 1..4).prop_map(Command::Release),
         1 => (prop::bool::weighted(0.8), prop::bool::weighted(0.8), limit())

@@ -83,12 +83,14 @@ impl Pair {
             }
             Command::Claim {
                 email,
-                limit,
+                limits,
                 expired,
             } => {
                 let (name, lease) = (name(provider(*email)), over_or_not(*expired));
-                let ours = self.model.claim(&name, *limit, lease).await.unwrap();
-                let theirs = self.store.claim(&name, *limit, lease).await.unwrap();
+                let ours = self.model.claim(&name, *limits, lease).await.unwrap();
+                let theirs = self.store.claim(&name, *limits, lease).await.unwrap();
+                assert_eq!(ours.cut_short, theirs.cut_short, "{ours:?} {theirs:?}");
+                let (ours, theirs) = (ours.entries, theirs.entries);
                 assert_eq!(ours.len(), theirs.len(), "{ours:?} {theirs:?}");
                 for (ours, theirs) in ours.iter().zip(theirs) {
                     self.compare_claimed(ours, theirs);

@@ -1,0 +1,3 @@
+select channel, sender, recipient, subject, body, attachments::text
+from messages
+where id = $1
