@@ -5,13 +5,19 @@ use std::{sync::Arc, time::Duration};
 use domain::{Outcome, ProviderName};
 use mutants::Mutant;
 use providers::Routes;
-use store::{DeadLetter, Store, StoreError};
+use store::{DeadLetter, Store, StoreError, UnservedRule};
 use tokio::task::JoinHandle;
 
 use crate::{Metrics, Node};
 
-/// How often the outbox is swept for entries that can no longer be sent.
+/// How often a node announces what it serves, and sweeps the outbox for entries that can no longer be sent.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
+/// How long no node must have served a provider until its messages are given up: longer than a rolling restart of a few nodes, and
+/// than it takes to start a node again that had to be mended.
+pub const UNSERVED_AFTER: Duration = Duration::from_secs(300);
+/// The longest time without any node's announcement that still counts towards [`UNSERVED_AFTER`]: some announcements may fail, but
+/// while the database or all nodes are away nobody can tell who serves what.
+const ANNOUNCEMENT_GAP_MAX: Duration = Duration::from_secs(30);
 /// Sweeps between two purges of idempotency keys.
 const SWEEPS_PER_PURGE: u32 = 12;
 /// Rows one transaction touches.
@@ -22,7 +28,6 @@ pub(crate) fn start(idempotency_ttl: Duration, routes: &Routes, node: &Node<'_>)
         .providers()
         .iter()
         .map(|provider| provider.name().clone())
-        .filter(|_| !mutants::planted(Mutant::ServedBuried))
         .collect();
     let housekeeper = Housekeeper {
         store: Arc::clone(node.store),
@@ -54,17 +59,21 @@ struct Housekeeper {
 
 impl Housekeeper {
     async fn round(&self, round: u32) -> Result<(), StoreError> {
-        // One must not keep the other from being done.
-        let (swept, purged) = (
+        // None must keep the others from being done.
+        let (announced, swept, purged) = (
+            self.store.announce(&self.serving, ANNOUNCEMENT_GAP_MAX).await,
             self.sweep().await,
             if round == 0 { self.purge().await } else { Ok(()) },
         );
-        swept.and(purged)
+        announced.and(swept).and(purged)
     }
 
     async fn sweep(&self) -> Result<(), StoreError> {
         loop {
-            let buried = self.store.sweep(&self.serving, BATCH_ROWS_MAX).await?;
+            let buried = self
+                .store
+                .sweep(&self.serving, unserved(), BATCH_ROWS_MAX)
+                .await?;
             for DeadLetter {
                 id,
                 provider,
@@ -93,6 +102,18 @@ impl Housekeeper {
             == u64::from(BATCH_ROWS_MAX)
         {}
         Ok(())
+    }
+}
+
+/// When a provider counts as served by no node.
+fn unserved() -> UnservedRule {
+    UnservedRule {
+        after: if mutants::planted(Mutant::ServedBuried) {
+            Duration::ZERO
+        } else {
+            UNSERVED_AFTER
+        },
+        gap_max: ANNOUNCEMENT_GAP_MAX,
     }
 }
 

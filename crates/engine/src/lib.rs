@@ -30,7 +30,7 @@ use std::{
 
 use domain::{Clock, Entropy, ProviderName, Timestamp};
 use providers::Routes;
-use store::{CommitReport, Deadlines, GroupCommit, GroupCommitLimits, QueueDepth, Store, StoreError};
+use store::{CommitReport, GroupCommit, GroupCommitLimits, QueueDepth, Store, StoreError};
 use tokio::task::JoinHandle;
 
 pub use accept::{Rejection, Send, SendError, Sent, SentOutcome, written_at};
@@ -39,6 +39,7 @@ pub use backfill::{
 };
 pub use dispatch::{BreakerReport, ProviderReport};
 pub use hold::{Hold, HoldCode, HoldReason};
+pub use housekeeping::UNSERVED_AFTER;
 pub use limits::{ClientLimit, Limits};
 pub use metrics::Metrics;
 pub use receive::{Receive, Received};
@@ -220,10 +221,6 @@ impl Engine {
                 "not everything was settled in time: it will be tried again when its lease runs out"
             );
         }
-    }
-
-    fn deadlines(&self) -> Deadlines {
-        self.settings.deadlines
     }
 }
 

@@ -1,5 +1,5 @@
-use domain::MessageId;
-use store::{RedriveFilter, Redriven, StoreError};
+use domain::{Channel, MessageId};
+use store::{RedriveFilter, RedriveTerms, Redriven, StoreError};
 
 use crate::Engine;
 
@@ -7,12 +7,12 @@ use crate::Engine;
 const REDRIVE_BATCH_MAX: u32 = 500;
 
 impl Engine {
-    /// Makes a dead letter pending again, with a fresh budget and deadline.
+    /// Makes a dead letter pending again, with a fresh route, budget and deadline.
     ///
     /// # Errors
     /// When the store is away.
     pub async fn redrive(&self, id: MessageId) -> Result<Redriven, StoreError> {
-        let redriven = self.store.redrive(id, self.deadlines()).await?;
+        let redriven = self.store.redrive(id, &self.redrive_terms()).await?;
         self.dispatcher.wake_all();
         Ok(redriven)
     }
@@ -22,24 +22,33 @@ impl Engine {
     /// # Errors
     /// When the store is away; what was redriven before that stays so, and asking again does the rest.
     pub async fn redrive_matching(&self, filter: &RedriveFilter) -> Result<u64, StoreError> {
-        // Messages that fail again while this runs are not meant: they would keep it busy for ever.
-        let now = self.clock.now();
-        let failed_before = Some(filter.failed_before.map_or(now, |instant| instant.min(now)));
-        let filter = RedriveFilter {
-            failed_before,
-            ..filter.clone()
-        };
+        let (mut filter, terms) = (filter.clone(), self.redrive_terms());
         let mut redriven = 0;
         loop {
             let batch = self
                 .store
-                .redrive_matching(&filter, self.deadlines(), REDRIVE_BATCH_MAX)
+                .redrive_matching(&filter, &terms, REDRIVE_BATCH_MAX)
                 .await?;
-            redriven += batch;
+            redriven += batch.redriven;
             self.dispatcher.wake_all();
-            if batch < u64::from(REDRIVE_BATCH_MAX) {
+            if batch.redriven < u64::from(REDRIVE_BATCH_MAX) {
                 return Ok(redriven);
             }
+            // Messages that fail again while this runs are not meant: they would keep it busy for ever.
+            filter.failed_before = Some(filter.failed_before.map_or(batch.at, |limit| limit.min(batch.at)));
+        }
+    }
+
+    /// A message goes to the provider that serves its channel now; one of a channel that nobody serves here stays where it was,
+    /// since another node may serve it.
+    fn redrive_terms(&self) -> RedriveTerms {
+        let route = |channel: &Channel| {
+            let provider = self.routes.serving(*channel)?;
+            Some((*channel, provider.name().clone()))
+        };
+        RedriveTerms {
+            deadlines: self.settings.deadlines,
+            routes: Channel::ALL.iter().filter_map(route).collect(),
         }
     }
 }

@@ -70,6 +70,8 @@ mutants! {
     UnknownTreatedAsFailed,
     /// The try of a vanished worker is not recorded.
     VanishedTryForgotten,
+    /// The try of a vanished worker counts against the budget of its message.
+    VanishedTryCounted,
     /// The provider's Retry-After is not waited for.
     RetryBeforeRetryAfter,
     /// A claim takes entries that are not due yet.
@@ -108,7 +110,7 @@ mutants! {
     StoredWithoutProvider,
     /// What is left for a provider that is gone is not given up before its deadline.
     UnservedNotBuried,
-    /// A sweep gives up what its node does serve.
+    /// A sweep gives up at once what its own node does not serve, whoever else does.
     ServedBuried,
     /// A repeat that comes when no new message could be accepted is turned away like one.
     RepeatTurnedAway,

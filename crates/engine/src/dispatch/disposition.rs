@@ -1,6 +1,6 @@
 //! What happens to a message after a try: a pure function of what is known.
 
-use domain::{Failure, FailureReason};
+use domain::FailureReason;
 use mutants::Mutant;
 use providers::Answer;
 use resilience::Backoff;
@@ -37,18 +37,14 @@ impl Rules {
             counted: progress.counted + u32::from(!probe),
             ..tried
         };
-        let give_up = |reason| {
-            Disposition::DeadLetter(Failure {
-                reason,
-                error_code: reply.error_code(),
-            })
-        };
         match reply {
             Reply::Answered(Answer::Success) => (counted, Disposition::Finish),
             Reply::Answered(Answer::Rejected { .. }) if mutants::planted(Mutant::RejectionRetried) => {
-                (counted, self.retry_or_give_up(counted, reply, random))
+                (counted, self.retry_or_give_up(counted, random))
             }
-            Reply::Answered(Answer::Rejected { .. }) => (counted, give_up(FailureReason::Rejected)),
+            Reply::Answered(Answer::Rejected { .. }) => {
+                (counted, Disposition::DeadLetter(FailureReason::Rejected))
+            }
             Reply::Answered(Answer::RateLimited { retry_after, .. }) => {
                 let in_a_row = progress.rate_limited_in_a_row + 1;
                 let hint = retry_after.filter(|_| !mutants::planted(Mutant::RetryBeforeRetryAfter));
@@ -66,33 +62,29 @@ impl Rules {
                     panics: PANICS_MAX,
                     ..counted
                 },
-                give_up(FailureReason::Poison),
+                Disposition::DeadLetter(FailureReason::Poison),
             ),
             Reply::Panicked => {
                 let progress = Progress {
                     panics: progress.panics + 1,
                     ..counted
                 };
-                (progress, self.retry_or_give_up(progress, reply, random))
+                (progress, self.retry_or_give_up(progress, random))
             }
             Reply::Answered(Answer::Error { .. } | Answer::Timeout) => {
-                (counted, self.retry_or_give_up(counted, reply, random))
+                (counted, self.retry_or_give_up(counted, random))
             }
         }
     }
 
-    /// Whether no try is left. Vanished workers use up tries too, so that may be known before a call.
+    /// Whether no try is left. That may be known before a call: the budget may have been larger before this program started.
     pub(super) fn is_exhausted(&self, progress: Progress) -> bool {
         progress.counted >= self.attempts_max && !mutants::planted(Mutant::BudgetIgnored)
     }
 
-    fn retry_or_give_up(&self, progress: Progress, reply: &Reply, random: u64) -> Disposition {
+    fn retry_or_give_up(&self, progress: Progress, random: u64) -> Disposition {
         if self.is_exhausted(progress) {
-            let failure = Failure {
-                reason: FailureReason::Exhausted,
-                error_code: reply.error_code(),
-            };
-            return Disposition::DeadLetter(failure);
+            return Disposition::DeadLetter(FailureReason::Exhausted);
         }
         // A probe that failed waits like a first failure: it was not counted, but the provider is no better.
         Disposition::Retry {
@@ -136,13 +128,6 @@ mod tests {
         })
     }
 
-    fn dead(reason: FailureReason, error_code: ErrorCode) -> Disposition {
-        Disposition::DeadLetter(Failure {
-            reason,
-            error_code: Some(error_code),
-        })
-    }
-
     #[test]
     fn success_finishes() {
         let (progress, disposition) = rules().after(
@@ -173,7 +158,7 @@ mod tests {
             }
         );
         let (third, disposition) = rules().after(second, &error(), false, LONGEST);
-        assert_eq!(disposition, dead(FailureReason::Exhausted, code()));
+        assert_eq!(disposition, Disposition::DeadLetter(FailureReason::Exhausted));
         assert_eq!((third.attempts, third.counted), (3, 3));
     }
 
@@ -181,7 +166,7 @@ mod tests {
     fn a_rejection_is_final_at_once() {
         let rejected = Reply::Answered(Answer::Rejected { error_code: code() });
         let (_, disposition) = rules().after(Progress::default(), &rejected, false, LONGEST);
-        assert_eq!(disposition, dead(FailureReason::Rejected, code()));
+        assert_eq!(disposition, Disposition::DeadLetter(FailureReason::Rejected));
     }
 
     #[test]
@@ -223,10 +208,7 @@ mod tests {
             assert!(matches!(disposition, Disposition::Retry { .. }));
         }
         let (_, disposition) = generous.after(progress, &Reply::Panicked, false, LONGEST);
-        assert_eq!(
-            disposition,
-            dead(FailureReason::Poison, ErrorCode::of("worker_panic"))
-        );
+        assert_eq!(disposition, Disposition::DeadLetter(FailureReason::Poison));
     }
 
     proptest! {

@@ -398,10 +398,10 @@ impl Recorder {
             self.metrics.count_attempt(provider, channel, tried.outcome);
             self.metrics.observe_latency(provider, tried.latency);
         }
-        if let Disposition::DeadLetter(failure) = &settlement.disposition {
-            self.metrics.count_dead_letter(provider, failure.reason);
+        if let Disposition::DeadLetter(reason) = settlement.disposition {
+            self.metrics.count_dead_letter(provider, reason);
             tracing::warn!(
-                message_id = %settlement.id, %provider, reason = %failure.reason, "a message became a dead letter"
+                message_id = %settlement.id, %provider, %reason, "a message became a dead letter"
             );
         }
     }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use domain::{Clock, Failure, FailureReason};
+use domain::{Clock, FailureReason};
 use mutants::Mutant;
 use providers::Call;
 use store::{Disposition, Leased, Settlement, Tried};
@@ -49,10 +49,7 @@ impl Lane {
                 .then_some(FailureReason::Exhausted)
         };
         if let Some(reason) = hopeless {
-            let disposition = Disposition::DeadLetter(Failure {
-                reason,
-                error_code: None,
-            });
+            let disposition = Disposition::DeadLetter(reason);
             return settler
                 .settle(
                     Settlement {

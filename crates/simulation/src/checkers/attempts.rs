@@ -164,7 +164,13 @@ fn why_failed(
     };
     let code = failure.error_code.as_ref().map(ErrorCode::as_str);
     let founded = match failure.reason {
-        FailureReason::Exhausted => row.progress.counted >= plan.settings.engine.dispatch.attempts_max,
+        FailureReason::Exhausted => {
+            // Of each of these there was a call: that is checked above.
+            let failed = |outcome| matches!(outcome, Outcome::Error | Outcome::Timeout);
+            let failures = detail.attempts.iter().filter(|attempt| failed(attempt.outcome));
+            let attempts_max = plan.settings.engine.dispatch.attempts_max;
+            row.progress.counted >= attempts_max && failures.count() >= attempts_max as usize
+        }
         FailureReason::Deadline => row.deadline_at <= snapshot.now,
         FailureReason::Rejected => rejected(failure.error_code.as_ref()),
         FailureReason::Poison => code == Some("worker_panic") && row.progress.panics == 3,

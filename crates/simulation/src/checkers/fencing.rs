@@ -6,7 +6,8 @@ use std::{
     time::Duration,
 };
 
-use domain::{FailureReason, LeaseToken, MessageId, ProviderName, Status, Timestamp};
+use domain::{FailureReason, LeaseToken, MessageId, Status, Timestamp};
+use engine::UNSERVED_AFTER;
 use store::{
     Accept, Accepted, Arrival, Claimed, DeadLetter, Disposition, Memory, OutboxRow, Settled, Settlement,
 };
@@ -78,6 +79,7 @@ impl Fencing {
         };
         let vanished = before.leased_until.is_some();
         let attempts = before.progress.attempts + u32::from(vanished);
+        let counted = before.progress.counted;
         let problem = if before.dead_at.is_some() {
             "it is a dead letter"
         } else if !free {
@@ -86,6 +88,8 @@ impl Fencing {
             "its token did not grow"
         } else if claimed.vanished != vanished || claimed.leased.progress.attempts != attempts {
             "the try of its last holder is not on record"
+        } else if claimed.leased.progress.counted != counted {
+            "the try of its last holder, who may not have called, was counted"
         } else if memory.status(id) != Some(Status::Pending) {
             "it is final"
         } else {
@@ -126,8 +130,8 @@ impl Fencing {
             });
         }
         self.settled.insert((*id, *token));
-        if let Disposition::DeadLetter(failure) = disposition {
-            *self.dead_letters.entry(failure.reason).or_default() += 1;
+        if let Disposition::DeadLetter(reason) = disposition {
+            *self.dead_letters.entry(*reason).or_default() += 1;
         }
         let expected = match disposition {
             Disposition::Finish => Status::Dispatched,
@@ -140,7 +144,6 @@ impl Fencing {
                 format!("{id}: {:?} became {:?}", before.status, after.status),
             ));
         }
-        // Only vanished workers may use up more: their tries are counted whether there was a call or not.
         if matches!(disposition, Disposition::Retry { .. }) && progress.counted >= attempts_max {
             return Some((
                 attempts::RULE_REASONS,
@@ -166,17 +169,17 @@ impl Fencing {
         (!unchanged).then(|| format!("{id}: released under token {} and lost it before", token.0))
     }
 
-    /// A node buries what it does not serve, and what it does once its time is up.
+    /// A node buries what no node has served for long, and the rest once its time is up. `served` tells whether a node
+    /// served the provider lately.
     pub(super) fn buried(
         &mut self,
         buried: &DeadLetter,
-        serving: &[ProviderName],
+        served: bool,
         memory: &Memory,
         now: Timestamp,
     ) -> Option<String> {
         *self.dead_letters.entry(buried.reason).or_default() += 1;
-        let served = serving.contains(&buried.provider);
-        if !served {
+        if buried.reason == FailureReason::NoProvider {
             self.unserved.insert(buried.id);
         }
         let before = self.rows.get(&buried.id).cloned();
@@ -185,15 +188,17 @@ impl Fencing {
             row.dead_at.is_none()
                 && row.leased_until.is_none_or(|until| until <= now)
                 && row.provider == buried.provider
-                && (!served || row.deadline_at <= now)
+                && (row.deadline_at <= now
+                    || !served
+                        && now.saturating_since(row.leased_until.unwrap_or(row.due_at)) >= UNSERVED_AFTER)
         });
-        let expected = if served {
-            FailureReason::Deadline
-        } else {
-            FailureReason::NoProvider
+        let founded = match buried.reason {
+            FailureReason::Deadline => true,
+            FailureReason::NoProvider => !served,
+            _ => false,
         };
-        (!free || buried.reason != expected)
-            .then(|| format!("{buried:?} was buried by a node that serves {serving:?}: {before:?}"))
+        (!free || !founded)
+            .then(|| format!("{buried:?} was buried, served by another node: {served}, at {now}: {before:?}"))
     }
 
     pub(super) fn redriven(&mut self, memory: &Memory, now: Duration) -> Option<String> {
@@ -249,6 +254,6 @@ pub(super) fn word(disposition: &Disposition) -> &'static str {
     match disposition {
         Disposition::Finish => "finish",
         Disposition::Retry { .. } => "retry",
-        Disposition::DeadLetter(failure) => failure.reason.as_str(),
+        Disposition::DeadLetter(reason) => reason.as_str(),
     }
 }

@@ -9,9 +9,9 @@ use domain::{
 };
 use futures_util::FutureExt;
 use store::{
-    Accept, Accepted, Assigned, ClaimLimits, Claims, ConversationFilter, DeadLetter, Deadlines,
-    IdempotentRequest, Import, MessageDetail, MessageFilter, QueueDepth, RedriveFilter, Redriven, Settled,
-    Settlement, Store, StoreError, Unthreaded,
+    Accept, Accepted, Assigned, ClaimLimits, Claims, ConversationFilter, DeadLetter, IdempotentRequest,
+    Import, MessageDetail, MessageFilter, QueueDepth, RedriveFilter, RedriveTerms, Redriven, RedrivenBatch,
+    Settled, Settlement, Store, StoreError, UnservedRule, Unthreaded,
 };
 
 use super::database::{Database, Kind};
@@ -122,7 +122,7 @@ impl Store for Connection {
             .await
     }
 
-    async fn release(&self, leases: &[(MessageId, LeaseToken)]) -> Result<u64, StoreError> {
+    async fn release(&self, leases: &[(MessageId, LeaseToken)]) -> Result<Vec<MessageId>, StoreError> {
         let (leases, life) = (leases.to_vec(), self.life);
         self.database
             .transact(Kind::Write, move |database| {
@@ -134,16 +134,31 @@ impl Store for Connection {
                         .released(life, *lease, &before, &database.memory);
                     Ok(released)
                 };
-                leases.iter().map(release).sum()
+                let released: Result<Vec<Vec<MessageId>>, StoreError> = leases.iter().map(release).collect();
+                Ok(released?.concat())
             })
             .await
     }
 
-    async fn sweep(&self, serving: &[ProviderName], limit: u32) -> Result<Vec<DeadLetter>, StoreError> {
+    async fn announce(&self, serving: &[ProviderName], gap_max: Duration) -> Result<(), StoreError> {
+        let serving = serving.to_vec();
+        self.database
+            .transact(Kind::Write, move |database| {
+                at_once!(database.memory.announce(&serving, gap_max))
+            })
+            .await
+    }
+
+    async fn sweep(
+        &self,
+        serving: &[ProviderName],
+        unserved: UnservedRule,
+        limit: u32,
+    ) -> Result<Vec<DeadLetter>, StoreError> {
         let (serving, life) = (serving.to_vec(), self.life);
         self.database
             .transact(Kind::Write, move |database| {
-                let buried = at_once!(database.memory.sweep(&serving, limit))?;
+                let buried = at_once!(database.memory.sweep(&serving, unserved, limit))?;
                 database
                     .observer
                     .buried(life, &buried, &database.memory, database.now());
@@ -152,10 +167,11 @@ impl Store for Connection {
             .await
     }
 
-    async fn redrive(&self, id: MessageId, deadlines: Deadlines) -> Result<Redriven, StoreError> {
+    async fn redrive(&self, id: MessageId, terms: &RedriveTerms) -> Result<Redriven, StoreError> {
+        let terms = terms.clone();
         self.database
             .transact(Kind::Write, move |database| {
-                let redriven = at_once!(database.memory.redrive(id, deadlines))?;
+                let redriven = at_once!(database.memory.redrive(id, &terms))?;
                 if redriven == Redriven::Pending {
                     database.observer.redriven(&database.memory);
                 }
@@ -167,15 +183,15 @@ impl Store for Connection {
     async fn redrive_matching(
         &self,
         filter: &RedriveFilter,
-        deadlines: Deadlines,
+        terms: &RedriveTerms,
         limit: u32,
-    ) -> Result<u64, StoreError> {
-        let filter = filter.clone();
+    ) -> Result<RedrivenBatch, StoreError> {
+        let (filter, terms) = (filter.clone(), terms.clone());
         self.database
             .transact(Kind::Write, move |database| {
-                let count = at_once!(database.memory.redrive_matching(&filter, deadlines, limit))?;
+                let batch = at_once!(database.memory.redrive_matching(&filter, &terms, limit))?;
                 database.observer.redriven(&database.memory);
-                Ok(count)
+                Ok(batch)
             })
             .await
     }

@@ -148,10 +148,7 @@ impl Node {
         let life = self.life.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(life) = life {
             life.gate.set(Condition::Dead);
-            self.common.observer.note(
-                "died",
-                &[("life", life.number.into()), ("node", self.index.into())],
-            );
+            self.common.observer.life_ended(life.number, self.index);
         }
     }
 }

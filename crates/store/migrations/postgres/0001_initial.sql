@@ -74,6 +74,13 @@ create index outbox_by_deadline on outbox (deadline_at) where dead_at is null;
 create index outbox_pending on outbox (provider, channel, message_id) where dead_at is null;
 create index outbox_dead on outbox (provider, channel, message_id) where dead_at is not null;
 
+-- Since when no node has announced that it serves a provider, and when a node last looked. Nodes announce every few seconds.
+create table providers (
+    provider       text collate "C" primary key,
+    unserved_since timestamptz not null,
+    observed_at    timestamptz not null
+);
+
 -- Where a message stands follows from its outbox entry, so that the two can never disagree, and a message that was
 -- dispatched is never written again.
 create view messages_with_status as

@@ -54,6 +54,12 @@ create index outbox_by_deadline on outbox (deadline_at) where dead_at is null;
 create index outbox_pending on outbox (provider, channel, message_id) where dead_at is null;
 create index outbox_dead on outbox (provider, channel, message_id) where dead_at is not null;
 
+create table providers (
+    provider       text primary key,
+    unserved_since integer not null,
+    observed_at    integer not null
+) strict, without rowid;
+
 create view messages_with_status as
 select
     messages.*,

@@ -1,15 +1,23 @@
 -- Finds what stands in the way of requests, or what became of them: the message with the id that was made for it, or
 -- the one that an earlier request with the same key or provider message id has.
-select
-    input.place,
-    coalesce(own.id, keys.message_id, receipts.message_id) as message_id,
-    found.conversation_id,
-    own.sequence,
-    own.id is null and keys.fingerprint <> input.fingerprint as conflict
-from unnest($1::uuid[], $2::text[], $3::bytea[], $4::text[], $5::text[]) with ordinality
-    as input (id, key, fingerprint, provider, provider_message_id, place)
-left join messages as own on own.id = input.id
-left join idempotency_keys as keys on keys.key = input.key
-left join receipts as receipts
-    on receipts.provider = input.provider and receipts.provider_message_id = input.provider_message_id
-join messages as found on found.id = coalesce(own.id, keys.message_id, receipts.message_id)
+with answers as materialized (
+    select
+        input.place,
+        coalesce(own.id, keys.message_id, receipts.message_id) as message_id,
+        found.conversation_id,
+        own.sequence,
+        own.id is null and keys.fingerprint <> input.fingerprint as conflict
+    from unnest($1::uuid[], $2::text[], $3::bytea[], $4::text[], $5::text[]) with ordinality
+        as input (id, key, fingerprint, provider, provider_message_id, place)
+    left join messages as own on own.id = input.id
+    left join idempotency_keys as keys on keys.key = input.key
+    left join receipts as receipts
+        on receipts.provider = input.provider and receipts.provider_message_id = input.provider_message_id
+    join messages as found on found.id = coalesce(own.id, keys.message_id, receipts.message_id)
+),
+-- What is found may be visible here and nowhere else: a server that restarts shows commits that its synchronous standby never
+-- got. So this transaction writes, and its commit waits as the one waited that stored the message (docs/decisions/0012).
+written as materialized (
+    select pg_logical_emit_message(true, 'trunkline', '') from answers limit 1
+)
+select answers.* from answers cross join written

@@ -31,7 +31,8 @@ sized as (
 claimable as (
     select * from sized where place = 1 or bytes_so_far <= $5
 ),
--- The worker of an expired lease may have sent the message before it vanished: that try is on record before the next.
+-- The worker of an expired lease may have sent the message before it vanished: that try is on record before the next. It is not
+-- counted: nobody knows whether there was a call.
 recorded as (
     insert into attempts
         (message_id, number, lease_token, provider, outcome, error_code, occurred_at, latency_ms)
@@ -45,7 +46,6 @@ leased as (
         leased_until = now() + $3 * interval '1 millisecond',
         lease_token = lease_token + 1,
         attempts = attempts + vanished::integer,
-        counted = counted + vanished::integer,
         rate_limited_in_a_row = case when vanished then 0 else rate_limited_in_a_row end
     from claimable
     where outbox.message_id = any(array(select message_id from claimable))

@@ -1,15 +1,12 @@
 -- ?2 is a JSON array of the providers that are served here.
-with recursive queues (provider) as (
-    -- The providers that have entries: one step along the index for each, however many entries there are.
-    select min(provider) from outbox where dead_at is null
-    union all
-    select (select min(provider) from outbox where dead_at is null and provider > queues.provider)
-    from queues
-    where queues.provider is not null
+with unserved as (
+    select provider
+    from providers
+    where provider not in (select value from json_each(?2)) and unserved_since <= ?1 - ?4 and observed_at >= ?1 - ?5
 )
 select
     message_id, outbox.provider, channel,
-    case when outbox.provider in (select value from json_each(?2)) then 'deadline' else 'no_provider' end as reason,
+    case when outbox.provider in (select provider from unserved) then 'no_provider' else 'deadline' end as reason,
     lease_token, attempts, counted, rate_limited_in_a_row, panics,
     leased_until is not null as vanished,
     (select error_code from attempts where message_id = outbox.message_id order by number desc limit 1) as error_code
@@ -20,10 +17,8 @@ where message_id in (
         select message_id
         from outbox
         where dead_at is null
-            and provider in (
-                select provider from queues
-                where provider is not null and provider not in (select value from json_each(?2))
-            )
+            and provider in (select provider from unserved)
+            and coalesce(leased_until, due_at) <= ?1 - ?4
     )
     and dead_at is null
     and (leased_until is null or leased_until <= ?1)

@@ -4,11 +4,11 @@ with input as (
     -- Side by side: in a from clause each array would be written down by itself first.
     select
         unnest($1::uuid[]) as message_id, unnest($2::bigint[]) as lease_token, unnest($3::text[]) as disposition,
-        unnest($4::bigint[]) as retry_after_ms, unnest($5::text[]) as failure_reason, unnest($6::text[]) as failure_code,
-        unnest($7::text[]) as outcome, unnest($8::text[]) as error_code, unnest($9::timestamptz[]) as occurred_at,
-        unnest($10::bigint[]) as latency_ms,
-        unnest($11::integer[]) as attempts, unnest($12::integer[]) as counted,
-        unnest($13::integer[]) as rate_limited_in_a_row, unnest($14::integer[]) as panics
+        unnest($4::bigint[]) as retry_after_ms, unnest($5::text[]) as failure_reason,
+        unnest($6::text[]) as outcome, unnest($7::text[]) as error_code, unnest($8::timestamptz[]) as occurred_at,
+        unnest($9::bigint[]) as latency_ms,
+        unnest($10::integer[]) as attempts, unnest($11::integer[]) as counted,
+        unnest($12::integer[]) as rate_limited_in_a_row, unnest($13::integer[]) as panics
 ),
 held as (
     select input.*, entry.provider
@@ -45,7 +45,14 @@ kept as (
         rate_limited_in_a_row = held.rate_limited_in_a_row,
         panics = held.panics,
         failure_reason = held.failure_reason,
-        failure_code = held.failure_code
+        -- That of the last attempt, which an entry that ends without one has on record already.
+        failure_code = case
+            when held.disposition <> 'dead_letter' then null
+            when held.outcome is not null then held.error_code
+            else (
+                select error_code from attempts where message_id = held.message_id order by number desc limit 1
+            )
+        end
     from held
     where outbox.message_id = held.message_id
         and outbox.message_id = any(array(select message_id from held where disposition <> 'finish'))

@@ -1,18 +1,11 @@
 -- Buries entries that nobody holds and that can no longer be sent. The last error stays with the message; the try of a
 -- worker that vanished is on record before, as in claim.
-with recursive queues as (
-    -- The providers that have entries: one step along the index for each, however many entries there are.
-    (select provider from outbox where dead_at is null order by provider limit 1)
-    union all
-    select (
-        select outbox.provider
-        from outbox
-        where dead_at is null and outbox.provider > queues.provider
-        order by outbox.provider
-        limit 1
-    )
-    from queues
-    where queues.provider is not null
+with unserved as (
+    select provider
+    from providers
+    where provider <> all($1)
+        and unserved_since <= now() - $3::float8 * interval '1 millisecond'
+        and observed_at >= now() - $4::float8 * interval '1 millisecond'
 ),
 late as (
     select message_id
@@ -20,26 +13,32 @@ late as (
     where dead_at is null and deadline_at <= now() and (leased_until is null or leased_until <= now())
     limit $2
 ),
-unserved as (
+stranded as (
     select entry.message_id
-    from queues
+    from unserved
     cross join lateral (
         select message_id
         from outbox
-        where provider = queues.provider and dead_at is null and (leased_until is null or leased_until <= now())
+        where provider = unserved.provider and dead_at is null
+            and coalesce(leased_until, due_at) <= now() - $3::float8 * interval '1 millisecond'
         limit $2
     ) as entry
-    where queues.provider <> all($1)
 ),
 hopeless as (
     select
         message_id, outbox.provider, channel,
-        case when outbox.provider = any($1) then 'deadline' else 'no_provider' end as reason,
+        case when outbox.provider in (select provider from unserved) then 'no_provider' else 'deadline' end as reason,
         leased_until is not null as vanished, attempts + 1 as vanished_attempt, lease_token as vanished_token
     from outbox
-    where dead_at is null
+    where message_id in (select message_id from late union all select message_id from stranded)
+        -- Once more on the row that was locked: it may have been redriven, or sent, since this statement began.
+        and dead_at is null
         and (leased_until is null or leased_until <= now())
-        and message_id in (select message_id from late union all select message_id from unserved)
+        and (
+            deadline_at <= now()
+            or outbox.provider in (select provider from unserved)
+            and coalesce(leased_until, due_at) <= now() - $3::float8 * interval '1 millisecond'
+        )
     limit $2
     for update of outbox skip locked
 ),
@@ -56,7 +55,6 @@ buried as (
         dead_at = now(),
         leased_until = null,
         attempts = attempts + vanished::integer,
-        counted = counted + vanished::integer,
         rate_limited_in_a_row = case when vanished then 0 else rate_limited_in_a_row end,
         failure_reason = reason,
         failure_code = case

@@ -26,9 +26,9 @@ use domain::{
 };
 
 use crate::{
-    Accept, Accepted, Assigned, ClaimLimits, Claims, ConversationFilter, DeadLetter, Deadlines,
-    IdempotentRequest, Import, MessageDetail, MessageFilter, Progress, QueueDepth, RedriveFilter, Redriven,
-    Settled, Settlement, Store, StoreError, Unthreaded,
+    Accept, Accepted, Assigned, ClaimLimits, Claims, ConversationFilter, DeadLetter, IdempotentRequest,
+    Import, MessageDetail, MessageFilter, Progress, QueueDepth, RedriveFilter, RedriveTerms, Redriven,
+    RedrivenBatch, Settled, Settlement, Store, StoreError, UnservedRule, Unthreaded,
 };
 
 /// A store in memory.
@@ -46,6 +46,7 @@ struct Tables {
     attempts: BTreeMap<MessageId, Vec<(LeaseToken, Attempt)>>,
     keys: BTreeMap<IdempotencyKey, Key>,
     receipts: BTreeMap<(ProviderName, ProviderMessageId), MessageId>,
+    providers: BTreeMap<ProviderName, Watched>,
 }
 
 struct Entry {
@@ -56,6 +57,12 @@ struct Entry {
     deadline_at: Timestamp,
     dead_at: Option<Timestamp>,
     progress: Progress,
+}
+
+/// A provider as the nodes see it together.
+struct Watched {
+    unserved_since: Timestamp,
+    observed_at: Timestamp,
 }
 
 struct Key {
@@ -131,32 +138,42 @@ impl Store for Memory {
             .collect())
     }
 
-    async fn release(&self, leases: &[(MessageId, LeaseToken)]) -> Result<u64, StoreError> {
+    async fn release(&self, leases: &[(MessageId, LeaseToken)]) -> Result<Vec<MessageId>, StoreError> {
         let (mut tables, _) = self.begin();
-        Ok(leases
-            .iter()
-            .map(|(id, token)| u64::from(tables.release(*id, *token)))
-            .sum())
+        let released = leases.iter().filter(|(id, token)| tables.release(*id, *token));
+        Ok(released.map(|(id, _)| *id).collect())
     }
 
-    async fn sweep(&self, serving: &[ProviderName], limit: u32) -> Result<Vec<DeadLetter>, StoreError> {
+    async fn announce(&self, serving: &[ProviderName], gap_max: Duration) -> Result<(), StoreError> {
         let (mut tables, now) = self.begin();
-        Ok(tables.sweep(serving, limit, now))
+        tables.announce(serving, gap_max, now);
+        Ok(())
     }
 
-    async fn redrive(&self, id: MessageId, deadlines: Deadlines) -> Result<Redriven, StoreError> {
+    async fn sweep(
+        &self,
+        serving: &[ProviderName],
+        unserved: UnservedRule,
+        limit: u32,
+    ) -> Result<Vec<DeadLetter>, StoreError> {
         let (mut tables, now) = self.begin();
-        Ok(tables.redrive(id, deadlines, now))
+        Ok(tables.sweep(serving, unserved, limit, now))
+    }
+
+    async fn redrive(&self, id: MessageId, terms: &RedriveTerms) -> Result<Redriven, StoreError> {
+        let (mut tables, now) = self.begin();
+        Ok(tables.redrive(id, terms, now))
     }
 
     async fn redrive_matching(
         &self,
         filter: &RedriveFilter,
-        deadlines: Deadlines,
+        terms: &RedriveTerms,
         limit: u32,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<RedrivenBatch, StoreError> {
         let (mut tables, now) = self.begin();
-        Ok(tables.redrive_matching(filter, deadlines, limit, now))
+        let redriven = tables.redrive_matching(filter, terms, limit, now);
+        Ok(RedrivenBatch { redriven, at: now })
     }
 
     async fn purge_idempotency_keys(&self, kept: Duration, limit: u32) -> Result<u64, StoreError> {

@@ -1,4 +1,8 @@
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use domain::{
     Attempt, ErrorCode, Failure, FailureReason, LeaseToken, MessageId, Outcome, ProviderName, Status,
@@ -7,10 +11,10 @@ use domain::{
 
 use mutants::Mutant;
 
-use super::{Entry, Tables};
+use super::{Entry, Tables, Watched};
 use crate::{
-    ClaimLimits, Claimed, Claims, DeadLetter, Deadlines, Disposition, Leased, QueueDepth, RedriveFilter,
-    Redriven, Settled, Settlement, port::instant_after,
+    ClaimLimits, Claimed, Claims, DeadLetter, Disposition, Leased, QueueDepth, RedriveFilter, RedriveTerms,
+    Redriven, Settled, Settlement, UnservedRule, port::instant_after,
 };
 
 impl Entry {
@@ -22,13 +26,14 @@ impl Entry {
         self.leased_until.unwrap_or(self.due_at)
     }
 
-    /// A worker whose lease ran out may have sent the message: that try is on record before anything else happens.
+    /// A worker whose lease ran out may have sent the message: that try is on record before anything else happens. It is
+    /// not counted: nobody knows whether there was a call.
     fn record_vanished(&mut self, attempts: &mut Vec<(LeaseToken, Attempt)>, now: Timestamp) {
         if mutants::planted(Mutant::VanishedTryForgotten) {
             return;
         }
         self.progress.attempts += 1;
-        self.progress.counted += 1;
+        self.progress.counted += u32::from(mutants::planted(Mutant::VanishedTryCounted));
         self.progress.rate_limited_in_a_row = 0;
         let attempt = Attempt {
             number: self.progress.attempts,
@@ -159,9 +164,9 @@ impl Tables {
                 self.set_status(*id, Status::Dispatched, None);
             }
             Disposition::Retry { after } => entry.due_at = instant_after(now, *after),
-            Disposition::DeadLetter(failure) => {
+            Disposition::DeadLetter(reason) => {
                 entry.dead_at = Some(now);
-                self.set_status(*id, Status::Failed, Some(failure.clone()));
+                self.fail(*id, *reason);
             }
         }
         Settled::Applied
@@ -206,7 +211,38 @@ impl Tables {
         held.is_some_and(|entry| entry.leased_until.take().is_some())
     }
 
-    pub(super) fn sweep(&mut self, serving: &[ProviderName], limit: u32, now: Timestamp) -> Vec<DeadLetter> {
+    pub(super) fn announce(&mut self, serving: &[ProviderName], gap_max: Duration, now: Timestamp) {
+        let alive = self.outbox.values().filter(|entry| entry.dead_at.is_none());
+        let seen: BTreeSet<&ProviderName> = alive.map(|entry| &entry.provider).chain(serving).collect();
+        for provider in seen {
+            let known = self.providers.entry(provider.clone()).or_insert(Watched {
+                unserved_since: now,
+                observed_at: now,
+            });
+            if serving.contains(provider) || now.saturating_since(known.observed_at) > gap_max {
+                known.unserved_since = now;
+            }
+            known.observed_at = now;
+        }
+    }
+
+    pub(super) fn sweep(
+        &mut self,
+        serving: &[ProviderName],
+        UnservedRule { after, gap_max }: UnservedRule,
+        limit: u32,
+        now: Timestamp,
+    ) -> Vec<DeadLetter> {
+        let unserved = |provider: &ProviderName| {
+            let known = self
+                .providers
+                .get(provider)
+                .filter(|_| !serving.contains(provider));
+            known.is_some_and(|known| {
+                now.saturating_since(known.unserved_since) >= after
+                    && now.saturating_since(known.observed_at) <= gap_max
+            })
+        };
         let hopeless: Vec<DeadLetter> = self
             .outbox
             .iter()
@@ -214,13 +250,15 @@ impl Tables {
                 entry.dead_at.is_none() && entry.leased_until.is_none_or(|until| until <= now)
             })
             .filter_map(|(id, entry)| {
-                let served = serving.contains(&entry.provider) || mutants::planted(Mutant::UnservedNotBuried);
-                let reason = if !served {
-                    FailureReason::NoProvider
-                } else if entry.deadline_at <= now {
-                    FailureReason::Deadline
-                } else {
+                let unserved = unserved(&entry.provider) && !mutants::planted(Mutant::UnservedNotBuried);
+                let stranded = unserved && instant_after(entry.claimable_at(), after) <= now;
+                if !stranded && entry.deadline_at > now {
                     return None;
+                }
+                let reason = if unserved {
+                    FailureReason::NoProvider
+                } else {
+                    FailureReason::Deadline
                 };
                 Some(DeadLetter {
                     id: *id,
@@ -239,31 +277,26 @@ impl Tables {
                 }
                 entry.dead_at = Some(now);
             }
-            let last = self.attempts.get(id).and_then(|attempts| attempts.last());
-            let error_code = last.and_then(|(_, attempt)| attempt.error_code.clone());
-            self.set_status(
-                *id,
-                Status::Failed,
-                Some(Failure {
-                    reason: *reason,
-                    error_code,
-                }),
-            );
+            self.fail(*id, *reason);
         }
         hopeless
     }
 
-    pub(super) fn redrive(&mut self, id: MessageId, deadlines: Deadlines, now: Timestamp) -> Redriven {
-        let Some(message) = self.messages.get(&id) else {
+    pub(super) fn redrive(&mut self, id: MessageId, terms: &RedriveTerms, now: Timestamp) -> Redriven {
+        let Some(message) = self.messages.get_mut(&id) else {
             return Redriven::NotFound;
         };
-        let deadline = deadlines.of(message.content.channel);
+        let channel = message.content.channel;
         match self.outbox.get_mut(&id).filter(|entry| entry.dead_at.is_some()) {
             None => Redriven::NotFailed,
             Some(entry) => {
                 entry.dead_at = None;
                 entry.due_at = now;
-                entry.deadline_at = instant_after(now, deadline);
+                entry.deadline_at = instant_after(now, terms.deadlines.of(channel));
+                if let Some(route) = terms.routes.get(&channel) {
+                    entry.provider = route.clone();
+                    message.provider = Some(route.clone());
+                }
                 entry.progress.counted = 0;
                 if mutants::planted(Mutant::RedriveRestartsNumbers) {
                     entry.progress.attempts = 0;
@@ -279,7 +312,7 @@ impl Tables {
     pub(super) fn redrive_matching(
         &mut self,
         filter: &RedriveFilter,
-        deadlines: Deadlines,
+        terms: &RedriveTerms,
         limit: u32,
         now: Timestamp,
     ) -> u64 {
@@ -305,7 +338,7 @@ impl Tables {
             .take(limit as usize)
             .collect();
         matching.iter().for_each(|id| {
-            self.redrive(*id, deadlines, now);
+            self.redrive(*id, terms, now);
         });
         matching.len() as u64
     }
@@ -331,6 +364,13 @@ impl Tables {
             }
         }
         depths.into_values().collect()
+    }
+
+    /// Notes why a message is a dead letter, with the error of its last attempt.
+    fn fail(&mut self, id: MessageId, reason: FailureReason) {
+        let last = self.attempts.get(&id).and_then(|attempts| attempts.last());
+        let error_code = last.and_then(|(_, attempt)| attempt.error_code.clone());
+        self.set_status(id, Status::Failed, Some(Failure { reason, error_code }));
     }
 
     fn set_status(&mut self, id: MessageId, status: Status, failure: Option<Failure>) {

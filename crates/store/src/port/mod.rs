@@ -17,7 +17,7 @@ use thiserror::Error;
 pub use accept::{Accept, Accepted, Arrival, FIRST_LEASE, IdempotentRequest};
 pub use outbox::{
     ClaimLimits, Claimed, Claims, DeadLetter, Deadlines, Disposition, Leased, Progress, RedriveFilter,
-    Redriven, Settled, Settlement, Tried,
+    RedriveTerms, Redriven, RedrivenBatch, Settled, Settlement, Tried, UnservedRule,
 };
 pub use past::{Assigned, Import, Unthreaded};
 pub use reads::{ConversationFilter, MessageDetail, MessageFilter, QueueDepth, Waiting};
@@ -53,20 +53,23 @@ pub trait Store: Debug + Send + Sync {
     /// [`Store::find_accepted`].
     async fn accept(&self, batch: &[Accept]) -> Result<Vec<Accepted>, StoreError>;
 
-    /// What became of messages whose commit went unanswered: `None` where nothing is (yet) to be found.
+    /// What became of messages whose commit went unanswered: `None` where nothing is (yet) to be found. What is found is as
+    /// durable as what [`Store::accept`] returns.
     ///
     /// # Errors
     /// As every method.
     async fn find_accepted(&self, batch: &[Accept]) -> Result<Vec<Option<Accepted>>, StoreError>;
 
-    /// What an earlier request with this key was answered: [`Accepted::Repeated`] or [`Accepted::KeyConflict`].
+    /// What an earlier request with this key was answered: [`Accepted::Repeated`] or [`Accepted::KeyConflict`]. What is
+    /// found is as durable as what [`Store::accept`] returns.
     ///
     /// # Errors
     /// As every method.
     async fn find_repeated(&self, request: &IdempotentRequest) -> Result<Option<Accepted>, StoreError>;
 
     /// Leases due entries of a provider within `limits`, those due longest first, for `lease`. The try of a worker whose
-    /// lease ran out is recorded as `unknown` before its entry is handed out again.
+    /// lease ran out is recorded as `unknown` before its entry is handed out again; it does not count against the budget,
+    /// since nobody knows whether there was a call.
     ///
     /// # Errors
     /// As every method.
@@ -84,36 +87,49 @@ pub trait Store: Debug + Send + Sync {
     /// As every method.
     async fn settle(&self, batch: &[Settlement]) -> Result<Vec<Settled>, StoreError>;
 
-    /// Gives back leased entries nobody tried to send, as if they had never been claimed; returns how many were held.
+    /// Gives back leased entries nobody tried to send, as if they had never been claimed; returns those that were
+    /// held, in the order given.
     ///
     /// # Errors
     /// As every method.
-    async fn release(&self, leases: &[(MessageId, LeaseToken)]) -> Result<u64, StoreError>;
+    async fn release(&self, leases: &[(MessageId, LeaseToken)]) -> Result<Vec<MessageId>, StoreError>;
 
-    /// Buries up to `limit` entries that nobody holds and whose deadline has passed or whose provider is not among
-    /// `serving`. The try of a worker whose lease ran out is recorded as `unknown` before: nobody claims for a provider
-    /// that is gone.
+    /// Announces that a node serves these providers, and notes which others have entries. Nodes do so every few seconds;
+    /// `gap_max` is that of [`UnservedRule`].
     ///
     /// # Errors
     /// As every method.
-    async fn sweep(&self, serving: &[ProviderName], limit: u32) -> Result<Vec<DeadLetter>, StoreError>;
+    async fn announce(&self, serving: &[ProviderName], gap_max: Duration) -> Result<(), StoreError>;
 
-    /// Makes a dead letter pending again, with a fresh budget and deadline; its attempts go on counting.
+    /// Buries up to `limit` entries that nobody holds and whose deadline has passed, or whose provider is neither among
+    /// `serving` nor, by the rule, served by another node. The try of a worker whose lease ran out is recorded as `unknown`
+    /// before, as in a claim.
     ///
     /// # Errors
     /// As every method.
-    async fn redrive(&self, id: MessageId, deadlines: Deadlines) -> Result<Redriven, StoreError>;
+    async fn sweep(
+        &self,
+        serving: &[ProviderName],
+        unserved: UnservedRule,
+        limit: u32,
+    ) -> Result<Vec<DeadLetter>, StoreError>;
 
-    /// Redrives up to `limit` dead letters, those that were accepted first before others, and returns how many.
+    /// Makes a dead letter pending again, with a fresh route, budget and deadline; its attempts go on counting.
+    ///
+    /// # Errors
+    /// As every method.
+    async fn redrive(&self, id: MessageId, terms: &RedriveTerms) -> Result<Redriven, StoreError>;
+
+    /// Redrives up to `limit` dead letters, those that were accepted first before others.
     ///
     /// # Errors
     /// As every method.
     async fn redrive_matching(
         &self,
         filter: &RedriveFilter,
-        deadlines: Deadlines,
+        terms: &RedriveTerms,
         limit: u32,
-    ) -> Result<u64, StoreError>;
+    ) -> Result<RedrivenBatch, StoreError>;
 
     /// Forgets up to `limit` idempotency keys older than `kept`, and returns how many.
     ///

@@ -1,10 +1,10 @@
 //! The outbox: what is leased, what came of it, what is dead and how it comes back.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use domain::{
-    Channel, Content, ConversationChannel, ConversationId, ErrorCode, Failure, FailureReason, LeaseToken,
-    MessageId, Outcome, ProviderName, Timestamp,
+    Channel, Content, ConversationChannel, ConversationId, ErrorCode, FailureReason, LeaseToken, MessageId,
+    Outcome, ProviderName, Timestamp,
 };
 
 /// An outbox entry leased to this node.
@@ -103,8 +103,8 @@ pub enum Disposition {
         /// From now, by the database's clock.
         after: Duration,
     },
-    /// It is given up and kept as a dead letter.
-    DeadLetter(Failure),
+    /// It is given up and kept as a dead letter, with the error code of its last attempt.
+    DeadLetter(FailureReason),
 }
 
 /// Whether a settlement took effect.
@@ -115,6 +115,16 @@ pub enum Settled {
     /// The entry has gone to someone else, who recorded our try as `unknown`; our evidence was added to that record,
     /// and nothing else changed.
     LeaseLost,
+}
+
+/// When a provider counts as served by no node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnservedRule {
+    /// No node has announced it for so long, and an entry has been due for so long.
+    pub after: Duration,
+    /// Nodes have looked at least this often meanwhile: while all of them or the database were away, nobody could announce
+    /// anything, and the time starts again.
+    pub gap_max: Duration,
 }
 
 /// An entry that a sweep buried.
@@ -152,6 +162,24 @@ impl Deadlines {
     }
 }
 
+/// What redriven messages begin again with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RedriveTerms {
+    /// How long they may be tried.
+    pub deadlines: Deadlines,
+    /// The provider of each channel; a message of a channel without one keeps the provider it had.
+    pub routes: BTreeMap<Channel, ProviderName>,
+}
+
+/// What a batch of redrives came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RedrivenBatch {
+    /// Messages that are pending again.
+    pub redriven: u64,
+    /// When that was, by the database's clock: what failed before, failed before this batch.
+    pub at: Timestamp,
+}
+
 /// What became of a redrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Redriven {
@@ -172,6 +200,6 @@ pub struct RedriveFilter {
     pub channel: Option<Channel>,
     /// Those that failed by this rule.
     pub reason: Option<FailureReason>,
-    /// Those that failed before this instant.
+    /// Those that failed before this instant of the database's clock.
     pub failed_before: Option<Timestamp>,
 }

@@ -132,7 +132,7 @@ pub(super) async fn find_repeated(
     let sql = include_str!("../../sql/messages/find_accepted.postgres.sql");
     let none: [Option<&str>; 1] = [None];
     let rows = store
-        .read(
+        .write(
             sql,
             &[
                 &[None::<Uuid>].as_slice(),
@@ -142,7 +142,8 @@ pub(super) async fn find_repeated(
                 &none.as_slice(),
             ],
         )
-        .await?;
+        .await
+        .map_err(StoreError::of_nothing_changed)?;
     rows.first().map(found).transpose()
 }
 

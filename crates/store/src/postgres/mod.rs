@@ -22,9 +22,9 @@ use domain::{
 use tokio_postgres::{Row, types::ToSql};
 
 use crate::{
-    Accept, Accepted, Assigned, ClaimLimits, Claims, ConversationFilter, DeadLetter, Deadlines,
-    IdempotentRequest, Import, MessageDetail, MessageFilter, QueueDepth, RedriveFilter, Redriven, Settled,
-    Settlement, Store, StoreError, Unthreaded,
+    Accept, Accepted, Assigned, ClaimLimits, Claims, ConversationFilter, DeadLetter, IdempotentRequest,
+    Import, MessageDetail, MessageFilter, QueueDepth, RedriveFilter, RedriveTerms, Redriven, RedrivenBatch,
+    Settled, Settlement, Store, StoreError, UnservedRule, Unthreaded,
     migrations::{pending, too_new},
     port::DURATION_MAX,
 };
@@ -187,25 +187,34 @@ impl Store for Postgres {
         outbox::settle(self, batch).await
     }
 
-    async fn release(&self, leases: &[(MessageId, LeaseToken)]) -> Result<u64, StoreError> {
+    async fn release(&self, leases: &[(MessageId, LeaseToken)]) -> Result<Vec<MessageId>, StoreError> {
         outbox::release(self, leases).await
     }
 
-    async fn sweep(&self, serving: &[ProviderName], limit: u32) -> Result<Vec<DeadLetter>, StoreError> {
-        outbox::sweep(self, serving, limit).await
+    async fn announce(&self, serving: &[ProviderName], gap_max: Duration) -> Result<(), StoreError> {
+        outbox::announce(self, serving, gap_max).await
     }
 
-    async fn redrive(&self, id: MessageId, deadlines: Deadlines) -> Result<Redriven, StoreError> {
-        outbox::redrive(self, id, deadlines).await
+    async fn sweep(
+        &self,
+        serving: &[ProviderName],
+        unserved: UnservedRule,
+        limit: u32,
+    ) -> Result<Vec<DeadLetter>, StoreError> {
+        outbox::sweep(self, serving, unserved, limit).await
+    }
+
+    async fn redrive(&self, id: MessageId, terms: &RedriveTerms) -> Result<Redriven, StoreError> {
+        outbox::redrive(self, id, terms).await
     }
 
     async fn redrive_matching(
         &self,
         filter: &RedriveFilter,
-        deadlines: Deadlines,
+        terms: &RedriveTerms,
         limit: u32,
-    ) -> Result<u64, StoreError> {
-        outbox::redrive_matching(self, None, filter, deadlines, limit).await
+    ) -> Result<RedrivenBatch, StoreError> {
+        outbox::redrive_matching(self, None, filter, terms, limit).await
     }
 
     async fn purge_idempotency_keys(&self, kept: Duration, limit: u32) -> Result<u64, StoreError> {

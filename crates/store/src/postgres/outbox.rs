@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use domain::{ErrorCode, LeaseToken, MessageId, ProviderName};
 use tokio_postgres::Row;
@@ -10,8 +10,8 @@ use super::{
     millis, millis_float, rows,
 };
 use crate::{
-    ClaimLimits, Claimed, Claims, DeadLetter, Deadlines, Disposition, QueueDepth, RedriveFilter, Redriven,
-    Settled, Settlement, StoreError,
+    ClaimLimits, Claimed, Claims, DeadLetter, Disposition, QueueDepth, RedriveFilter, RedriveTerms, Redriven,
+    RedrivenBatch, Settled, Settlement, StoreError, UnservedRule,
 };
 
 /// The slowest connection to the server, in bytes per second, over which a large message is still loaded.
@@ -113,7 +113,6 @@ pub(super) async fn settle(store: &Postgres, batch: &[Settlement]) -> Result<Vec
                 &columns.disposition,
                 &columns.retry_after_ms,
                 &columns.failure_reason,
-                &columns.failure_code,
                 &columns.outcome,
                 &columns.error_code,
                 &columns.occurred_at,
@@ -173,30 +172,61 @@ fn lease(row: &Row) -> Result<(Uuid, i64), StoreError> {
     Ok((rows::get(row, "message_id")?, rows::get(row, "lease_token")?))
 }
 
-pub(super) async fn release(store: &Postgres, leases: &[(MessageId, LeaseToken)]) -> Result<u64, StoreError> {
+pub(super) async fn release(
+    store: &Postgres,
+    leases: &[(MessageId, LeaseToken)],
+) -> Result<Vec<MessageId>, StoreError> {
     give_back(&store.settling, leases).await
 }
 
-async fn give_back(connections: &Connections, leases: &[(MessageId, LeaseToken)]) -> Result<u64, StoreError> {
+async fn give_back(
+    connections: &Connections,
+    leases: &[(MessageId, LeaseToken)],
+) -> Result<Vec<MessageId>, StoreError> {
     // In the order in which settlements lock them too.
-    let mut leases: Vec<(Uuid, i64)> = leases.iter().map(|(id, token)| (id.as_uuid(), token.0)).collect();
-    leases.sort_unstable();
-    let (ids, tokens): (Vec<Uuid>, Vec<i64>) = leases.into_iter().unzip();
+    let mut ordered: Vec<(Uuid, i64)> = leases.iter().map(|(id, token)| (id.as_uuid(), token.0)).collect();
+    ordered.sort_unstable();
+    let (ids, tokens): (Vec<Uuid>, Vec<i64>) = ordered.into_iter().unzip();
     let sql = include_str!("../../sql/outbox/release.postgres.sql");
     let released = connections.query(sql, &[&ids, &tokens]).await?;
-    Ok(released.len() as u64)
+    let id = |row| Ok(rows::get::<Uuid>(row, "message_id")?.into());
+    let released: HashSet<MessageId> = released.iter().map(id).collect::<Result<_, StoreError>>()?;
+    let held = leases.iter().map(|(id, _)| *id);
+    Ok(held.filter(|id| released.contains(id)).collect())
+}
+
+pub(super) async fn announce(
+    store: &Postgres,
+    serving: &[ProviderName],
+    gap_max: Duration,
+) -> Result<(), StoreError> {
+    let sql = include_str!("../../sql/providers/announce.postgres.sql");
+    store
+        .write(sql, &[&names(serving), &millis_float(gap_max)])
+        .await
+        .map(drop)
+}
+
+fn names(providers: &[ProviderName]) -> Vec<&str> {
+    providers.iter().map(ProviderName::as_str).collect()
 }
 
 pub(super) async fn sweep(
     store: &Postgres,
     serving: &[ProviderName],
+    unserved: UnservedRule,
     limit: u32,
 ) -> Result<Vec<DeadLetter>, StoreError> {
-    let serving: Vec<&str> = serving.iter().map(ProviderName::as_str).collect();
+    let UnservedRule { after, gap_max } = unserved;
     let rows = store
         .write(
             include_str!("../../sql/outbox/sweep.postgres.sql"),
-            &[&serving, &i64::from(limit)],
+            &[
+                &names(serving),
+                &i64::from(limit),
+                &millis_float(after),
+                &millis_float(gap_max),
+            ],
         )
         .await?;
     let dead_letter = |row| {
@@ -214,9 +244,10 @@ pub(super) async fn sweep(
 pub(super) async fn redrive(
     store: &Postgres,
     id: MessageId,
-    deadlines: Deadlines,
+    terms: &RedriveTerms,
 ) -> Result<Redriven, StoreError> {
-    if redrive_matching(store, Some(id), &RedriveFilter::default(), deadlines, 1).await? == 1 {
+    let batch = redrive_matching(store, Some(id), &RedriveFilter::default(), terms, 1).await?;
+    if batch.redriven == 1 {
         return Ok(Redriven::Pending);
     }
     let known = store
@@ -236,17 +267,20 @@ pub(super) async fn redrive_matching(
     store: &Postgres,
     id: Option<MessageId>,
     filter: &RedriveFilter,
-    deadlines: Deadlines,
+    terms: &RedriveTerms,
     limit: u32,
-) -> Result<u64, StoreError> {
+) -> Result<RedrivenBatch, StoreError> {
     let RedriveFilter {
         provider,
         channel,
         reason,
         failed_before,
     } = filter;
-    store
-        .change(
+    let RedriveTerms { deadlines, routes } = terms;
+    let channels: Vec<&str> = routes.keys().map(|channel| channel.as_str()).collect();
+    let providers: Vec<&str> = routes.values().map(ProviderName::as_str).collect();
+    let rows = store
+        .write(
             include_str!("../../sql/outbox/redrive.postgres.sql"),
             &[
                 &id.map(MessageId::as_uuid),
@@ -257,9 +291,17 @@ pub(super) async fn redrive_matching(
                 &millis_float(deadlines.sms),
                 &millis_float(deadlines.email),
                 &i64::from(limit),
+                &channels,
+                &providers,
             ],
         )
-        .await
+        .await?;
+    let told = || StoreError::OutcomeUnknown("redriven, but not told how many".to_owned());
+    let row = rows.first().ok_or_else(told)?;
+    Ok(RedrivenBatch {
+        redriven: rows::count(rows::get(row, "redriven")?)?,
+        at: rows::get::<jiff::Timestamp>(row, "at")?.into(),
+    })
 }
 
 pub(super) async fn depths(store: &Postgres) -> Result<Vec<QueueDepth>, StoreError> {
@@ -286,7 +328,6 @@ struct Columns<'a> {
     disposition: Vec<&'static str>,
     retry_after_ms: Vec<Option<i64>>,
     failure_reason: Vec<Option<&'static str>>,
-    failure_code: Vec<Option<&'a str>>,
     outcome: Vec<Option<&'static str>>,
     error_code: Vec<Option<&'a str>>,
     occurred_at: Vec<Option<jiff::Timestamp>>,
@@ -314,23 +355,17 @@ impl<'a> Columns<'a> {
             disposition,
             progress,
         } = settlement;
-        let (word, retry_after, failure) = match disposition {
+        let (word, retry_after, reason) = match disposition {
             Disposition::Finish => ("finish", None, None),
             Disposition::Retry { after } => ("retry", Some(millis(*after)), None),
-            Disposition::DeadLetter(failure) => ("dead_letter", None, Some(failure)),
+            Disposition::DeadLetter(reason) => ("dead_letter", None, Some(reason)),
         };
         let tried = tried.as_ref();
         self.id.push(id.as_uuid());
         self.token.push(token.0);
         self.disposition.push(word);
         self.retry_after_ms.push(retry_after);
-        self.failure_reason
-            .push(failure.map(|failure| failure.reason.as_str()));
-        self.failure_code.push(
-            failure
-                .and_then(|failure| failure.error_code.as_ref())
-                .map(ErrorCode::as_str),
-        );
+        self.failure_reason.push(reason.map(|reason| reason.as_str()));
         self.outcome.push(tried.map(|tried| tried.outcome.as_str()));
         self.error_code.push(
             tried

@@ -24,9 +24,9 @@ use tokio::sync::Mutex;
 
 use self::{clock::DatabaseClock, readers::Readers, writer::Writer};
 use crate::{
-    Accept, Accepted, Assigned, ClaimLimits, Claims, ConversationFilter, DeadLetter, Deadlines,
-    IdempotentRequest, Import, MessageDetail, MessageFilter, QueueDepth, RedriveFilter, Redriven, Settled,
-    Settlement, Store, StoreError, Unthreaded,
+    Accept, Accepted, Assigned, ClaimLimits, Claims, ConversationFilter, DeadLetter, IdempotentRequest,
+    Import, MessageDetail, MessageFilter, QueueDepth, RedriveFilter, RedriveTerms, Redriven, RedrivenBatch,
+    Settled, Settlement, Store, StoreError, UnservedRule, Unthreaded,
     migrations::{pending, too_new},
 };
 
@@ -189,32 +189,45 @@ impl Store for Sqlite {
             .await
     }
 
-    async fn release(&self, leases: &[(MessageId, LeaseToken)]) -> Result<u64, StoreError> {
+    async fn release(&self, leases: &[(MessageId, LeaseToken)]) -> Result<Vec<MessageId>, StoreError> {
         let leases = leases.to_vec();
         self.write(move |connection, _| outbox::release(connection, &leases))
             .await
     }
 
-    async fn sweep(&self, serving: &[ProviderName], limit: u32) -> Result<Vec<DeadLetter>, StoreError> {
+    async fn announce(&self, serving: &[ProviderName], gap_max: Duration) -> Result<(), StoreError> {
         let serving = serving.to_vec();
-        self.write(move |connection, now| outbox::sweep(connection, &serving, limit, now))
+        self.write(move |connection, now| outbox::announce(connection, &serving, gap_max, now))
             .await
     }
 
-    async fn redrive(&self, id: MessageId, deadlines: Deadlines) -> Result<Redriven, StoreError> {
-        self.write(move |connection, now| outbox::redrive(connection, id, deadlines, now))
+    async fn sweep(
+        &self,
+        serving: &[ProviderName],
+        unserved: UnservedRule,
+        limit: u32,
+    ) -> Result<Vec<DeadLetter>, StoreError> {
+        let serving = serving.to_vec();
+        self.write(move |connection, now| outbox::sweep(connection, &serving, unserved, limit, now))
+            .await
+    }
+
+    async fn redrive(&self, id: MessageId, terms: &RedriveTerms) -> Result<Redriven, StoreError> {
+        let terms = terms.clone();
+        self.write(move |connection, now| outbox::redrive(connection, id, &terms, now))
             .await
     }
 
     async fn redrive_matching(
         &self,
         filter: &RedriveFilter,
-        deadlines: Deadlines,
+        terms: &RedriveTerms,
         limit: u32,
-    ) -> Result<u64, StoreError> {
-        let filter = filter.clone();
+    ) -> Result<RedrivenBatch, StoreError> {
+        let (filter, terms) = (filter.clone(), terms.clone());
         self.write(move |connection, now| {
-            outbox::redrive_matching(connection, None, &filter, deadlines, limit, now)
+            let redriven = outbox::redrive_matching(connection, None, &filter, &terms, limit, now)?;
+            Ok(RedrivenBatch { redriven, at: now })
         })
         .await
     }

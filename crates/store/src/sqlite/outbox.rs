@@ -1,13 +1,13 @@
 use std::{sync::Arc, time::Duration};
 
-use domain::{ErrorCode, Failure, FailureReason, LeaseToken, MessageId, Outcome, ProviderName, Timestamp};
+use domain::{ErrorCode, FailureReason, LeaseToken, MessageId, Outcome, ProviderName, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
-use super::rows;
+use super::{micros, rows};
 use crate::{
-    ClaimLimits, Claimed, Claims, DeadLetter, Deadlines, Disposition, Leased, Progress, QueueDepth,
-    RedriveFilter, Redriven, Settled, Settlement, port::instant_after,
+    ClaimLimits, Claimed, Claims, DeadLetter, Disposition, Leased, Progress, QueueDepth, RedriveFilter,
+    RedriveTerms, Redriven, Settled, Settlement, UnservedRule, port::instant_after,
 };
 
 /// The error code of a try whose worker vanished.
@@ -99,7 +99,6 @@ impl Claimable {
                 instant_after(now, lease).as_micros(),
                 token,
                 progress.attempts,
-                progress.counted,
                 progress.rate_limited_in_a_row,
             ])?;
         let (conversation_id, content) = connection
@@ -134,7 +133,8 @@ fn read_progress(row: &Row<'_>) -> rusqlite::Result<Progress> {
     })
 }
 
-/// A worker whose lease ran out may have sent the message: that try is on record before anything else happens.
+/// A worker whose lease ran out may have sent the message: that try is on record before anything else happens. It is not
+/// counted: nobody knows whether there was a call.
 fn record_vanished(
     connection: &Connection,
     id: Uuid,
@@ -144,7 +144,6 @@ fn record_vanished(
     now: Timestamp,
 ) -> rusqlite::Result<()> {
     progress.attempts += 1;
-    progress.counted += 1;
     progress.rate_limited_in_a_row = 0;
     connection
         .prepare_cached(include_str!("../../sql/attempts/insert.sqlite.sql"))?
@@ -224,9 +223,14 @@ fn settle_one(connection: &Connection, settlement: &Settlement, now: Timestamp) 
             let due_at = instant_after(now, *after);
             keep(connection, id, progress, Some(due_at), None)?;
         }
-        Disposition::DeadLetter(Failure { reason, error_code }) => {
-            let error_code = error_code.as_ref().map(ErrorCode::as_str);
-            keep(connection, id, progress, None, Some((now, *reason, error_code)))?;
+        Disposition::DeadLetter(reason) => {
+            let error_code: Option<String> = connection
+                .prepare_cached(include_str!("../../sql/attempts/last_error.sqlite.sql"))?
+                .query_row([id], |row| row.get(0))
+                .optional()?
+                .flatten();
+            let dead = (now, *reason, error_code.as_deref());
+            keep(connection, id, progress, None, Some(dead))?;
         }
     }
     Ok(Settled::Applied)
@@ -256,26 +260,56 @@ fn keep(
     Ok(())
 }
 
-pub(super) fn release(connection: &Connection, leases: &[(MessageId, LeaseToken)]) -> rusqlite::Result<u64> {
+pub(super) fn release(
+    connection: &Connection,
+    leases: &[(MessageId, LeaseToken)],
+) -> rusqlite::Result<Vec<MessageId>> {
     let mut statement = connection.prepare_cached(include_str!("../../sql/outbox/release.sqlite.sql"))?;
-    let mut released = 0;
+    let mut released = Vec::new();
     for (id, token) in leases {
-        released += statement.execute(params![id.as_uuid(), token.0])? as u64;
+        if statement.execute(params![id.as_uuid(), token.0])? > 0 {
+            released.push(*id);
+        }
     }
     Ok(released)
+}
+
+pub(super) fn announce(
+    connection: &Connection,
+    serving: &[ProviderName],
+    gap_max: Duration,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(include_str!("../../sql/providers/announce.sqlite.sql"))?
+        .execute(params![now.as_micros(), json_of(serving), micros(gap_max)])?;
+    Ok(())
+}
+
+fn json_of(providers: &[ProviderName]) -> String {
+    let names: Vec<&str> = providers.iter().map(ProviderName::as_str).collect();
+    serde_json::Value::from(names).to_string()
 }
 
 pub(super) fn sweep(
     connection: &Connection,
     serving: &[ProviderName],
+    UnservedRule { after, gap_max }: UnservedRule,
     limit: u32,
     now: Timestamp,
 ) -> rusqlite::Result<Vec<DeadLetter>> {
-    let serving: Vec<&str> = serving.iter().map(ProviderName::as_str).collect();
-    let serving = serde_json::Value::from(serving).to_string();
     let hopeless: Vec<Hopeless> = connection
         .prepare_cached(include_str!("../../sql/outbox/hopeless.sqlite.sql"))?
-        .query_map(params![now.as_micros(), serving, limit], Hopeless::read)?
+        .query_map(
+            params![
+                now.as_micros(),
+                json_of(serving),
+                limit,
+                micros(after),
+                micros(gap_max)
+            ],
+            Hopeless::read,
+        )?
         .collect::<rusqlite::Result<_>>()?;
     let mut dead_letters = Vec::with_capacity(hopeless.len());
     for entry in hopeless {
@@ -329,10 +363,10 @@ impl Hopeless {
 pub(super) fn redrive(
     connection: &Connection,
     id: MessageId,
-    deadlines: Deadlines,
+    terms: &RedriveTerms,
     now: Timestamp,
 ) -> rusqlite::Result<Redriven> {
-    if redrive_matching(connection, Some(id), &RedriveFilter::default(), deadlines, 1, now)? == 1 {
+    if redrive_matching(connection, Some(id), &RedriveFilter::default(), terms, 1, now)? == 1 {
         return Ok(Redriven::Pending);
     }
     let known = connection
@@ -349,7 +383,7 @@ pub(super) fn redrive_matching(
     connection: &Connection,
     id: Option<MessageId>,
     filter: &RedriveFilter,
-    deadlines: Deadlines,
+    terms: &RedriveTerms,
     limit: u32,
     now: Timestamp,
 ) -> rusqlite::Result<u64> {
@@ -374,10 +408,16 @@ pub(super) fn redrive_matching(
         )?
         .collect::<rusqlite::Result<_>>()?;
     for (id, channel) in &dead {
-        let deadline_at = instant_after(now, deadlines.of(*channel)).as_micros();
+        let deadline_at = instant_after(now, terms.deadlines.of(*channel)).as_micros();
+        let route = terms.routes.get(channel).map(ProviderName::as_str);
         connection
             .prepare_cached(include_str!("../../sql/outbox/revive.sqlite.sql"))?
-            .execute(params![id, now.as_micros(), deadline_at])?;
+            .execute(params![id, now.as_micros(), deadline_at, route])?;
+        if route.is_some() {
+            connection
+                .prepare_cached(include_str!("../../sql/messages/reroute.sqlite.sql"))?
+                .execute(params![id, route])?;
+        }
     }
     Ok(dead.len() as u64)
 }

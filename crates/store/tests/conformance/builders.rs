@@ -1,18 +1,24 @@
 //! What the cases hand to a store: messages to accept and what came of leases.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use domain::{
-    Address, Attachments, Body, Channel, Content, ConversationKey, ErrorCode, Failure, FailureReason,
-    Fingerprint, LeaseToken, MessageId, Outcome, ProviderName, Subject, Timestamp,
+    Address, Attachments, Body, Channel, Content, ConversationKey, ErrorCode, FailureReason, Fingerprint,
+    LeaseToken, MessageId, Outcome, ProviderName, Subject, Timestamp,
 };
 use trunkline_store::{
-    Accept, Arrival, ClaimLimits, Claimed, Disposition, FIRST_LEASE, IdempotentRequest, Progress, Settlement,
-    Tried,
+    Accept, Arrival, ClaimLimits, Claimed, Deadlines, Disposition, FIRST_LEASE, IdempotentRequest, Progress,
+    RedriveTerms, Settlement, Tried, UnservedRule,
 };
 
 pub(crate) const NOT_YET: Duration = Duration::from_secs(3_600);
 pub(crate) const ALREADY: Duration = Duration::ZERO;
+
+/// What no node has announced is unserved at once.
+pub(crate) const AT_ONCE: UnservedRule = UnservedRule {
+    after: ALREADY,
+    gap_max: NOT_YET,
+};
 
 /// The provider of SMS and MMS, unless a case says otherwise.
 pub(crate) const SMS: &str = "sms-mms";
@@ -286,9 +292,14 @@ pub(crate) fn retry(after: Duration) -> Disposition {
     Disposition::Retry { after }
 }
 
+/// Redriven messages may be tried for so long, and stay with their providers.
+pub(crate) fn in_place(sms: Duration, email: Duration) -> RedriveTerms {
+    RedriveTerms {
+        deadlines: Deadlines { sms, email },
+        routes: BTreeMap::new(),
+    }
+}
+
 pub(crate) fn dead(reason: FailureReason) -> Disposition {
-    Disposition::DeadLetter(Failure {
-        reason,
-        error_code: Some(ErrorCode::of("carrier_down")),
-    })
+    Disposition::DeadLetter(reason)
 }

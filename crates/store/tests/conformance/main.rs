@@ -26,6 +26,7 @@ mod listing;
 mod migrate;
 mod open;
 mod past;
+mod postgres_durability;
 mod postgres_lateness;
 mod postgres_outage;
 mod postgres_plans;
@@ -129,6 +130,7 @@ suite! {
             retry_waits_and_keeps_the_progress
             a_dead_letter_is_failed_and_kept
             an_end_without_a_try_records_no_attempt
+            an_end_without_a_try_keeps_the_last_error
             a_stale_token_changes_nothing_but_the_late_outcome
             evidence_comes_late_only_once_and_only_for_its_own_try
             twice_takes_effect_once
@@ -145,6 +147,10 @@ suite! {
         sweep {
             buries_what_is_past_its_deadline
             buries_what_nobody_serves
+            buries_what_no_node_has_served_for_long
+            leaves_what_another_node_serves
+            does_not_count_the_time_in_which_no_node_looked
+            leaves_what_has_not_been_due_for_long
             leaves_what_is_leased
             buries_what_a_vanished_worker_held
             keeps_the_last_error
@@ -157,6 +163,8 @@ suite! {
             has_a_fresh_deadline_by_channel
             matching_each_filter
             matching_takes_the_first_accepted_up_to_the_limit
+            goes_to_the_provider_that_serves_its_channel_now
+            matching_tells_when_by_the_databases_clock
         }
         past {
             an_import_is_final_and_belongs_nowhere_yet

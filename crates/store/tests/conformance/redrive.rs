@@ -1,17 +1,22 @@
 use std::time::Duration;
 
-use domain::{Channel, FailureReason, MessageId, Outcome, Status};
-use trunkline_store::{Deadlines, Disposition, Progress, RedriveFilter, Redriven};
+use domain::{Channel, FailureReason, MessageId, Outcome, PageRequest, Start, Status};
+use trunkline_store::{Disposition, MessageFilter, Progress, RedriveFilter, RedriveTerms, Redriven};
 
 use crate::{
-    builders::{ALREADY, Draft, EMAIL, NOT_YET, SMS, dead, instant, name, retry},
+    builders::{ALREADY, Draft, EMAIL, Held, NOT_YET, SMS, dead, in_place, instant, name, retry},
     world::World,
 };
 
-const DEADLINES: Deadlines = Deadlines {
-    sms: NOT_YET,
-    email: NOT_YET,
-};
+fn terms() -> RedriveTerms {
+    in_place(NOT_YET, NOT_YET)
+}
+
+/// How many dead letters that match become pending again.
+async fn redriven(world: &World, filter: &RedriveFilter, limit: u32) -> u64 {
+    let batch = world.store.redrive_matching(filter, &terms(), limit).await;
+    batch.unwrap().redriven
+}
 
 async fn dead_letter(world: &World, draft: Draft, reason: FailureReason) -> MessageId {
     world
@@ -22,7 +27,7 @@ async fn dead_letter(world: &World, draft: Draft, reason: FailureReason) -> Mess
 pub(crate) async fn makes_a_dead_letter_pending_again(world: &World) {
     let id = dead_letter(world, world.outbound(), FailureReason::Exhausted).await;
     let failed = world.detail(id).await;
-    assert_eq!(world.store.redrive(id, DEADLINES).await, Ok(Redriven::Pending));
+    assert_eq!(world.store.redrive(id, &terms()).await, Ok(Redriven::Pending));
     let detail = world.detail(id).await;
     assert_eq!(
         (detail.message.status, detail.message.failure),
@@ -47,23 +52,20 @@ pub(crate) async fn only_dead_letters(world: &World) {
     let received = world.accept(world.inbound("p")).await;
     for id in [pending, leased, dispatched, received] {
         let before = world.detail(id).await;
-        assert_eq!(world.store.redrive(id, DEADLINES).await, Ok(Redriven::NotFailed));
+        assert_eq!(world.store.redrive(id, &terms()).await, Ok(Redriven::NotFailed));
         assert_eq!(world.detail(id).await, before);
     }
     let unknown = world.mint().0;
     assert_eq!(
-        world.store.redrive(unknown, DEADLINES).await,
+        world.store.redrive(unknown, &terms()).await,
         Ok(Redriven::NotFound)
     );
     let all = RedriveFilter::default();
-    assert_eq!(world.store.redrive_matching(&all, DEADLINES, 10).await, Ok(0));
+    assert_eq!(redriven(world, &all, 10).await, 0);
     let failed = dead_letter(world, world.outbound(), FailureReason::Poison).await;
+    assert_eq!(world.store.redrive(failed, &terms()).await, Ok(Redriven::Pending));
     assert_eq!(
-        world.store.redrive(failed, DEADLINES).await,
-        Ok(Redriven::Pending)
-    );
-    assert_eq!(
-        world.store.redrive(failed, DEADLINES).await,
+        world.store.redrive(failed, &terms()).await,
         Ok(Redriven::NotFailed)
     );
 }
@@ -77,7 +79,7 @@ pub(crate) async fn attempts_go_on_counting(world: &World) {
             settlement
         })
         .await;
-    world.store.redrive(id, DEADLINES).await.unwrap();
+    world.store.redrive(id, &terms()).await.unwrap();
     let held = world.claim_one(SMS, NOT_YET).await;
     let progress = Progress {
         attempts: 1,
@@ -104,16 +106,13 @@ pub(crate) async fn has_a_fresh_deadline_by_channel(world: &World) {
     for draft in late {
         world.accept(draft).await;
     }
-    let serving = [name(SMS), name(EMAIL)];
-    let buried = world.store.sweep(&serving, 10).await.unwrap();
+    let buried = world.sweep(&[SMS, EMAIL], 10).await;
     assert_eq!(buried.len(), 3);
-    let deadlines = Deadlines {
-        sms: NOT_YET * 2,
-        email: ALREADY,
-    };
-    world.store.redrive(buried[0].id, deadlines).await.unwrap();
+    let terms = in_place(NOT_YET * 2, ALREADY);
+    world.store.redrive(buried[0].id, &terms).await.unwrap();
     let rest = RedriveFilter::default();
-    assert_eq!(world.store.redrive_matching(&rest, deadlines, 10).await, Ok(2));
+    let batch = world.store.redrive_matching(&rest, &terms, 10).await.unwrap();
+    assert_eq!(batch.redriven, 2);
     let left = |claimed: Vec<trunkline_store::Claimed>| {
         claimed
             .into_iter()
@@ -203,8 +202,8 @@ pub(crate) async fn matching_each_filter(world: &World) {
         (none, &[sms, mms, mail, other]),
     ];
     for (filter, expected) in cases {
-        let redriven = world.store.redrive_matching(&filter, DEADLINES, 10).await;
-        assert_eq!(redriven, Ok(expected.len() as u64), "{filter:?}");
+        let redriven = redriven(world, &filter, 10).await;
+        assert_eq!(redriven, expected.len() as u64, "{filter:?}");
         for id in [sms, mms, mail, other] {
             let status = world.status(id).await;
             let is_expected = expected.contains(&id);
@@ -244,9 +243,73 @@ pub(crate) async fn matching_takes_the_first_accepted_up_to_the_limit(world: &Wo
     }
     ids.sort_unstable();
     let all = RedriveFilter::default();
-    assert_eq!(world.store.redrive_matching(&all, DEADLINES, 2).await, Ok(2));
+    assert_eq!(redriven(world, &all, 2).await, 2);
     for (place, id) in ids.iter().enumerate() {
         assert_eq!(world.status(*id).await == Status::Pending, place < 2);
     }
-    assert_eq!(world.store.redrive_matching(&all, DEADLINES, 10).await, Ok(3));
+    assert_eq!(redriven(world, &all, 10).await, 3);
+}
+
+/// The provider that served its channel may be gone for good: that is why it failed.
+pub(crate) async fn goes_to_the_provider_that_serves_its_channel_now(world: &World) {
+    let by_old = |world: &World| world.outbound().by("old");
+    let one = dead_letter(world, by_old(world), FailureReason::NoProvider).await;
+    let other = dead_letter(world, by_old(world), FailureReason::NoProvider).await;
+    let mail = world.outbound().email("a@example.com", "b@example.com").by("old");
+    let mail = dead_letter(world, mail, FailureReason::NoProvider).await;
+    let mut terms = terms();
+    terms.routes.insert(Channel::Sms, name(SMS));
+    assert_eq!(world.store.redrive(one, &terms).await, Ok(Redriven::Pending));
+    let of_old = RedriveFilter {
+        provider: Some(name("old")),
+        ..RedriveFilter::default()
+    };
+    let batch = world.store.redrive_matching(&of_old, &terms, 10).await.unwrap();
+    assert_eq!(batch.redriven, 2);
+    for (id, provider) in [(one, SMS), (other, SMS), (mail, "old")] {
+        let message = world.detail(id).await.message;
+        assert_eq!(message.provider, Some(name(provider)));
+    }
+    let claimed = world.claim(SMS, 10, NOT_YET).await;
+    let ids: Vec<MessageId> = claimed.iter().map(|claimed| claimed.leased.id).collect();
+    assert_eq!(ids, [one, other]);
+    let held = Held::from(&claimed[0]);
+    world
+        .settle(held.tried(Outcome::Success, Disposition::Finish))
+        .await;
+    let detail = world.detail(one).await;
+    assert_eq!(detail.message.provider, Some(name(SMS)));
+    let providers: Vec<&str> = detail
+        .attempts
+        .iter()
+        .map(|attempt| attempt.provider.as_str())
+        .collect();
+    assert_eq!(providers, ["old", SMS]);
+    let listed = MessageFilter {
+        provider: Some(name("old")),
+        ..MessageFilter::default()
+    };
+    let page = PageRequest::new(10, Start::Page(1));
+    let page = world.store.messages(&listed, &page).await.unwrap();
+    assert_eq!(
+        page.items.iter().map(|message| message.id).collect::<Vec<_>>(),
+        [mail]
+    );
+}
+
+/// What fails again while many are redriven failed after the first batch, by the database's own clock.
+pub(crate) async fn matching_tells_when_by_the_databases_clock(world: &World) {
+    for _ in 0..3 {
+        dead_letter(world, world.outbound(), FailureReason::Exhausted).await;
+    }
+    world.pass(Duration::from_secs(1)).await;
+    let mut all = RedriveFilter::default();
+    let first = world.store.redrive_matching(&all, &terms(), 2).await.unwrap();
+    assert_eq!(first.redriven, 2);
+    for claimed in world.claim(SMS, 10, NOT_YET).await {
+        let again = Held::from(&claimed).tried(Outcome::Error, dead(FailureReason::Exhausted));
+        world.settle(again).await;
+    }
+    all.failed_before = Some(first.at);
+    assert_eq!(redriven(world, &all, 10).await, 1);
 }

@@ -35,7 +35,7 @@ pub(crate) async fn finish_dispatches_and_leaves_the_queue(world: &World) {
     assert_eq!((detail.message.failure, detail.waiting), (None, None));
     assert_eq!(detail.attempts, [attempt(1, Outcome::Success)]);
     assert_eq!(world.store.queue_depths().await, Ok(vec![]));
-    assert_eq!(world.store.sweep(&[], 10).await, Ok(vec![]));
+    assert_eq!(world.sweep(&[], 10).await, []);
 }
 
 pub(crate) async fn retry_waits_and_keeps_the_progress(world: &World) {
@@ -103,12 +103,35 @@ pub(crate) async fn an_end_without_a_try_records_no_attempt(world: &World) {
         error_code: None,
     };
     let id = world
-        .settled(world.outbound(), |held| {
-            held.untried(Disposition::DeadLetter(failure.clone()))
-        })
+        .settled(world.outbound(), |held| held.untried(dead(failure.reason)))
         .await;
     let detail = world.detail(id).await;
     assert_eq!((detail.attempts, detail.message.failure), (vec![], Some(failure)));
+}
+
+/// Whatever the reason, the error is that of the last attempt on record, also when that was before this lease.
+pub(crate) async fn an_end_without_a_try_keeps_the_last_error(world: &World) {
+    let id = world
+        .settled(world.outbound(), |held| {
+            held.tried(Outcome::Error, retry(ALREADY))
+        })
+        .await;
+    let held = world.claim_one(SMS, NOT_YET).await;
+    world.settle(held.untried(dead(FailureReason::Deadline))).await;
+    let failure = |reason, code| {
+        Some(Failure {
+            reason,
+            error_code: Some(ErrorCode::of(code)),
+        })
+    };
+    let failed = world.detail(id).await.message.failure;
+    assert_eq!(failed, failure(FailureReason::Deadline, "carrier_down"));
+
+    let vanished = world.accept(world.outbound().leased(ALREADY)).await;
+    let held = world.claim_one(SMS, NOT_YET).await;
+    world.settle(held.untried(dead(FailureReason::Exhausted))).await;
+    let failed = world.detail(vanished).await.message.failure;
+    assert_eq!(failed, failure(FailureReason::Exhausted, "worker_vanished"));
 }
 
 pub(crate) async fn a_stale_token_changes_nothing_but_the_late_outcome(world: &World) {

@@ -6,7 +6,7 @@ use domain::{Outcome, Status};
 use trunkline_store::{Claims, Disposition, Store};
 
 use crate::{
-    builders::{Held, NOT_YET, SMS, name, retry, up_to},
+    builders::{AT_ONCE, Held, NOT_YET, SMS, name, retry, up_to},
     sqlite_file::OneFile,
 };
 
@@ -29,7 +29,7 @@ async fn a_step_of_the_wall_clock_buries_and_expires_nothing() {
 
         file.clock.step(hours * HOUR);
         let serving = [name(SMS)];
-        assert_eq!(store.sweep(&serving, 10).await, Ok(vec![]));
+        assert_eq!(store.sweep(&serving, AT_ONCE, 10).await, Ok(vec![]));
         assert_eq!(
             store.claim(&serving[0], up_to(10), MINUTE).await,
             Ok(Claims::default())

@@ -132,7 +132,7 @@ async fn what_a_gone_process_had_leased_is_claimable_at_once_and_on_record() {
     assert!(claimed[0].leased.token > FIRST_LEASE);
     let attempts = store.message(leased.id).await.unwrap().unwrap().attempts;
     assert_eq!((attempts.len(), attempts[0].outcome), (1, Outcome::Unknown));
-    assert_eq!(store.release(&[(leased.id, FIRST_LEASE)]).await, Ok(0));
+    assert_eq!(store.release(&[(leased.id, FIRST_LEASE)]).await, Ok(vec![]));
 }
 
 #[tokio::test]

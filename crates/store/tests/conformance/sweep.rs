@@ -1,8 +1,10 @@
-use domain::{Channel, ErrorCode, Failure, FailureReason, Outcome, Status};
-use trunkline_store::{DeadLetter, Disposition, Settled};
+use std::time::Duration;
+
+use domain::{Channel, ErrorCode, Failure, FailureReason, MessageId, Outcome, Status};
+use trunkline_store::{DeadLetter, Disposition, Settled, UnservedRule};
 
 use crate::{
-    builders::{ALREADY, EMAIL, Held, NOT_YET, SMS, name, retry},
+    builders::{ALREADY, EMAIL, Held, NOT_YET, SMS, in_place, name, retry},
     world::World,
 };
 
@@ -16,9 +18,9 @@ pub(crate) async fn buries_what_is_past_its_deadline(world: &World) {
         reason: FailureReason::Deadline,
         vanished: false,
     };
-    let serving = [name(SMS), name(EMAIL)];
-    assert_eq!(world.store.sweep(&serving, 10).await, Ok(vec![dead_letter]));
-    assert_eq!(world.store.sweep(&serving, 10).await, Ok(vec![]));
+    let serving = [SMS, EMAIL];
+    assert_eq!(world.sweep(&serving, 10).await, [dead_letter]);
+    assert_eq!(world.sweep(&serving, 10).await, []);
     let detail = world.detail(late).await;
     let failure = Failure {
         reason: FailureReason::Deadline,
@@ -32,17 +34,18 @@ pub(crate) async fn buries_what_is_past_its_deadline(world: &World) {
 }
 
 pub(crate) async fn buries_what_nobody_serves(world: &World) {
-    // Waiting for its next try makes no difference, and nor does a deadline that has passed as well.
+    // One that waits for its next try would not be sent yet. A deadline that has passed as well makes no difference.
     let waiting = world
         .settled(world.outbound(), |held| {
             held.tried(Outcome::Error, retry(NOT_YET))
         })
         .await;
+    let due = world.accept(world.outbound()).await;
     let late = world.accept(world.outbound().deadline(ALREADY)).await;
     let email = world
         .accept(world.outbound().email("a@example.com", "b@example.com"))
         .await;
-    let buried = world.store.sweep(&[name(EMAIL)], 10).await.unwrap();
+    let buried = world.sweep(&[EMAIL], 10).await;
     let dead_letter = |id| DeadLetter {
         id,
         provider: name(SMS),
@@ -50,10 +53,11 @@ pub(crate) async fn buries_what_nobody_serves(world: &World) {
         reason: FailureReason::NoProvider,
         vanished: false,
     };
-    assert_eq!(buried, [waiting, late].map(dead_letter));
+    assert_eq!(buried, [due, late].map(dead_letter));
+    assert_eq!(world.status(waiting).await, Status::Pending);
     assert_eq!(world.status(email).await, Status::Pending);
-    assert_eq!(world.store.sweep(&[], 10).await.unwrap()[0].id, email);
-    assert_eq!(world.messages().await.len(), 3);
+    assert_eq!(world.sweep(&[], 10).await[0].id, email);
+    assert_eq!(world.messages().await.len(), 4);
 }
 
 pub(crate) async fn leaves_what_is_leased(world: &World) {
@@ -62,7 +66,7 @@ pub(crate) async fn leaves_what_is_leased(world: &World) {
             .accept(world.outbound().deadline(ALREADY).leased(NOT_YET))
             .await,
     );
-    assert_eq!(world.store.sweep(&[], 10).await, Ok(vec![]));
+    assert_eq!(world.sweep(&[], 10).await, []);
     let settlement = held.tried(Outcome::Success, Disposition::Finish);
     assert_eq!(world.settle(settlement).await, Settled::Applied);
 }
@@ -77,7 +81,7 @@ pub(crate) async fn buries_what_a_vanished_worker_held(world: &World) {
         reason: FailureReason::NoProvider,
         vanished: true,
     };
-    assert_eq!(world.store.sweep(&[], 10).await, Ok(vec![dead_letter]));
+    assert_eq!(world.sweep(&[], 10).await, [dead_letter]);
     let detail = world.detail(vanished.id).await;
     let code = Some(ErrorCode::of("worker_vanished"));
     assert_eq!(detail.attempts.len(), 1);
@@ -106,11 +110,8 @@ pub(crate) async fn buries_what_a_vanished_worker_held(world: &World) {
     let depths = world.store.queue_depths().await.unwrap();
     assert_eq!((depths[0].leased, depths[0].dead), (0, 1));
 
-    let deadlines = trunkline_store::Deadlines {
-        sms: NOT_YET,
-        email: NOT_YET,
-    };
-    world.store.redrive(vanished.id, deadlines).await.unwrap();
+    let terms = in_place(NOT_YET, NOT_YET);
+    world.store.redrive(vanished.id, &terms).await.unwrap();
     let held = world.claim_one(SMS, NOT_YET).await;
     assert_eq!((held.progress.attempts, held.progress.counted), (1, 0));
 }
@@ -120,7 +121,7 @@ pub(crate) async fn keeps_the_last_error(world: &World) {
     let id = world
         .settled(draft, |held| held.tried(Outcome::Error, retry(NOT_YET)))
         .await;
-    world.store.sweep(&[name(SMS)], 10).await.unwrap();
+    world.sweep(&[SMS], 10).await;
     let failure = Failure {
         reason: FailureReason::Deadline,
         error_code: Some(ErrorCode::of("carrier_down")),
@@ -134,9 +135,85 @@ pub(crate) async fn buries_no_more_than_asked(world: &World) {
     }
     let mut swept = Vec::new();
     for _ in 0..4 {
-        let buried = world.store.sweep(&[name(SMS)], 2).await.unwrap();
+        let buried = world.sweep(&[SMS], 2).await;
         assert!(buried.is_sorted_by_key(|dead_letter| dead_letter.id));
         swept.push(buried.len());
     }
     assert_eq!(swept, [2, 2, 1, 0]);
+}
+
+/// How long a provider must have been without a node here.
+const RULE: UnservedRule = UnservedRule {
+    after: Duration::from_secs(300),
+    gap_max: Duration::from_secs(30),
+};
+/// The pause between two announcements.
+const STEP: Duration = Duration::from_secs(20);
+
+/// A node without the provider of SMS announces and sweeps; what is buried.
+async fn look(world: &World) -> Vec<MessageId> {
+    let serving = [name(EMAIL)];
+    world.store.announce(&serving, RULE.gap_max).await.unwrap();
+    let buried = world.store.sweep(&serving, RULE, 10).await.unwrap();
+    assert!(buried.iter().all(|one| one.reason == FailureReason::NoProvider));
+    buried.iter().map(|one| one.id).collect()
+}
+
+/// Looks again and again while time passes; nothing is buried.
+async fn look_in_vain(world: &World, time: Duration) {
+    let mut passed = Duration::ZERO;
+    while passed < time {
+        assert_eq!(look(world).await, [], "after {passed:?}");
+        world.pass(STEP).await;
+        passed += STEP;
+    }
+}
+
+pub(crate) async fn buries_what_no_node_has_served_for_long(world: &World) {
+    let id = world.accept(world.outbound()).await;
+    look_in_vain(world, RULE.after).await;
+    assert_eq!(look(world).await, [id]);
+    assert_eq!(look(world).await, []);
+}
+
+pub(crate) async fn leaves_what_another_node_serves(world: &World) {
+    let id = world.accept(world.outbound()).await;
+    let other = world.another_node();
+    for _ in 0..3 {
+        look_in_vain(world, RULE.after - STEP).await;
+        other.announce(&[name(SMS)], RULE.gap_max).await.unwrap();
+    }
+    assert_eq!(world.status(id).await, Status::Pending);
+    look_in_vain(world, RULE.after).await;
+    assert_eq!(look(world).await, [id], "the other node is gone");
+}
+
+pub(crate) async fn does_not_count_the_time_in_which_no_node_looked(world: &World) {
+    let id = world.accept(world.outbound()).await;
+    look_in_vain(world, RULE.after - STEP).await;
+    world.pass(RULE.gap_max * 4).await;
+    // A sweep that was on its way when all nodes froze changes nothing either.
+    assert_eq!(world.store.sweep(&[], RULE, 10).await, Ok(vec![]));
+    look_in_vain(world, RULE.after).await;
+    assert_eq!(look(world).await, [id]);
+}
+
+/// A node that has just been given the provider accepts and redrives messages before others know that it has.
+pub(crate) async fn leaves_what_has_not_been_due_for_long(world: &World) {
+    let old = world.accept(world.outbound()).await;
+    look_in_vain(world, RULE.after).await;
+    let waiting = world
+        .settled(world.outbound(), |held| held.tried(Outcome::Error, retry(STEP)))
+        .await;
+    let fresh = world.accept(world.outbound()).await;
+    assert_eq!(look(world).await, [old]);
+    world
+        .store
+        .redrive(old, &in_place(NOT_YET, NOT_YET))
+        .await
+        .unwrap();
+    look_in_vain(world, RULE.after).await;
+    assert_eq!(look(world).await, [old, fresh]);
+    world.pass(STEP).await;
+    assert_eq!(look(world).await, [waiting]);
 }

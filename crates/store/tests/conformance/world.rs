@@ -7,12 +7,12 @@ use domain::{
 use tempfile::TempDir;
 use throwaway_postgres::Cluster;
 use trunkline_store::{
-    Accept, Accepted, Claimed, CommitReport, ConversationFilter, GroupCommit, GroupCommitLimits, Memory,
-    MessageDetail, MessageFilter, Postgres, Settled, Settlement, Sqlite, Store,
+    Accept, Accepted, Claimed, CommitReport, ConversationFilter, DeadLetter, GroupCommit, GroupCommitLimits,
+    Memory, MessageDetail, MessageFilter, Postgres, Settled, Settlement, Sqlite, Store,
 };
 
 use crate::{
-    builders::{Draft, Held, name, up_to},
+    builders::{AT_ONCE, Draft, Held, name, up_to},
     driven_clock::DrivenClock,
 };
 
@@ -203,8 +203,36 @@ impl World {
         id
     }
 
-    pub(crate) async fn release(&self, leases: &[(MessageId, LeaseToken)]) -> u64 {
-        self.store.release(leases).await.unwrap()
+    /// Releases leases, and returns how many were held.
+    pub(crate) async fn release(&self, leases: &[(MessageId, LeaseToken)]) -> usize {
+        let released = self.store.release(leases).await.unwrap();
+        assert!(
+            released
+                .iter()
+                .all(|id| leases.iter().any(|lease| lease.0 == *id))
+        );
+        released.len()
+    }
+
+    /// Lets time pass. PostgreSQL has a clock of its own: there, everything that is measured by it becomes so much older.
+    pub(crate) async fn pass(&self, time: Duration) {
+        self.clock.advance(time);
+        if let Place::Postgres(url) = &self.place {
+            let by = format!("interval '{} microseconds'", time.as_micros());
+            let older = format!(
+                "update providers set unserved_since = unserved_since - {by}, observed_at = observed_at - {by};
+                update outbox set due_at = due_at - {by}, leased_until = leased_until - {by},
+                    deadline_at = deadline_at - {by}, dead_at = dead_at - {by};"
+            );
+            connect(url).await.batch_execute(&older).await.unwrap();
+        }
+    }
+
+    /// Announces that these providers are served, and sweeps: what no node serves is buried at once.
+    pub(crate) async fn sweep(&self, serving: &[&str], limit: u32) -> Vec<DeadLetter> {
+        let serving: Vec<_> = serving.iter().map(|provider| name(provider)).collect();
+        self.store.announce(&serving, AT_ONCE.gap_max).await.unwrap();
+        self.store.sweep(&serving, AT_ONCE, limit).await.unwrap()
     }
 
     pub(crate) async fn detail(&self, id: MessageId) -> MessageDetail {

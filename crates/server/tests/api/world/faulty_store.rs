@@ -9,9 +9,9 @@ use domain::{
     Page, PageRequest, ProviderName, ThreadPosition,
 };
 use store::{
-    Accept, Accepted, Arrival, Assigned, ClaimLimits, Claims, ConversationFilter, DeadLetter, Deadlines,
-    IdempotentRequest, Import, MessageDetail, MessageFilter, QueueDepth, RedriveFilter, Redriven, Settled,
-    Settlement, Store, StoreError, Unthreaded,
+    Accept, Accepted, Arrival, Assigned, ClaimLimits, Claims, ConversationFilter, DeadLetter,
+    IdempotentRequest, Import, MessageDetail, MessageFilter, QueueDepth, RedriveFilter, RedriveTerms,
+    Redriven, RedrivenBatch, Settled, Settlement, Store, StoreError, UnservedRule, Unthreaded,
 };
 use tokio::sync::watch;
 
@@ -138,8 +138,8 @@ impl Store for FaultyStore {
         self.reached()?.assign(batch).await
     }
 
-    async fn redrive(&self, id: MessageId, deadlines: Deadlines) -> Result<Redriven, StoreError> {
-        let redriven = self.reached()?.redrive(id, deadlines).await?;
+    async fn redrive(&self, id: MessageId, terms: &RedriveTerms) -> Result<Redriven, StoreError> {
+        let redriven = self.reached()?.redrive(id, terms).await?;
         match self.fault() {
             Fault::SilentRedrive => Err(lost()),
             _ => Ok(redriven),
@@ -149,10 +149,10 @@ impl Store for FaultyStore {
     async fn redrive_matching(
         &self,
         filter: &RedriveFilter,
-        deadlines: Deadlines,
+        terms: &RedriveTerms,
         limit: u32,
-    ) -> Result<u64, StoreError> {
-        self.reached()?.redrive_matching(filter, deadlines, limit).await
+    ) -> Result<RedrivenBatch, StoreError> {
+        self.reached()?.redrive_matching(filter, terms, limit).await
     }
 
     async fn migrate(&self) -> Result<Vec<String>, StoreError> {
@@ -180,12 +180,21 @@ impl Store for FaultyStore {
         self.reached()?.settle(batch).await
     }
 
-    async fn release(&self, leases: &[(MessageId, LeaseToken)]) -> Result<u64, StoreError> {
+    async fn release(&self, leases: &[(MessageId, LeaseToken)]) -> Result<Vec<MessageId>, StoreError> {
         self.reached()?.release(leases).await
     }
 
-    async fn sweep(&self, serving: &[ProviderName], limit: u32) -> Result<Vec<DeadLetter>, StoreError> {
-        self.reached()?.sweep(serving, limit).await
+    async fn announce(&self, serving: &[ProviderName], gap_max: Duration) -> Result<(), StoreError> {
+        self.reached()?.announce(serving, gap_max).await
+    }
+
+    async fn sweep(
+        &self,
+        serving: &[ProviderName],
+        unserved: UnservedRule,
+        limit: u32,
+    ) -> Result<Vec<DeadLetter>, StoreError> {
+        self.reached()?.sweep(serving, unserved, limit).await
     }
 
     async fn purge_idempotency_keys(&self, kept: Duration, limit: u32) -> Result<u64, StoreError> {

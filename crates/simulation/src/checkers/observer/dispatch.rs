@@ -100,8 +100,8 @@ impl Observer {
 
     pub(crate) fn buried(&self, life: u32, buried: &[DeadLetter], memory: &Memory, now: Timestamp) {
         let (mut inner, at) = self.now();
-        let serving = inner.serving(life);
         for one in buried {
+            let served = inner.served_lately(&one.provider, at);
             inner.trace.note(
                 at,
                 "bury",
@@ -111,7 +111,7 @@ impl Observer {
                     ("reason", one.reason.as_str().into()),
                 ],
             );
-            if let Some(detail) = inner.fencing.buried(one, &serving, memory, now) {
+            if let Some(detail) = inner.fencing.buried(one, served, memory, now) {
                 inner.find(at, fencing::RULE_CLAIM, detail);
             }
         }

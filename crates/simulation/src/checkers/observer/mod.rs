@@ -9,7 +9,7 @@ use std::{
 };
 
 use domain::{MessageId, ProviderName, Timestamp};
-use engine::Metrics;
+use engine::{Metrics, UNSERVED_AFTER};
 use store::{Accept, Accepted, Arrival, IdempotentRequest, Memory};
 
 use super::{
@@ -25,11 +25,16 @@ use crate::{
 
 const RULE_SERVED: &str = "no provider: nothing is stored";
 
+/// In this time a node that runs has announced what it serves: no trouble of the store lasts longer.
+const ANNOUNCED_WITHIN: Duration = Duration::from_secs(90);
+
 /// Findings after the first few are mostly its consequences.
 const FINDINGS_MAX: usize = 8;
 
 struct LifeRecord {
     serving: Vec<ProviderName>,
+    began: Duration,
+    ended: Option<Duration>,
     frozen_ever: bool,
     metrics: Arc<Metrics>,
 }
@@ -106,10 +111,19 @@ impl Observer {
             life,
             LifeRecord {
                 serving,
+                began: self.time.elapsed(),
+                ended: None,
                 frozen_ever: false,
                 metrics,
             },
         );
+    }
+
+    pub(crate) fn life_ended(&self, life: u32, node: usize) {
+        self.note("died", &[("life", life.into()), ("node", node.into())]);
+        if let Some(record) = self.inner().lives.get_mut(&life) {
+            record.ended = Some(self.time.elapsed());
+        }
     }
 
     pub(crate) fn life_froze(&self, life: u32) {
@@ -300,6 +314,18 @@ impl Inner {
         self.lives
             .get(&life)
             .map_or_else(Vec::new, |record| record.serving.clone())
+    }
+
+    /// Whether nodes had a provider for a while, not long ago: then they have announced it, whatever else went wrong. No time
+    /// without a provider is longer than the world is old.
+    fn served_lately(&self, provider: &ProviderName, now: Duration) -> bool {
+        let since = now.saturating_sub(UNSERVED_AFTER);
+        let mut lives = self.lives.values();
+        now < UNSERVED_AFTER
+            || lives.any(|life| {
+                let up = life.ended.unwrap_or(now).saturating_sub(life.began.max(since));
+                life.serving.contains(provider) && !life.frozen_ever && up >= ANNOUNCED_WITHIN
+            })
     }
 
     /// Whether we know at which moment a node did what: not when it stood still in between.

@@ -21,16 +21,22 @@ pub(super) enum Command {
     /// Each settles the lease of that number among all ever handed out, whether it is still held or not.
     Settle(Vec<(usize, End)>),
     Release(Vec<usize>),
+    /// Who is served, SMS and email.
+    Announce([bool; 2]),
     Sweep {
-        serving_sms: bool,
-        serving_email: bool,
+        serving: [bool; 2],
+        /// Whether what no node serves is buried at once.
+        at_once: bool,
         limit: u32,
     },
     Redrive {
         message: usize,
         expired: bool,
+        /// Whether SMS has another provider now.
+        rerouted: bool,
     },
     RedriveMatching {
+        rerouted: bool,
         provider: Option<bool>,
         reason: Option<FailureReason>,
         before: Option<bool>,
@@ -114,6 +120,10 @@ fn ends() -> impl Strategy<Value = End> {
     ]
 }
 
+fn serving() -> impl Strategy<Value = [bool; 2]> {
+    [prop::bool::weighted(0.8), prop::bool::weighted(0.8)]
+}
+
 pub(super) fn commands(driven: bool) -> impl Strategy<Value = Command> {
     let limit = move || {
         if driven {
@@ -134,17 +144,20 @@ pub(super) fn commands(driven: bool) -> impl Strategy<Value = Command> {
             }),
         6 => prop::collection::vec((any::<usize>(), ends()), 1..4).prop_map(Command::Settle),
         2 => prop::collection::vec(any::<usize>(), 1..4).prop_map(Command::Release),
-        1 => (prop::bool::weighted(0.8), prop::bool::weighted(0.8), limit())
-            .prop_map(|(serving_sms, serving_email, limit)| Command::Sweep { serving_sms, serving_email, limit }),
-        2 => (any::<usize>(), any::<bool>())
-            .prop_map(|(message, expired)| Command::Redrive { message, expired }),
+        1 => serving().prop_map(Command::Announce),
+        1 => (serving(), any::<bool>(), limit())
+            .prop_map(|(serving, at_once, limit)| Command::Sweep { serving, at_once, limit }),
+        2 => (any::<usize>(), any::<bool>(), any::<bool>())
+            .prop_map(|(message, expired, rerouted)| Command::Redrive { message, expired, rerouted }),
         1 => (
+            any::<bool>(),
             prop::option::of(any::<bool>()),
             prop::option::of(prop::sample::select(FailureReason::ALL)),
             prop::option::weighted(0.3, any::<bool>()),
             limit()
         )
-            .prop_map(|(provider, reason, before, limit)| Command::RedriveMatching {
+            .prop_map(|(rerouted, provider, reason, before, limit)| Command::RedriveMatching {
+                rerouted,
                 provider,
                 reason,
                 before,

@@ -1,16 +1,17 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use domain::{
-    Attempt, Clock, Conversation, ConversationId, Direction, Entropy, Message, MessageId, Outcome, Timestamp,
+    Attempt, Channel, Clock, Conversation, ConversationId, Direction, Entropy, Message, MessageId, Outcome,
+    ProviderName, Timestamp,
 };
 use trunkline_store::{
-    Accept, Accepted, Arrival, Assigned, Claimed, DeadLetter, Deadlines, Disposition, Import, Memory,
-    MessageDetail, QueueDepth, RedriveFilter, Settlement, Store,
+    Accept, Accepted, Arrival, Assigned, Claimed, DeadLetter, Disposition, Import, Memory, MessageDetail,
+    QueueDepth, RedriveFilter, RedriveTerms, Settlement, Store, UnservedRule,
 };
 
 use super::command::{Command, End, Request, RequestKind};
 use crate::{
-    builders::{ALREADY, Draft, EMAIL, Held, NOT_YET, SMS, dead, instant, name, request, retry},
+    builders::{ALREADY, Draft, EMAIL, Held, NOT_YET, SMS, dead, in_place, instant, name, request, retry},
     driven_clock::DrivenClock,
     past::key_of,
     world::{all_conversations, all_messages, check_conversations, whole_thread},
@@ -108,29 +109,38 @@ impl Pair {
                 let ours = self.model.release(&leases).await;
                 assert_eq!(ours, self.store.release(&leases).await);
             }
+            Command::Announce(serving) => {
+                let serving = names(serving);
+                let ours = self.model.announce(&serving, NOT_YET).await;
+                assert_eq!(ours, self.store.announce(&serving, NOT_YET).await);
+            }
             Command::Sweep {
-                serving_sms,
-                serving_email,
+                serving,
+                at_once,
                 limit,
             } => {
-                let serving = [(serving_sms, SMS), (serving_email, EMAIL)];
-                let serving: Vec<_> = serving
-                    .iter()
-                    .filter(|(is, _)| **is)
-                    .map(|(_, provider)| name(provider))
-                    .collect();
-                let ours: Vec<DeadLetter> = self.model.sweep(&serving, *limit).await.unwrap();
-                assert_eq!(Ok(ours), self.store.sweep(&serving, *limit).await);
+                let serving = names(serving);
+                let unserved = UnservedRule {
+                    after: over_or_not(*at_once),
+                    gap_max: NOT_YET,
+                };
+                let ours: Vec<DeadLetter> = self.model.sweep(&serving, unserved, *limit).await.unwrap();
+                assert_eq!(Ok(ours), self.store.sweep(&serving, unserved, *limit).await);
             }
-            Command::Redrive { message, expired } => {
+            Command::Redrive {
+                message,
+                expired,
+                rerouted,
+            } => {
                 let Some(id) = message.checked_rem(self.messages.len()) else {
                     return;
                 };
-                let (id, deadlines) = (self.messages[id], deadlines(*expired));
-                let ours = self.model.redrive(id, deadlines).await;
-                assert_eq!(ours, self.store.redrive(id, deadlines).await);
+                let (id, terms) = (self.messages[id], terms(*expired, *rerouted));
+                let ours = self.model.redrive(id, &terms).await;
+                assert_eq!(ours, self.store.redrive(id, &terms).await);
             }
             Command::RedriveMatching {
+                rerouted,
                 provider: email,
                 reason,
                 before,
@@ -143,15 +153,10 @@ impl Pair {
                     // Before and after anything that can happen here, by the clock of any machine.
                     failed_before: before.map(|ever| instant(if ever { 3_600_000_000 } else { 0 })),
                 };
-                let ours = self
-                    .model
-                    .redrive_matching(&filter, deadlines(false), *limit)
-                    .await;
-                let theirs = self
-                    .store
-                    .redrive_matching(&filter, deadlines(false), *limit)
-                    .await;
-                assert_eq!(ours, theirs);
+                let terms = terms(false, *rerouted);
+                let ours = self.model.redrive_matching(&filter, &terms, *limit).await;
+                let theirs = self.store.redrive_matching(&filter, &terms, *limit).await;
+                assert_eq!(ours.unwrap().redriven, theirs.unwrap().redriven);
             }
             Command::Purge { all, limit } => {
                 let ours = self.model.purge_idempotency_keys(over_or_not(*all), *limit).await;
@@ -400,11 +405,18 @@ impl Pair {
     }
 }
 
-fn deadlines(expired: bool) -> Deadlines {
-    Deadlines {
-        sms: over_or_not(expired),
-        email: NOT_YET,
+/// What redriven messages get; an email keeps its provider.
+fn terms(expired: bool, rerouted: bool) -> RedriveTerms {
+    let mut terms = in_place(over_or_not(expired), NOT_YET);
+    if rerouted {
+        terms.routes.insert(Channel::Sms, name(EMAIL));
     }
+    terms
+}
+
+fn names(serving: &[bool; 2]) -> Vec<ProviderName> {
+    let served = serving.iter().zip([SMS, EMAIL]).filter(|(is, _)| **is);
+    served.map(|(_, provider)| name(provider)).collect()
 }
 
 fn over_or_not(over: bool) -> Duration {

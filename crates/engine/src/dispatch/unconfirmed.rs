@@ -1,0 +1,139 @@
+//! Leases of messages whose accept ended without an answer. Such a message may be stored, now or a little later, and then it is
+//! leased to this node, where nobody waits to send it. Its lease is given back as soon as it is seen.
+
+use std::{sync::Arc, time::Duration};
+
+use domain::{Clock, MessageId};
+use mutants::Mutant;
+use store::{FIRST_LEASE, Store, StoreError};
+use tokio::{sync::mpsc, task::JoinHandle};
+
+use super::lane::Lane;
+use crate::{Node, stop::Stop};
+
+/// Messages that are looked for at the same time: those of a store that answers nothing for seconds, in full batches. Each takes
+/// less than 100 bytes. Of any beyond, the lease runs out.
+const UNCONFIRMED_MAX: usize = 16_384;
+/// Messages looked for in one transaction.
+const BATCH_MAX: usize = 500;
+/// How often they are looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How much later than its accept was given up a message may appear, with a lease that begins then.
+const LATE_MAX: Duration = Duration::from_secs(10);
+
+/// Looks for messages that may be stored.
+pub(super) struct Unconfirmed {
+    queue: mpsc::Sender<Candidate>,
+    clock: Arc<dyn Clock>,
+}
+
+/// A message that may be stored, and leased to this node.
+struct Candidate {
+    id: MessageId,
+    lane: Arc<Lane>,
+    /// From then on, by the node's monotonic clock, its lease has run out.
+    until: Duration,
+}
+
+impl Unconfirmed {
+    pub(super) fn start(node: &Node<'_>) -> (Self, JoinHandle<()>) {
+        let (queue, waiting) = mpsc::channel(UNCONFIRMED_MAX);
+        let clock = Arc::clone(node.clock);
+        let search = Search {
+            store: Arc::clone(node.store),
+            clock: Arc::clone(&clock),
+            stop: node.stop.clone(),
+            candidates: Vec::new(),
+        };
+        let task = node.vital.spawn("give back", search.run(waiting));
+        (Self { queue, clock }, task)
+    }
+
+    /// Has the lease of a message given back, should the message turn out to be stored.
+    pub(super) fn give_back(&self, id: MessageId, lane: &Arc<Lane>, lease: Duration) {
+        let looks = if mutants::planted(Mutant::LateAcceptForgotten) {
+            LOOK_EVERY
+        } else {
+            LATE_MAX + lease
+        };
+        let until = self.clock.monotonic().saturating_add(looks);
+        // When there are too many, the lease runs out.
+        let _ = self.queue.try_send(Candidate {
+            id,
+            lane: Arc::clone(lane),
+            until,
+        });
+    }
+}
+
+struct Search {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    stop: Stop,
+    candidates: Vec<Candidate>,
+}
+
+impl Search {
+    /// Looks until told to stop, and then until the store has answered once more.
+    async fn run(mut self, mut waiting: mpsc::Receiver<Candidate>) {
+        loop {
+            if self.candidates.is_empty() {
+                tokio::select! {
+                    biased;
+                    () = self.stop.told() => {}
+                    candidate = waiting.recv() => self.candidates.extend(candidate),
+                }
+            }
+            let stopping = self.stop.is_told();
+            while self.candidates.len() < UNCONFIRMED_MAX
+                && let Ok(candidate) = waiting.try_recv()
+            {
+                self.candidates.push(candidate);
+            }
+            let answered = self.look().await;
+            if stopping && answered {
+                return;
+            }
+            if stopping {
+                tokio::time::sleep(LOOK_EVERY).await;
+            } else {
+                let _ = tokio::time::timeout(LOOK_EVERY, self.stop.told()).await;
+            }
+        }
+    }
+
+    /// Gives back the leases of what is there by now. False when the store did not answer.
+    async fn look(&mut self) -> bool {
+        let now = self.clock.monotonic();
+        self.candidates.retain(|candidate| candidate.until > now);
+        let mut missing = Vec::new();
+        let mut answered = true;
+        while !self.candidates.is_empty() {
+            let rest = self.candidates.split_off(self.candidates.len().min(BATCH_MAX));
+            let mut batch = std::mem::replace(&mut self.candidates, rest);
+            let leases: Vec<_> = batch
+                .iter()
+                .map(|candidate| (candidate.id, FIRST_LEASE))
+                .collect();
+            match self.store.release(&leases).await {
+                Ok(released) => {
+                    for candidate in batch.extract_if(.., |candidate| released.contains(&candidate.id)) {
+                        candidate.lane.wake();
+                    }
+                    missing.append(&mut batch);
+                }
+                Err(StoreError::Refused(error)) => {
+                    tracing::error!(error, "the store refuses a release: the leases run out instead");
+                }
+                Err(_) => {
+                    answered = false;
+                    missing.append(&mut batch);
+                    break;
+                }
+            }
+        }
+        missing.append(&mut self.candidates);
+        self.candidates = missing;
+        answered
+    }
+}

@@ -1,0 +1,1 @@
+select error_code from attempts where message_id = ?1 order by number desc limit 1
