@@ -1,16 +1,15 @@
 //! Errors of the client library, and what each says about the fate of what was asked.
 
-use std::error::Error;
+use tokio_postgres::error::{DbError, Severity, SqlState};
 
-use deadpool_postgres::PoolError;
-use tokio_postgres::error::SqlState;
-
+use super::hosts::in_full;
 use crate::StoreError;
 
-/// Why a statement failed, in the words of the client library.
+/// Why a statement failed.
 #[derive(Debug)]
 pub(super) enum QueryFailure {
-    Pool(PoolError),
+    /// There was no connection for it. The text says why.
+    NoConnection(String),
     Query(tokio_postgres::Error),
     Refused(String),
     TimedOut,
@@ -19,8 +18,7 @@ pub(super) enum QueryFailure {
 impl QueryFailure {
     /// Whether it lost against another transaction and was rolled back whole.
     pub(super) fn is_conflict(&self) -> bool {
-        let Self::Query(error) = self else { return false };
-        let Some(error) = error.as_db_error() else {
+        let Some(error) = self.of_server() else {
             return false;
         };
         match *error.code() {
@@ -34,17 +32,48 @@ impl QueryFailure {
         }
     }
 
-    /// Whether the connection is of no more use.
+    /// Whether the connection is of no more use, and neither are those that are as old: the server is not what it was.
     pub(super) fn breaks_connection(&self) -> bool {
         match self {
+            Self::NoConnection(_) | Self::Refused(_) => false,
             Self::TimedOut => true,
-            // With these, the server ends the connection.
-            Self::Query(error) => error
-                .code()
-                .is_none_or(|code| matches!(code.code(), "57P01" | "57P02" | "57P05" | "25P03")),
-            Self::Pool(_) | Self::Refused(_) => false,
+            Self::Query(error) => error.as_db_error().is_none_or(|error| {
+                ends_connection(error)
+                    // Read-only, as after a failover; a plan that a change of the schema made useless; prepared statements
+                    // that are not there, or belong to another, as behind a pooler that pools by transaction.
+                    || matches!(error.code().code(), "25006" | "0A000" | "26000" | "42P05")
+            }),
         }
     }
+
+    /// Whether the server says that it rolled everything back.
+    pub(super) fn changed_nothing(&self) -> bool {
+        self.of_server()
+            .is_some_and(|error| !ends_connection(error) && error.code().code() != "40003")
+    }
+
+    /// Whether it took all the time there was.
+    pub(super) fn took_long(&self) -> bool {
+        matches!(self, Self::TimedOut)
+    }
+
+    fn of_server(&self) -> Option<&DbError> {
+        match self {
+            Self::Query(error) => error.as_db_error(),
+            _ => None,
+        }
+    }
+}
+
+/// Whether the server ends the connection with this. It does so even right after a commit, so it tells nothing of the fate.
+fn ends_connection(error: &DbError) -> bool {
+    let code = error.code().code();
+    matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
+        || code.starts_with("08")
+        || matches!(
+            code,
+            "57P01" | "57P02" | "57P03" | "57P04" | "57P05" | "25P03" | "25P04"
+        )
 }
 
 impl From<tokio_postgres::Error> for QueryFailure {
@@ -55,53 +84,22 @@ impl From<tokio_postgres::Error> for QueryFailure {
 
 impl From<QueryFailure> for StoreError {
     fn from(failure: QueryFailure) -> Self {
+        let changed_nothing = failure.changed_nothing();
         match failure {
-            QueryFailure::Pool(error) => unavailable(error),
+            QueryFailure::NoConnection(reason) => Self::Unavailable(reason),
             QueryFailure::Refused(reason) => Self::Refused(reason),
             QueryFailure::TimedOut => Self::OutcomeUnknown("no answer in time".to_owned()),
-            QueryFailure::Query(error) => of_query(&error),
+            QueryFailure::Query(error) => {
+                // The server's short message and its code: the detail may quote a row.
+                let reason = in_full(&error);
+                let class = error.code().map(|code| &code.code()[..2]);
+                match class {
+                    // A value that cannot be stored (22), a rule that it breaks (23): the only refusals that are final.
+                    Some("22" | "23") => Self::Refused(reason),
+                    _ if changed_nothing => Self::Unavailable(reason),
+                    _ => Self::OutcomeUnknown(reason),
+                }
+            }
         }
     }
-}
-
-/// Sorts an error by what it says about the transaction. Only the code and the server's short message are kept: the
-/// detail may quote a row.
-fn of_query(error: &tokio_postgres::Error) -> StoreError {
-    let Some(refusal) = error.as_db_error() else {
-        return StoreError::OutcomeUnknown(error.to_string());
-    };
-    let reason = format!("{} ({})", refusal.message(), refusal.code().code());
-    // Classes of SQLSTATE: 53 out of resources, 57 an operator's doing, 40 rolled back, 55 not in the right state, 25 a
-    // transaction that ended or may not write, as on a standby. A server that goes down says 57P01 or 57P02 even right after
-    // a commit, so that tells nothing.
-    let code = refusal.code().code();
-    match (&code[..2], code) {
-        (_, "57P01" | "57P02" | "40003") | ("08", _) => StoreError::OutcomeUnknown(reason),
-        ("53" | "57" | "40" | "55" | "25", _) => StoreError::Unavailable(reason),
-        _ => StoreError::Refused(reason),
-    }
-}
-
-pub(super) fn unavailable(error: PoolError) -> StoreError {
-    let reason = match error {
-        PoolError::Backend(error) => error
-            .as_db_error()
-            .map_or_else(|| in_full(&error), |db| db.message().to_owned()),
-        PoolError::Timeout(kind) => format!("no connection in time ({kind:?})"),
-        other => other.to_string(),
-    };
-    StoreError::Unavailable(reason)
-}
-
-/// An error of the client library with its causes, which its own text leaves out: what the operating system says, why a
-/// certificate is not trusted.
-fn in_full(error: &tokio_postgres::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

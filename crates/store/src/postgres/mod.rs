@@ -4,12 +4,16 @@ mod accept;
 mod connections;
 mod conversations;
 mod failure;
+mod hosts;
 mod insert;
 mod messages;
 mod outbox;
 mod past;
+mod probe;
 mod rows;
+mod server_check;
 mod server_clock;
+mod session;
 mod tls;
 
 use std::{sync::Arc, time::Duration};
@@ -30,17 +34,21 @@ use crate::{
 };
 
 use self::{
-    connections::{CONNECT_TIMEOUT, Connections, Planning, STATEMENT_TIMEOUT},
+    connections::{Access, Connections, PLANNED_EACH_TIME, PLANNED_ONCE},
     failure::QueryFailure,
+    hosts::Hosts,
+    probe::Probe,
     server_clock::ServerClock,
-    tls::Parameters,
 };
 
 /// Connections a node accepts with at most, as many it settles with, and as many it claims with. It needs one, and of the
 /// others one for each lane.
 const HOT_CONNECTIONS_MAX: usize = 4;
 /// Connections for all else at most. They are others, so that slow reads never keep a message from being accepted.
-const OTHER_CONNECTIONS_MAX: usize = 8;
+const OTHER_CONNECTIONS_MAX: usize = 6;
+/// Connections of the probe at most: the one it keeps, and a new one where old ones prove nothing. All together a node has 20,
+/// as docs/operations.md says.
+const PROBE_CONNECTIONS_MAX: usize = 2;
 /// How long a settlement waits for the lock on a row: much longer than claims, sweeps and redrives hold one, and short enough
 /// that the settlement that waits is soon found among those of its batch.
 const SETTLE_LOCK_TIMEOUT: Duration = Duration::from_millis(250);
@@ -57,6 +65,7 @@ pub struct Postgres {
     settling: Connections,
     claiming: Connections,
     others: Connections,
+    probe: Probe,
     server_clock: ServerClock,
 }
 
@@ -67,55 +76,47 @@ impl Postgres {
     /// # Errors
     /// When `url` is no connection string of PostgreSQL, or the root certificates it asks for cannot be had.
     pub fn open(url: &str, clock: Arc<dyn Clock>) -> Result<Self, String> {
-        let parameters = Parameters::take(url)?;
-        let tls = parameters.connector()?;
-        // Why it is not is left out: where a password was not encoded, a part of it may be taken for a parameter's name.
-        let mut config: tokio_postgres::Config = parameters.url.parse().map_err(|_| {
-            "it is not of the form postgres://USER:PASSWORD@HOST/DATABASE; encode special characters (@ is %40)"
-        })?;
-        config
-            .ssl_mode(parameters.ssl_mode())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_user_timeout(STATEMENT_TIMEOUT)
-            .application_name("trunkline");
-        let hot = |config| Connections::new(config, tls.clone(), HOT_CONNECTIONS_MAX, Planning::Once);
-        let mut settling = config.clone();
-        let options = config.get_options().unwrap_or_default();
-        settling.options(format!("{options} -c lock_timeout={}", SETTLE_LOCK_TIMEOUT.as_millis()).trim());
+        let hosts = Arc::new(Hosts::of_url(url, Arc::clone(&clock))?);
+        let connections =
+            |most, settings: &str| Connections::new(Arc::clone(&hosts), most, settings.to_owned());
+        let lock_timeout = SETTLE_LOCK_TIMEOUT.as_millis();
+        let settling = format!("{PLANNED_ONCE}; set lock_timeout = {lock_timeout}");
         Ok(Self {
-            accepting: hot(config.clone())?,
-            settling: hot(settling)?,
-            claiming: hot(config.clone())?,
-            others: Connections::new(
-                config.clone(),
-                tls.clone(),
-                OTHER_CONNECTIONS_MAX,
-                Planning::EachTime,
-            )?,
+            accepting: connections(HOT_CONNECTIONS_MAX, PLANNED_ONCE),
+            settling: connections(HOT_CONNECTIONS_MAX, &settling),
+            claiming: connections(HOT_CONNECTIONS_MAX, PLANNED_ONCE),
+            others: connections(OTHER_CONNECTIONS_MAX, PLANNED_EACH_TIME),
+            probe: Probe::new(connections(PROBE_CONNECTIONS_MAX, PLANNED_ONCE)),
             server_clock: ServerClock::new(clock),
         })
     }
 
     /// Runs one statement that changes something, which is one transaction, and returns its rows.
-    async fn write(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
+    async fn write(&self, sql: &'static str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
         self.others.query(sql, params).await
     }
 
     /// Runs one statement that changes nothing.
-    async fn read(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
-        self.others
-            .query(sql, params)
-            .await
-            .map_err(StoreError::of_nothing_changed)
+    async fn read(&self, sql: &'static str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
+        self.others.read(sql, params).await
     }
 
     /// Runs one statement that returns a row for every row it changes, and returns how many it did.
-    async fn change(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, StoreError> {
+    async fn change(&self, sql: &'static str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, StoreError> {
         Ok(self.write(sql, params).await?.len() as u64)
     }
 
     async fn migrate_locked(&self) -> Result<Vec<String>, QueryFailure> {
-        let mut client = self.others.get().await?;
+        let mut lent = self.others.lend(Access::Write).await?;
+        let applied = Self::migrate_on(lent.session().client()).await;
+        match &applied {
+            Ok(_) => lent.give_back(),
+            Err(failure) => lent.failed(failure),
+        }
+        applied
+    }
+
+    async fn migrate_on(client: &mut tokio_postgres::Client) -> Result<Vec<String>, QueryFailure> {
         let transaction = client.transaction().await?;
         transaction
             .batch_execute("set local statement_timeout = 0")
@@ -152,6 +153,7 @@ impl Postgres {
 #[async_trait]
 impl Store for Postgres {
     async fn migrate(&self) -> Result<Vec<String>, StoreError> {
+        self.check_server().await?;
         let limited = tokio::time::timeout(MIGRATION_TIMEOUT, self.migrate_locked()).await;
         limited
             .unwrap_or(Err(QueryFailure::TimedOut))
@@ -159,11 +161,13 @@ impl Store for Postgres {
     }
 
     async fn probe(&self) -> Result<(), StoreError> {
-        self.read("select 1", &[]).await.map(drop)
+        self.probe.run().await
     }
 
     async fn accept(&self, batch: &[Accept]) -> Result<Vec<Accepted>, StoreError> {
-        accept::accept(self, batch).await
+        let accepted = accept::accept(self, batch).await;
+        self.probe.note(&accepted);
+        accepted
     }
 
     async fn find_accepted(&self, batch: &[Accept]) -> Result<Vec<Option<Accepted>>, StoreError> {

@@ -1,0 +1,428 @@
+//! The hosts that `DATABASE_URL` names, and how a connection to the one that takes writes is made.
+//!
+//! The client library would try one address after the other, each for as long as all of them may take, and only until TCP is
+//! connected. Here they overlap: each has [`STAGGER`] before the next one is tried as well, and a connection counts only
+//! when the server has answered our first statement and takes writes. So a frozen host costs a fraction of a second.
+
+use std::{
+    collections::VecDeque,
+    error::Error,
+    fmt,
+    pin::pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use domain::Clock;
+use tokio::{task::JoinSet, time::sleep};
+use tokio_postgres::{
+    Config,
+    config::{Host, TargetSessionAttrs},
+};
+
+use super::{
+    connections::{Access, STATEMENT_TIMEOUT},
+    session::Session,
+    tls::{Parameters, Tls},
+};
+
+/// How long making a connection may take, all hosts together, unless the URL says otherwise.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_000);
+/// The most that `connect_timeout` in the URL can ask for: a send is answered within 2 s, whatever it says.
+const CONNECT_TIMEOUT_MAX: Duration = Duration::from_millis(1_500);
+/// How long an address is tried alone before the next one is tried as well. Long enough for a handshake with TLS in one region;
+/// a slower server costs its neighbours a connection that is closed again.
+const STAGGER: Duration = Duration::from_millis(250);
+/// How long a connection is used. Changes that no answer tells of (an address that moved, another server behind a pooler, memory
+/// that a backend gathered) are noticed after this time at the latest.
+const AGE_MAX: Duration = Duration::from_secs(30 * 60);
+/// By how much the ages differ, so that connections which were opened together do not end together.
+const AGE_SPREAD: Duration = Duration::from_secs(10 * 60);
+/// The step between the ages of two connections opened one after the other: a prime number of seconds, so that few are equal.
+const AGE_STEP: Duration = Duration::from_secs(97);
+/// How long a connection to a server that takes no writes is used for reads: then we look for one that does.
+const READ_ONLY_AGE_MAX: Duration = Duration::from_secs(1);
+
+/// Where to connect to, and what is known of it.
+pub(super) struct Hosts {
+    /// Everything but the hosts.
+    config: Config,
+    hosts: Vec<NamedHost>,
+    tls: Tls,
+    connect_timeout: Duration,
+    clock: Arc<dyn Clock>,
+    /// The last address that led to a server that takes writes. It is tried first.
+    last_good: Mutex<Option<Address>>,
+    /// Grows with every answer that makes connections worthless. Those that are older are not used again.
+    generation: AtomicU64,
+    opened: AtomicU64,
+}
+
+/// A host as the URL has it.
+struct NamedHost {
+    /// The name that a certificate must have; none for a socket file, or for an IP address given by `hostaddr` alone.
+    name: Option<String>,
+    /// A host name, an IP address or the directory of a socket file.
+    host: Host,
+    port: u16,
+}
+
+/// One address to connect to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Address {
+    name: Option<String>,
+    /// An IP address or the directory of a socket file.
+    host: Host,
+    port: u16,
+}
+
+/// What a task of [`Hosts::connect`] ends with.
+enum Step {
+    Resolved(Result<Vec<Address>, String>),
+    Tried(Address, Result<Box<Session>, String>),
+}
+
+impl Hosts {
+    /// Reads a URL.
+    ///
+    /// # Errors
+    /// When it is no URL of PostgreSQL, or asks for what we do not do. The text quotes nothing of the URL but names of hosts.
+    pub(super) fn of_url(url: &str, clock: Arc<dyn Clock>) -> Result<Self, String> {
+        let parameters = Parameters::take(url)?;
+        let tls = parameters.connector()?;
+        // Why it is not is left out: where a password was not encoded, a part of it may be taken for a parameter's name.
+        let given: Config = parameters.url.parse().map_err(|_| {
+            "it is not of the form postgres://USER:PASSWORD@HOST/DATABASE; encode special characters (@ is %40)"
+        })?;
+        if given.get_target_session_attrs() == TargetSessionAttrs::ReadOnly {
+            return Err("target_session_attrs must be read-write or any: messages are stored".to_owned());
+        }
+        let mut config = without_hosts(&given);
+        config
+            .ssl_mode(parameters.ssl_mode())
+            .tcp_user_timeout(STATEMENT_TIMEOUT)
+            .application_name("trunkline");
+        let timeout = given.get_connect_timeout().copied();
+        Ok(Self {
+            config,
+            hosts: hosts(&given)?,
+            tls,
+            connect_timeout: timeout.unwrap_or(CONNECT_TIMEOUT).min(CONNECT_TIMEOUT_MAX),
+            clock,
+            last_good: Mutex::new(None),
+            generation: AtomicU64::new(0),
+            opened: AtomicU64::new(0),
+        })
+    }
+
+    pub(super) fn tls(&self) -> Tls {
+        self.tls.clone()
+    }
+
+    /// Whether a connection may be used again, as far as its age tells.
+    pub(super) fn trusts(&self, session: &Session) -> bool {
+        session.generation == self.generation.load(Ordering::SeqCst)
+            && self.clock.monotonic() < session.expires_at
+    }
+
+    /// Makes this connection, and all that are as old, unfit for use: its answer showed that the server has changed.
+    pub(super) fn distrust(&self, session: &Session) {
+        self.generation
+            .fetch_max(session.generation + 1, Ordering::SeqCst);
+    }
+
+    /// Connects to a server that takes writes. For reads one that takes none will do, when no other is to be had in time.
+    ///
+    /// # Errors
+    /// When there is none, with a text that says for each host what happened.
+    pub(super) async fn connect(self: &Arc<Self>, settings: &str, access: Access) -> Result<Session, String> {
+        let generation = self.generation.load(Ordering::SeqCst);
+        let mut steps = JoinSet::new();
+        let mut addresses = VecDeque::new();
+        for host in &self.hosts {
+            match host.address() {
+                Some(address) => self.enqueue(&mut addresses, address),
+                None => drop(steps.spawn(resolve(host.name.clone().unwrap_or_default(), host.port))),
+            }
+        }
+        let (mut waiting, mut reasons) = (Vec::new(), Vec::new());
+        let mut read_only: Option<Box<Session>> = None;
+        let mut deadline = pin!(sleep(self.connect_timeout));
+        let mut next_try = pin!(sleep(Duration::ZERO));
+        while !(steps.is_empty() && addresses.is_empty()) {
+            tokio::select! {
+                biased;
+                () = &mut deadline => break,
+                Some(step) = steps.join_next(), if !steps.is_empty() => match step {
+                    Ok(Step::Resolved(Ok(found))) => {
+                        found.into_iter().for_each(|address| self.enqueue(&mut addresses, address));
+                    }
+                    Ok(Step::Resolved(Err(reason))) => reasons.push(reason),
+                    Ok(Step::Tried(address, tried)) => {
+                        waiting.retain(|other| *other != address);
+                        match tried {
+                            Ok(session) if session.facts.writable => {
+                                *lock(&self.last_good) = Some(address);
+                                return Ok(self.dated(*session, generation, AGE_MAX));
+                            }
+                            Ok(session) => {
+                                reasons.push(format!("{address}: it is read-only"));
+                                // A primary that takes no writes knows more than a standby.
+                                if read_only.as_ref().is_none_or(|other| other.facts.standby) {
+                                    read_only = Some(session);
+                                }
+                            }
+                            Err(reason) => reasons.push(format!("{address}: {reason}")),
+                        }
+                        if waiting.is_empty() {
+                            next_try.set(sleep(Duration::ZERO));
+                        }
+                    }
+                    Err(error) => reasons.push(error.to_string()),
+                },
+                () = &mut next_try, if !addresses.is_empty() => {
+                    next_try.set(sleep(STAGGER.min(self.connect_timeout / (addresses.len() as u32 + 1))));
+                    if let Some(address) = addresses.pop_front() {
+                        waiting.push(address.clone());
+                        steps.spawn(Arc::clone(self).try_address(address, settings.to_owned()));
+                    }
+                }
+            }
+        }
+        if let Some(session) = read_only.filter(|_| access == Access::Read) {
+            return Ok(self.dated(*session, generation, READ_ONLY_AGE_MAX));
+        }
+        let timed_out = |address: Address| format!("{address}: no answer within {:?}", self.connect_timeout);
+        reasons.extend(waiting.into_iter().map(timed_out));
+        if reasons.is_empty() {
+            reasons.push(format!("no host was found within {:?}", self.connect_timeout));
+        }
+        Err(format!("cannot connect to PostgreSQL: {}", reasons.join("; ")))
+    }
+
+    /// Notes how long a new connection may be used.
+    fn dated(&self, mut session: Session, generation: u64, age_max: Duration) -> Session {
+        let opened = self.opened.fetch_add(1, Ordering::Relaxed);
+        let spread = AGE_STEP.as_secs().wrapping_mul(opened) % AGE_SPREAD.as_secs();
+        let age = age_max
+            .saturating_sub(Duration::from_secs(spread))
+            .max(READ_ONLY_AGE_MAX);
+        session.generation = generation;
+        session.expires_at = self.clock.monotonic() + age;
+        session
+    }
+
+    fn enqueue(&self, addresses: &mut VecDeque<Address>, address: Address) {
+        if lock(&self.last_good).as_ref() == Some(&address) {
+            addresses.push_front(address);
+        } else {
+            addresses.push_back(address);
+        }
+    }
+
+    async fn try_address(self: Arc<Self>, address: Address, settings: String) -> Step {
+        let mut config = self.config.clone();
+        match &address.host {
+            Host::Tcp(ip) => {
+                if let Some(name) = &address.name {
+                    config.host(name);
+                }
+                if let Ok(ip) = ip.parse() {
+                    config.hostaddr(ip);
+                }
+            }
+            Host::Unix(directory) => {
+                config.host_path(directory);
+            }
+        }
+        config.port(address.port);
+        let session = Session::open(&config, self.tls.clone(), &settings).await;
+        Step::Tried(address, session.map(Box::new))
+    }
+}
+
+impl fmt::Debug for Hosts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self
+            .hosts
+            .iter()
+            .map(|host| format!("{:?}:{}", host.host, host.port));
+        f.debug_list().entries(names).finish()
+    }
+}
+
+impl NamedHost {
+    /// Its address, unless it has to be resolved.
+    fn address(&self) -> Option<Address> {
+        match &self.host {
+            Host::Tcp(host) if host.parse::<std::net::IpAddr>().is_err() => None,
+            host => Some(Address {
+                name: self.name.clone(),
+                host: host.clone(),
+                port: self.port,
+            }),
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.host, &self.name) {
+            (Host::Tcp(ip), Some(name)) if ip != name => write!(f, "{name} ({ip}) port {}", self.port),
+            (Host::Tcp(ip), _) => write!(f, "{ip} port {}", self.port),
+            (Host::Unix(directory), _) => write!(f, "{} port {}", directory.display(), self.port),
+        }
+    }
+}
+
+async fn resolve(name: String, port: u16) -> Step {
+    let resolved = tokio::net::lookup_host((name.as_str(), port)).await;
+    Step::Resolved(match resolved {
+        Ok(found) => Ok(found
+            .map(|address| Address {
+                name: Some(name.clone()),
+                host: Host::Tcp(address.ip().to_string()),
+                port,
+            })
+            .collect()),
+        Err(error) => Err(format!("{name}: {error}")),
+    })
+}
+
+fn hosts(config: &Config) -> Result<Vec<NamedHost>, String> {
+    let (names, addresses, ports) = (config.get_hosts(), config.get_hostaddrs(), config.get_ports());
+    let count = names.len().max(addresses.len());
+    if count == 0 {
+        return Err("it names no host".to_owned());
+    }
+    if !names.is_empty() && !addresses.is_empty() && names.len() != addresses.len() {
+        return Err("it has as many hostaddr as hosts, or none".to_owned());
+    }
+    if ports.len() > 1 && ports.len() != count {
+        return Err("it has one port for all hosts, or one for each".to_owned());
+    }
+    let host = |place: usize| {
+        let name = names.get(place);
+        let address = addresses.get(place).map(|ip| Host::Tcp(ip.to_string()));
+        Some(NamedHost {
+            name: match name {
+                Some(Host::Tcp(name)) => Some(name.clone()),
+                _ => None,
+            },
+            host: address.or_else(|| name.cloned())?,
+            port: ports.get(place).or(ports.first()).copied().unwrap_or(5432),
+        })
+    };
+    Ok((0..count).filter_map(host).collect())
+}
+
+/// The same configuration without hosts, ports and what concerns the choice between them.
+fn without_hosts(given: &Config) -> Config {
+    let mut config = Config::new();
+    if let Some(user) = given.get_user() {
+        config.user(user);
+    }
+    if let Some(password) = given.get_password() {
+        config.password(password);
+    }
+    if let Some(database) = given.get_dbname() {
+        config.dbname(database);
+    }
+    if let Some(options) = given.get_options() {
+        config.options(options);
+    }
+    if let Some(interval) = given.get_keepalives_interval() {
+        config.keepalives_interval(interval);
+    }
+    if let Some(retries) = given.get_keepalives_retries() {
+        config.keepalives_retries(retries);
+    }
+    config
+        .ssl_negotiation(given.get_ssl_negotiation())
+        .keepalives(given.get_keepalives())
+        .keepalives_idle(given.get_keepalives_idle())
+        .channel_binding(given.get_channel_binding());
+    config
+}
+
+/// An error of the client library with its causes, which its own text leaves out: what the operating system says, why a
+/// certificate is not trusted.
+pub(super) fn in_full(error: &tokio_postgres::Error) -> String {
+    if let Some(refusal) = error.as_db_error() {
+        return format!("{} ({})", refusal.message(), refusal.code().code());
+    }
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::SystemClock;
+
+    use super::*;
+
+    fn of_url(url: &str) -> Result<Hosts, String> {
+        Hosts::of_url(url, Arc::new(SystemClock::new()))
+    }
+
+    #[test]
+    fn every_host_has_its_name_address_and_port() {
+        let cases = [
+            ("postgres://h/d", "h port 5432"),
+            ("postgres://a,b/d", "a port 5432, b port 5432"),
+            ("postgres://a:1,b:2/d", "a port 1, b port 2"),
+            ("postgres://10.0.0.1:1/d", "10.0.0.1 port 1"),
+            ("postgres://a:1/d?hostaddr=10.0.0.1", "a (10.0.0.1) port 1"),
+            ("postgres:///d?hostaddr=10.0.0.1", "10.0.0.1 port 5432"),
+            ("postgres://%2Frun%2Fpg/d", "/run/pg port 5432"),
+        ];
+        for (url, expected) in cases {
+            let hosts = of_url(url).unwrap().hosts;
+            let addresses = hosts.into_iter().map(|host| Address {
+                name: host.name,
+                host: host.host,
+                port: host.port,
+            });
+            let addresses: Vec<String> = addresses.map(|address| address.to_string()).collect();
+            assert_eq!(addresses.join(", "), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_url_that_leads_nowhere_is_refused() {
+        for (url, named) in [
+            ("postgres:///d", "no host"),
+            ("postgres://a,b/d?hostaddr=10.0.0.1", "hostaddr"),
+            ("postgres://a:1,b:2,c/d?port=3", "port"),
+            ("postgres://h/d?target_session_attrs=read-only", "read-write"),
+        ] {
+            let told = of_url(url).map(drop).unwrap_err();
+            assert!(told.contains(named), "{url}: {told}");
+        }
+    }
+
+    #[test]
+    fn the_operators_timeout_counts_as_far_as_answers_allow() {
+        for (query, expected) in [
+            ("", CONNECT_TIMEOUT),
+            ("?connect_timeout=1", Duration::from_secs(1)),
+            ("?connect_timeout=30", CONNECT_TIMEOUT_MAX),
+        ] {
+            let hosts = of_url(&format!("postgres://h/d{query}")).unwrap();
+            assert_eq!(hosts.connect_timeout, expected, "{query}");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Whether a send would be stored, for `/readyz`.
+//!
+//! A write without a row tells whether commits succeed: it waits for a synchronous standby as they do, and fails where the
+//! database is read-only. It does not tell when a disk is full, or when new connections are refused while old ones work. So
+//! once an accept has failed, a probe takes a new connection and stores a large message, which it rolls back.
+
+use std::{
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    time::Duration,
+};
+
+use tokio::{sync::Mutex, time::timeout};
+
+use super::{
+    connections::{Connections, STATEMENT_TIMEOUT},
+    failure::QueryFailure,
+};
+use crate::{Accepted, StoreError};
+
+/// How long a probe may take, with waiting for one that runs already: `/readyz` answers within 2 s.
+const PROBE_TIMEOUT: Duration = Duration::from_millis(1_800);
+
+/// The probe, with its own connections.
+#[derive(Debug)]
+pub(super) struct Probe {
+    connections: Connections,
+    /// Whether the last accept failed for another reason than its own content.
+    doubtful: AtomicBool,
+    /// How many probes have ended.
+    ended: AtomicU64,
+    /// What the last one found; locked while one runs.
+    last: Mutex<Result<(), StoreError>>,
+}
+
+impl Probe {
+    /// `connections` has room for two: the usual one, and a new one beside it.
+    pub(super) fn new(connections: Connections) -> Self {
+        Self {
+            connections,
+            doubtful: AtomicBool::new(false),
+            ended: AtomicU64::new(0),
+            last: Mutex::new(Ok(())),
+        }
+    }
+
+    /// Notes how an accept went.
+    pub(super) fn note(&self, accepted: &Result<Vec<Accepted>, StoreError>) {
+        match accepted {
+            Ok(_) => self.doubtful.store(false, Ordering::Relaxed),
+            Err(StoreError::Refused(_)) => {}
+            Err(StoreError::Unavailable(_) | StoreError::OutcomeUnknown(_)) => {
+                self.doubtful.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Probes, or waits for the probe that runs already and takes what it finds.
+    pub(super) async fn run(&self) -> Result<(), StoreError> {
+        let ended = self.ended.load(Ordering::SeqCst);
+        let run = async {
+            let mut last = self.last.lock().await;
+            if self.ended.load(Ordering::SeqCst) == ended {
+                *last = self.write().await;
+                self.ended.fetch_add(1, Ordering::SeqCst);
+            }
+            last.clone()
+        };
+        let late = |_| StoreError::Unavailable(format!("no commit within {PROBE_TIMEOUT:?}"));
+        timeout(PROBE_TIMEOUT, run).await.map_err(late)?
+    }
+
+    async fn write(&self) -> Result<(), StoreError> {
+        if self.doubtful.load(Ordering::Relaxed) {
+            self.store_and_roll_back().await?;
+            self.doubtful.store(false, Ordering::Relaxed);
+        }
+        let sql = include_str!("../../sql/messages/probe.postgres.sql");
+        let written = self.connections.query(sql, &[]).await;
+        written.map(drop).map_err(StoreError::of_nothing_changed)
+    }
+
+    async fn store_and_roll_back(&self) -> Result<(), StoreError> {
+        let mut lent = self.connections.lend_new().await?;
+        let store = async {
+            let transaction = lent.session().client().transaction().await?;
+            let sql = include_str!("../../sql/messages/probe_space.postgres.sql");
+            transaction.batch_execute(sql).await?;
+            Ok(transaction.rollback().await?)
+        };
+        let stored = timeout(STATEMENT_TIMEOUT, store).await;
+        let Err(failure) = stored.unwrap_or(Err(QueryFailure::TimedOut)) else {
+            lent.close();
+            return Ok(());
+        };
+        lent.failed(&failure);
+        let reason = match StoreError::from(failure) {
+            StoreError::Unavailable(reason)
+            | StoreError::OutcomeUnknown(reason)
+            | StoreError::Refused(reason) => reason,
+        };
+        Err(StoreError::Unavailable(reason))
+    }
+}
