@@ -10,7 +10,7 @@ use subtle::{Choice, ConstantTimeEq};
 use crate::{App, problem::Problem};
 
 /// Paths that answer without a key: whoever watches the process should not need one.
-const OPEN_PATHS: [&str; 2] = ["/healthz", "/readyz"];
+pub(crate) const OPEN_PATHS: [&str; 2] = ["/healthz", "/readyz"];
 
 /// The keys that open the API, kept as SHA-256, so that they are in no memory dump and all of one length.
 #[derive(Clone)]

@@ -31,9 +31,6 @@ const HEADERS_MAX: usize = 100;
 const HEADER_BYTES_MAX: usize = 48 * 1024;
 /// How long to wait when the process has no socket or no place left to give.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// How long handshakes that have begun may take to complete once new ones are ignored: several round trips to a
-/// balancer in the same data centre.
-const HANDSHAKES_TIMEOUT: Duration = Duration::from_millis(50);
 /// How long a connection that has sent nothing yet is kept once the listener is closed: its request is on the way.
 const FIRST_BYTE_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -122,13 +119,6 @@ impl Server {
         tokio::time::sleep(lame_duck).await;
         let _ = stop_accepting.send(());
         if let Ok(listener) = accepting.await {
-            if !lame_duck.is_zero() {
-                // The kernel answers handshakes on its own. Closing resets connections it has made meanwhile.
-                if let Err(error) = ignore_handshakes(&listener) {
-                    tracing::debug!(%error, "the listener cannot be told to ignore new connections");
-                }
-                tokio::time::sleep(HANDSHAKES_TIMEOUT).await;
-            }
             if let Err(error) = connections.accept_backlog(listener) {
                 tracing::debug!(%error, "the backlog of connections was not accepted");
             }
@@ -227,26 +217,4 @@ fn concerns_one_connection(error: &io::Error) -> bool {
         error.kind(),
         ConnectionAborted | ConnectionRefused | ConnectionReset
     )
-}
-
-/// Ignores the first packet of new connections; those whose handshake has begun can complete it. A client that is
-/// ignored asks again after a second, when the port is closed, and is refused: it knows then that nothing was received.
-#[cfg(target_os = "linux")]
-fn ignore_handshakes(listener: &TcpListener) -> io::Result<()> {
-    use socket2::{SockFilter, SockRef};
-    // Classic BPF, run on the TCP header of each packet: `ldb [13]; and #2; jeq #0, 0, 1; ret #-1; ret #0`.
-    const FLAGS: u32 = 13;
-    const SYN: u32 = 2;
-    SockRef::from(listener).attach_filter(&[
-        SockFilter::new(0x30, 0, 0, FLAGS),
-        SockFilter::new(0x54, 0, 0, SYN),
-        SockFilter::new(0x15, 0, 1, 0),
-        SockFilter::new(0x06, 0, 0, u32::MAX),
-        SockFilter::new(0x06, 0, 0, 0),
-    ])
-}
-
-#[cfg(not(target_os = "linux"))]
-fn ignore_handshakes(_: &TcpListener) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
 }

@@ -1,7 +1,4 @@
-use std::{
-    convert::Infallible,
-    sync::{OnceLock, atomic::Ordering::SeqCst},
-};
+use std::{convert::Infallible, sync::atomic::Ordering::SeqCst, time::Duration};
 
 use axum::{Router, response::Response};
 use domain::Entropy;
@@ -17,7 +14,11 @@ use super::{
     body::Unread,
     places::{Phase, Seat},
 };
-use crate::{client::Peer, problem::Problem, router::health_only};
+use crate::{auth::OPEN_PATHS, client::Peer, problem::Problem, router::health_only};
+
+/// How long a request waits for a node that is starting. Usually that takes a part of a second, and balancers without
+/// health checks send requests as soon as the port is open; all are answered within 2 s.
+const READY_TIMEOUT: Duration = Duration::from_millis(1_500);
 
 /// What answers requests.
 #[derive(Debug)]
@@ -25,7 +26,7 @@ pub(super) struct Service {
     /// Until the node is ready.
     starting: Router,
     /// Once it is.
-    router: OnceLock<Router>,
+    router: watch::Sender<Option<Router>>,
     /// On connections beyond those there is room for.
     crowded: Router,
     draining: watch::Receiver<bool>,
@@ -35,7 +36,7 @@ impl Service {
     pub(super) fn new(entropy: &Entropy, draining: watch::Receiver<bool>) -> Self {
         Self {
             starting: health_only(entropy, Problem::starting),
-            router: OnceLock::new(),
+            router: watch::Sender::new(None),
             crowded: health_only(entropy, Problem::overloaded),
             draining,
         }
@@ -43,7 +44,25 @@ impl Service {
 
     /// Answers everything from now on.
     pub(super) fn open(&self, router: Router) {
-        let _ = self.router.set(router);
+        self.router.send_replace(Some(router));
+    }
+
+    /// What answers this request. Whether the node lives, and whether it is ready, can be said at once.
+    async fn router(&self, path: &str, seat: &Seat) -> Router {
+        if seat.is_for_health {
+            return self.crowded.clone();
+        }
+        if let Some(router) = &*self.router.borrow() {
+            return router.clone();
+        }
+        if !OPEN_PATHS.contains(&path) {
+            let mut ready = self.router.subscribe();
+            let ready = ready.wait_for(Option::is_some);
+            if let Ok(Ok(router)) = tokio::time::timeout(READY_TIMEOUT, ready).await {
+                return router.clone().unwrap_or_else(|| self.starting.clone());
+            }
+        }
+        self.starting.clone()
     }
 
     /// Answers a request. What is left of its body is read first, or else the connection announced to close: a client
@@ -59,12 +78,8 @@ impl Service {
         head.extensions.insert(peer);
         let expects_continue = head.headers.contains_key(EXPECT);
         let (body, unread) = Unread::of(body);
-        let router = match self.router.get() {
-            _ if seat.is_for_health => &self.crowded,
-            Some(router) => router,
-            None => &self.starting,
-        };
-        let mut response = router.clone().oneshot(Request::from_parts(head, body)).await?;
+        let router = self.router(head.uri.path(), seat).await;
+        let mut response = router.oneshot(Request::from_parts(head, body)).await?;
         let is_read = match unread {
             Some(unread) => unread.read_rest(expects_continue).await,
             None => true,

@@ -89,6 +89,8 @@ impl Stream {
         self.stalled.start(STALL_TIMEOUT);
         self.answering.start(ANSWER_TIMEOUT);
         if self.stalled.is_over(context) || self.answering.is_over(context) {
+            // What the kernel still holds for this client is not worth its memory.
+            let _ = self.socket.set_zero_linger();
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         Poll::Pending

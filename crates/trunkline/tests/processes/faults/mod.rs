@@ -1,14 +1,19 @@
 //! The things around the service break, one at a time and together, and clients mean harm.
 
+mod balancers;
 mod hostile_input;
+mod keep_alive;
+mod many_connections;
 mod node_frozen;
 mod nodes_killed;
 mod overload;
 mod postgres_restarts;
 mod shutdown;
 mod slow_clients;
+mod slow_readers;
 mod soak;
 mod storm;
+mod unready;
 
 use crate::world::World;
 

@@ -1,5 +1,6 @@
 //! What tests stand on: nodes, their database, the ledger of their providers, clients, load, and the audit at the end.
 
+mod addresses;
 mod audit;
 mod client;
 mod contents;
@@ -13,7 +14,8 @@ mod targets;
 mod wait;
 
 use std::{
-    path::PathBuf,
+    net::SocketAddr,
+    path::{Path, PathBuf},
     process::{Output, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
@@ -24,6 +26,7 @@ use throwaway_postgres::Cluster;
 
 use self::{audit::Audit, contents::Contents, ledger::Call};
 
+pub(crate) use addresses::own_addresses;
 pub(crate) use audit::{Findings, Rule, Summary};
 pub(crate) use client::{Client, text};
 pub(crate) use contents::Conversation;
@@ -127,8 +130,29 @@ impl World {
     }
 
     pub(crate) async fn start_node(&self) -> Node {
-        let number = self.nodes.fetch_add(1, Ordering::Relaxed) + 1;
-        Node::start(self.directory.path(), &self.settings, &format!("node-{number}")).await
+        Node::start(self.directory.path(), &self.settings, &self.next_node()).await
+    }
+
+    /// Starts a node at this address.
+    pub(crate) async fn start_node_at(&self, address: SocketAddr) -> Node {
+        let mut settings = self.settings.clone();
+        settings.retain(|(name, _)| name != "API_BIND");
+        settings.push(("API_BIND".to_owned(), address.to_string()));
+        Node::start(self.directory.path(), &settings, &self.next_node()).await
+    }
+
+    /// Starts a node that cannot be ready yet.
+    pub(crate) async fn start_unready_node(&self) -> Node {
+        Node::start_unready(self.directory.path(), &self.settings, &self.next_node()).await
+    }
+
+    fn next_node(&self) -> String {
+        format!("node-{}", self.nodes.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// Where the files of this test lie.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     /// Runs the program with these arguments to its end.

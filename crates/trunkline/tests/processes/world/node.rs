@@ -1,6 +1,6 @@
 use std::{
     fs::{self, File},
-    path::Path,
+    path::{Path, PathBuf},
     process::{ExitStatus, Output, Stdio},
     time::Duration,
 };
@@ -27,6 +27,8 @@ pub(crate) struct Node {
     pub(crate) url: String,
     pub(crate) client: Client,
     process: Child,
+    /// Where its standard output goes.
+    output: PathBuf,
     log: Log,
     began: Stopwatch,
 }
@@ -102,33 +104,56 @@ async fn signal(process: &Child, name: &str) {
 }
 
 impl Node {
-    /// Starts the program and waits until it listens. `name` tells its files from those of other nodes.
+    /// Starts the program and waits until it is ready. `name` tells its files from those of other nodes.
     pub(crate) async fn start(directory: &Path, variables: &[(String, String)], name: &str) -> Self {
+        let mut node = Self::spawn(directory, variables, name);
+        node.url = node.until_ready().await;
+        node
+    }
+
+    /// Starts the program and waits until it listens, though its database may be away.
+    pub(crate) async fn start_unready(directory: &Path, variables: &[(String, String)], name: &str) -> Self {
+        let mut node = Self::spawn(directory, variables, name);
+        let address = until("the node listens", SOON, async || {
+            let lines = node.log.lines("INFO");
+            let address = lines.iter().find_map(|line| line["address"].as_str())?;
+            Some(address.to_owned())
+        })
+        .await;
+        node.url = format!("http://{address}");
+        node
+    }
+
+    fn spawn(directory: &Path, variables: &[(String, String)], name: &str) -> Self {
         let (output, log) = (
             directory.join(format!("{name}.stdout")),
             Log::at(directory.join(format!("{name}.stderr"))),
         );
-        let mut process = program(directory, variables, &[])
+        let process = program(directory, variables, &[])
             .stdout(File::create(&output).unwrap())
             .stderr(File::create(log.path()).unwrap())
             .spawn()
             .unwrap();
-        let began = Stopwatch::start();
-        let url = until("the node listens", SOON, async || {
-            let printed = fs::read_to_string(&output).unwrap();
-            let ended = process.try_wait().unwrap();
-            assert!(ended.is_none(), "it ended: {ended:?}\n{}", log.text());
+        Self {
+            url: String::new(),
+            client: Client::new(),
+            process,
+            output,
+            log,
+            began: Stopwatch::start(),
+        }
+    }
+
+    /// Waits until it has said where it serves, and returns that.
+    pub(crate) async fn until_ready(&mut self) -> String {
+        until("the node is ready", SOON, async || {
+            let printed = fs::read_to_string(&self.output).unwrap();
+            let ended = self.process.try_wait().unwrap();
+            assert!(ended.is_none(), "it ended: {ended:?}\n{}", self.log.text());
             let (_, rest) = printed.split_once(GREETING)?;
             Some(rest.split_once(' ')?.0.to_owned())
         })
-        .await;
-        Self {
-            url,
-            client: Client::new(),
-            process,
-            log,
-            began,
-        }
+        .await
     }
 
     /// How long ago it was started.

@@ -24,13 +24,18 @@ pub(super) struct Target {
 
 impl Targets {
     pub(crate) fn of<'a>(nodes: impl IntoIterator<Item = &'a Node>) -> Self {
-        let place = |node: &Node| Place {
-            url: node.url.clone(),
+        Self::at(nodes.into_iter().map(|node| node.url.clone()))
+    }
+
+    /// What answers at these addresses, such as a balancer.
+    pub(crate) fn at(urls: impl IntoIterator<Item = String>) -> Self {
+        let place = |url| Place {
+            url,
             served: true,
             frozen: false,
             freezes: 0,
         };
-        Self(Arc::new(RwLock::new(nodes.into_iter().map(place).collect())))
+        Self(Arc::new(RwLock::new(urls.into_iter().map(place).collect())))
     }
 
     /// The node in this place has been replaced.
