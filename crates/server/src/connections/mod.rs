@@ -118,10 +118,10 @@ impl Server {
         draining.send_replace(true);
         tokio::time::sleep(lame_duck).await;
         let _ = stop_accepting.send(());
-        if let Ok(listener) = accepting.await {
-            if let Err(error) = connections.accept_backlog(listener) {
-                tracing::debug!(%error, "the backlog of connections was not accepted");
-            }
+        if let Ok(listener) = accepting.await
+            && let Err(error) = connections.accept_backlog(listener)
+        {
+            tracing::debug!(%error, "the backlog of connections was not accepted");
         }
         let drained = async {
             let places = &connections.places;
