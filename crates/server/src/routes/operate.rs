@@ -30,12 +30,13 @@ pub(crate) async fn healthz() -> Response {
     Json(Health { status: "ok" }).into_response()
 }
 
-/// Can requests be served?
+/// Would a send be stored?
 ///
-/// Not while the database is away or the node is shutting down. Wants no key.
+/// Not while the database is away, read-only or full, a standby that commits wait for is silent, or the node is shutting down.
+/// Wants no key.
 #[utoipa::path(
     get, path = "/readyz", operation_id = "isReady", tag = "Operate", security(()),
-    responses((status = 200, body = Health, description = "They can."), OfReadiness),
+    responses((status = 200, body = Health, description = "It would."), OfReadiness),
 )]
 pub(crate) async fn readyz(State(app): Ask) -> Result<Response, Problem> {
     if *app.0.draining.borrow() {
