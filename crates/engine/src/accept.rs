@@ -236,9 +236,9 @@ impl Engine {
             }
             Ok(earlier) => self.answer_repeat(earlier),
             Err(error) => {
-                if reservation.is_some() && matches!(error, AcceptError::OutcomeUnknown(_)) {
+                if let (Some(lease), AcceptError::OutcomeUnknown(_)) = (lease, &error) {
                     // If it is stored, then leased to us, and nobody here will send it: let it be claimed at once.
-                    self.dispatcher.give_back(&provider, id).await;
+                    self.dispatcher.give_back(id, &provider, lease);
                 }
                 Err(self.rejection(error, channel).into())
             }

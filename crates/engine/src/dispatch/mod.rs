@@ -5,6 +5,7 @@ mod disposition;
 mod lane;
 mod send;
 mod settle;
+mod unconfirmed;
 mod worker;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -13,10 +14,13 @@ use domain::{Channel, Entropy, MessageId, Outcome, ProviderName, Timestamp};
 use futures_util::{FutureExt, future::join_all};
 use providers::Routes;
 use serde::Serialize;
-use store::{FIRST_LEASE, QueueDepth};
+use store::QueueDepth;
 use tokio::{sync::Mutex, task::JoinHandle};
 
-use self::lane::{Lane, LaneParts};
+use self::{
+    lane::{Lane, LaneParts},
+    unconfirmed::Unconfirmed,
+};
 use crate::{DispatchSettings, Metrics, Node};
 
 pub use circuit::BreakerReport;
@@ -27,6 +31,7 @@ use settle::Settler;
 pub(crate) struct Dispatcher {
     lanes: BTreeMap<ProviderName, Arc<Lane>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
+    unconfirmed: Unconfirmed,
 }
 
 /// A provider, its breaker and its queue, as the operator sees them.
@@ -102,9 +107,12 @@ impl Dispatcher {
         }
         // One thread for all of them: they only wait for the store, each on its own.
         node.vital.spawn_apart("settle", join_all(recorders).map(drop));
+        let (unconfirmed, giving_back) = Unconfirmed::start(node);
+        tasks.push(giving_back);
         Self {
             lanes,
             tasks: Mutex::new(tasks),
+            unconfirmed,
         }
     }
 
@@ -119,10 +127,10 @@ impl Dispatcher {
         self.lanes.get(provider)?.reserve(deadline, bytes)
     }
 
-    /// Has an entry given back that was leased to this provider's lane while it was accepted, if it was.
-    pub(crate) async fn give_back(&self, provider: &ProviderName, id: MessageId) {
+    /// Has the lease given back under which a message was to be accepted, should it turn out to be stored.
+    pub(crate) fn give_back(&self, id: MessageId, provider: &ProviderName, lease: Duration) {
         if let Some(lane) = self.lanes.get(provider) {
-            lane.settler().release(id, FIRST_LEASE).await;
+            self.unconfirmed.give_back(id, lane, lease);
         }
     }
 

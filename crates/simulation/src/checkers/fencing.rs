@@ -9,13 +9,15 @@ use std::{
 use domain::{FailureReason, LeaseToken, MessageId, Status, Timestamp};
 use engine::UNSERVED_AFTER;
 use store::{
-    Accept, Accepted, Arrival, Claimed, DeadLetter, Disposition, Memory, OutboxRow, Settled, Settlement,
+    Accept, Accepted, Arrival, Claimed, DeadLetter, Disposition, FIRST_LEASE, Memory, OutboxRow, Settled,
+    Settlement,
 };
 
 use super::attempts;
 
 pub(super) const RULE_TOKEN: &str = "14: no stale lease token ever changes a message";
 pub(super) const RULE_CLAIM: &str = "a claim takes only what is due and free";
+pub(super) const RULE_LEFT: &str = "a lease that nobody knows of does not run out";
 const RULE_STATUS: &str = "a status never goes back";
 
 #[derive(Default)]
@@ -24,6 +26,8 @@ pub(super) struct Fencing {
     rows: BTreeMap<MessageId, OutboxRow>,
     /// What each life was told it holds.
     held: BTreeMap<u32, BTreeSet<(MessageId, LeaseToken)>>,
+    /// What was leased while it was accepted.
+    leased_at_accept: BTreeSet<MessageId>,
     /// What was settled under each lease; asked again, it is said to have been applied, and nothing changes.
     settled: BTreeSet<(MessageId, LeaseToken)>,
     pub(super) redrives: BTreeMap<MessageId, Vec<Duration>>,
@@ -63,7 +67,16 @@ impl Fencing {
             ) {
                 self.keep(accept.id, memory);
             }
+            if matches!(accept.arrival, Arrival::Send { lease: Some(_), .. }) {
+                self.leased_at_accept.insert(accept.id);
+            }
         }
+    }
+
+    /// Whether an entry is still under the lease it was accepted with.
+    pub(super) fn is_of_accept(&self, id: MessageId) -> bool {
+        let row = self.rows.get(&id);
+        self.leased_at_accept.contains(&id) && row.is_some_and(|row| row.token == FIRST_LEASE)
     }
 
     pub(super) fn claimed(&mut self, claimed: &Claimed, memory: &Memory, now: Timestamp) -> Option<String> {

@@ -81,6 +81,20 @@ impl Plan {
         self.knowledge() == Knowledge::Complete && !self.faults.iter().any(freezes)
     }
 
+    /// Whether every node lives on and reaches the store now and then: then no lease is left to run out.
+    #[must_use]
+    pub fn leases_are_kept(&self) -> bool {
+        self.faults.iter().all(|fault| {
+            matches!(
+                fault.kind,
+                FaultKind::StoreSlow { .. }
+                    | FaultKind::StoreFlaky { .. }
+                    | FaultKind::ClockJump { .. }
+                    | FaultKind::Mood { .. }
+            )
+        })
+    }
+
     /// Whether nothing at all goes wrong, so that every message goes out exactly once.
     #[must_use]
     pub fn is_calm(&self) -> bool {

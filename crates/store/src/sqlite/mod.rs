@@ -66,6 +66,7 @@ impl Sqlite {
     pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, String> {
         let lock = lock(path)?;
         let connection = connect(path, OpenFlags::default()).map_err(|error| error.to_string())?;
+        make_durable(&connection).map_err(|error| error.to_string())?;
         outbox::expire_leases(&connection).map_err(|error| error.to_string())?;
         let database_clock =
             DatabaseClock::start(&connection, Arc::clone(&clock)).map_err(|error| error.to_string())?;
@@ -335,6 +336,12 @@ fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
         connection.pragma_update(None, "synchronous", "full")?;
     }
     Ok(connection)
+}
+
+/// Puts on the disk what a process left that ended between a commit and its `fsync`: it can be read, so requests would be answered
+/// with it.
+fn make_durable(connection: &Connection) -> rusqlite::Result<()> {
+    connection.query_row("pragma wal_checkpoint(passive)", [], |_| Ok(()))
 }
 
 /// The names of the migrations applied, or the version of a schema this program does not know.

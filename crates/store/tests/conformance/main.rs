@@ -34,6 +34,7 @@ mod postgres_lateness;
 mod postgres_outage;
 mod postgres_plans;
 mod postgres_probe;
+mod postgres_row_locks;
 mod postgres_sqlstates;
 mod postgres_start;
 mod postgres_tls;

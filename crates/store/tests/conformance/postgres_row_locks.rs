@@ -6,10 +6,10 @@ use std::{sync::Arc, time::Duration};
 use domain::{FailureReason, MessageId, Outcome, Status};
 use tokio::task::JoinHandle;
 use tokio_postgres::Client;
-use trunkline_store::{Disposition, RedriveFilter, Redriven, Settled, Store, StoreError};
+use trunkline_store::{Claimed, Disposition, RedriveFilter, Redriven, Settled, Store, StoreError};
 
 use crate::{
-    builders::{ALREADY, AT_ONCE, Held, NOT_YET, SMS, dead, in_place, name, retry},
+    builders::{ALREADY, AT_ONCE, Held, NOT_YET, SMS, dead, in_place, name, retry, up_to},
     world::{Kind, World, connect, open_postgres},
 };
 
@@ -21,11 +21,14 @@ const STOP: i64 = 77;
 const RUNS_MAX: usize = 20;
 
 /// Two nodes on one database, and an operator's session. Statements of the slow node ask for the time when they have begun, and
-/// may be held up there.
+/// may be held up there. The function they ask is volatile, or it would be asked while they are planned, before they have seen
+/// anything.
 struct Race {
     world: World,
     slow: Arc<dyn Store>,
     session: Client,
+    /// One that looks on: within a transaction, what others wait for looks the same all the time.
+    watcher: Client,
 }
 
 /// Runs a race until the statements in it ended within their time.
@@ -47,18 +50,20 @@ impl Race {
         let session = connect(url).await;
         let clock = format!(
             "create schema slow;
-            create function slow.now() returns timestamptz stable language plpgsql as $$ begin
+            create function slow.now() returns timestamptz volatile language plpgsql as $$ begin
                 perform pg_advisory_lock_shared({STOP});
                 perform pg_advisory_unlock_shared({STOP});
-                return pg_catalog.now();
+                return clock_timestamp();
             end $$"
         );
         session.batch_execute(&clock).await.unwrap();
         let slow = open_postgres(&format!("{url}?options=-csearch_path%3Dslow,public,pg_catalog"));
+        let watcher = connect(url).await;
         Self {
             slow: Arc::new(slow.unwrap()),
             world,
             session,
+            watcher,
         }
     }
 
@@ -70,7 +75,7 @@ impl Race {
     {
         self.execute(&format!("select pg_advisory_lock({STOP})")).await;
         let work = tokio::spawn(work(Arc::clone(&self.slow)));
-        self.until_waiting().await;
+        self.until_waiting(&work).await;
         work
     }
 
@@ -88,16 +93,18 @@ impl Race {
     {
         self.execute(&format!("begin; {transaction}")).await;
         let work = tokio::spawn(work(Arc::clone(&self.world.store)));
-        self.until_waiting().await;
+        self.until_waiting(&work).await;
         self.execute("commit").await;
         work.await.unwrap()
     }
 
-    /// Waits until somebody in this database waits for a lock.
-    async fn until_waiting(&self) {
+    /// Waits until this work waits for a lock, or was given up because the machine is busy.
+    async fn until_waiting<T>(&self, work: &JoinHandle<T>) {
         let waiting =
             "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-        let wait = async { while self.session.query(waiting, &[]).await.unwrap().is_empty() {} };
+        let wait = async {
+            while !work.is_finished() && self.watcher.query(waiting, &[]).await.unwrap().is_empty() {}
+        };
         tokio::time::timeout(SOON, wait).await.unwrap();
     }
 
@@ -118,6 +125,11 @@ impl Race {
             .map(|attempt| (attempt.number, attempt.outcome))
             .collect()
     }
+}
+
+/// Claims whatever is due.
+async fn claim(store: &dyn Store, lease: Duration) -> Result<Vec<Claimed>, StoreError> {
+    Ok(store.claim(&name(SMS), up_to(10), lease).await?.entries)
 }
 
 /// What the claim of another node does to an entry whose lease has run out.
@@ -161,7 +173,7 @@ async fn a_sweep_leaves_what_was_claimed_or_settled_since_it_began() {
             .await;
         let finish = sent.tried(Outcome::Success, Disposition::Finish);
         assert_eq!(race.world.store.settle(&[finish]).await?, [Settled::Applied]);
-        assert_eq!(race.world.store.claim(&name(SMS), 10, NOT_YET).await?.len(), 1);
+        assert_eq!(claim(&*race.world.store, NOT_YET).await?.len(), 1);
         assert_eq!(race.end(sweep).await?, []);
         assert_eq!(race.outcomes(claimed.id).await, [(1, Outcome::Unknown)]);
         assert_eq!(race.outcomes(sent.id).await, [(1, Outcome::Success)]);
@@ -177,13 +189,11 @@ async fn a_claim_leaves_what_was_claimed_or_put_off_since_it_began() {
     run(async |race| {
         let claimed = race.world.accept(race.world.outbound()).await;
         let put_off = race.vanished(NOT_YET).await;
-        let claim = race
-            .begin(async |slow| slow.claim(&name(SMS), 10, NOT_YET).await)
-            .await;
+        let claiming = race.begin(async |slow| claim(&*slow, NOT_YET).await).await;
         let later = put_off.tried(Outcome::Error, retry(NOT_YET));
         assert_eq!(race.world.store.settle(&[later]).await?, [Settled::Applied]);
-        assert_eq!(race.world.store.claim(&name(SMS), 10, NOT_YET).await?.len(), 1);
-        assert_eq!(race.end(claim).await?, []);
+        assert_eq!(claim(&*race.world.store, NOT_YET).await?.len(), 1);
+        assert_eq!(race.end(claiming).await?, []);
         assert_eq!(race.outcomes(claimed).await, []);
         assert_eq!(race.outcomes(put_off.id).await, [(1, Outcome::Error)]);
         Ok(())
@@ -196,12 +206,10 @@ async fn a_claim_leaves_what_was_claimed_or_put_off_since_it_began() {
 async fn a_claim_goes_by_what_the_row_says_when_it_is_locked() {
     run(async |race| {
         let settled = race.vanished(NOT_YET).await;
-        let claim = race
-            .begin(async |slow| slow.claim(&name(SMS), 10, NOT_YET).await)
-            .await;
+        let claiming = race.begin(async |slow| claim(&*slow, NOT_YET).await).await;
         let again = settled.tried(Outcome::Error, retry(ALREADY));
         assert_eq!(race.world.store.settle(&[again]).await?, [Settled::Applied]);
-        let claimed = race.end(claim).await?;
+        let claimed = race.end(claiming).await?;
         assert!(
             matches!(&claimed[..], [one] if !one.vanished && one.leased.progress.attempts == 1),
             "{claimed:?}"
@@ -216,11 +224,9 @@ async fn a_claim_goes_by_what_the_row_says_when_it_is_locked() {
 async fn a_claim_of_a_lease_that_ran_out_twice_records_both_tries() {
     run(async |race| {
         let vanished = race.vanished(NOT_YET).await;
-        let claim = race
-            .begin(async |slow| slow.claim(&name(SMS), 10, NOT_YET).await)
-            .await;
-        assert_eq!(race.world.store.claim(&name(SMS), 10, ALREADY).await?.len(), 1);
-        let claimed = race.end(claim).await?;
+        let claiming = race.begin(async |slow| claim(&*slow, NOT_YET).await).await;
+        assert_eq!(claim(&*race.world.store, ALREADY).await?.len(), 1);
+        let claimed = race.end(claiming).await?;
         assert!(
             matches!(&claimed[..], [one] if one.vanished && one.leased.progress.attempts == 2),
             "{claimed:?}"
@@ -306,7 +312,7 @@ async fn claims_and_sweeps_pass_by_what_is_locked() {
         let hold = format!("begin; select from outbox where message_id in ('{due}', '{late}') for update");
         race.execute(&hold).await;
         let buried = race.world.store.sweep(&[name(SMS)], AT_ONCE, 10).await?;
-        let claimed = race.world.store.claim(&name(SMS), 10, NOT_YET).await?;
+        let claimed = claim(&*race.world.store, NOT_YET).await?;
         race.execute("commit").await;
         assert_eq!(buried.iter().map(|one| one.id).collect::<Vec<_>>(), ids[4..]);
         assert_eq!(

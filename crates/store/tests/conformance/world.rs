@@ -91,6 +91,14 @@ impl World {
         [self.another_node(), self.another_node()]
     }
 
+    /// Where the rows are, of a store in PostgreSQL.
+    pub(crate) fn postgres_url(&self) -> &str {
+        match &self.place {
+            Place::Postgres(url) => url,
+            Place::Memory | Place::Sqlite(_) => panic!("not on PostgreSQL"),
+        }
+    }
+
     /// Runs SQL behind the store's back.
     pub(crate) async fn execute(&self, postgres: &str, sqlite: &str) {
         self.try_execute(postgres, sqlite).await.unwrap();

@@ -1,6 +1,8 @@
 use std::time::Duration;
 
+use domain::Outcome;
 use serde_json::json;
+use store::Store;
 
 use crate::world::{Fault, Log, World, email, sms, sms_webhook, unified, until};
 
@@ -83,6 +85,47 @@ async fn a_commit_nobody_answered_is_not_guessed_at() {
         .await
         .expect(202);
     assert_eq!(world.messages_stored().await, 2);
+}
+
+/// The commit may land when its client has been told that nobody knows; then the message is leased, and no worker has it.
+#[tokio::test]
+async fn a_message_that_lands_late_goes_out_within_seconds_and_without_an_attempt_nobody_made() {
+    let world = World::with(|settings| settings.engine.dispatch.poll = Duration::from_secs(3_600)).await;
+    world.store.set(Fault::Late);
+    for body in ["a", "b"] {
+        let answer = world.post("/api/messages/sms", &sms(body)).await;
+        answer.expect_problem(503, "outcome_unknown");
+    }
+    // It was looked for, and not there yet.
+    world.store.releases(4).await;
+    world.store.set(Fault::None);
+    for id in world.store.land().await {
+        let message = world.until(&id.to_string(), "dispatched").await;
+        let attempts = message["attempts"].as_array().unwrap();
+        assert_eq!(attempts.len(), 1, "{attempts:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_lands_late_is_left_to_others_by_a_node_that_stops() {
+    let world = World::with(|settings| settings.engine.dispatch.poll = Duration::from_secs(3_600)).await;
+    world.store.set(Fault::Late);
+    let answer = world.post("/api/messages/sms", &sms("a")).await;
+    answer.expect_problem(503, "outcome_unknown");
+    world.store.releases(1).await;
+    world.store.set(Fault::None);
+    let [id] = world.store.land().await[..] else {
+        panic!()
+    };
+    world.drain_engine().await;
+    let detail = world.store.message(id).await.unwrap().unwrap();
+    assert!(detail.waiting.is_none_or(|waiting| !waiting.leased), "{detail:?}");
+    assert!(
+        detail
+            .attempts
+            .iter()
+            .all(|attempt| attempt.outcome == Outcome::Success)
+    );
 }
 
 #[tokio::test]

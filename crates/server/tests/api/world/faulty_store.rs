@@ -33,6 +33,8 @@ pub enum Fault {
         /// Whether it can be looked up afterwards.
         found: bool,
     },
+    /// It loses the answer to an accept, which takes place when the test lets it [land](FaultyStore::land).
+    Late,
     /// It loses the answer to a redrive that took place.
     SilentRedrive,
 }
@@ -44,8 +46,12 @@ pub struct FaultyStore {
     fault: watch::Sender<Fault>,
     /// Batches that came in to be accepted.
     batches: watch::Sender<usize>,
+    /// Leases that were to be released, again and again.
+    releases: watch::Sender<usize>,
     /// What providers sent, as it came to the store.
     payloads: Mutex<Vec<String>>,
+    /// What has yet to land.
+    late: Mutex<Vec<Accept>>,
 }
 
 impl FaultyStore {
@@ -54,12 +60,21 @@ impl FaultyStore {
             inner,
             fault: watch::channel(Fault::None).0,
             batches: watch::channel(0).0,
+            releases: watch::channel(0).0,
             payloads: Mutex::default(),
+            late: Mutex::default(),
         }
     }
 
     pub fn set(&self, fault: Fault) {
         self.fault.send_replace(fault);
+    }
+
+    /// Stores what came while accepts were late, and returns the ids.
+    pub async fn land(&self) -> Vec<MessageId> {
+        let late = std::mem::take(&mut *self.late.lock().unwrap());
+        self.inner.accept(&late).await.unwrap();
+        late.iter().map(|accept| accept.id).collect()
     }
 
     /// The raw payloads of inbound messages, in the order in which they came.
@@ -71,6 +86,12 @@ impl FaultyStore {
     pub async fn batches(&self, count: usize) {
         let mut batches = self.batches.subscribe();
         batches.wait_for(|batches| *batches >= count).await.unwrap();
+    }
+
+    /// Waits until so many leases were to be released.
+    pub async fn releases(&self, count: usize) {
+        let mut releases = self.releases.subscribe();
+        releases.wait_for(|releases| *releases >= count).await.unwrap();
     }
 
     fn fault(&self) -> Fault {
@@ -103,6 +124,10 @@ impl Store for FaultyStore {
                 let mut fault = self.fault.subscribe();
                 fault.wait_for(|fault| *fault != Fault::Slow).await.unwrap();
                 self.reached()?.accept(batch).await
+            }
+            Fault::Late => {
+                self.late.lock().unwrap().extend_from_slice(batch);
+                Err(lost())
             }
             Fault::Refuses => Err(StoreError::Refused("a test refuses".to_owned())),
             Fault::Silent { stored, .. } => {
@@ -181,6 +206,7 @@ impl Store for FaultyStore {
     }
 
     async fn release(&self, leases: &[(MessageId, LeaseToken)]) -> Result<Vec<MessageId>, StoreError> {
+        self.releases.send_modify(|releases| *releases += leases.len());
         self.reached()?.release(leases).await
     }
 

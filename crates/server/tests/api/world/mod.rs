@@ -35,6 +35,7 @@ const DRAIN_MAX: Duration = Duration::from_secs(10);
 /// A node.
 pub struct World {
     pub client: Client,
+    engine: Arc<Engine>,
     pub clock: Arc<DrivenClock>,
     pub store: Arc<FaultyStore>,
     pub simulators: Arc<Simulators>,
@@ -158,7 +159,7 @@ impl World {
         let address = listener.local_addr().unwrap();
         let server = Server::start(listener, settings.connections, &entropy);
         let app = App::new(
-            engine,
+            Arc::clone(&engine),
             with_simulators,
             settings.server,
             &entropy,
@@ -166,6 +167,7 @@ impl World {
         );
         Self {
             client: Client { address },
+            engine,
             clock,
             store,
             simulators,
@@ -177,6 +179,11 @@ impl World {
 
     pub fn ready(&mut self) {
         self.server.ready(self.app.take().expect("it is starting"));
+    }
+
+    /// Gives back or finishes what the node has under way.
+    pub async fn drain_engine(&self) {
+        self.engine.drain(DRAIN_MAX).await;
     }
 
     /// Stops serving, and returns once the requests under way are answered.

@@ -22,6 +22,15 @@ impl Observer {
                     ("vanished", one.vanished.into()),
                 ],
             );
+            let tried = (one.leased.id, one.leased.progress.attempts);
+            let invented = one.vanished && !inner.called.contains_key(&tried);
+            if self.leases_are_kept && invented && inner.fencing.is_of_accept(one.leased.id) {
+                let detail = format!(
+                    "{} was leased while it was accepted, and no call was made",
+                    tried.0
+                );
+                inner.find(at, fencing::RULE_LEFT, detail);
+            }
             if let Some(detail) = inner.fencing.claimed(one, memory, now) {
                 inner.find(at, fencing::RULE_CLAIM, detail);
             }

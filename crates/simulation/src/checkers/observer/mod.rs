@@ -44,6 +44,7 @@ pub(crate) struct Observer {
     time: Time,
     settings: Settings,
     house_is_kept: bool,
+    leases_are_kept: bool,
     inner: Mutex<Inner>,
 }
 
@@ -69,6 +70,7 @@ impl Observer {
             time,
             settings: plan.settings.clone(),
             house_is_kept: plan.house_is_kept(),
+            leases_are_kept: plan.leases_are_kept(),
             inner: Mutex::new(Inner {
                 trace: Trace::new(readable),
                 findings: Vec::new(),

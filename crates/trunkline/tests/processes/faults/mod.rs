@@ -13,6 +13,7 @@ mod slow_clients;
 mod slow_readers;
 mod soak;
 mod storm;
+mod unequal_nodes;
 mod unready;
 
 use crate::world::World;

@@ -12,7 +12,7 @@ async fn a_node_without_a_provider_buries_nothing_that_another_one_will_send() {
         .set("API_PROVIDER_ERROR_PCT", 100)
         .set("API_PROVIDER_TIMEOUT_PCT", 0)
         .set("API_PROVIDER_RATELIMIT_PCT", 0)
-        .set("API_WORKER_MAX_ATTEMPTS", 10_000);
+        .set("API_WORKER_MAX_ATTEMPTS", 1_000);
     let first = world.start_node().await;
     let mut offers: Vec<Offer> = (0..SENDS).map(|number| Offer::new("guest", number)).collect();
     for offer in &mut offers {
