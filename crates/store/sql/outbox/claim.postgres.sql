@@ -54,14 +54,14 @@ leased as (
         outbox.message_id, lease_token, attempts, counted, rate_limited_in_a_row, panics, vanished, deadline_at,
         bytes_so_far
 )
--- A message that is larger than asked for comes alone and without its texts: they are loaded by another statement, so that
--- this answer is small, arrives, and no lease is lost with it.
+-- Texts beyond the first $6 bytes are loaded by another statement, so that this answer is small, arrives in time, and no lease
+-- is lost with it.
 select
     leased.message_id as id, conversation_id, channel, sender, recipient,
-    case when bytes_so_far <= $5 then subject end as subject,
-    case when bytes_so_far <= $5 then body end as body,
-    case when bytes_so_far <= $5 then attachments::text end as attachments,
-    bytes_so_far > $5 as to_be_loaded, bytes_so_far as bytes,
+    case when bytes_so_far <= $6 then subject end as subject,
+    case when bytes_so_far <= $6 then body end as body,
+    case when bytes_so_far <= $6 then attachments::text end as attachments,
+    bytes_so_far > $6 as to_be_loaded, bytes_so_far,
     lease_token, attempts, counted, rate_limited_in_a_row, panics, vanished,
     (extract(epoch from deadline_at - now()) * 1000)::bigint as deadline_in_ms,
     (select count(*) from claimable) < (select count(*) from sized) as cut_short,

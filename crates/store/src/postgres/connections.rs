@@ -129,26 +129,26 @@ impl Connections {
         }
     }
 
-    /// Reads one row that may be large, for as long as `within`, which the server is told too.
-    pub(super) async fn load(
+    /// Reads rows that may be large, for as long as `within`, which the server is told too.
+    pub(super) async fn query_within(
         &self,
         sql: &'static str,
         params: &[&(dyn ToSql + Sync)],
         within: Duration,
-    ) -> Result<Row, StoreError> {
+    ) -> Result<Vec<Row>, StoreError> {
         let mut lent = self.lend(Access::Write).await?;
         let work = async {
             let transaction = lent.session().client().transaction().await?;
             let limit = format!("set local statement_timeout = {}", within.as_millis());
             transaction.batch_execute(&limit).await?;
-            let row = transaction.query_one(sql, params).await?;
+            let rows = transaction.query(sql, params).await?;
             transaction.commit().await?;
-            Ok(row)
+            Ok(rows)
         };
         match timeout(within, work).await.unwrap_or(Err(QueryFailure::TimedOut)) {
-            Ok(row) => {
+            Ok(rows) => {
                 lent.give_back();
-                Ok(row)
+                Ok(rows)
             }
             Err(failure) => {
                 lent.failed(&failure);

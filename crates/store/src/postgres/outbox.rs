@@ -1,4 +1,7 @@
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::Duration,
+};
 
 use domain::{ErrorCode, LeaseToken, MessageId, ProviderName};
 use tokio_postgres::Row;
@@ -14,7 +17,9 @@ use crate::{
     RedrivenBatch, Settled, Settlement, StoreError, UnservedRule,
 };
 
-/// The slowest connection to the server, in bytes per second, over which a large message is still loaded.
+/// Bytes of texts that come with the leases: what 1 Mbit/s carries in half of the time a statement has.
+const INLINE_BYTES_MAX: i64 = 64 << 10;
+/// The slowest connection to the server, in bytes per second, over which other texts are loaded.
 const SLOWEST_LINK_BYTES_PER_SEC: u64 = 32 << 10;
 
 pub(super) async fn claim(
@@ -50,6 +55,7 @@ async fn claim_in_time(
                 &millis_float(lease),
                 &patience,
                 &i64::try_from(limits.bytes).unwrap_or(i64::MAX),
+                &INLINE_BYTES_MAX,
             ],
         )
         .await?;
@@ -67,35 +73,61 @@ async fn claim_in_time(
         entries: Vec::with_capacity(rows.len()),
         cut_short: rows::get(first, "cut_short")?,
     };
+    let mut to_load = BTreeMap::new();
     for row in &rows {
-        let claimed = match rows::get(row, "to_be_loaded")? {
-            true => load(store, row).await?,
-            false => rows::claimed(row, row),
-        };
-        // The leases are ours by now, whatever the rows say: one that cannot be read must not hold up the others.
-        match claimed {
-            Ok(claimed) => claims.entries.push(claimed),
-            Err(error) => tracing::error!(%error, "skipping an outbox entry"),
+        if rows::get(row, "to_be_loaded")? {
+            to_load.insert(rows::get::<Uuid>(row, "id")?, row);
+        } else {
+            claims.entries.extend(readable(rows::claimed(row, row)));
+        }
+    }
+    if !to_load.is_empty() {
+        match load(store, &to_load).await {
+            Ok(contents) => {
+                let contents = contents.iter().filter_map(|content| {
+                    let row = to_load.get(&content.try_get::<_, Uuid>("id").ok()?)?;
+                    readable(rows::claimed(row, content))
+                });
+                claims.entries.extend(contents);
+                claims.entries.sort_unstable_by_key(|claimed| claimed.leased.id);
+            }
+            Err(error) => {
+                give_back_unloaded(store, &to_load).await;
+                if claims.entries.is_empty() {
+                    return Err(error);
+                }
+                claims.cut_short = true;
+            }
         }
     }
     Ok(Some(claims))
 }
 
-/// Loads the texts of a large message that was claimed. When they do not arrive, its entry is given back.
-async fn load(store: &Postgres, claimed: &Row) -> Result<Result<Claimed, StoreError>, StoreError> {
-    let id: Uuid = rows::get(claimed, "id")?;
-    let bytes = u64::try_from(rows::get::<i64>(claimed, "bytes")?).unwrap_or(0);
+/// The leases are ours by now, whatever the rows say: one that cannot be read must not hold up the others.
+fn readable(claimed: Result<Claimed, StoreError>) -> Option<Claimed> {
+    claimed
+        .inspect_err(|error| tracing::error!(%error, "skipping an outbox entry"))
+        .ok()
+}
+
+/// Loads the texts of messages that were claimed without them.
+async fn load(store: &Postgres, claimed: &BTreeMap<Uuid, &Row>) -> Result<Vec<Row>, StoreError> {
+    let mut bytes = 0;
+    for row in claimed.values() {
+        bytes = bytes.max(rows::count(rows::get(row, "bytes_so_far")?)?);
+    }
     let within = STATEMENT_TIMEOUT + Duration::from_secs(bytes / SLOWEST_LINK_BYTES_PER_SEC);
-    let sql = include_str!("../../sql/messages/content.postgres.sql");
-    match store.claiming.load(sql, &[&id], within).await {
-        Ok(content) => Ok(rows::claimed(claimed, &content)),
-        Err(error) => {
-            let lease = (id.into(), LeaseToken(rows::get(claimed, "lease_token")?));
-            if let Err(error) = give_back(&store.claiming, &[lease]).await {
-                tracing::warn!(%error, "cannot give back a message that was not loaded: its lease runs out");
-            }
-            Err(error)
-        }
+    let ids: Vec<Uuid> = claimed.keys().copied().collect();
+    let sql = include_str!("../../sql/messages/contents.postgres.sql");
+    store.claiming.query_within(sql, &[&ids], within).await
+}
+
+async fn give_back_unloaded(store: &Postgres, claimed: &BTreeMap<Uuid, &Row>) {
+    let lease =
+        |(id, row): (&Uuid, &&Row)| Some(((*id).into(), LeaseToken(row.try_get("lease_token").ok()?)));
+    let leases: Vec<_> = claimed.iter().filter_map(lease).collect();
+    if let Err(error) = give_back(&store.claiming, &leases).await {
+        tracing::warn!(%error, "cannot give back messages that were not loaded: their leases run out");
     }
 }
 

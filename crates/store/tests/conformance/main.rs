@@ -35,6 +35,7 @@ mod postgres_outage;
 mod postgres_plans;
 mod postgres_probe;
 mod postgres_row_locks;
+mod postgres_slow_link;
 mod postgres_sqlstates;
 mod postgres_start;
 mod postgres_tls;

@@ -10,6 +10,7 @@ mod overload;
 mod postgres_restarts;
 mod shutdown;
 mod slow_clients;
+mod slow_database;
 mod slow_readers;
 mod soak;
 mod storm;

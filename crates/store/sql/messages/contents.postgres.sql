@@ -1,0 +1,3 @@
+select id, channel, sender, recipient, subject, body, attachments::text
+from messages
+where id = any($1)
