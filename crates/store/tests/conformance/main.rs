@@ -22,6 +22,7 @@ mod driven_clock;
 mod group_commit;
 mod idempotency;
 mod inbound;
+mod large_batches;
 mod listing;
 mod migrate;
 mod open;
@@ -213,6 +214,19 @@ suite! {
         migrate {
             twice_is_nothing_the_second_time
             answers_a_probe
+        }
+        large_batches {
+            accepted_messages_follow_each_other_as_in_the_batch
+            repeats_among_accepted_messages_take_no_place
+            what_became_of_messages_is_found_in_their_order
+            of_imports_with_one_id_the_first_counts
+            assigned_messages_follow_each_other_as_in_the_batch
+            those_due_longest_are_claimed_first_with_their_messages
+            every_settlement_meets_its_own_entry
+            only_what_is_held_is_released
+            a_sweep_tells_the_truth_about_each
+            a_redrive_takes_the_first_accepted
+            many_attempts_are_listed_in_order
         }
         group_commit {
             large_messages_share_commits_of_bounded_size

@@ -260,6 +260,51 @@ async fn a_settlement_that_waited_for_a_claim_has_lost_its_lease() {
     .await;
 }
 
+/// It has no try of its own, whose number would be taken.
+#[tokio::test]
+async fn a_burial_that_waited_for_a_claim_has_lost_its_lease() {
+    run(async |race| {
+        let held = race.vanished(NOT_YET).await;
+        let burial = held.untried(dead(FailureReason::Deadline));
+        let claim = claimed_by_another(held);
+        let settled = race.behind(&claim, async move |store| store.settle(&[burial]).await);
+        assert_eq!(settled.await?, [Settled::LeaseLost]);
+        assert!(
+            race.world
+                .detail(held.id)
+                .await
+                .waiting
+                .is_some_and(|waiting| waiting.leased)
+        );
+        Ok(())
+    })
+    .await;
+}
+
+/// Its first answer was late, and came after all.
+#[tokio::test]
+async fn a_settlement_that_is_sent_twice_at_once_takes_effect_once() {
+    run(async |race| {
+        let held = race.vanished(NOT_YET).await;
+        let settlement = held.tried(Outcome::Error, retry(NOT_YET));
+        let other = race.world.another_node();
+        let hold = format!("select from outbox where message_id = '{}' for update", held.id);
+        let (first, second) = race
+            .behind(&hold, async move |store| {
+                let batch = [settlement];
+                tokio::join!(store.settle(&batch), other.settle(&batch))
+            })
+            .await;
+        assert_eq!(
+            (first?, second?),
+            (vec![Settled::Applied], vec![Settled::Applied])
+        );
+        assert_eq!(race.outcomes(held.id).await, [(1, Outcome::Error)]);
+        Ok(())
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_release_that_waited_for_a_claim_gives_nothing_back() {
     run(async |race| {
