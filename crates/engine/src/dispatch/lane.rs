@@ -38,6 +38,10 @@ const CLAIM_BYTES_MAX: usize = 1 << 20;
 /// How long a claim should take at most: well below what a statement may take.
 const CLAIM_TARGET: Duration = Duration::from_millis(500);
 
+/// How soon a lane asks again when the store did not answer, however seldom it looks for what is due: an outage is over for
+/// the messages when it is over for the store.
+const STORE_RETRY_PAUSE: Duration = Duration::from_millis(200);
+
 /// What a lane is made of.
 pub(super) struct LaneParts {
     pub(super) provider: Arc<dyn Provider>,
@@ -277,9 +281,14 @@ impl Lane {
         }
     }
 
-    /// How long to look away when nothing is due: not past the moment at which the breaker moves.
+    /// How long to look away when nothing is due: not past the moment at which the breaker moves, and not long while the store
+    /// does not answer.
     fn nap(&self) -> Duration {
-        let poll = self.parts.settings.poll;
+        let failing = self.store_failing.load(Ordering::Relaxed) || self.parts.settler.is_behind();
+        let poll = match failing {
+            true => self.parts.settings.poll.min(STORE_RETRY_PAUSE),
+            false => self.parts.settings.poll,
+        };
         let change = self.circuit.next_change_in().filter(|change| !change.is_zero());
         change.map_or(poll, |change| change.min(poll))
     }

@@ -96,6 +96,10 @@ impl Lane {
             Some(verdict) => permitted.record(verdict),
             None => drop(permitted),
         }
+        if probe {
+            // The breaker has closed, or has room for another probe: what waits for that should not wait for the next look.
+            self.wake();
+        }
         let (progress, disposition) = self.rules.after(progress, &reply, probe, self.jitter.next_u64());
         let (outcome, error_code) = (reply.outcome(), reply.error_code());
         attempt.in_scope(|| tracing::debug!(%outcome, "dispatched"));

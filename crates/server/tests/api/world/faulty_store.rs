@@ -6,16 +6,17 @@ use std::{
 use async_trait::async_trait;
 use domain::{
     Conversation, ConversationId, ConversationKey, ConversationPosition, LeaseToken, Message, MessageId,
-    Page, PageRequest, ProviderName, ThreadPosition,
+    Outcome, Page, PageRequest, ProviderName, ThreadPosition,
 };
 use store::{
     Accept, Accepted, Arrival, Assigned, ClaimLimits, Claims, ConversationFilter, DeadLetter,
     IdempotentRequest, Import, MessageDetail, MessageFilter, QueueDepth, RedriveFilter, RedriveTerms,
-    Redriven, RedrivenBatch, Settled, Settlement, Store, StoreError, UnservedRule, Unthreaded,
+    Redriven, RedrivenBatch, Settled, Settlement, Store, StoreError, Tried, UnservedRule, Unthreaded,
 };
 use tokio::sync::watch;
 
 /// What is wrong with a store.
+#[allow(dead_code, reason = "the engine's tests break what these do not")]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fault {
     /// Nothing: it works.
@@ -37,6 +38,14 @@ pub enum Fault {
     Late,
     /// It loses the answer to a redrive that took place.
     SilentRedrive,
+    /// It cannot be reached to claim.
+    ClaimsNothing,
+    /// It cannot be reached to settle.
+    SettlesNothing,
+    /// It refuses, for good, whatever settles a try that ended in an error.
+    RefusesErrors,
+    /// It cannot be reached to sweep.
+    SweepsNothing,
 }
 
 /// A store that does what the one behind it does, except for what a test breaks.
@@ -100,10 +109,18 @@ impl FaultyStore {
 
     fn reached(&self) -> Result<&dyn Store, StoreError> {
         match self.fault() {
-            Fault::Away => Err(StoreError::Unavailable("a test took it away".to_owned())),
+            Fault::Away => Err(away()),
             _ => Ok(self.inner.as_ref()),
         }
     }
+}
+
+fn away() -> StoreError {
+    StoreError::Unavailable("a test took it away".to_owned())
+}
+
+fn refused() -> StoreError {
+    StoreError::Refused("a test refuses".to_owned())
 }
 
 fn lost() -> StoreError {
@@ -129,7 +146,7 @@ impl Store for FaultyStore {
                 self.late.lock().unwrap().extend_from_slice(batch);
                 Err(lost())
             }
-            Fault::Refuses => Err(StoreError::Refused("a test refuses".to_owned())),
+            Fault::Refuses => Err(refused()),
             Fault::Silent { stored, .. } => {
                 if stored {
                     self.inner.accept(batch).await?;
@@ -198,11 +215,20 @@ impl Store for FaultyStore {
         limits: ClaimLimits,
         lease: Duration,
     ) -> Result<Claims, StoreError> {
-        self.reached()?.claim(provider, limits, lease).await
+        match self.fault() {
+            Fault::ClaimsNothing => Err(away()),
+            _ => self.reached()?.claim(provider, limits, lease).await,
+        }
     }
 
     async fn settle(&self, batch: &[Settlement]) -> Result<Vec<Settled>, StoreError> {
-        self.reached()?.settle(batch).await
+        let tried = batch.iter().filter_map(|settlement| settlement.tried.as_ref());
+        let is_error = |tried: &Tried| tried.outcome == Outcome::Error;
+        match self.fault() {
+            Fault::SettlesNothing => Err(away()),
+            Fault::RefusesErrors if tried.into_iter().any(is_error) => Err(refused()),
+            _ => self.reached()?.settle(batch).await,
+        }
     }
 
     async fn release(&self, leases: &[(MessageId, LeaseToken)]) -> Result<Vec<MessageId>, StoreError> {
@@ -220,7 +246,10 @@ impl Store for FaultyStore {
         unserved: UnservedRule,
         limit: u32,
     ) -> Result<Vec<DeadLetter>, StoreError> {
-        self.reached()?.sweep(serving, unserved, limit).await
+        match self.fault() {
+            Fault::SweepsNothing => Err(away()),
+            _ => self.reached()?.sweep(serving, unserved, limit).await,
+        }
     }
 
     async fn purge_idempotency_keys(&self, kept: Duration, limit: u32) -> Result<u64, StoreError> {

@@ -1,0 +1,189 @@
+//! Nothing waits for the next look at the store: with an hour between two looks, what can happen happens at once. And the times
+//! that are shown are those at which it does. On driven time.
+
+mod world;
+
+use std::time::Duration;
+
+use domain::{MessageId, Status, Timestamp};
+use providers::Answer;
+use store::RedriveFilter;
+use trunkline_engine::{EngineSettings, HoldReason};
+
+use world::{Act, World, error, rate_limited, settings, sms, tick};
+
+/// How long a message may take that nothing holds up: some calls, some transactions.
+const PROMPT: Duration = Duration::from_secs(1);
+
+/// A node that looks for what is due only once an hour, unless something tells it to.
+fn drowsy() -> EngineSettings {
+    let mut drowsy = settings();
+    drowsy.dispatch.poll = Duration::from_secs(3_600);
+    drowsy
+}
+
+async fn sent(world: &World, count: usize) -> Vec<MessageId> {
+    let mut ids = Vec::new();
+    for number in 0..count {
+        ids.push(world.sent(sms(&format!("message {number}"))).await);
+    }
+    ids
+}
+
+async fn dispatched_promptly(world: &World, ids: &[MessageId]) {
+    let began = world.clock.monotonic();
+    for id in ids {
+        world.until(*id, Status::Dispatched).await;
+    }
+    let took = world.clock.monotonic() - began;
+    assert!(took <= PROMPT, "it took {took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_redriven_is_sent_at_once() {
+    let mut hasty = drowsy();
+    hasty.dispatch.attempts_max = 1;
+    let world = World::new(hasty).await;
+    world.sms.play((0..4).map(|_| error()));
+    let ids = sent(&world, 4).await;
+    for id in &ids {
+        world.until(*id, Status::Failed).await;
+    }
+    world.engine.redrive(ids[0]).await.unwrap();
+    dispatched_promptly(&world, &ids[..1]).await;
+    assert_eq!(
+        world.engine.redrive_matching(&RedriveFilter::default()).await,
+        Ok(3)
+    );
+    dispatched_promptly(&world, &ids[1..]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_found_no_room_when_it_was_accepted_is_sent_as_soon_as_there_is_some() {
+    let mut narrow = drowsy();
+    narrow.dispatch.concurrency = 1;
+    let world = World::new(narrow).await;
+    world.sms.always(Act::Slow(Duration::from_millis(10)));
+    let ids = sent(&world, 40).await;
+    dispatched_promptly(&world, &ids).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waited_for_the_breaker_is_sent_as_soon_as_it_closes() {
+    let mut fragile = drowsy();
+    fragile.dispatch.breaker.error_threshold = 1;
+    let world = World::new(fragile).await;
+    world.sms.play([error()]);
+    let mut ids = sent(&world, 1).await;
+    while world.sms_report().await.breaker.state == "closed" {
+        tick().await;
+    }
+    ids.extend(sent(&world, 40).await);
+    while world.sms_report().await.breaker.state != "closed" {
+        tick().await;
+    }
+    dispatched_promptly(&world, &ids).await;
+}
+
+/// Where on the monotonic clock an instant lies.
+fn monotonic(world: &World, instant: Timestamp) -> Duration {
+    world.clock.monotonic() + instant.saturating_since(world.clock.now())
+}
+
+/// The one call after those that were made when `shown` was, not before it and hardly later.
+async fn called_at(world: &World, before: usize, shown: Duration) {
+    let late = Duration::from_millis(100);
+    while world.sms.calls().len() == before {
+        assert!(world.clock.monotonic() <= shown + late, "no call at {shown:?}");
+        tick().await;
+    }
+    let (_, _, at) = world.sms.calls()[before];
+    // What is shown is cut to microseconds.
+    let early = Duration::from_micros(1);
+    assert!(
+        at + early >= shown && at <= shown + late,
+        "{at:?} instead of {shown:?}"
+    );
+}
+
+fn attentive() -> EngineSettings {
+    let mut attentive = settings();
+    attentive.dispatch.poll = Duration::from_millis(10);
+    attentive.dispatch.breaker.error_threshold = 1;
+    attentive
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_is_held_is_tried_when_it_says() {
+    for (act, reason) in [
+        (error(), HoldReason::Backoff),
+        (rate_limited(Duration::from_secs(40)), HoldReason::RateLimited),
+    ] {
+        let mut patient = attentive();
+        patient.dispatch.breaker.error_threshold = 1_000;
+        let world = World::new(patient).await;
+        // The second delay is long enough to be looked at.
+        world.sms.play([act.clone(), act.clone(), act]);
+        let id = world.sent(sms("hello")).await;
+        for attempts in 1..=3 {
+            while world.detail(id).await.attempts.len() < attempts {
+                tick().await;
+            }
+            let detail = world.detail(id).await;
+            let (next, hold) = world.engine.hold(&detail);
+            let Some(hold) = hold else {
+                // Its delay is over already.
+                continue;
+            };
+            assert_eq!((hold.reason, hold.until), (reason, next));
+            let shown = monotonic(&world, next.unwrap());
+            called_at(&world, attempts, shown).await;
+        }
+        world.until(id, Status::Dispatched).await;
+        assert_eq!(world.engine.hold(&world.detail(id).await), (None, None));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_the_breaker_says_when_that_lets_a_call_through() {
+    let world = World::new(attentive()).await;
+    world.sms.play([error()]);
+    sent(&world, 1).await;
+    while world.sms_report().await.breaker.state == "closed" {
+        tick().await;
+    }
+    let waiting = world.sent(sms("comes while it is open")).await;
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    let (next, hold) = world.engine.hold(&world.detail(waiting).await);
+    let hold = hold.unwrap();
+    assert_eq!((hold.reason, hold.until), (HoldReason::BreakerOpen, next));
+    let shown = monotonic(&world, next.unwrap());
+    called_at(&world, 1, shown).await;
+}
+
+/// Who was asked to wait longer than the breaker does is not called when the breaker lets others through.
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_two_reasons_shows_the_later_time() {
+    let world = World::new(attentive()).await;
+    world.sms.play([rate_limited(Duration::from_secs(300)), error()]);
+    let asked = world.sent(sms("asked to wait")).await;
+    while world.detail(asked).await.attempts.is_empty() {
+        tick().await;
+    }
+    sent(&world, 1).await;
+    while world.sms_report().await.breaker.state == "closed" {
+        tick().await;
+    }
+    let (next, hold) = world.engine.hold(&world.detail(asked).await);
+    let hold = hold.unwrap();
+    assert_eq!(hold.reason, HoldReason::BreakerOpen);
+    assert!(hold.until < next);
+    let shown = monotonic(&world, next.unwrap());
+    while world.detail(asked).await.attempts.len() == 1 {
+        assert!(world.clock.monotonic() <= shown + PROMPT, "no call at {shown:?}");
+        tick().await;
+    }
+    assert!(world.clock.monotonic() >= shown);
+    world.sms.always(Act::Answer(Answer::Success));
+    world.until(asked, Status::Dispatched).await;
+}
