@@ -5,6 +5,8 @@
 
 mod accept;
 mod clock;
+#[cfg(test)]
+mod durability;
 mod outbox;
 mod past;
 mod readers;

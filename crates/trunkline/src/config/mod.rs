@@ -2,6 +2,8 @@
 //! help, the effective values, and the documentation.
 
 #[cfg(test)]
+mod arrivals;
+#[cfg(test)]
 mod claims;
 pub(crate) mod flags;
 #[cfg(test)]

@@ -139,8 +139,28 @@ async fn too_many_or_too_long_headers_are_refused() {
     let request = format!("GET /healthz HTTP/1.1\r\nhost: a\r\n{absurd}\r\n");
     let answer = read_to_end(world.client.begin(&request).await).await;
     assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
-    let few: String = (0..60).map(|number| format!("x-{number}: a\r\n")).collect();
-    let request = format!("GET /healthz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{few}\r\n");
-    let answer = read_to_end(world.client.begin(&request).await).await;
-    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
+#[tokio::test]
+async fn exactly_as_many_headers_and_bytes_as_allowed_pass() {
+    const HEADERS: usize = 64;
+    const BYTES: usize = 32 * 1_024;
+    let world = World::new().await;
+    let status = async |headers: &str| {
+        let request = format!("GET /healthz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{headers}\r\n");
+        let answer = read_to_end(world.client.begin(&request).await).await;
+        answer.split(' ').nth(1).unwrap().to_owned()
+    };
+    // Two are there already.
+    let count = |all: usize| {
+        (2..all)
+            .map(|number| format!("x-{number}: a\r\n"))
+            .collect::<String>()
+    };
+    assert_eq!(status(&count(HEADERS)).await, "200");
+    assert_eq!(status(&count(HEADERS + 1)).await, "431");
+    let around = "/healthz".len() + "host: a\r\n".len() + "connection: close\r\n".len() + "x: \r\n".len();
+    let long = |all: usize| format!("x: {}\r\n", "a".repeat(all - around));
+    assert_eq!(status(&long(BYTES)).await, "200");
+    assert_eq!(status(&long(BYTES + 1)).await, "431");
 }

@@ -261,3 +261,44 @@ impl Importer {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Mutex, time::Duration};
+
+    use super::*;
+
+    /// A clock that says what a test wants it to.
+    #[derive(Debug)]
+    struct Hands(Mutex<Timestamp>);
+
+    impl Clock for Hands {
+        fn now(&self) -> Timestamp {
+            *self.0.lock().unwrap()
+        }
+
+        fn monotonic(&self) -> Duration {
+            Duration::ZERO
+        }
+    }
+
+    #[test]
+    fn ids_follow_the_file_also_while_the_clock_stands_still_or_is_set_back() {
+        let hands = Arc::new(Hands(Mutex::new(Timestamp::MIN)));
+        let mut minter = Minter {
+            clock: hands.clone(),
+            entropy: Entropy::from_seed(1),
+            last: Timestamp::MIN,
+        };
+        let mut minted = Vec::new();
+        for hour in [10, 9, 11] {
+            let time = Timestamp::parse(&format!("2026-11-21T{hour:02}:00:00Z")).unwrap();
+            *hands.0.lock().unwrap() = time;
+            minted.extend((0..1_000).map(|_| minter.mint()));
+        }
+        assert!(minted.is_sorted_by(|one, next| one.0 < next.0 && one.1 < next.1));
+        let noon = Timestamp::parse("2026-11-21T12:00:00Z").unwrap();
+        *hands.0.lock().unwrap() = noon;
+        assert_eq!(minter.mint().0, noon);
+    }
+}

@@ -5,6 +5,7 @@ mod backfill;
 mod demo;
 mod import;
 mod past;
+mod settings;
 
 use std::process::Output;
 

@@ -1,6 +1,7 @@
 //! The things around the service break, one at a time and together, and clients mean harm.
 
 mod balancers;
+mod full_disk;
 mod hostile_input;
 mod keep_alive;
 mod many_connections;

@@ -8,6 +8,8 @@ use crate::world::{
 
 on_both_databases!(
     a_stop_under_load_loses_and_burns_nothing,
+    a_call_that_ends_in_time_is_waited_for,
+    a_call_that_takes_too_long_is_left,
     a_second_signal_ends_it_at_once
 );
 
@@ -102,6 +104,52 @@ async fn repeat_with_keys(node: &Node, offers: &mut [Offer]) {
     for offer in accepted.take(20) {
         offer.make(&node.client, &node.url).await.unwrap().expect(202);
     }
+}
+
+/// A node that has been told to stop while a call was under way that takes so long, and the time it has for that.
+async fn stopping_during_a_call(kind: Kind, call: Duration, drain: Duration) -> (World, Node) {
+    let world = World::new(kind)
+        .set("API_PROVIDER_LATENCY_MS", call.as_millis())
+        .set("API_WORKER_CALL_TIMEOUT_MS", 30_000)
+        .set("API_WORKER_CLAIM_TIMEOUT_SECS", 60)
+        .set("API_DRAIN_SECS", drain.as_secs());
+    let node = world.start_node().await;
+    let sms = json!({"from": "+12016661234", "to": "+18045551234", "type": "sms", "body": "Hello"});
+    node.post("/api/messages/sms", &sms).await.expect(202);
+    until("the call is under way", SOON, async || {
+        (world.ledger().len() == 1).then_some(())
+    })
+    .await;
+    node.signal_terminate().await;
+    (world, node)
+}
+
+async fn a_call_that_ends_in_time_is_waited_for(kind: Kind) {
+    // Longer than what is kept for the record when the time is up.
+    let (call, drain) = (Duration::from_secs(6), Duration::from_secs(60));
+    let (world, mut node) = stopping_during_a_call(kind, call, drain).await;
+    let status = node.exit(SOON).await;
+    assert!(status.success(), "{status}\n{}", node.log());
+    assert_eq!(world.count("attempts where outcome = 'success'").await, 1);
+    assert_eq!(world.count("outbox").await, 0, "{}", node.log());
+}
+
+async fn a_call_that_takes_too_long_is_left(kind: Kind) {
+    let (call, drain) = (Duration::from_secs(28), Duration::from_secs(1));
+    let (world, mut node) = stopping_during_a_call(kind, call, drain).await;
+    let watch = Stopwatch::start();
+    let status = node.exit(SOON).await;
+    let took = watch.elapsed();
+    assert!(status.success(), "{status}\n{}", node.log());
+    assert!(took < call / 2, "it took {took:?}");
+    assert!(
+        node.log().contains("not everything was settled in time"),
+        "{}",
+        node.log()
+    );
+    // Nobody knows what comes of it: whoever claims it when its lease has run out records that.
+    assert_eq!(world.count("attempts").await, 0);
+    assert_eq!(world.count("outbox where leased_until is not null").await, 1);
 }
 
 async fn a_second_signal_ends_it_at_once(kind: Kind) {

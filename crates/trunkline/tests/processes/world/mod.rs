@@ -155,6 +155,18 @@ impl World {
         self.directory.path()
     }
 
+    /// A node that goes on when a file of its may not grow, as on a full disk.
+    pub(crate) async fn start_node_that_survives_full_files(&self) -> Node {
+        Node::start_surviving_full_files(self.directory.path(), &self.settings, "full").await
+    }
+
+    /// The size of the largest file there is.
+    pub(crate) fn largest_file_bytes(&self) -> u64 {
+        let files = std::fs::read_dir(self.directory.path()).unwrap();
+        let sizes = files.map(|file| file.unwrap().metadata().unwrap().len());
+        sizes.max().unwrap()
+    }
+
     /// Runs the program with these arguments to its end.
     pub(crate) async fn run(&self, arguments: &[&str]) -> Output {
         node::run(node::program(self.directory.path(), &self.settings, arguments)).await

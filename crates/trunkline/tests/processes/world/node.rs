@@ -20,6 +20,7 @@ use super::{
     wait::{SOON, Stopwatch, until},
 };
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_trunkline");
 const GREETING: &str = "Trunkline is listening on ";
 
 /// A running server process. It does not outlive its test.
@@ -35,15 +36,19 @@ pub(crate) struct Node {
 
 /// The program with nothing in its environment but what a test puts there.
 pub(crate) fn program(directory: &Path, variables: &[(String, String)], arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_trunkline"));
+    let mut command = Command::new(PROGRAM);
+    command.args(arguments);
+    in_its_place(&mut command, directory, variables);
     command
-        .args(arguments)
+}
+
+fn in_its_place(command: &mut Command, directory: &Path, variables: &[(String, String)]) {
+    command
         .env_clear()
         .envs(variables.iter().cloned())
         .current_dir(directory)
         .stdin(Stdio::null())
         .kill_on_drop(true);
-    command
 }
 
 /// Runs the program to its end.
@@ -106,14 +111,30 @@ async fn signal(process: &Child, name: &str) {
 impl Node {
     /// Starts the program and waits until it is ready. `name` tells its files from those of other nodes.
     pub(crate) async fn start(directory: &Path, variables: &[(String, String)], name: &str) -> Self {
-        let mut node = Self::spawn(directory, variables, name);
+        let command = program(directory, variables, &[]);
+        let mut node = Self::spawn(command, directory, name);
+        node.url = node.until_ready().await;
+        node
+    }
+
+    /// The same of a program that writes no further where a file may not grow, instead of being killed for it.
+    pub(crate) async fn start_surviving_full_files(
+        directory: &Path,
+        variables: &[(String, String)],
+        name: &str,
+    ) -> Self {
+        let mut command = Command::new("/bin/sh");
+        // What is ignored stays ignored in the program that takes the shell's place.
+        command.args(["-c", "trap '' XFSZ; exec \"$0\"", PROGRAM]);
+        in_its_place(&mut command, directory, variables);
+        let mut node = Self::spawn(command, directory, name);
         node.url = node.until_ready().await;
         node
     }
 
     /// Starts the program and waits until it listens, though its database may be away.
     pub(crate) async fn start_unready(directory: &Path, variables: &[(String, String)], name: &str) -> Self {
-        let mut node = Self::spawn(directory, variables, name);
+        let mut node = Self::spawn(program(directory, variables, &[]), directory, name);
         let address = until("the node listens", SOON, async || {
             let lines = node.log.lines("INFO");
             let address = lines.iter().find_map(|line| line["address"].as_str())?;
@@ -124,12 +145,12 @@ impl Node {
         node
     }
 
-    fn spawn(directory: &Path, variables: &[(String, String)], name: &str) -> Self {
+    fn spawn(mut command: Command, directory: &Path, name: &str) -> Self {
         let (output, log) = (
             directory.join(format!("{name}.stdout")),
             Log::at(directory.join(format!("{name}.stderr"))),
         );
-        let process = program(directory, variables, &[])
+        let process = command
             .stdout(File::create(&output).unwrap())
             .stderr(File::create(log.path()).unwrap())
             .spawn()
@@ -189,6 +210,19 @@ impl Node {
     /// The host and port, for sockets without HTTP.
     pub(crate) fn authority(&self) -> &str {
         self.url.strip_prefix("http://").unwrap()
+    }
+
+    /// How large its files may become, from now on.
+    pub(crate) async fn limit_files(&self, bytes: Option<u64>) {
+        let id = self.process.id().expect("it runs").to_string();
+        let most = bytes.map_or_else(|| "unlimited".to_owned(), |bytes| bytes.to_string());
+        // The lower of two limits, which may be raised again.
+        let limit = format!("--fsize={most}:unlimited");
+        let done = Command::new("prlimit")
+            .args(["--pid", &id, &limit])
+            .status()
+            .await;
+        assert!(done.unwrap().success());
     }
 
     /// `kill -9`: it can do nothing about it.

@@ -203,3 +203,17 @@ async fn a_channel_nobody_serves_is_told_and_nothing_is_stored() {
     assert_eq!(world.metric("trunkline_invalid_routing_total").await, 2.0);
     world.sent(&sms("a")).await;
 }
+
+#[tokio::test]
+async fn exactly_as_much_as_allowed_is_sent() {
+    let world = World::new().await;
+    let url = |length: usize| format!("https://example.com/{}", "a".repeat(length - 20));
+    let ten: Value = (0..10).map(|_| url(2_048)).collect();
+    world.sent(&with(&mms("a", &[]), "attachments", ten)).await;
+    let sender = "a".repeat(11);
+    world.sent(&with(&sms("a"), "from", sender)).await;
+    let refused = world
+        .post(ROUTES[0], &with(&sms("a"), "from", "a".repeat(12)))
+        .await;
+    refused.expect(400);
+}
