@@ -32,8 +32,8 @@ pub use idempotency::{Fingerprint, IdempotencyKey, IdempotencyKeyError};
 pub use ids::{ConversationId, InvalidId, LeaseToken, MessageId, ProviderMessageId, ProviderName};
 pub use message::{Content, ContentError, Direction, Failure, Message, Status};
 pub use page::{
-    ConversationPosition, CursorError, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, Page, PageRequest, Position, Start,
-    TOTAL_COUNTED_MAX, ThreadPosition, Total,
+    ConversationPosition, CursorError, PAGE_BYTES_MAX, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, Page, PageRequest,
+    Position, Start, TOTAL_COUNTED_MAX, ThreadPosition, Total,
 };
 pub use phone::{Region, RegionError};
 pub use snippet::snippet;

@@ -7,6 +7,9 @@ use crate::{Conversation, ConversationId, Message, MessageId, Timestamp};
 pub const PAGE_SIZE_DEFAULT: u32 = 50;
 /// The most items on a page.
 pub const PAGE_SIZE_MAX: u32 = 200;
+/// The most bytes of text on a page of messages; a message larger than that has a page of its own. Sixteen bodies of the largest
+/// usual size, and far more than 200 messages of usual size.
+pub const PAGE_BYTES_MAX: usize = 4 << 20;
 /// How far the items of a listing are counted, so that a total stays cheap whatever the store holds.
 pub const TOTAL_COUNTED_MAX: u64 = 10_000;
 
@@ -20,6 +23,8 @@ pub struct PageRequest<P> {
 /// Where a page starts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Start<P> {
+    /// At the beginning, whether the rest is then asked for by number or by cursor.
+    First,
     /// At the page of this number, counted from 1.
     Page(u32),
     /// After the item at this position, wherever it stands by now.
@@ -125,6 +130,7 @@ impl<P> PageRequest<P> {
     #[must_use]
     pub fn number(&self) -> Option<u32> {
         match self.start {
+            Start::First => Some(1),
             Start::Page(number) => Some(number.max(1)),
             Start::After(_) => None,
         }
@@ -134,9 +140,15 @@ impl<P> PageRequest<P> {
     #[must_use]
     pub fn after(&self) -> Option<&P> {
         match &self.start {
-            Start::Page(_) => None,
+            Start::First | Start::Page(_) => None,
             Start::After(position) => Some(position),
         }
+    }
+
+    /// Whether the page was asked for by its number.
+    #[must_use]
+    pub fn is_numbered(&self) -> bool {
+        matches!(self.start, Start::Page(_))
     }
 
     /// How many items to skip.
@@ -154,12 +166,45 @@ impl<T, P> Page<T, P> {
         let size = request.size() as usize;
         let more = found.len() > size;
         found.truncate(size);
-        let next = if more { found.last().map(position) } else { None };
-        Self {
-            items: found,
-            total,
-            next,
+        Self::new(found, more, total, position)
+    }
+
+    /// A page of `items`, and whether more follow.
+    #[must_use]
+    pub fn new(items: Vec<T>, more: bool, total: Total, position: impl Fn(&T) -> P) -> Self {
+        let next = if more { items.last().map(position) } else { None };
+        Self { items, total, next }
+    }
+
+    /// Whether it ends before the number of items that `request` asks for, for their size: see [`PAGE_BYTES_MAX`]. What the
+    /// next page by number begins with is then not what follows.
+    #[must_use]
+    pub fn is_cut(&self, request: &PageRequest<P>) -> bool {
+        self.next.is_some() && self.items.len() < request.size() as usize
+    }
+}
+
+impl<P> Page<Message, P> {
+    /// A page of `request` from messages as they are found. It ends before it exceeds [`PAGE_BYTES_MAX`].
+    ///
+    /// # Errors
+    /// The first one of `found`.
+    pub fn of_messages<E>(
+        request: &PageRequest<P>,
+        found: impl IntoIterator<Item = Result<Message, E>>,
+        total: Total,
+        position: impl Fn(&Message) -> P,
+    ) -> Result<Self, E> {
+        let (mut items, mut bytes) = (Vec::new(), 0);
+        for message in found {
+            let message = message?;
+            bytes += message.content.bytes();
+            if items.len() >= request.size() as usize || (bytes > PAGE_BYTES_MAX && !items.is_empty()) {
+                return Ok(Self::new(items, true, total, position));
+            }
+            items.push(message);
         }
+        Ok(Self::new(items, false, total, position))
     }
 }
 

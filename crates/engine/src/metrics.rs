@@ -273,6 +273,7 @@ impl Metrics {
             leased,
             dead,
             oldest,
+            capped: _,
         } in depths
         {
             for (state, depth) in [("waiting", waiting), ("leased", leased), ("dead", dead)] {

@@ -22,8 +22,8 @@ pub use open::{OpenError, open};
 pub use port::{
     Accept, Accepted, Arrival, Assigned, ClaimLimits, Claimed, Claims, ConversationFilter, DeadLetter,
     Deadlines, Disposition, FIRST_LEASE, IdempotentRequest, Import, Leased, MessageDetail, MessageFilter,
-    Progress, QueueDepth, RedriveFilter, RedriveTerms, Redriven, RedrivenBatch, Settled, Settlement, Store,
-    StoreError, Tried, UnservedRule, Unthreaded, Waiting,
+    Progress, QUEUE_COUNTED_MAX, QueueDepth, RedriveFilter, RedriveTerms, Redriven, RedrivenBatch, Settled,
+    Settlement, Store, StoreError, Tried, UnservedRule, Unthreaded, Waiting,
 };
 pub use postgres::Postgres;
 pub use sqlite::Sqlite;

@@ -58,6 +58,8 @@ pub struct QueueReport {
     pub leased: u64,
     /// Dead letters.
     pub dead: u64,
+    /// Whether counting stopped at 10,000 pending or dead ones.
+    pub capped: bool,
 }
 
 /// Attempts by how they ended.
@@ -165,6 +167,7 @@ impl Dispatcher {
                 waiting: depth.waiting,
                 leased: depth.leased,
                 dead: depth.dead,
+                capped: depth.capped,
             },
             None => QueueReport::default(),
         };

@@ -18,7 +18,8 @@ pub(crate) struct Parameters(BTreeMap<String, String>);
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "it describes what `Parameters::page` reads")]
 pub(crate) struct Paging {
-    /// Which page, counted from 1. Ignored with `cursor`.
+    /// Which page, counted from 1. Ignored with `cursor`. Refused if its messages are together larger than 4 MiB: use a smaller
+    /// `pageSize`, or `cursor`.
     #[param(value_type = Option<values::PageNumber>)]
     page: Option<u32>,
     /// Items on a page: 0 means 50, more than 200 means 200.
@@ -39,10 +40,10 @@ pub(crate) struct Envelope<T> {
 /// Which part of the listing this is.
 #[derive(Debug, Serialize, ToSchema)]
 struct Meta {
-    /// The number of this page; null when it was asked for by cursor, for then it has none.
+    /// The number of this page; null when it has none: it was asked for by cursor, or ends early because its messages are large.
     #[schema(required, minimum = 1, example = 1)]
     page: Option<u32>,
-    /// How many items a page holds at most.
+    /// How many items a page holds at most. One of large messages ends before it exceeds 4 MiB.
     #[schema(minimum = 1, maximum = 200, example = 50)]
     page_size: u32,
     /// How many items the whole listing has.
@@ -68,8 +69,9 @@ impl Parameters {
             return Ok(PageRequest::new(size, Start::After(after)));
         }
         match self.number("page")? {
+            None => Ok(PageRequest::new(size, Start::First)),
             Some(0) => Err(invalid("page", "pages count from 1")),
-            page => Ok(PageRequest::new(size, Start::Page(page.unwrap_or(1)))),
+            Some(page) => Ok(PageRequest::new(size, Start::Page(page))),
         }
     }
 
@@ -108,8 +110,15 @@ pub(super) async fn answer<P: Position, U, T: Serialize>(
     page: Page<U, P>,
     show: impl Fn(U) -> T,
 ) -> Result<Response, Problem> {
+    let cut = page.is_cut(request);
+    if cut && request.is_numbered() {
+        // The next number would skip what is missing here.
+        let detail = "these messages are too large for a page of this size: use a smaller pageSize, or follow \
+                      next_cursor from a page without a number";
+        return Err(invalid("page", detail));
+    }
     let meta = Meta {
-        page: request.number(),
+        page: request.number().filter(|_| !cut),
         page_size: request.size(),
         total: page.total.count,
         total_capped: page.total.capped,

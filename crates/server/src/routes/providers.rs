@@ -58,6 +58,8 @@ struct Queue {
     /// Dead letters.
     #[schema(value_type = values::Count)]
     dead: u64,
+    /// Whether counting stopped at 10,000 pending or dead ones.
+    capped: bool,
 }
 
 /// Attempts by outcome, on this node since it started.

@@ -12,6 +12,7 @@ mod fencing;
 mod keys;
 mod limits;
 mod observer;
+mod references;
 mod snapshot;
 
 use std::{fmt, time::Duration};

@@ -70,9 +70,9 @@ create table outbox (
 -- An entry can be claimed when it is due, or when the lease on it has run out.
 create index outbox_claimable on outbox (provider, coalesce(leased_until, due_at)) where dead_at is null;
 create index outbox_by_deadline on outbox (deadline_at) where dead_at is null;
--- Listings and counts of what is pending, and of what is dead.
-create index outbox_pending on outbox (provider, channel, message_id) where dead_at is null;
-create index outbox_dead on outbox (provider, channel, message_id) where dead_at is not null;
+-- Listings and counts of what is pending, and of what is dead. The channel comes first, so that outbox_claimable has no order in common.
+create index outbox_pending on outbox (channel, provider, message_id) where dead_at is null;
+create index outbox_dead on outbox (channel, provider, message_id) where dead_at is not null;
 
 -- Since when no node has announced that it serves a provider, and when a node last looked. Nodes announce every few seconds.
 create table providers (
@@ -93,7 +93,10 @@ select
         else 'failed'
     end as status,
     outbox.failure_reason,
-    outbox.failure_code
+    outbox.failure_code,
+    -- While it is pending.
+    case when outbox.dead_at is null then outbox.due_at end as due_at,
+    case when outbox.dead_at is null then outbox.leased_until end as leased_until
 from messages
 left join outbox on outbox.message_id = messages.id;
 

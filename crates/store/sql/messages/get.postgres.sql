@@ -1,5 +1,18 @@
+-- A message with its attempts, a row for each, or one row if there are none: one statement, so that all of it is of one moment. Only
+-- the first row has what is large.
 select
-    id, conversation_id, sequence, direction, channel, sender, recipient, subject, body, attachments::text, timestamp, processed_at,
-    status, provider, failure_reason, failure_code
-from messages_with_status
+    id, conversation_id, sequence, direction, channel, sender, recipient,
+    case when first is not false then subject end as subject,
+    case when first is not false then body else '' end as body,
+    case when first is not false then attachments::text end as attachments,
+    timestamp, processed_at, status, message.provider, failure_reason, failure_code,
+    due_at, due_at <= now() as due, leased_until is not null as leased,
+    number, attempt.provider as attempt_provider, outcome, error_code, occurred_at, latency_ms, late_outcome
+from messages_with_status as message
+left join (
+    select *, row_number() over (order by number) = 1 as first
+    from attempts
+    where message_id = $1
+) as attempt on true
 where id = $1
+order by number

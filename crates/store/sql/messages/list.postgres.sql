@@ -1,11 +1,15 @@
--- Newest processed first: the order of the ids. $4 is the id to start after, or the highest there can be.
-select
-    id, conversation_id, sequence, direction, channel, sender, recipient, subject, body, attachments::text, timestamp, processed_at,
-    status, provider, failure_reason, failure_code
-from messages_with_status
-where ($1::text is null or status = $1)
-    and ($2::text is null or channel = $2)
-    and ($3::text is null or provider = $3)
-    and id < $4
-order by id desc
-limit $5 offset $6
+-- Newest processed first: the order of the ids. $5 is the id to start after, or the highest there can be. page.postgres.sql goes on.
+with counted as (
+    -- Counts no further than $4.
+    select count(*) as total from (select from messages limit $4) as found
+),
+listed as materialized (
+    select id, bytes, row_number() over (order by id desc) as place
+    from (
+        select id, octet_length(body) + coalesce(octet_length(subject), 0) + coalesce(octet_length(attachments::text), 0) as bytes
+        from messages
+        where id < $5
+        order by id desc
+        limit $1::bigint + 1 offset $3
+    ) as newest
+)

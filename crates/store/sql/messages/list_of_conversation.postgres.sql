@@ -1,8 +1,14 @@
--- Oldest first. ($2, $3) is the position to start after, or the lowest there can be.
-select
-    id, conversation_id, sequence, direction, channel, sender, recipient, subject, body, attachments::text, timestamp, processed_at,
-    status, provider, failure_reason, failure_code
-from messages_with_status
-where conversation_id = $1 and (timestamp, sequence) > ($2, $3)
-order by timestamp, sequence
-limit $4 offset $5
+-- The messages of the conversation $4, oldest first. ($5, $6) is the position to start after, or the lowest there can be.
+-- page.postgres.sql goes on.
+with counted as (select message_count as total from conversations where id = $4),
+listed as materialized (
+    select id, bytes, row_number() over (order by timestamp, sequence) as place
+    from (
+        select id, timestamp, sequence, octet_length(body) + coalesce(octet_length(subject), 0) + coalesce(octet_length(attachments::text), 0) as bytes
+        from messages
+        where (conversation_id, timestamp, sequence) > ($4, $5, $6)
+            and (conversation_id, timestamp, sequence) <= ($4, 'infinity', 9223372036854775807)
+        order by conversation_id, timestamp, sequence
+        limit $1::bigint + 1 offset $3
+    ) as next
+)

@@ -1,10 +1,70 @@
-select
-    provider,
-    count(*) filter (where dead_at is null and leased_until is null) as waiting,
-    count(*) filter (where dead_at is null and leased_until is not null) as leased,
-    count(*) filter (where dead_at is not null) as dead,
-    greatest(0, coalesce(extract(epoch from now() - min(due_at) filter (where dead_at is null)) * 1000, 0))::bigint
-        as oldest_ms
-from outbox
-group by provider
+-- Counts no further than $1 pending and $1 dead ones of each provider. Those that have been due longest come first, so however many
+-- there are, the oldest that waits is among them.
+with recursive pending (provider) as (
+    (select provider from outbox where dead_at is null order by provider limit 1)
+    union all
+    select (
+        select outbox.provider
+        from outbox
+        where dead_at is null and outbox.provider > pending.provider
+        order by provider
+        limit 1
+    )
+    from pending
+    where provider is not null
+),
+dead (channel, provider) as (
+    select
+        wanted.channel,
+        (
+            select outbox.provider
+            from outbox
+            where dead_at is not null and outbox.channel = wanted.channel
+            order by outbox.channel, outbox.provider
+            limit 1
+        )
+    from unnest(array['sms', 'mms', 'email']) as wanted (channel)
+    union all
+    select
+        dead.channel,
+        (
+            select outbox.provider
+            from outbox
+            where dead_at is not null and outbox.channel = dead.channel and outbox.provider > dead.provider
+            order by outbox.channel, outbox.provider
+            limit 1
+        )
+    from dead
+    where dead.provider is not null
+)
+select provider, waiting, leased, dead_counted.count as dead, oldest_ms
+from (select provider from pending union select provider from dead) as queues
+cross join lateral (
+    select
+        count(*) filter (where leased_until is null) as waiting,
+        count(*) filter (where leased_until is not null) as leased,
+        greatest(0, coalesce(extract(epoch from now() - min(due_at)) * 1000, 0))::bigint as oldest_ms
+    from (
+        select leased_until, due_at
+        from outbox
+        where provider = queues.provider and dead_at is null
+        order by coalesce(leased_until, due_at)
+        limit $1
+    ) as counted
+) as pending_counted
+cross join lateral (
+    select count(*)
+    from (
+        select
+        from unnest(array['sms', 'mms', 'email']) as wanted (channel)
+        cross join lateral (
+            select
+            from outbox
+            where dead_at is not null and outbox.channel = wanted.channel and provider = queues.provider
+            limit $1
+        ) as entry
+        limit $1
+    ) as counted
+) as dead_counted
+where provider is not null
 order by provider

@@ -42,6 +42,30 @@ impl Memory {
             .collect()
     }
 
+    /// Every row that is about a message or a conversation that is not there, by table.
+    #[must_use]
+    pub fn dangling_references(&self) -> Vec<(&'static str, String)> {
+        let (tables, _) = self.begin();
+        let about_messages = (tables.outbox.keys().map(|id| ("outbox", *id)))
+            .chain(tables.attempts.keys().map(|id| ("attempts", *id)))
+            .chain(
+                tables
+                    .keys
+                    .values()
+                    .map(|key| ("idempotency_keys", key.message_id)),
+            )
+            .chain(tables.receipts.values().map(|id| ("receipts", *id)));
+        let dangling = about_messages.filter(|(_, id)| !tables.messages.contains_key(id));
+        let threads = (tables.messages.values())
+            .filter_map(|message| message.thread)
+            .filter(|(conversation, _)| !tables.conversations.contains_key(conversation));
+        let messages = threads.map(|(conversation, _)| ("messages", conversation.to_string()));
+        dangling
+            .map(|(table, id)| (table, id.to_string()))
+            .chain(messages)
+            .collect()
+    }
+
     /// Where a message stands, if there is such a message.
     #[must_use]
     pub fn status(&self, id: MessageId) -> Option<Status> {

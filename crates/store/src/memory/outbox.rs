@@ -351,6 +351,7 @@ impl Tables {
                 waiting: 0,
                 leased: 0,
                 dead: 0,
+                capped: false,
                 oldest: Duration::ZERO,
             });
             match (entry.dead_at, entry.leased_until) {
@@ -363,7 +364,7 @@ impl Tables {
                 depth.oldest = depth.oldest.max(due_for);
             }
         }
-        depths.into_values().collect()
+        depths.into_values().map(QueueDepth::capped).collect()
     }
 
     /// Notes why a message is a dead letter, with the error of its last attempt.

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use domain::{
     Conversation, ConversationId, ConversationPosition, IdempotencyKey, Message, MessageId, Page,
@@ -52,12 +52,8 @@ impl Tables {
             })
         };
         let after = matching().filter(|message| page.after().is_none_or(|id| message.id < *id));
-        Page::of(
-            page,
-            part(after, page),
-            Total::capped(matching().count() as u64),
-            |message| message.id,
-        )
+        let total = Total::capped(matching().count() as u64);
+        messages_of(page, after, total, |message| message.id)
     }
 
     pub(super) fn list_conversations(
@@ -102,7 +98,7 @@ impl Tables {
             page.after()
                 .is_none_or(|position| ThreadPosition::of(message) > *position)
         });
-        Some(Page::of(page, part(after, page), total, ThreadPosition::of))
+        Some(messages_of(page, after, total, ThreadPosition::of))
     }
 
     pub(super) fn purge_idempotency_keys(&mut self, kept: Duration, limit: u32, now: Timestamp) -> u64 {
@@ -120,6 +116,17 @@ impl Tables {
         });
         expired.len() as u64
     }
+}
+
+fn messages_of<'a, P>(
+    page: &PageRequest<P>,
+    items: impl Iterator<Item = &'a Message>,
+    total: Total,
+    position: impl Fn(&Message) -> P,
+) -> Page<Message, P> {
+    let found = part(items, page).into_iter().map(Ok::<_, Infallible>);
+    let Ok(page) = Page::of_messages(page, found, total, position);
+    page
 }
 
 /// The items of a page, and one more, which tells that more follow.

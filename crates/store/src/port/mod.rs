@@ -20,7 +20,7 @@ pub use outbox::{
     RedriveTerms, Redriven, RedrivenBatch, Settled, Settlement, Tried, UnservedRule,
 };
 pub use past::{Assigned, Import, Unthreaded};
-pub use reads::{ConversationFilter, MessageDetail, MessageFilter, QueueDepth, Waiting};
+pub use reads::{ConversationFilter, MessageDetail, MessageFilter, QUEUE_COUNTED_MAX, QueueDepth, Waiting};
 
 /// Durable storage. Every method is one transaction: it happens whole or not at all. Durations are cut to a thousand
 /// years.
@@ -164,7 +164,7 @@ pub trait Store: Debug + Send + Sync {
     /// As every method.
     async fn assign(&self, batch: &[(MessageId, ConversationKey)]) -> Result<Assigned, StoreError>;
 
-    /// How many entries wait, are leased or are dead, per provider.
+    /// How many entries wait, are leased or are dead, per provider, counted up to [`QUEUE_COUNTED_MAX`].
     ///
     /// # Errors
     /// As every method.
@@ -176,7 +176,7 @@ pub trait Store: Debug + Send + Sync {
     /// As every method.
     async fn message(&self, id: MessageId) -> Result<Option<MessageDetail>, StoreError>;
 
-    /// Messages, newest processed first.
+    /// Messages, newest processed first. A page ends before it exceeds [`PAGE_BYTES_MAX`](domain::PAGE_BYTES_MAX).
     ///
     /// # Errors
     /// As every method.
@@ -203,7 +203,7 @@ pub trait Store: Debug + Send + Sync {
     ) -> Result<Page<Conversation, ConversationPosition>, StoreError>;
 
     /// The messages of a conversation, by their own timestamp, then in the order of joining; `None` when there is no
-    /// such conversation.
+    /// such conversation. A page ends before it exceeds [`PAGE_BYTES_MAX`](domain::PAGE_BYTES_MAX).
     ///
     /// # Errors
     /// As every method.

@@ -46,17 +46,38 @@ pub struct Waiting {
     pub leased: bool,
 }
 
+/// How many pending entries, and how many dead ones, of a provider are counted, so that looking at the queues costs the same however
+/// long they are.
+pub const QUEUE_COUNTED_MAX: u64 = 10_000;
+
 /// The queue of a provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueDepth {
     /// Whose queue.
     pub provider: ProviderName,
-    /// Pending and held by nobody.
+    /// Pending and not leased.
     pub waiting: u64,
     /// Held by a node.
     pub leased: u64,
     /// Dead letters.
     pub dead: u64,
+    /// Whether counting stopped at [`QUEUE_COUNTED_MAX`] pending or dead entries.
+    pub capped: bool,
     /// How long the oldest pending entry has been due; zero when none is.
     pub oldest: Duration,
+}
+
+impl QueueDepth {
+    /// The depth of a queue whose counting was told to stop after [`QUEUE_COUNTED_MAX`] + 1.
+    pub(crate) fn capped(self) -> Self {
+        let capped = self.waiting + self.leased > QUEUE_COUNTED_MAX || self.dead > QUEUE_COUNTED_MAX;
+        let at_most = |count: u64| count.min(QUEUE_COUNTED_MAX);
+        Self {
+            waiting: at_most(self.waiting),
+            leased: at_most(self.leased),
+            dead: at_most(self.dead),
+            capped,
+            ..self
+        }
+    }
 }

@@ -32,8 +32,10 @@ const CANCEL_TIMEOUT: Duration = Duration::from_millis(500);
 /// Makes the server plan statements once for each connection, and only along indexes (docs/decisions/0005).
 pub(super) const PLANNED_ONCE: &str = "set plan_cache_mode = force_generic_plan; set enable_seqscan = off;
     set enable_bitmapscan = off; set enable_hashjoin = off; set enable_mergejoin = off; set jit = off";
-/// Makes the server plan statements for the parameters at hand, each time.
-pub(super) const PLANNED_EACH_TIME: &str = "set plan_cache_mode = force_custom_plan";
+/// Makes the server plan statements for the parameters at hand, each time, and along indexes wherever one has the order that is
+/// wanted: what it knows of a table that it never analyzed, or analyzed while it was empty, is wrong.
+pub(super) const PLANNED_EACH_TIME: &str = "set plan_cache_mode = force_custom_plan; set enable_seqscan = off;
+    set enable_bitmapscan = off; set enable_hashjoin = off; set enable_mergejoin = off; set enable_sort = off; set jit = off";
 
 /// What a statement does, and therefore which server will do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,9 +2,13 @@ use domain::{
     Conversation, ConversationChannel, ConversationId, ConversationPosition, Message, Page, PageRequest,
     TOTAL_COUNTED_MAX, ThreadPosition, Timestamp, Total,
 };
-use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 
-use super::{Postgres, rows};
+use super::{
+    Postgres,
+    messages::{listing, read_page, rows_of_page},
+    rows,
+};
 use crate::{ConversationFilter, StoreError};
 
 pub(super) async fn get(store: &Postgres, id: ConversationId) -> Result<Option<Conversation>, StoreError> {
@@ -29,50 +33,37 @@ pub(super) async fn list(
     };
     let (limit, offset) = (i64::from(page.size()) + 1, page.offset() as i64);
     let count_max = TOTAL_COUNTED_MAX as i64 + 1;
-    let (items, count) = match filter.participant.as_ref().map(domain::Participant::as_str) {
+    let participant = filter.participant.as_ref().map(domain::Participant::as_str);
+    let parameters: [&(dyn ToSql + Sync); 7] = [
+        &channel,
+        &after_activity,
+        &after_id,
+        &limit,
+        &offset,
+        &count_max,
+        &participant,
+    ];
+    let (sql, parameters) = match participant {
         None => (
-            store
-                .read(
-                    include_str!("../../sql/conversations/list.postgres.sql"),
-                    &[&channel, &after_activity, &after_id, &limit, &offset],
-                )
-                .await?,
-            store
-                .read(
-                    include_str!("../../sql/conversations/count.postgres.sql"),
-                    &[&channel, &count_max],
-                )
-                .await?,
+            include_str!("../../sql/conversations/list.postgres.sql"),
+            &parameters[..6],
         ),
-        Some(participant) => (
-            store
-                .read(
-                    include_str!("../../sql/conversations/list_of_participant.postgres.sql"),
-                    &[
-                        &channel,
-                        &after_activity,
-                        &after_id,
-                        &limit,
-                        &offset,
-                        &participant,
-                    ],
-                )
-                .await?,
-            store
-                .read(
-                    include_str!("../../sql/conversations/count_of_participant.postgres.sql"),
-                    &[&channel, &count_max, &participant],
-                )
-                .await?,
+        Some(_) => (
+            include_str!("../../sql/conversations/list_of_participant.postgres.sql"),
+            &parameters[..],
         ),
     };
-    let items = items.iter().map(rows::conversation).collect::<Result<_, _>>()?;
-    Ok(Page::of(
-        page,
-        items,
-        Total::capped(counted(&count)?),
-        ConversationPosition::of,
-    ))
+    let found = store.read(sql, parameters).await?;
+    let total = found.first().map_or(Ok(0), |row| rows::get(row, "total"))?;
+    let mut items = Vec::with_capacity(found.len());
+    // One row without a conversation stands for a page without conversations.
+    for row in &found {
+        if rows::get::<Option<i64>>(row, "id")?.is_some() {
+            items.push(rows::conversation(row)?);
+        }
+    }
+    let total = Total::capped(rows::count(total)?);
+    Ok(Page::of(page, items, total, ConversationPosition::of))
 }
 
 pub(super) async fn thread(
@@ -80,31 +71,20 @@ pub(super) async fn thread(
     id: ConversationId,
     page: &PageRequest<ThreadPosition>,
 ) -> Result<Option<Page<Message, ThreadPosition>>, StoreError> {
-    let Some(conversation) = get(store, id).await? else {
-        return Ok(None);
-    };
     let (after_timestamp, after_sequence) = match page.after() {
         Some(position) => (position.timestamp.into(), position.sequence as i64),
         None => (jiff::Timestamp::from(Timestamp::MIN), 0),
     };
-    let items = store
-        .read(
-            include_str!("../../sql/messages/list_of_conversation.postgres.sql"),
-            &[
-                &id.get(),
-                &after_timestamp,
-                &after_sequence,
-                &(i64::from(page.size()) + 1),
-                &(page.offset() as i64),
-            ],
-        )
-        .await?;
-    let items = items.iter().map(rows::message).collect::<Result<_, _>>()?;
-    let total = Total::exact(conversation.message_count);
-    Ok(Some(Page::of(page, items, total, ThreadPosition::of)))
-}
-
-pub(super) fn counted(rows: &[Row]) -> Result<u64, StoreError> {
-    let count: i64 = rows.first().map_or(Ok(0), |row| rows::get(row, "count"))?;
-    rows::count(count)
+    let own: [&(dyn ToSql + Sync); 3] = [&id.get(), &after_timestamp, &after_sequence];
+    let rows = rows_of_page(store, listing!("messages/list_of_conversation"), page, &own).await?;
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let (items, more, total) = read_page(&rows)?;
+    Ok(Some(Page::new(
+        items,
+        more,
+        Total::exact(total),
+        ThreadPosition::of,
+    )))
 }

@@ -13,8 +13,8 @@ use super::{
     millis, millis_float, rows,
 };
 use crate::{
-    ClaimLimits, Claimed, Claims, DeadLetter, Disposition, QueueDepth, RedriveFilter, RedriveTerms, Redriven,
-    RedrivenBatch, Settled, Settlement, StoreError, UnservedRule,
+    ClaimLimits, Claimed, Claims, DeadLetter, Disposition, QUEUE_COUNTED_MAX, QueueDepth, RedriveFilter,
+    RedriveTerms, Redriven, RedrivenBatch, Settled, Settlement, StoreError, UnservedRule,
 };
 
 /// Bytes of texts that come with the leases: what 1 Mbit/s carries in half of the time a statement has.
@@ -338,16 +338,21 @@ pub(super) async fn redrive_matching(
 
 pub(super) async fn depths(store: &Postgres) -> Result<Vec<QueueDepth>, StoreError> {
     let rows = store
-        .read(include_str!("../../sql/outbox/depths.postgres.sql"), &[])
+        .read(
+            include_str!("../../sql/outbox/depths.postgres.sql"),
+            &[&(QUEUE_COUNTED_MAX as i64 + 1)],
+        )
         .await?;
     let depth = |row| {
-        Ok(QueueDepth {
+        let depth = QueueDepth {
             provider: rows::word(row, "provider")?,
             waiting: rows::count(rows::get(row, "waiting")?)?,
             leased: rows::count(rows::get(row, "leased")?)?,
             dead: rows::count(rows::get(row, "dead")?)?,
+            capped: false,
             oldest: Duration::from_millis(rows::count(rows::get(row, "oldest_ms")?)?),
-        })
+        };
+        Ok(depth.capped())
     };
     rows.iter().map(depth).collect()
 }

@@ -42,7 +42,8 @@ pub(super) async fn import(store: &Postgres, batch: &[Import]) -> Result<u64, St
 
 pub(super) async fn count_unthreaded(store: &Postgres) -> Result<u64, StoreError> {
     let sql = include_str!("../../sql/messages/count_unthreaded.postgres.sql");
-    super::conversations::counted(&store.read(sql, &[]).await?)
+    let rows = store.read(sql, &[]).await?;
+    rows::count(rows.first().map_or(Ok(0), |row| rows::get(row, "count"))?)
 }
 
 pub(super) async fn unthreaded(

@@ -56,7 +56,7 @@ pub(super) fn conversation(row: &Row) -> Result<Conversation, StoreError> {
 pub(super) fn attempt(row: &Row) -> Result<Attempt, StoreError> {
     Ok(Attempt {
         number: count(i64::from(get::<i32>(row, "number")?))?,
-        provider: word(row, "provider")?,
+        provider: word(row, "attempt_provider")?,
         outcome: word(row, "outcome")?,
         error_code: error_code(row, "error_code")?,
         occurred_at: get::<jiff::Timestamp>(row, "occurred_at")?.into(),

@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use super::{micros, rows};
 use crate::{
-    ClaimLimits, Claimed, Claims, DeadLetter, Disposition, Leased, Progress, QueueDepth, RedriveFilter,
-    RedriveTerms, Redriven, Settled, Settlement, UnservedRule, port::instant_after,
+    ClaimLimits, Claimed, Claims, DeadLetter, Disposition, Leased, Progress, QUEUE_COUNTED_MAX, QueueDepth,
+    RedriveFilter, RedriveTerms, Redriven, Settled, Settlement, UnservedRule, port::instant_after,
 };
 
 /// The error code of a try whose worker vanished.
@@ -423,18 +423,26 @@ pub(super) fn redrive_matching(
 }
 
 pub(super) fn depths(connection: &Connection, now: Timestamp) -> rusqlite::Result<Vec<QueueDepth>> {
-    connection
-        .prepare_cached(include_str!("../../sql/outbox/depths.sqlite.sql"))?
-        .query_map([now.as_micros()], |row| {
+    let providers: Vec<ProviderName> = connection
+        .prepare_cached(include_str!("../../sql/outbox/providers.sqlite.sql"))?
+        .query_map([], |row| rows::word(row, "provider"))?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut count = connection.prepare_cached(include_str!("../../sql/outbox/depth.sqlite.sql"))?;
+    let depth = |provider: ProviderName| {
+        let parameters = params![provider.as_str(), now.as_micros(), QUEUE_COUNTED_MAX as i64 + 1];
+        let depth = count.query_row(parameters, |row| {
             Ok(QueueDepth {
-                provider: rows::word(row, "provider")?,
                 waiting: rows::count(row.get("waiting")?)?,
                 leased: rows::count(row.get("leased")?)?,
                 dead: rows::count(row.get("dead")?)?,
+                capped: false,
                 oldest: Duration::from_millis(rows::count(row.get("oldest_ms")?)?),
+                provider: provider.clone(),
             })
-        })?
-        .collect()
+        });
+        depth.map(QueueDepth::capped)
+    };
+    providers.into_iter().map(depth).collect()
 }
 
 /// Lets everything be claimed that a process which is gone by now had leased.

@@ -1,12 +1,14 @@
 use domain::{
-    Channel, Conversation, ConversationChannel, ConversationId, ConversationPosition, Message, MessageId,
-    Page, PageRequest, ProviderName, Status, TOTAL_COUNTED_MAX, ThreadPosition, Timestamp, Total,
+    Channel, Conversation, ConversationChannel, ConversationId, ConversationPosition, Direction, Message,
+    MessageId, Page, PageRequest, Status, TOTAL_COUNTED_MAX, ThreadPosition, Timestamp, Total,
 };
-use rusqlite::{Connection, OptionalExtension, ToSql, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Rows, ToSql, params, types::Value};
 use uuid::Uuid;
 
 use super::rows;
 use crate::{ConversationFilter, MessageDetail, MessageFilter, Waiting};
+
+const MESSAGE_PROVIDERS: &str = include_str!("../../sql/messages/providers.sqlite.sql");
 
 pub(super) fn detail(
     connection: &Connection,
@@ -45,41 +47,140 @@ pub(super) fn messages(
     filter: &MessageFilter,
     page: &PageRequest<MessageId>,
 ) -> rusqlite::Result<Page<Message, MessageId>> {
-    let status = filter.status.map(Status::as_str);
-    let channel = filter.channel.map(Channel::as_str);
-    let provider = filter.provider.as_ref().map(ProviderName::as_str);
+    let kinds = kinds(connection, filter)?;
+    let counted = count_ids(connection, &kinds)?;
     let after = page.after().map_or(Uuid::max(), |id| id.as_uuid());
-    // Whatever waits or is dead is found fastest in the outbox; its statements ask whether it is dead.
-    let dead = filter.status == Some(Status::Failed);
-    let (status, list, count_sql): (&dyn ToSql, _, _) = match filter.status {
-        Some(Status::Pending | Status::Failed) => (
-            &dead,
-            include_str!("../../sql/outbox/list.sqlite.sql"),
-            include_str!("../../sql/outbox/count.sqlite.sql"),
+    let mut statements = kinds
+        .iter()
+        .map(|kind| connection.prepare_cached(kind.sql))
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut ids = NewestFirst::default();
+    for (statement, kind) in statements.iter_mut().zip(&kinds) {
+        ids.add(kind.ids(statement, after)?)?;
+    }
+    let mut get = connection.prepare_cached(include_str!("../../sql/messages/get.sqlite.sql"))?;
+    let offset = usize::try_from(page.offset()).unwrap_or(usize::MAX);
+    let found = ids.skip(offset).map(|id| get.query_row([id?], rows::message));
+    Page::of_messages(page, found, Total::capped(counted), |message| message.id)
+}
+
+/// Messages of which one index has the ids in order.
+struct Kind {
+    /// Lists them, newest first.
+    sql: &'static str,
+    /// The provider, the channel, and what else `sql` asks for after the id to start after.
+    parameters: Vec<Value>,
+}
+
+impl Kind {
+    fn ids<'s>(&self, statement: &'s mut CachedStatement<'_>, after: Uuid) -> rusqlite::Result<Rows<'s>> {
+        let after: &dyn ToSql = &after;
+        let own = self.parameters.iter().map(|value| value as &dyn ToSql);
+        let parameters: Vec<&dyn ToSql> = std::iter::once(after).chain(own).collect();
+        statement.query(&parameters[..])
+    }
+}
+
+/// The kinds of messages that a filter lets through: of each provider, channel, and direction if it matters.
+fn kinds(connection: &Connection, filter: &MessageFilter) -> rusqlite::Result<Vec<Kind>> {
+    let MessageFilter {
+        status,
+        channel,
+        provider,
+    } = filter;
+    if (status, channel, provider) == (&None, &None, &None) {
+        return Ok(vec![Kind {
+            sql: include_str!("../../sql/messages/ids.sqlite.sql"),
+            parameters: Vec::new(),
+        }]);
+    }
+    let of_kind = include_str!("../../sql/messages/ids_of_kind.sqlite.sql");
+    let (sql, providers, directions) = match status {
+        Some(Status::Pending) => (
+            include_str!("../../sql/outbox/pending_ids.sqlite.sql"),
+            include_str!("../../sql/outbox/providers.sqlite.sql"),
+            &[][..],
         ),
-        Some(Status::Dispatched | Status::Received) | None => (
-            &status,
-            include_str!("../../sql/messages/list.sqlite.sql"),
-            include_str!("../../sql/messages/count.sqlite.sql"),
+        Some(Status::Failed) => (
+            include_str!("../../sql/outbox/dead_ids.sqlite.sql"),
+            include_str!("../../sql/outbox/providers.sqlite.sql"),
+            &[][..],
         ),
+        Some(Status::Dispatched) => (of_kind, MESSAGE_PROVIDERS, &[Direction::Outbound][..]),
+        Some(Status::Received) => (of_kind, MESSAGE_PROVIDERS, &[Direction::Inbound][..]),
+        None => (of_kind, MESSAGE_PROVIDERS, Direction::ALL),
     };
-    let (limit, offset) = (page.size() + 1, page.offset() as i64);
-    let items = connection
-        .prepare_cached(list)?
-        .query_map(
-            params![status, channel, provider, after, limit, offset],
-            rows::message,
-        )?
-        .collect::<rusqlite::Result<_>>()?;
-    let count_max = TOTAL_COUNTED_MAX as i64 + 1;
-    let counted = count(
-        connection,
-        count_sql,
-        params![status, channel, provider, count_max],
-    )?;
-    Ok(Page::of(page, items, Total::capped(counted), |message| {
-        message.id
-    }))
+    let providers: Vec<String> = match provider {
+        Some(provider) => vec![provider.to_string()],
+        None => connection
+            .prepare_cached(providers)?
+            .query_map([], |row| row.get(0))?
+            .collect::<rusqlite::Result<_>>()?,
+    };
+    let channels = channel.map_or(Channel::ALL.to_vec(), |channel| vec![channel]);
+    let mut kinds = Vec::new();
+    for provider in &providers {
+        for channel in &channels {
+            let of_outbox = vec![
+                Value::from(provider.clone()),
+                Value::from(channel.as_str().to_owned()),
+            ];
+            if directions.is_empty() {
+                kinds.push(Kind {
+                    sql,
+                    parameters: of_outbox.clone(),
+                });
+            }
+            for direction in directions {
+                let mut parameters = of_outbox.clone();
+                parameters.push(Value::from(direction.as_str().to_owned()));
+                parameters.push(Value::from(*status == Some(Status::Dispatched)));
+                kinds.push(Kind { sql, parameters });
+            }
+        }
+    }
+    Ok(kinds)
+}
+
+/// Counts no further than [`TOTAL_COUNTED_MAX`] + 1.
+fn count_ids(connection: &Connection, kinds: &[Kind]) -> rusqlite::Result<u64> {
+    let mut counted = 0;
+    for kind in kinds {
+        let mut statement = connection.prepare_cached(kind.sql)?;
+        let mut ids = kind.ids(&mut statement, Uuid::max())?;
+        while counted <= TOTAL_COUNTED_MAX && ids.next()?.is_some() {
+            counted += 1;
+        }
+    }
+    Ok(counted)
+}
+
+/// Several lists of ids, each newest first, merged into one.
+#[derive(Default)]
+struct NewestFirst<'s>(Vec<(Uuid, Rows<'s>)>);
+
+impl<'s> NewestFirst<'s> {
+    fn add(&mut self, mut ids: Rows<'s>) -> rusqlite::Result<()> {
+        let first = ids.next()?.map(|row| row.get(0)).transpose()?;
+        self.0.extend(first.map(|id| (id, ids)));
+        Ok(())
+    }
+
+    fn take_newest(&mut self) -> rusqlite::Result<Option<Uuid>> {
+        let newest = (0..self.0.len()).max_by_key(|list| self.0[*list].0);
+        let Some(newest) = newest else { return Ok(None) };
+        let (id, ids) = self.0.swap_remove(newest);
+        self.add(ids)?;
+        Ok(Some(id))
+    }
+}
+
+impl Iterator for NewestFirst<'_> {
+    type Item = rusqlite::Result<Uuid>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.take_newest().transpose()
+    }
 }
 
 pub(super) fn conversation(
@@ -154,25 +255,20 @@ pub(super) fn thread(
         Some(position) => (position.timestamp.as_micros(), position.sequence as i64),
         None => (i64::MIN, 0),
     };
-    let items = connection
-        .prepare_cached(include_str!("../../sql/messages/list_of_conversation.sqlite.sql"))?
-        .query_map(
-            params![
-                id.get(),
-                after_timestamp,
-                after_sequence,
-                page.size() + 1,
-                page.offset() as i64
-            ],
-            rows::message,
-        )?
-        .collect::<rusqlite::Result<_>>()?;
-    Ok(Some(Page::of(
-        page,
-        items,
-        Total::exact(conversation.message_count),
-        ThreadPosition::of,
-    )))
+    let mut list =
+        connection.prepare_cached(include_str!("../../sql/messages/list_of_conversation.sqlite.sql"))?;
+    let found = list.query_map(
+        params![
+            id.get(),
+            after_timestamp,
+            after_sequence,
+            page.size() + 1,
+            page.offset() as i64
+        ],
+        rows::message,
+    )?;
+    let total = Total::exact(conversation.message_count);
+    Page::of_messages(page, found, total, ThreadPosition::of).map(Some)
 }
 
 fn count(connection: &Connection, sql: &str, params: &[&dyn ToSql]) -> rusqlite::Result<u64> {

@@ -54,6 +54,7 @@ pub(crate) async fn count_by_provider_and_state(world: &World) {
         waiting,
         leased,
         dead,
+        capped: false,
         oldest: Duration::ZERO,
     };
     assert_eq!(depths, [depth(EMAIL, 0, 1, 0), depth(SMS, 3, 1, 1)]);

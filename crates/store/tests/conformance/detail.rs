@@ -1,10 +1,13 @@
-use domain::{FailureReason, Outcome, Timestamp};
+use domain::{FailureReason, Outcome, Status, Timestamp};
 use trunkline_store::Disposition;
 
 use crate::{
-    builders::{ALREADY, NOT_YET, SMS, dead, retry},
+    builders::{ALREADY, Held, NOT_YET, SMS, dead, retry},
     world::World,
 };
+
+/// Messages that are read while they are settled.
+const TORN_ROUNDS: u32 = 400;
 
 pub(crate) async fn of_an_unknown_message_is_none(world: &World) {
     world.accept(world.outbound()).await;
@@ -56,4 +59,34 @@ pub(crate) async fn lists_the_attempts_in_order(world: &World) {
             .map(|attempt| (attempt.number, attempt.outcome))
             .eq(expected)
     );
+}
+
+/// A settlement changes the message, its entry and its attempts in one transaction, and a read shows all of it or nothing.
+pub(crate) async fn is_of_one_moment(world: &World) {
+    let (reader, settler) = (world.another_node(), world.another_node());
+    let mut reads = 0_u32;
+    for round in 0..TORN_ROUNDS {
+        let id = world.accept(world.outbound().leased(NOT_YET)).await;
+        let settlement = Held::at_accept(id).tried(Outcome::Success, Disposition::Finish);
+        let settler = std::sync::Arc::clone(&settler);
+        let settling = tokio::spawn(async move { settler.settle(&[settlement]).await });
+        loop {
+            let detail = reader.message(id).await.unwrap().unwrap();
+            let final_now = detail.message.status == Status::Dispatched;
+            assert_eq!(
+                detail.attempts.len(),
+                usize::from(final_now),
+                "{round}: {detail:?}"
+            );
+            assert_eq!(detail.waiting.is_none(), final_now, "{round}: {detail:?}");
+            reads += 1;
+            if final_now {
+                break;
+            }
+            // The model answers at once, and would let nobody else run.
+            tokio::task::yield_now().await;
+        }
+        settling.await.unwrap().unwrap();
+    }
+    println!("{reads} reads while {TORN_ROUNDS} messages were settled");
 }

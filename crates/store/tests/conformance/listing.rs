@@ -1,8 +1,8 @@
 use std::collections::BTreeSet;
 
 use domain::{
-    Channel, Conversation, ConversationChannel, ConversationId, MessageId, Outcome, PageRequest, Participant,
-    Start, Status, TOTAL_COUNTED_MAX, Total,
+    Channel, Conversation, ConversationChannel, ConversationId, Message, MessageId, Outcome, PAGE_BYTES_MAX,
+    PageRequest, Participant, Start, Status, TOTAL_COUNTED_MAX, Total,
 };
 use trunkline_store::{Accept, ConversationFilter, Disposition, MessageFilter};
 
@@ -343,4 +343,63 @@ pub(crate) async fn a_walk_over_messages_sees_each_once(world: &World) {
         .await
         .unwrap();
     assert_eq!((page.items.len(), page.next), (5, None));
+}
+
+/// Pages of large messages end early, and a walk by cursor misses none of them.
+pub(crate) async fn pages_are_bounded_by_bytes(world: &World) {
+    let large = "\u{e9}".repeat(PAGE_BYTES_MAX / 2 / 5);
+    let mut expected = Vec::new();
+    // Larger than a page, five to a page, and small ones.
+    let bodies = [large.repeat(6)]
+        .into_iter()
+        .chain(vec![large; 12])
+        .chain(vec!["small".to_owned(); 3]);
+    for body in bodies {
+        expected.push(world.accept(world.outbound().body(&body)).await);
+    }
+    let conversation = world.detail(expected[0]).await.message.thread.unwrap().0;
+    let ids = |items: &[Message]| items.iter().map(|message| message.id).collect::<Vec<_>>();
+    let bytes = |items: &[Message]| items.iter().map(|message| message.content.bytes()).sum::<usize>();
+
+    let mut seen = Vec::new();
+    let (mut start, mut sizes) = (Start::First, Vec::new());
+    loop {
+        let request = PageRequest::new(200, start);
+        let page = world.store.thread(conversation, &request).await.unwrap().unwrap();
+        assert!(page.items.len() == 1 || bytes(&page.items) <= PAGE_BYTES_MAX);
+        assert_eq!(
+            (page.total, page.is_cut(&request)),
+            (Total::exact(16), page.next.is_some())
+        );
+        sizes.push(page.items.len());
+        seen.extend(ids(&page.items));
+        let Some(next) = page.next else { break };
+        start = Start::After(next);
+    }
+    assert_eq!((&seen, &sizes[..]), (&expected, &[1, 5, 5, 5][..]));
+
+    expected.reverse();
+    for filter in [
+        MessageFilter::default(),
+        MessageFilter {
+            provider: Some(name(SMS)),
+            ..MessageFilter::default()
+        },
+        MessageFilter {
+            status: Some(Status::Pending),
+            ..MessageFilter::default()
+        },
+    ] {
+        let mut seen = Vec::new();
+        let (mut start, mut sizes) = (Start::First, Vec::new());
+        loop {
+            let request = PageRequest::new(200, start);
+            let page = world.store.messages(&filter, &request).await.unwrap();
+            sizes.push(page.items.len());
+            seen.extend(ids(&page.items));
+            let Some(next) = page.next else { break };
+            start = Start::After(next);
+        }
+        assert_eq!((&seen, &sizes[..]), (&expected, &[7, 5, 3, 1][..]), "{filter:?}");
+    }
 }

@@ -199,6 +199,7 @@ suite! {
             totals_are_counted_up_to_ten_thousand
             messages_newest_first_with_each_filter
             a_walk_over_messages_sees_each_once
+            pages_are_bounded_by_bytes
         }
         thread {
             is_ordered_by_timestamp_then_joining
@@ -210,6 +211,7 @@ suite! {
             of_an_unknown_message_is_none
             tells_what_a_pending_message_waits_for
             lists_the_attempts_in_order
+            is_of_one_moment
         }
         migrate {
             twice_is_nothing_the_second_time

@@ -1,11 +1,16 @@
-//! What PostgreSQL reads for the statements on the way of every message, which it plans once and for a store it then knows
-//! to be empty (docs/decisions/0005).
+//! What PostgreSQL reads: for the statements on the way of every message, which it plans once and for a store it then knows
+//! to be empty (docs/decisions/0005), and for reads, of tables about which it knows nothing or what was true long ago.
 
-use domain::Outcome;
-use trunkline_store::Disposition;
+use std::time::Duration;
+
+use domain::{
+    Channel, ConversationChannel, ConversationId, MessageId, Outcome, PageRequest, Participant, Start,
+    Status, TOTAL_COUNTED_MAX, ThreadPosition, Timestamp,
+};
+use trunkline_store::{ConversationFilter, Disposition, MessageFilter, QUEUE_COUNTED_MAX, StoreError};
 
 use crate::{
-    builders::{ALREADY, Draft, NOT_YET, SMS, retry},
+    builders::{ALREADY, Draft, NOT_YET, SMS, name, retry},
     world::{Kind, World},
 };
 
@@ -69,6 +74,207 @@ fn others() -> String {
     )
 }
 
+/// Messages of one conversation, each a second after the one before. Some of the oldest are dead letters, some of the others wait.
+const MESSAGES: i64 = 60_000;
+const DEAD: i64 = 20_000;
+const WAITING: i64 = 20_000;
+/// Conversations, each active a second after the one before.
+const CONVERSATIONS: i64 = 20_000;
+/// What a total may read: entries of an index, and for some listings whether there is an outbox entry for each.
+const COUNTING_MAX: i64 = 2 * (TOTAL_COUNTED_MAX as i64 + 1);
+/// What a page may read for each message on it: its row in the index, in its table, for its size, with its outbox entry, and one
+/// row more of each kind of message.
+const EACH_MAX: i64 = 12;
+
+/// A database into which much was loaded since it was looked at last, if it ever was.
+fn loaded() -> String {
+    format!(
+        "insert into conversations (channel, participant_a, participant_b, message_count, last_activity_at, created_at)
+         select 'sms', '+1' || n, '+2' || n, 1, now() + n * interval '1 second', now() from generate_series(1, {CONVERSATIONS}) n;
+         update conversations set message_count = {MESSAGES} where id = 1;
+         create temporary table ids as
+         select n, (lpad(to_hex(1700000000000 + n), 12, '0') || '70008000000000000000')::uuid as id
+         from generate_series(1, {MESSAGES}) as n;
+         insert into messages (id, conversation_id, sequence, direction, channel, sender, recipient, body, timestamp,
+             processed_at, provider)
+         select id, 1, n, 'outbound', 'sms', 'a', 'b', 'c', now() + n * interval '1 second', now(), 'bulk' from ids;
+         insert into attempts (message_id, number, lease_token, provider, outcome, occurred_at, latency_ms)
+         select id, 1, 1, 'bulk', 'error', now(), 1 from ids;
+         insert into outbox (message_id, provider, channel, due_at, lease_token, deadline_at, dead_at, failure_reason)
+         select id, 'bulk', 'sms', now(), 1, now(), now(), 'exhausted' from ids where n <= {DEAD};
+         insert into outbox (message_id, provider, channel, due_at, lease_token, deadline_at)
+         select id, 'bulk', 'sms', now() - interval '1 hour' - n * interval '1 second', 1, now() + interval '1 hour'
+         from ids where n > {DEAD} and n <= {DEAD} + {WAITING};
+         drop table ids"
+    )
+}
+
+#[tokio::test]
+async fn reads_go_along_their_indexes_in_a_table_never_analyzed() {
+    reads_go_along_their_indexes("").await;
+}
+
+#[tokio::test]
+async fn reads_go_along_their_indexes_in_a_table_analyzed_while_it_was_empty() {
+    reads_go_along_their_indexes("analyze").await;
+}
+
+#[tokio::test]
+async fn reads_go_along_their_indexes_in_a_table_that_is_known() {
+    let world = filled("").await;
+    world.execute("vacuum analyze", "").await;
+    every_read(&world).await;
+}
+
+async fn reads_go_along_their_indexes(before: &str) {
+    every_read(&filled(before).await).await;
+}
+
+async fn filled(before: &str) -> World {
+    let world = World::create(Kind::Postgres).await;
+    for table in [
+        "conversations",
+        "messages",
+        "outbox",
+        "attempts",
+        "idempotency_keys",
+        "receipts",
+    ] {
+        let alone = format!("alter table {table} set (autovacuum_enabled = off)");
+        world.execute(&alone, "").await;
+    }
+    world.execute(before, "").await;
+    world.execute(&loaded(), "").await;
+    world
+}
+
+async fn every_read(world: &World) {
+    let store = &world.store;
+    let conversation = ConversationId::new(1).unwrap();
+    // Below the newest, above those that wait.
+    let middle: MessageId = "018bcfe6-2b50-7000-8000-000000000000".parse().unwrap();
+    let filter = |status, channel, provider: Option<&str>| MessageFilter {
+        status,
+        channel,
+        provider: provider.map(name),
+    };
+    let listings = [
+        filter(None, None, None),
+        filter(None, None, Some("bulk")),
+        filter(None, None, Some("nosuch")),
+        filter(None, Some(Channel::Mms), None),
+        filter(Some(Status::Dispatched), None, None),
+        filter(Some(Status::Received), Some(Channel::Sms), None),
+        filter(Some(Status::Pending), None, None),
+        filter(Some(Status::Pending), Some(Channel::Sms), Some("nosuch")),
+        filter(Some(Status::Failed), None, Some("bulk")),
+        filter(Some(Status::Failed), Some(Channel::Email), None),
+    ];
+    for size in [50, 100, 200] {
+        let starts = [Start::First, Start::Page(3), Start::After(middle)];
+        for start in starts {
+            let page = PageRequest::new(size, start);
+            for filter in &listings {
+                let max = COUNTING_MAX + EACH_MAX * 3 * i64::from(size);
+                rows_read(world, &format!("{filter:?} {start:?} {size}"), max, async || {
+                    store.messages(filter, &page).await.map(drop)
+                })
+                .await;
+            }
+        }
+        let after = ThreadPosition {
+            timestamp: Timestamp::MIN,
+            sequence: 7,
+        };
+        for start in [Start::First, Start::Page(3), Start::After(after)] {
+            let page = PageRequest::new(size, start);
+            rows_read(
+                world,
+                &format!("thread {start:?} {size}"),
+                EACH_MAX * 3 * i64::from(size),
+                async || {
+                    let page = store.thread(conversation, &page).await?.unwrap();
+                    assert_eq!(page.items.len(), size as usize);
+                    Ok(())
+                },
+            )
+            .await;
+        }
+        for channel in [
+            None,
+            Some(ConversationChannel::Sms),
+            Some(ConversationChannel::Email),
+        ] {
+            for start in [Start::First, Start::Page(3)] {
+                let filter = ConversationFilter {
+                    channel,
+                    participant: None,
+                };
+                let page = PageRequest::new(size, start);
+                let max = COUNTING_MAX + EACH_MAX * 3 * i64::from(size);
+                rows_read(world, &format!("{filter:?} {start:?} {size}"), max, async || {
+                    store.conversations(&filter, &page).await.map(drop)
+                })
+                .await;
+            }
+        }
+    }
+    let of_one = ConversationFilter {
+        channel: None,
+        participant: Some(Participant::from_stored("+17")),
+    };
+    let page = PageRequest::new(0, Start::First);
+    rows_read(world, "of a participant", 50, async || {
+        let page = store.conversations(&of_one, &page).await?;
+        assert_eq!(page.items.len(), 1);
+        Ok(())
+    })
+    .await;
+    rows_read(world, "a message", 50, async || {
+        store
+            .message(middle)
+            .await
+            .map(|message| assert!(message.is_some()))
+    })
+    .await;
+    rows_read(world, "a conversation", 50, async || {
+        store.conversation(conversation).await.map(drop)
+    })
+    .await;
+    rows_read(world, "unthreaded", 50, async || {
+        store.unthreaded(None, 100).await?;
+        store.count_unthreaded().await.map(drop)
+    })
+    .await;
+    rows_read(world, "queue depths", 3 * QUEUE_COUNTED_MAX as i64, async || {
+        let depths = store.queue_depths().await?;
+        let [depth] = &depths[..] else {
+            panic!("{depths:?}")
+        };
+        let counted = (depth.waiting, depth.leased, depth.dead, depth.capped);
+        assert_eq!(counted, (QUEUE_COUNTED_MAX, 0, QUEUE_COUNTED_MAX, true));
+        // The oldest is told although it is not among the first by its id.
+        let oldest = Duration::from_secs(3_600 + (DEAD + WAITING) as u64);
+        assert!(depth.oldest >= oldest, "{:?}", depth.oldest);
+        Ok(())
+    })
+    .await;
+}
+
+/// Reads, and insists that no more than `max` rows were read for it.
+async fn rows_read(world: &World, what: &str, max: i64, read: impl AsyncFn() -> Result<(), StoreError>) {
+    world
+        .execute("select pg_stat_reset(), pg_stat_force_next_flush()", "")
+        .await;
+    // A connection that the last look has closed may not know of it yet.
+    let mut result = read().await;
+    while result.is_err() {
+        result = read().await;
+    }
+    let rows = read_so_far(world).await;
+    assert!(rows <= max, "{what}: {rows} rows were read, more than {max}");
+}
+
 /// Rows that came out of indexes and tables, as far as the store's connections read them: they are closed, which makes them
 /// tell.
 async fn read_so_far(world: &World) -> i64 {
@@ -81,7 +287,9 @@ async fn read_so_far(world: &World) -> i64 {
             break;
         }
     }
-    let read = "select sum(idx_tup_fetch + seq_tup_read)::text from pg_stat_user_tables
-        where relname <> 'schema_migrations'";
+    let read = "select (
+            (select sum(seq_tup_read) from pg_stat_user_tables where relname <> 'schema_migrations')
+            + (select sum(idx_tup_read) from pg_stat_user_indexes where relname <> 'schema_migrations')
+        )::text";
     world.query(read).await[0].parse().unwrap()
 }

@@ -14,7 +14,7 @@ use store::{Accept, Accepted, Arrival, IdempotentRequest, Memory};
 
 use super::{
     CallRecord, Cell, Reply, Request, Violation, acknowledged, attempts, breaker, calls, conversations,
-    counters, fencing, keys, limits, snapshot::Snapshot,
+    counters, fencing, keys, limits, references, snapshot::Snapshot,
 };
 use crate::{
     draw::Draw,
@@ -259,6 +259,7 @@ impl Observer {
         attempts::check(plan, &snapshot, &inner.calls, &inner.fencing, &mut problems);
         calls::check_retry_after(&snapshot, &inner.calls, &inner.fencing, &mut problems);
         conversations::check(plan, &snapshot, &mut problems);
+        references::check(memory, &mut problems);
         breaker::check_edges(
             inner.lives.values().map(|life| life.metrics.as_ref()),
             &mut problems,

@@ -98,6 +98,7 @@ impl Report {
         self.row("sent more than once, unexplained", unexplained);
         self.row("answers wrong or missing", found.of(Rule::AnswersTrue));
         self.row("inexact conversations", found.of(Rule::ConversationsExact));
+        self.row("references to nothing", found.of(Rule::ReferencesHold));
         self.row("attempts missing or doubled", found.of(Rule::AttemptsComplete));
         self.row("not final, or still held", found.of(Rule::EverythingFinal));
         self.row("calls the providers saw", summary.calls);

@@ -16,6 +16,8 @@ pub(crate) enum Rule {
     AnswersTrue,
     /// One conversation for each pair, with exact counts, sequences and last activity.
     ConversationsExact,
+    /// What a row refers to is there.
+    ReferencesHold,
     /// Attempts have no gaps, at most one success, and a place for every call.
     AttemptsComplete,
     /// Once there was time, everything is final for a reason that has a name, and nobody holds anything.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use self::Rule::{
     AnswersTrue, AttemptsComplete, ConversationsExact, DuplicatesExplained, EverythingFinal, NothingLost,
-    NothingStoredTwice,
+    NothingStoredTwice, ReferencesHold,
 };
 use super::{
     contents::{Attempt, Contents, Id, Message},
@@ -30,6 +30,7 @@ impl Audit<'_> {
         self.accepted_messages_are_stored_as_they_were_given(&mut found);
         self.no_offer_is_stored_twice_or_against_its_answer(&mut found);
         self.conversations_are_exact(&mut found);
+        self.references_hold(&mut found);
         self.attempts_are_numbered_and_explain_every_call(&mut found);
         (Summary::of(self), found)
     }
@@ -159,6 +160,28 @@ impl Audit<'_> {
         found.expect(ConversationsExact, members.is_empty(), || {
             format!("messages of conversations that do not exist: {members:?}")
         });
+    }
+
+    /// No foreign key guards them. Messages of conversations that do not exist are found with the conversations.
+    fn references_hold(&self, found: &mut Findings) {
+        let Contents {
+            messages,
+            attempts,
+            outbox,
+            keys,
+            receipts,
+            ..
+        } = self.contents;
+        let messages: BTreeSet<&Id> = messages.iter().map(|message| &message.id).collect();
+        let references = (outbox.iter().map(|entry| ("outbox", &entry.message)))
+            .chain(attempts.iter().map(|attempt| ("attempts", &attempt.message)))
+            .chain(keys.iter().map(|(_, id)| ("idempotency_keys", id)))
+            .chain(receipts.iter().map(|(_, id)| ("receipts", id)));
+        for (table, id) in references {
+            found.expect(ReferencesHold, messages.contains(id), || {
+                format!("a row of {table} is about {id:?}, which is not there")
+            });
+        }
     }
 
     /// A call is on record under its number, with the outcome the provider knows or as one whose outcome is unknown.

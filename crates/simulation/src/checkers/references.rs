@@ -1,0 +1,14 @@
+//! Invariant 22: what a row refers to is there. No foreign key guards it.
+
+use store::Memory;
+
+const RULE: &str = "22: every reference leads somewhere";
+
+pub(super) fn check(memory: &Memory, problems: &mut Vec<(&'static str, String)>) {
+    for (table, id) in memory.dangling_references() {
+        problems.push((
+            RULE,
+            format!("a row of {table} is about {id}, which is not there"),
+        ));
+    }
+}

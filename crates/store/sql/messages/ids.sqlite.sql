@@ -1,0 +1,2 @@
+-- Newest processed first. ?1 is the id to start after, or the highest there can be.
+select id from messages where id < ?1 order by id desc

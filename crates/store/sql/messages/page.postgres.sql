@@ -1,0 +1,21 @@
+-- The end of every listing of messages, after the part that lists: `listed` has the ids, one more than fit, with their places
+-- and how large each message is; `counted` has the total. The page has at most $1 messages and ends before it exceeds $2 bytes, but
+-- not before its first message. Sizes are known without reading what is large. All of it is one statement, so of one moment.
+, fitting as (
+    select id, place
+    from (select id, place, sum(bytes) over (order by place) as bytes from listed) as summed
+    where place <= $1 and (place = 1 or bytes <= $2)
+)
+select counted.total, (select count(*) from listed) as listed, message.*
+from counted
+left join (
+    fitting
+    cross join lateral (
+        select
+            id, conversation_id, sequence, direction, channel, sender, recipient, subject, body,
+            attachments::text, timestamp, processed_at, status, provider, failure_reason, failure_code
+        from messages_with_status
+        where id = fitting.id
+    ) as message
+) on true
+order by place
