@@ -106,7 +106,9 @@ async fn claim_in_time(
 /// The leases are ours by now, whatever the rows say: one that cannot be read must not hold up the others.
 fn readable(claimed: Result<Claimed, StoreError>) -> Option<Claimed> {
     claimed
-        .inspect_err(|error| tracing::error!(%error, "skipping an outbox entry"))
+        .inspect_err(|error| {
+            tracing::error!(%error, "skipping an outbox entry");
+        })
         .ok()
 }
 
