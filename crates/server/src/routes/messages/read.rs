@@ -6,8 +6,8 @@ use axum::{
 };
 use domain::{
     Attachments, Attempt, Body as Text, Channel, ConversationId, Direction, ErrorCode, Failure,
-    FailureReason, GivenAddress, Message, MessageId, Outcome, PageRequest, ProviderName, Status, Subject,
-    Timestamp, snippet,
+    FailureReason, GivenAddress, Message, MessageId, Outcome, PAGE_BYTES_MAX, PageRequest, ProviderName,
+    Status, Subject, Timestamp, snippet,
 };
 use engine::{Hold, HoldCode, HoldReason};
 use serde::Serialize;
@@ -28,9 +28,9 @@ use crate::{
 
 /// Bytes of an answer about one message beside what its sender said: ids, times, attempts.
 const DETAIL_BYTES: usize = 4 * 1024;
-/// Bytes that a page of messages takes at most while it is made, usually: eight of them have room, which is as many as the
-/// store reads at the same time. One that takes more gets it, or is refused.
-const PAGE_BYTES: usize = 8 << 20;
+/// Bytes that a page of messages takes while it is made, usually at most: what was read, and what is written of it. Eight of them
+/// have room, which is as many as the store reads at the same time. One that takes more gets it, or is refused.
+const PAGE_BYTES: usize = 2 * PAGE_BYTES_MAX;
 
 /// A message.
 #[derive(Serialize, ToSchema)]
