@@ -120,6 +120,12 @@ mutants! {
     KeyPurgedEarly,
     /// Keys are never forgotten.
     KeyKeptForever,
+    /// A message is read in two statements, and changes in between.
+    TornRead,
+    /// A settlement that the store refused, for a time, is dropped.
+    RefusedSettlementDropped,
+    /// Claims ask for as much as ever, however long the last ones took.
+    ClaimNeverShrinks,
     /// A settlement that is asked for again, because its answer was lost, is said to have come too late.
     RepeatedSettlementDenied,
 }

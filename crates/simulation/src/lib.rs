@@ -8,6 +8,7 @@
 mod campaign;
 mod checkers;
 mod draw;
+mod goodput;
 #[cfg(feature = "mutants")]
 mod hunt;
 mod named_seeds;
@@ -19,12 +20,13 @@ mod world;
 
 pub use campaign::{Outcome, campaign, explain, run_seed};
 pub use checkers::Violation;
+pub use goodput::{Crowd, Goodput, goodput};
 #[cfg(feature = "mutants")]
 pub use hunt::{SEEDS_MAX, hunt};
 pub use named_seeds::{NAMED_SEEDS, NamedSeed};
 pub use plan::{
     Fault, FaultKind, Knowledge, Mood, Nature, Operation, OperationKind, Plan, ReceivePlan, SendPlan,
-    Settings,
+    Settings, Statement, StoreFailure,
 };
 pub use shrink::shrink;
 pub use world::{Report, run};

@@ -86,7 +86,7 @@ pub(super) fn check(
     }
     for (body, asked) in &asked {
         let refused = Nature::of_body(body) == Nature::Refused;
-        if asked.refusals > 0 && !refused {
+        if asked.refusals > 0 && !refused && !plan.refuses_good_messages() {
             problems.push((
                 RULE_STORED,
                 format!("a good message was refused for good: {body}"),

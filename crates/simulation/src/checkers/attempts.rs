@@ -1,6 +1,6 @@
 //! Invariants 3, 4 and 5: what is on record about tries agrees with what the providers saw.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use domain::{Direction, ErrorCode, FailureReason, MessageId, Outcome, Status};
 use providers::Answer;
@@ -12,10 +12,15 @@ use crate::plan::Plan;
 pub(super) const RULE_EXPLAINED: &str = "3: what a provider saw is explained by attempts";
 pub(super) const RULE_NUMBERS: &str = "4: attempts 1..n without gaps, at most one success";
 pub(super) const RULE_REASONS: &str = "5: a message fails only by the rules";
+const RULE_KEPT: &str = "what a node knows is recorded, if the store is well before its lease ends";
 const RULE_FINAL: &str = "2: after faults stop everything becomes final";
+
+/// How long the store must be well for that: a node that was refused asks again after a pause.
+const KEPT_WITHIN: Duration = Duration::from_secs(5);
 
 pub(super) fn check(
     plan: &Plan,
+    nodes_run_on: bool,
     snapshot: &Snapshot,
     calls: &[CallRecord],
     fencing: &Fencing,
@@ -33,6 +38,9 @@ pub(super) fn check(
             ));
         }
     }
+    if nodes_run_on {
+        what_is_known_is_recorded(plan, snapshot, calls, problems);
+    }
     for (id, detail) in &snapshot.messages {
         let calls = by_message.get(id).map_or(&[][..], Vec::as_slice);
         let found = of_message(plan, snapshot, detail, calls, fencing);
@@ -47,6 +55,33 @@ pub(super) fn check(
                 format!(
                     "{id} ({}): {problem}; attempts {attempts:?}",
                     detail.message.status
+                ),
+            ));
+        }
+    }
+}
+
+/// The answer to a call is lost only with the node that heard it, or with its lease.
+fn what_is_known_is_recorded(
+    plan: &Plan,
+    snapshot: &Snapshot,
+    calls: &[CallRecord],
+    problems: &mut Vec<(&'static str, String)>,
+) {
+    for call in calls {
+        let Some((at, CallEnd::Answered(answer))) = &call.ended else {
+            continue;
+        };
+        let unknown = snapshot.messages.get(&call.message).is_some_and(|detail| {
+            let mut attempts = detail.attempts.iter();
+            attempts.any(|row| row.number == call.attempt && row.outcome == Outcome::Unknown)
+        });
+        if unknown && plan.longest_calm(*at, call.leased_until) >= KEPT_WITHIN {
+            problems.push((
+                RULE_KEPT,
+                format!(
+                    "{}: attempt {} ended at {at:?} as {answer:?} under a lease until {:?}, and is on record as unknown",
+                    call.message, call.attempt, call.leased_until
                 ),
             ));
         }

@@ -12,6 +12,8 @@ mod fencing;
 mod keys;
 mod limits;
 mod observer;
+mod progress;
+mod reads;
 mod references;
 mod snapshot;
 
@@ -24,6 +26,7 @@ use store::{IdempotentRequest, OutboxRow};
 pub(crate) use breaker::Real;
 pub(crate) use fencing::Before;
 pub(crate) use observer::Observer;
+pub(crate) use progress::Due;
 
 /// Something that must hold and did not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +94,8 @@ struct CallRecord {
     began: Duration,
     taken: bool,
     ended: Option<(Duration, CallEnd)>,
+    /// When the lease it was made under runs out.
+    leased_until: Duration,
     breaker_epoch: u64,
 }
 

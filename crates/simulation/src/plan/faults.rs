@@ -81,6 +81,17 @@ pub enum FaultKind {
         /// How many in a thousand transactions break.
         permille: u32,
     },
+    /// One kind of statement fails in one way; the others do not.
+    StatementFails {
+        /// Which statement.
+        statement: Statement,
+        /// How it fails.
+        failure: StoreFailure,
+        /// How many in a thousand fail.
+        permille: u32,
+        /// For how long.
+        lasting: Duration,
+    },
     /// A provider is in a mood.
     Mood {
         /// Which provider.
@@ -90,6 +101,38 @@ pub enum FaultKind {
         /// For how long.
         lasting: Duration,
     },
+}
+
+/// What a node asks of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Statement {
+    /// Storing new messages.
+    Accept,
+    /// Taking due messages.
+    Claim,
+    /// Recording attempts.
+    Settle,
+    /// Whatever changes nothing.
+    Read,
+}
+
+/// How a statement fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreFailure {
+    /// Nothing happened, and that is said.
+    Unavailable,
+    /// It happened or not, and neither is said.
+    OutcomeUnknown,
+    /// Nothing happened, and never will, it is said: what an operator took away, such as a right, comes back all the same.
+    Refused,
+}
+
+impl Statement {
+    pub(crate) const ALL: [Self; 4] = [Self::Accept, Self::Claim, Self::Settle, Self::Read];
+}
+
+impl StoreFailure {
+    pub(crate) const ALL: [Self; 3] = [Self::Unavailable, Self::OutcomeUnknown, Self::Refused];
 }
 
 /// How a provider behaves.
@@ -188,7 +231,7 @@ pub(super) fn draw_removals(draw: &Draw, settings: &Settings, faults: &mut Vec<F
 }
 
 /// Any time, or soon after many clients came at once.
-fn moment(draw: &Draw, settings: &Settings) -> Duration {
+pub(super) fn moment(draw: &Draw, settings: &Settings) -> Duration {
     if settings.bursts.is_empty() || draw.permille(500) {
         return draw.millis(0, settings.chaos.as_millis() as u64);
     }

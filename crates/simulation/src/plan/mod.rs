@@ -1,14 +1,18 @@
 //! What one run does, all of it drawn from its seed before it begins: so it can be printed, and made smaller.
 
+mod errors;
 mod expiry;
 mod faults;
+mod link;
 mod operations;
 mod settings;
 mod simulators;
 
-pub use faults::{Fault, FaultKind, Mood};
+pub use faults::{Fault, FaultKind, Mood, Statement, StoreFailure};
 pub use operations::{Nature, Operation, OperationKind, ReceivePlan, SendPlan};
 pub use settings::Settings;
+
+use std::time::Duration;
 
 use crate::draw::Draw;
 
@@ -22,6 +26,9 @@ pub enum Knowledge {
     /// Nodes lose what they had in memory.
     Lost,
 }
+
+/// In how many of a thousand worlds somebody reads messages while they are on their way.
+const READERS_PERMILLE: u32 = 300;
 
 /// One schedule.
 #[derive(Debug, Clone)]
@@ -49,6 +56,14 @@ impl Plan {
         expiry::draw(&draw.child("expired keys"), &mut settings, &mut operations);
         settings.simulators = simulators::draw(&draw.child("product's simulators"));
         faults::draw_removals(&draw.child("lost routes"), &settings, &mut faults);
+        link::draw(
+            &draw.child("slow link"),
+            &mut settings,
+            &mut operations,
+            &mut faults,
+        );
+        errors::draw(&draw.child("failing statements"), &settings, &mut faults);
+        settings.readers = draw.child("readers").permille(READERS_PERMILLE);
         Self {
             seed,
             settings,
@@ -62,16 +77,18 @@ impl Plan {
     pub fn knowledge(&self) -> Knowledge {
         let left = self.faults.iter().map(|fault| match fault.kind {
             FaultKind::Crash { .. } => Knowledge::Lost,
-            FaultKind::StoreAway { .. } | FaultKind::StoreSlow { .. } | FaultKind::StoreFlaky { .. } => {
-                Knowledge::Unanswered
-            }
+            FaultKind::StoreAway { .. }
+            | FaultKind::StoreSlow { .. }
+            | FaultKind::StoreFlaky { .. }
+            | FaultKind::StatementFails { .. } => Knowledge::Unanswered,
             FaultKind::Freeze { .. }
             | FaultKind::Restart { .. }
             | FaultKind::ProviderRemoved { .. }
             | FaultKind::ClockJump { .. }
             | FaultKind::Mood { .. } => Knowledge::Complete,
         });
-        left.max().unwrap_or(Knowledge::Complete)
+        let over_the_link = self.settings.link.map(|_| Knowledge::Unanswered);
+        left.chain(over_the_link).max().unwrap_or(Knowledge::Complete)
     }
 
     /// Whether there is a node at any time that runs and reaches the store.
@@ -84,15 +101,68 @@ impl Plan {
     /// Whether every node lives on and reaches the store now and then: then no lease is left to run out.
     #[must_use]
     pub fn leases_are_kept(&self) -> bool {
-        self.faults.iter().all(|fault| {
+        let over_a_good_link = self.settings.link.is_none();
+        over_a_good_link
+            && self.faults.iter().all(|fault| {
+                matches!(
+                    fault.kind,
+                    FaultKind::StoreSlow { .. }
+                        | FaultKind::StoreFlaky { .. }
+                        | FaultKind::ClockJump { .. }
+                        | FaultKind::Mood { .. }
+                )
+            })
+    }
+
+    /// Whether the database refuses, for a time, what it would take at any other.
+    #[must_use]
+    pub fn refuses_good_messages(&self) -> bool {
+        let refuses = |fault: &Fault| {
             matches!(
                 fault.kind,
-                FaultKind::StoreSlow { .. }
-                    | FaultKind::StoreFlaky { .. }
-                    | FaultKind::ClockJump { .. }
-                    | FaultKind::Mood { .. }
+                FaultKind::StatementFails {
+                    statement: Statement::Accept,
+                    failure: StoreFailure::Refused,
+                    ..
+                }
             )
-        })
+        };
+        self.faults.iter().any(refuses)
+    }
+
+    /// Whether no node ever ends or stands still.
+    #[must_use]
+    pub fn nodes_run_on(&self) -> bool {
+        let hits_a_node = |fault: &Fault| {
+            matches!(
+                fault.kind,
+                FaultKind::Crash { .. }
+                    | FaultKind::Freeze { .. }
+                    | FaultKind::Restart { .. }
+                    | FaultKind::ProviderRemoved { .. }
+            )
+        };
+        !self.faults.iter().any(hits_a_node)
+    }
+
+    /// The longest part of this time in which nothing is wrong with the store.
+    #[must_use]
+    pub fn longest_calm(&self, from: Duration, until: Duration) -> Duration {
+        let mut longest = Duration::ZERO;
+        let mut calm_from = from;
+        // By when they begin; one may outlast the next.
+        for fault in &self.faults {
+            let lasting = match fault.kind {
+                FaultKind::StoreAway { lasting, .. }
+                | FaultKind::StoreSlow { lasting, .. }
+                | FaultKind::StoreFlaky { lasting, .. }
+                | FaultKind::StatementFails { lasting, .. } => lasting,
+                _ => continue,
+            };
+            longest = longest.max(fault.at.min(until).saturating_sub(calm_from));
+            calm_from = calm_from.max(fault.at + lasting);
+        }
+        longest.max(until.saturating_sub(calm_from))
     }
 
     /// Whether nothing at all goes wrong, so that every message goes out exactly once.

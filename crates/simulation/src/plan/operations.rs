@@ -47,6 +47,8 @@ pub struct SendPlan {
     pub to: usize,
     /// What becomes of it on its way.
     pub nature: Nature,
+    /// How many bytes longer than usual it is.
+    pub padding: usize,
     /// How long after its sending, in milliseconds, it says it was written.
     pub written_ms: Option<i64>,
     /// How long the client waits for an answer.
@@ -156,6 +158,7 @@ fn send(draw: &Draw, group: u32, at: u64, people: u64, operations: &mut Vec<Oper
             95..=97 => Nature::Poison,
             _ => Nature::Refused,
         },
+        padding: 0,
         written_ms: written(draw),
         patience: draw.millis(200, 5_000),
         tries: draw.pick(&[1, 4, 12, 60]),

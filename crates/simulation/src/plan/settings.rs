@@ -20,6 +20,10 @@ pub struct Settings {
     pub yields_permille: u32,
     /// The longest way to the store or back.
     pub store_trip_max: Duration,
+    /// How many bytes a second go to the database, and come from there: all nodes together. Unlimited, if not said.
+    pub link: Option<u64>,
+    /// Whether somebody reads messages while they are on their way.
+    pub readers: bool,
     /// The longest way to a provider or back.
     pub provider_trip_max: Duration,
     /// Whether providers are moody now and then, also when nothing else goes wrong.
@@ -86,6 +90,8 @@ impl Settings {
             engine,
             yields_permille: draw.pick(&[0, 0, 20, 200]),
             store_trip_max: Duration::from_millis(draw.pick(&[1, 3, 20])),
+            link: None,
+            readers: false,
             provider_trip_max: Duration::from_millis(draw.pick(&[1, 30, 400])),
             providers_misbehave: draw.permille(850),
             simulators: None,

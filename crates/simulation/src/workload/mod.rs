@@ -1,6 +1,7 @@
 //! The clients: they know what they were told, and ask again when they were told nothing.
 
 mod people;
+mod reader;
 mod receive;
 mod redrive;
 mod send;
@@ -14,6 +15,7 @@ use crate::{
 };
 
 pub(crate) use people::{body_of_receive, body_of_send, conversation, key_of, to_receive, to_send};
+pub(crate) use reader::read_on;
 
 /// How long a client waits before it asks another node when one does not listen.
 const NOBODY_THERE_PAUSE_MS: (u64, u64) = (200, 1_500);

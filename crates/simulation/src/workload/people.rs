@@ -33,7 +33,8 @@ const MAILBOXES: [[&str; 2]; 8] = [
 
 /// What a message says: who asked for it, and what becomes of it.
 pub(crate) fn body_of_send(plan: &SendPlan) -> String {
-    format!("s{}.{}.{}", plan.group, plan.says, plan.nature.letter())
+    let padding = "-".repeat(plan.padding);
+    format!("s{}.{}.{padding}{}", plan.group, plan.says, plan.nature.letter())
 }
 
 /// What a webhook says.

@@ -4,17 +4,18 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use domain::{
-    Conversation, ConversationId, ConversationKey, ConversationPosition, LeaseToken, Message, MessageId,
-    Page, PageRequest, ProviderName, ThreadPosition,
+    Content, Conversation, ConversationId, ConversationKey, ConversationPosition, LeaseToken, Message,
+    MessageId, Page, PageRequest, ProviderName, ThreadPosition,
 };
 use futures_util::FutureExt;
+use mutants::Mutant;
 use store::{
     Accept, Accepted, Assigned, ClaimLimits, Claims, ConversationFilter, DeadLetter, IdempotentRequest,
     Import, MessageDetail, MessageFilter, QueueDepth, RedriveFilter, RedriveTerms, Redriven, RedrivenBatch,
     Settled, Settlement, Store, StoreError, UnservedRule, Unthreaded,
 };
 
-use super::database::{Database, Kind};
+use super::database::{Database, Errand};
 use crate::{checkers::Before, plan::Nature};
 
 pub(crate) struct Connection {
@@ -35,6 +36,18 @@ impl fmt::Debug for Connection {
     }
 }
 
+fn bytes_of(content: &Content) -> usize {
+    content.body.as_str().len()
+}
+
+fn bytes_of_claimed(claims: &Claims) -> usize {
+    claims
+        .entries
+        .iter()
+        .map(|claimed| bytes_of(&claimed.leased.content))
+        .sum()
+}
+
 #[async_trait]
 impl Store for Connection {
     async fn migrate(&self) -> Result<Vec<String>, StoreError> {
@@ -42,13 +55,14 @@ impl Store for Connection {
     }
 
     async fn probe(&self) -> Result<(), StoreError> {
-        self.database.transact(Kind::Read, |_| Ok(())).await
+        self.database.transact(Errand::READ, |_| Ok(())).await
     }
 
     async fn accept(&self, batch: &[Accept]) -> Result<Vec<Accepted>, StoreError> {
         let (batch, life) = (batch.to_vec(), self.life);
+        let bytes = batch.iter().map(|accept| bytes_of(&accept.content)).sum();
         self.database
-            .transact(Kind::Write, move |database| {
+            .transact(Errand::accept(bytes), move |database| {
                 if batch
                     .iter()
                     .any(|accept| Nature::of_body(accept.content.body.as_str()) == Nature::Refused)
@@ -67,7 +81,7 @@ impl Store for Connection {
     async fn find_accepted(&self, batch: &[Accept]) -> Result<Vec<Option<Accepted>>, StoreError> {
         let batch = batch.to_vec();
         self.database
-            .transact(Kind::Read, move |database| {
+            .transact(Errand::READ, move |database| {
                 at_once!(database.memory.find_accepted(&batch))
             })
             .await
@@ -76,7 +90,7 @@ impl Store for Connection {
     async fn find_repeated(&self, request: &IdempotentRequest) -> Result<Option<Accepted>, StoreError> {
         let request = request.clone();
         self.database
-            .transact(Kind::Read, move |database| {
+            .transact(Errand::READ, move |database| {
                 at_once!(database.memory.find_repeated(&request))
             })
             .await
@@ -85,13 +99,16 @@ impl Store for Connection {
     async fn claim(
         &self,
         provider: &ProviderName,
-        limits: ClaimLimits,
+        mut limits: ClaimLimits,
         lease: Duration,
     ) -> Result<Claims, StoreError> {
+        if mutants::planted(Mutant::ClaimNeverShrinks) {
+            limits.bytes = usize::MAX;
+        }
         let (provider, life) = (provider.clone(), self.life);
         let claimed = self
             .database
-            .transact(Kind::Write, move |database| {
+            .transact_for(Errand::CLAIM, bytes_of_claimed, move |database| {
                 let claimed = at_once!(database.memory.claim(&provider, limits, lease))?;
                 database
                     .observer
@@ -105,8 +122,10 @@ impl Store for Connection {
 
     async fn settle(&self, batch: &[Settlement]) -> Result<Vec<Settled>, StoreError> {
         let (batch, life) = (batch.to_vec(), self.life);
-        self.database
-            .transact(Kind::Write, move |database| {
+        let count = batch.len();
+        let settled = self
+            .database
+            .transact(Errand::SETTLE, move |database| {
                 database.observer.settling(life, &batch);
                 let settle = |settlement: &Settlement| {
                     let before = Before::of(&database.memory, settlement.id);
@@ -119,13 +138,20 @@ impl Store for Connection {
                 };
                 batch.iter().map(settle).collect()
             })
-            .await
+            .await;
+        if matches!(settled, Err(StoreError::Refused(_)))
+            && mutants::planted(Mutant::RefusedSettlementDropped)
+        {
+            // What the node takes for lost it keeps no longer.
+            return Ok(vec![Settled::LeaseLost; count]);
+        }
+        settled
     }
 
     async fn release(&self, leases: &[(MessageId, LeaseToken)]) -> Result<Vec<MessageId>, StoreError> {
         let (leases, life) = (leases.to_vec(), self.life);
         self.database
-            .transact(Kind::Write, move |database| {
+            .transact(Errand::WRITE, move |database| {
                 let release = |lease: &(MessageId, LeaseToken)| {
                     let before = Before::of(&database.memory, lease.0);
                     let released = at_once!(database.memory.release(std::slice::from_ref(lease)))?;
@@ -143,7 +169,7 @@ impl Store for Connection {
     async fn announce(&self, serving: &[ProviderName], gap_max: Duration) -> Result<(), StoreError> {
         let serving = serving.to_vec();
         self.database
-            .transact(Kind::Write, move |database| {
+            .transact(Errand::WRITE, move |database| {
                 at_once!(database.memory.announce(&serving, gap_max))
             })
             .await
@@ -157,7 +183,7 @@ impl Store for Connection {
     ) -> Result<Vec<DeadLetter>, StoreError> {
         let (serving, life) = (serving.to_vec(), self.life);
         self.database
-            .transact(Kind::Write, move |database| {
+            .transact(Errand::WRITE, move |database| {
                 let buried = at_once!(database.memory.sweep(&serving, unserved, limit))?;
                 database
                     .observer
@@ -170,7 +196,7 @@ impl Store for Connection {
     async fn redrive(&self, id: MessageId, terms: &RedriveTerms) -> Result<Redriven, StoreError> {
         let terms = terms.clone();
         self.database
-            .transact(Kind::Write, move |database| {
+            .transact(Errand::WRITE, move |database| {
                 let redriven = at_once!(database.memory.redrive(id, &terms))?;
                 if redriven == Redriven::Pending {
                     database.observer.redriven(&database.memory);
@@ -188,7 +214,7 @@ impl Store for Connection {
     ) -> Result<RedrivenBatch, StoreError> {
         let (filter, terms) = (filter.clone(), terms.clone());
         self.database
-            .transact(Kind::Write, move |database| {
+            .transact(Errand::WRITE, move |database| {
                 let batch = at_once!(database.memory.redrive_matching(&filter, &terms, limit))?;
                 database.observer.redriven(&database.memory);
                 Ok(batch)
@@ -198,7 +224,7 @@ impl Store for Connection {
 
     async fn purge_idempotency_keys(&self, kept: Duration, limit: u32) -> Result<u64, StoreError> {
         self.database
-            .transact(Kind::Write, move |database| {
+            .transact(Errand::WRITE, move |database| {
                 at_once!(database.memory.purge_idempotency_keys(kept, limit))
             })
             .await
@@ -207,7 +233,7 @@ impl Store for Connection {
     async fn import(&self, batch: &[Import]) -> Result<u64, StoreError> {
         let batch = batch.to_vec();
         self.database
-            .transact(Kind::Write, move |database| {
+            .transact(Errand::WRITE, move |database| {
                 at_once!(database.memory.import(&batch))
             })
             .await
@@ -215,7 +241,7 @@ impl Store for Connection {
 
     async fn count_unthreaded(&self) -> Result<u64, StoreError> {
         self.database
-            .transact(Kind::Read, |database| {
+            .transact(Errand::READ, |database| {
                 at_once!(database.memory.count_unthreaded())
             })
             .await
@@ -223,7 +249,7 @@ impl Store for Connection {
 
     async fn unthreaded(&self, after: Option<MessageId>, limit: u32) -> Result<Vec<Unthreaded>, StoreError> {
         self.database
-            .transact(Kind::Read, move |database| {
+            .transact(Errand::READ, move |database| {
                 at_once!(database.memory.unthreaded(after, limit))
             })
             .await
@@ -232,7 +258,7 @@ impl Store for Connection {
     async fn assign(&self, batch: &[(MessageId, ConversationKey)]) -> Result<Assigned, StoreError> {
         let batch = batch.to_vec();
         self.database
-            .transact(Kind::Write, move |database| {
+            .transact(Errand::WRITE, move |database| {
                 at_once!(database.memory.assign(&batch))
             })
             .await
@@ -240,14 +266,25 @@ impl Store for Connection {
 
     async fn queue_depths(&self) -> Result<Vec<QueueDepth>, StoreError> {
         self.database
-            .transact(Kind::Read, |database| at_once!(database.memory.queue_depths()))
+            .transact(Errand::READ, |database| at_once!(database.memory.queue_depths()))
             .await
     }
 
     async fn message(&self, id: MessageId) -> Result<Option<MessageDetail>, StoreError> {
-        self.database
-            .transact(Kind::Read, move |database| at_once!(database.memory.message(id)))
-            .await
+        let read = async || {
+            self.database
+                .transact(Errand::READ, move |database| {
+                    at_once!(database.memory.message(id))
+                })
+                .await
+        };
+        let mut detail = read().await?;
+        if mutants::planted(Mutant::TornRead)
+            && let (Some(first), Some(second)) = (&mut detail, read().await?)
+        {
+            first.attempts = second.attempts;
+        }
+        Ok(detail)
     }
 
     async fn messages(
@@ -257,7 +294,7 @@ impl Store for Connection {
     ) -> Result<Page<Message, MessageId>, StoreError> {
         let (filter, page) = (filter.clone(), *page);
         self.database
-            .transact(Kind::Read, move |database| {
+            .transact(Errand::READ, move |database| {
                 at_once!(database.memory.messages(&filter, &page))
             })
             .await
@@ -265,7 +302,7 @@ impl Store for Connection {
 
     async fn conversation(&self, id: ConversationId) -> Result<Option<Conversation>, StoreError> {
         self.database
-            .transact(Kind::Read, move |database| {
+            .transact(Errand::READ, move |database| {
                 at_once!(database.memory.conversation(id))
             })
             .await
@@ -278,7 +315,7 @@ impl Store for Connection {
     ) -> Result<Page<Conversation, ConversationPosition>, StoreError> {
         let (filter, page) = (filter.clone(), *page);
         self.database
-            .transact(Kind::Read, move |database| {
+            .transact(Errand::READ, move |database| {
                 at_once!(database.memory.conversations(&filter, &page))
             })
             .await
@@ -291,7 +328,7 @@ impl Store for Connection {
     ) -> Result<Option<Page<Message, ThreadPosition>>, StoreError> {
         let page = *page;
         self.database
-            .transact(Kind::Read, move |database| {
+            .transact(Errand::READ, move |database| {
                 at_once!(database.memory.thread(id, &page))
             })
             .await

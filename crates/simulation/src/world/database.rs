@@ -8,15 +8,21 @@ use std::{
 
 use domain::{Clock, Timestamp};
 use store::{Memory, StoreError};
-use tokio::sync::oneshot;
+use tokio::sync::{Mutex as FairMutex, oneshot};
 
 use super::time::{DatabaseClock, Time};
-use crate::{checkers::Observer, draw::Draw};
+use crate::{
+    checkers::Observer,
+    draw::Draw,
+    plan::{Statement, StoreFailure},
+};
 
 /// How long a node waits for an answer of the database.
 const PATIENCE: Duration = Duration::from_millis(1_200);
 /// How long a commit may linger that nobody waits for any more.
 const LATE_MAX_MS: u64 = 8_000;
+/// A slow link carries its bytes in portions of this length, so that transactions share it.
+const PORTION: Duration = Duration::from_millis(20);
 
 pub(crate) struct Database {
     pub(crate) memory: Memory,
@@ -26,6 +32,52 @@ pub(crate) struct Database {
     draw: Draw,
     trip_max: Duration,
     weather: Mutex<Weather>,
+    link: Option<Link>,
+}
+
+/// The way to the database and back, which all nodes share.
+struct Link {
+    bytes_per_second: u64,
+    there: FairMutex<()>,
+    back: FairMutex<()>,
+}
+
+/// What a node asks for.
+#[derive(Clone, Copy)]
+pub(crate) struct Errand {
+    kind: Kind,
+    statement: Option<Statement>,
+    /// The bytes of messages that go there. Everything else is small.
+    bytes: usize,
+}
+
+impl Errand {
+    pub(crate) const READ: Self = Self {
+        kind: Kind::Read,
+        statement: Some(Statement::Read),
+        bytes: 0,
+    };
+    pub(crate) const WRITE: Self = Self {
+        kind: Kind::Write,
+        statement: None,
+        bytes: 0,
+    };
+    pub(crate) const CLAIM: Self = Self::WRITE.of(Statement::Claim);
+    pub(crate) const SETTLE: Self = Self::WRITE.of(Statement::Settle);
+
+    pub(crate) const fn accept(bytes: usize) -> Self {
+        Self {
+            bytes,
+            ..Self::WRITE.of(Statement::Accept)
+        }
+    }
+
+    const fn of(self, statement: Statement) -> Self {
+        Self {
+            statement: Some(statement),
+            ..self
+        }
+    }
 }
 
 /// What goes wrong at the moment.
@@ -37,13 +89,25 @@ struct Weather {
     slow_up_to: Duration,
     flaky_until: Duration,
     flaky_permille: u32,
+    failing: Vec<Failing>,
+    /// When the last of the troubles is over that have begun so far.
+    troubled_until: Duration,
     /// Every outage breaks all connections.
     outages: u64,
 }
 
+/// A kind of statement that fails.
+#[derive(Clone, Copy)]
+struct Failing {
+    statement: Statement,
+    failure: StoreFailure,
+    permille: u32,
+    until: Duration,
+}
+
 /// What a transaction is to the one who waits for it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+enum Kind {
     /// Without an answer, nothing is lost.
     Read,
     /// Without an answer, it may have happened.
@@ -62,7 +126,13 @@ enum Fate {
 }
 
 impl Database {
-    pub(crate) fn new(time: Time, observer: Arc<Observer>, draw: Draw, trip_max: Duration) -> Self {
+    pub(crate) fn new(
+        time: Time,
+        observer: Arc<Observer>,
+        draw: Draw,
+        trip_max: Duration,
+        bytes_per_second: Option<u64>,
+    ) -> Self {
         let clock = Arc::new(DatabaseClock(time));
         Self {
             memory: Memory::new(clock.clone()),
@@ -72,6 +142,11 @@ impl Database {
             draw,
             trip_max,
             weather: Mutex::default(),
+            link: bytes_per_second.map(|bytes_per_second| Link {
+                bytes_per_second,
+                there: FairMutex::default(),
+                back: FairMutex::default(),
+            }),
         }
     }
 
@@ -83,6 +158,7 @@ impl Database {
         let until = self.time.elapsed() + lasting;
         let mut weather = self.weather();
         weather.away_until = weather.away_until.max(until);
+        weather.troubled_until = weather.troubled_until.max(until);
         weather.hanging = hanging;
         weather.outages += 1;
     }
@@ -91,19 +167,39 @@ impl Database {
         let until = self.time.elapsed() + lasting;
         let mut weather = self.weather();
         (weather.slow_until, weather.slow_up_to) = (until, up_to);
+        weather.troubled_until = weather.troubled_until.max(until);
     }
 
     pub(crate) fn break_connections(&self, lasting: Duration, permille: u32) {
         let until = self.time.elapsed() + lasting;
         let mut weather = self.weather();
         (weather.flaky_until, weather.flaky_permille) = (until, permille);
+        weather.troubled_until = weather.troubled_until.max(until);
+    }
+
+    pub(crate) fn fail(&self, statement: Statement, failure: StoreFailure, permille: u32, lasting: Duration) {
+        let until = self.time.elapsed() + lasting;
+        let mut weather = self.weather();
+        weather.failing.push(Failing {
+            statement,
+            failure,
+            permille,
+            until,
+        });
+        weather.troubled_until = weather.troubled_until.max(until);
+    }
+
+    /// Whether nothing has gone wrong here since then. A slow link is no trouble.
+    pub(crate) fn well_since(&self, then: Duration) -> bool {
+        self.weather().troubled_until <= then
     }
 
     /// All is well from now on.
     pub(crate) fn heal(&self) {
-        let outages = self.weather().outages;
-        *self.weather() = Weather {
-            outages,
+        let mut weather = self.weather();
+        *weather = Weather {
+            outages: weather.outages,
+            troubled_until: weather.troubled_until.min(self.time.elapsed()),
             ..Weather::default()
         };
     }
@@ -111,22 +207,37 @@ impl Database {
     /// Runs a transaction on behalf of a node, and answers if the network lets it.
     pub(crate) async fn transact<T: Send + 'static>(
         self: &Arc<Self>,
-        kind: Kind,
+        errand: Errand,
+        transaction: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.transact_for(errand, |_| 0, transaction).await
+    }
+
+    /// The same, with an answer that has messages in it: so many bytes of them.
+    pub(crate) async fn transact_for<T: Send + 'static>(
+        self: &Arc<Self>,
+        errand: Errand,
+        bytes: fn(&T) -> usize,
         transaction: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        tokio::spawn(Arc::clone(self).perform(kind, transaction, reply));
+        tokio::spawn(Arc::clone(self).perform(errand, bytes, transaction, reply));
         match tokio::time::timeout(PATIENCE, answer).await {
             Ok(Ok(result)) => result,
-            Ok(Err(_)) | Err(_) => Err(no_answer(kind)),
+            Ok(Err(_)) | Err(_) => Err(no_answer(errand.kind)),
         }
     }
 
     async fn perform<T>(
         self: Arc<Self>,
-        kind: Kind,
+        Errand {
+            kind,
+            statement,
+            bytes: request_bytes,
+        }: Errand,
+        bytes: fn(&T) -> usize,
         transaction: impl FnOnce(&Self) -> Result<T, StoreError>,
-        reply: oneshot::Sender<Result<T, StoreError>>,
+        mut reply: oneshot::Sender<Result<T, StoreError>>,
     ) {
         let fate = self.fate();
         self.trip().await;
@@ -135,6 +246,30 @@ impl Database {
                 tokio::time::sleep(PATIENCE - Duration::from_millis(200)).await;
             }
             let _ = reply.send(Err(StoreError::Unavailable("away".to_owned())));
+            return;
+        }
+        match statement.and_then(|statement| self.failure_of(statement)) {
+            None => {}
+            Some(StoreFailure::Unavailable) => {
+                let _ = reply.send(Err(StoreError::Unavailable("failing".to_owned())));
+                return;
+            }
+            Some(StoreFailure::Refused) => {
+                let _ = reply.send(Err(StoreError::Refused("not allowed now".to_owned())));
+                return;
+            }
+            Some(StoreFailure::OutcomeUnknown) => {
+                if self.draw.permille(500) {
+                    let _ = transaction(&self);
+                }
+                let _ = reply.send(Err(no_answer(kind)));
+                return;
+            }
+        }
+        if let Some(link) = &self.link
+            && link.carry(&link.there, request_bytes, &mut reply).await.is_err()
+        {
+            // The node gave up before all of it was there.
             return;
         }
         let slow = self.slowness();
@@ -153,11 +288,27 @@ impl Database {
             }
             Fate::Fine | Fate::AnswerLost => {
                 let result = transaction(&self);
+                if let (Some(link), Ok(answer)) = (&self.link, &result)
+                    && link.carry(&link.back, bytes(answer), &mut reply).await.is_err()
+                {
+                    return;
+                }
                 self.trip().await;
                 let broken = fate == Fate::AnswerLost || self.weather().outages > outages;
                 let _ = reply.send(if broken { Err(no_answer(kind)) } else { result });
             }
         }
+    }
+
+    fn failure_of(&self, statement: Statement) -> Option<StoreFailure> {
+        let now = self.time.elapsed();
+        let mut weather = self.weather();
+        weather.failing.retain(|failing| now < failing.until);
+        let failing = weather
+            .failing
+            .iter()
+            .find(|failing| failing.statement == statement)?;
+        self.draw.permille(failing.permille).then_some(failing.failure)
     }
 
     fn fate(&self) -> Fate {
@@ -191,6 +342,30 @@ impl Database {
 
     fn weather(&self) -> MutexGuard<'_, Weather> {
         self.weather.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Link {
+    /// Takes as long as the link needs for so many bytes; an error when the node has given up meanwhile. The mutex is fair,
+    /// so transactions take turns.
+    async fn carry<T>(
+        &self,
+        direction: &FairMutex<()>,
+        mut bytes: usize,
+        reply: &mut oneshot::Sender<T>,
+    ) -> Result<(), ()> {
+        let portion = ((self.bytes_per_second as f64 * PORTION.as_secs_f64()) as usize).max(1);
+        while bytes > 0 {
+            let now = bytes.min(portion);
+            let turn = direction.lock().await;
+            tokio::time::sleep(PORTION * now as u32 / portion as u32).await;
+            drop(turn);
+            bytes -= now;
+            if reply.is_closed() {
+                return Err(());
+            }
+        }
+        Ok(())
     }
 }
 

@@ -9,14 +9,18 @@ mod strike;
 mod time;
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, atomic::AtomicU32},
     time::Duration,
 };
 
+use domain::{MessageId, ProviderName};
+use futures_util::FutureExt;
+use store::Store;
 use tokio::task::JoinHandle;
 
 use crate::{
-    checkers::{Observer, Violation},
+    checkers::{Due, Observer, Violation},
     draw::Draw,
     plan::{Plan, Settings},
     workload,
@@ -30,6 +34,9 @@ pub(crate) use time::Time;
 /// How often the run looks whether it is over.
 const STEP: Duration = Duration::from_millis(500);
 
+/// How often it looks at what is due: less often, for it reads all of the outbox.
+const STEPS_PER_LOOK: u32 = 10;
+
 /// What all parts of the world share.
 pub(crate) struct Common {
     pub(crate) settings: Settings,
@@ -39,6 +46,15 @@ pub(crate) struct Common {
     pub(crate) database: Arc<Database>,
     pub(crate) services: Vec<Arc<Service>>,
     pub(crate) lives: AtomicU32,
+}
+
+/// What the last look at what is due saw.
+#[derive(Default)]
+struct Looks {
+    steps: u32,
+    last: Duration,
+    /// For each provider, the lives that could call it.
+    serving: Vec<BTreeSet<u32>>,
 }
 
 pub(crate) struct World {
@@ -67,20 +83,25 @@ pub struct Report {
 /// Runs a schedule. The same plan gives the same report, always.
 #[must_use]
 pub fn run(plan: &Plan, readable: bool) -> Report {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .expect("a runtime without threads and sockets can be made");
-    runtime.block_on(async {
+    block_on(async {
         let world = World::new(plan, readable);
         world.live().await;
         world.report()
     })
 }
 
+/// Runs something in a time of its own, which moves when everybody waits.
+pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime without threads and sockets can be made");
+    runtime.block_on(work)
+}
+
 impl World {
-    fn new(plan: &Plan, readable: bool) -> Arc<Self> {
+    pub(crate) fn new(plan: &Plan, readable: bool) -> Arc<Self> {
         let settings = &plan.settings;
         let draw = Draw::of_seed(plan.seed).child("world");
         let time = Time::start();
@@ -90,6 +111,7 @@ impl World {
             Arc::clone(&observer),
             draw.child("database"),
             settings.store_trip_max,
+            settings.link,
         ));
         let service = |index| {
             let (trip_max, timeout) = (settings.provider_trip_max, settings.engine.dispatch.call_timeout);
@@ -116,22 +138,34 @@ impl World {
         })
     }
 
+    pub(crate) fn start(&self) {
+        self.nodes.iter().for_each(Node::start);
+    }
+
+    /// Ends all nodes where they are.
+    pub(crate) fn end(&self) {
+        self.nodes.iter().for_each(Node::kill);
+    }
+
     /// First everything goes wrong, then nothing does: then all that was promised must come true.
     async fn live(self: &Arc<Self>) {
-        self.nodes.iter().for_each(Node::start);
+        self.start();
         let strikes: Vec<JoinHandle<()>> = (0..self.plan.faults.len())
             .map(|fault| tokio::spawn(Arc::clone(self).strike(fault)))
             .collect();
         let clients: Vec<JoinHandle<()>> = (0..self.plan.operations.len())
             .map(|operation| tokio::spawn(workload::perform(Arc::clone(self), operation)))
             .collect();
+        let readers = self.plan.settings.readers;
+        let reader = readers.then(|| tokio::spawn(workload::read_on(Arc::clone(self))));
+        let mut looks = Looks::default();
         while self.common.time.elapsed() < self.plan.settings.chaos
             || strikes.iter().any(|strike| !strike.is_finished())
         {
             if self.common.observer.has_findings() {
                 return;
             }
-            tokio::time::sleep(STEP).await;
+            self.step(&mut looks).await;
         }
         self.heal();
         let healed = self.common.time.elapsed();
@@ -155,14 +189,73 @@ impl World {
                     .found("2: after faults stop everything becomes final", detail);
                 return;
             }
-            tokio::time::sleep(STEP).await;
+            self.step(&mut looks).await;
         }
+        reader.inspect(JoinHandle::abort);
         self.stop_all().await;
         self.common.observer.at_the_end(
             &self.plan,
             &self.common.database.memory,
             self.common.database.now(),
         );
+    }
+
+    /// Lets some time pass, and looks at what is due now and then.
+    async fn step(&self, looks: &mut Looks) {
+        tokio::time::sleep(STEP).await;
+        looks.steps += 1;
+        if looks.steps.is_multiple_of(STEPS_PER_LOOK) {
+            self.look(looks);
+        }
+    }
+
+    /// A message is in good times when the store and its provider have been well since the last look, and a node has been
+    /// there that could call.
+    fn look(&self, looks: &mut Looks) {
+        let Common {
+            time,
+            database,
+            services,
+            observer,
+            ..
+        } = &*self.common;
+        let lives_serving = |service: &Arc<Service>| -> BTreeSet<u32> {
+            let lives = self.nodes.iter().filter_map(Node::life);
+            let serving = lives.filter(|life| life.is_serving(service.name()));
+            serving.map(|life| life.number).collect()
+        };
+        let serving: Vec<BTreeSet<u32>> = services.iter().map(lives_serving).collect();
+        let store_well = database.well_since(looks.last);
+        let well = |provider: &ProviderName| {
+            let mut places = services.iter().zip(&serving).zip(&looks.serving);
+            places.any(|((service, now), before)| {
+                service.name() == provider && service.well_since(looks.last) && !now.is_disjoint(before)
+            })
+        };
+        let now = database.now();
+        let rows = database.memory.outbox();
+        let rows = rows
+            .iter()
+            .filter(|(_, row)| row.dead_at.is_none() && row.due_at <= now);
+        let due: Vec<Due> = rows
+            .map(|(id, row)| Due {
+                message: *id,
+                well: store_well && well(&row.provider),
+                body_bytes: self.body_bytes(*id),
+            })
+            .collect();
+        observer.due(time.elapsed() - looks.last, &due);
+        (looks.last, looks.serving) = (time.elapsed(), serving);
+    }
+
+    /// Of no interest where the link takes any number.
+    fn body_bytes(&self, id: MessageId) -> usize {
+        if self.plan.settings.link.is_none() {
+            return 0;
+        }
+        let detail = self.common.database.memory.message(id).now_or_never();
+        let detail = detail.and_then(Result::ok).flatten();
+        detail.map_or(0, |detail| detail.message.content.body.as_str().len())
     }
 
     fn heal(&self) {
@@ -224,7 +317,7 @@ impl World {
     }
 
     fn report(&self) -> Report {
-        self.nodes.iter().for_each(Node::kill);
+        self.end();
         self.common.observer.report()
     }
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use domain::{Clock, ProviderName};
-use engine::{Engine, Metrics, Spawn};
+use engine::{BreakerReport, Engine, Metrics, Spawn};
 use providers::{
     Provider, Routes,
     simulator::{SimulatorConfig, Simulators},
@@ -154,6 +154,14 @@ impl Node {
 }
 
 impl Life {
+    /// Whether it could call this provider at the moment.
+    pub(crate) fn is_serving(&self, provider: &ProviderName) -> bool {
+        let closed = |report: BreakerReport| report.state == "closed";
+        self.listening.load(Ordering::Relaxed)
+            && self.gate.condition() == Condition::Running
+            && self.engine.breaker(provider).is_some_and(closed)
+    }
+
     /// The simulators behave from now on, as when an operator says so.
     pub(crate) fn calm_simulators(&self) {
         if let Some(simulators) = &self.simulators {

@@ -89,6 +89,12 @@ impl Service {
         *self.mood.lock().unwrap_or_else(PoisonError::into_inner) = (mood, self.time.elapsed() + lasting);
     }
 
+    /// Whether it has been well since then.
+    pub(crate) fn well_since(&self, then: Duration) -> bool {
+        let (mood, until) = *self.mood.lock().unwrap_or_else(PoisonError::into_inner);
+        mood == Mood::Well || until <= then
+    }
+
     fn mood(&self) -> Mood {
         let (mood, until) = *self.mood.lock().unwrap_or_else(PoisonError::into_inner);
         if self.time.elapsed() < until {

@@ -62,6 +62,16 @@ impl World {
                 database.break_connections(*lasting, *permille);
                 tokio::time::sleep(*lasting).await;
             }
+            FaultKind::StatementFails {
+                statement,
+                failure,
+                permille,
+                lasting,
+            } => {
+                observer.note("statements fail", &[("permille", (*permille).into())]);
+                database.fail(*statement, *failure, *permille, *lasting);
+                tokio::time::sleep(*lasting).await;
+            }
             FaultKind::Mood {
                 provider,
                 mood,

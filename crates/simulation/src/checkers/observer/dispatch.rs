@@ -1,5 +1,7 @@
 //! What is observed between the outbox and the providers.
 
+use std::time::Duration;
+
 use domain::{LeaseToken, MessageId, Timestamp};
 use store::{Claimed, DeadLetter, Memory, Settled, Settlement};
 
@@ -141,9 +143,12 @@ impl Observer {
             provider,
             message,
             attempt,
+            row,
+            now: database_now,
             breaker,
-            ..
         } = call;
+        let leased_until = row.and_then(|row| row.leased_until);
+        let left = leased_until.map_or(Duration::ZERO, |until| until.saturating_since(database_now));
         inner.trace.note(
             now,
             "call",
@@ -173,6 +178,7 @@ impl Observer {
                 format!("life {life}, provider {provider}: {detail}"),
             );
         }
+        *inner.calls_of.entry(message).or_default() += 1;
         inner.calls.push(CallRecord {
             life,
             provider,
@@ -181,6 +187,7 @@ impl Observer {
             began: now,
             taken: false,
             ended: None,
+            leased_until: now + left,
             breaker_epoch,
         });
         number

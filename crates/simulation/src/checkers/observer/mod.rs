@@ -10,11 +10,11 @@ use std::{
 
 use domain::{MessageId, ProviderName, Timestamp};
 use engine::{Metrics, UNSERVED_AFTER};
-use store::{Accept, Accepted, Arrival, IdempotentRequest, Memory};
+use store::{Accept, Accepted, Arrival, IdempotentRequest, Memory, MessageDetail};
 
 use super::{
-    CallRecord, Cell, Reply, Request, Violation, acknowledged, attempts, breaker, calls, conversations,
-    counters, fencing, keys, limits, references, snapshot::Snapshot,
+    CallRecord, Cell, Due, Reply, Request, Violation, acknowledged, attempts, breaker, calls, conversations,
+    counters, fencing, keys, limits, progress, reads, references, snapshot::Snapshot,
 };
 use crate::{
     draw::Draw,
@@ -59,6 +59,9 @@ struct Inner {
     limits: limits::Limits,
     keys: keys::Keys,
     called: BTreeMap<(MessageId, u32), usize>,
+    /// How many calls there were for each message.
+    calls_of: BTreeMap<MessageId, usize>,
+    progress: progress::Progress,
     acknowledged: Vec<MessageId>,
     /// A node was stopped before it had finished: what it knew is gone, as in a crash.
     cut_off: bool,
@@ -82,6 +85,8 @@ impl Observer {
                 limits: limits::Limits::new(&plan.settings.engine.limits),
                 keys: keys::Keys::new(plan.settings.engine.idempotency_ttl),
                 called: BTreeMap::new(),
+                calls_of: BTreeMap::new(),
+                progress: progress::Progress::default(),
                 acknowledged: Vec::new(),
                 cut_off: false,
             }),
@@ -212,6 +217,38 @@ impl Observer {
         (count > 0).then(|| inner.acknowledged[draw.below(count) as usize])
     }
 
+    /// One of the messages acknowledged last, which are the most likely to be on their way.
+    pub(crate) fn one_of_the_latest(&self, draw: &Draw) -> Option<MessageId> {
+        const LATEST: usize = 8;
+        let inner = self.inner();
+        let latest = &inner.acknowledged[inner.acknowledged.len().saturating_sub(LATEST)..];
+        (!latest.is_empty()).then(|| latest[draw.below(latest.len() as u64) as usize])
+    }
+
+    /// A reader was shown this of a message that was acknowledged.
+    pub(crate) fn read(&self, id: MessageId, detail: Option<&MessageDetail>) {
+        let (mut inner, now) = self.now();
+        let problem = match detail {
+            Some(detail) => reads::contradiction(detail),
+            None => Some(format!("{id} was acknowledged and cannot be read")),
+        };
+        if let Some(detail) = problem {
+            inner.find(now, reads::RULE, detail);
+        }
+    }
+
+    /// All that is due, some time after the last look.
+    pub(crate) fn due(&self, since_last: Duration, due: &[Due]) {
+        let (mut inner, now) = self.now();
+        let Inner {
+            progress, calls_of, ..
+        } = &mut *inner;
+        let calls = |id| calls_of.get(&id).copied().unwrap_or(0);
+        if let Some(detail) = progress.look(since_last, due, calls, &self.settings) {
+            inner.find(now, progress::RULE, detail);
+        }
+    }
+
     pub(crate) fn accepted(&self, life: u32, batch: &[Accept], accepted: &[Accepted], memory: &Memory) {
         let (mut inner, now) = self.now();
         inner.trace.note(
@@ -256,7 +293,14 @@ impl Observer {
         let inner = &mut *inner;
         let mut problems = Vec::new();
         acknowledged::check(plan, &snapshot, &inner.requests, &inner.keys, &mut problems);
-        attempts::check(plan, &snapshot, &inner.calls, &inner.fencing, &mut problems);
+        attempts::check(
+            plan,
+            plan.nodes_run_on() && !inner.cut_off,
+            &snapshot,
+            &inner.calls,
+            &inner.fencing,
+            &mut problems,
+        );
         calls::check_retry_after(&snapshot, &inner.calls, &inner.fencing, &mut problems);
         conversations::check(plan, &snapshot, &mut problems);
         references::check(memory, &mut problems);
