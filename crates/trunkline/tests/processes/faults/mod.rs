@@ -1,6 +1,7 @@
 //! The things around the service break, one at a time and together, and clients mean harm.
 
 mod balancers;
+mod failover;
 mod full_disk;
 mod hostile_input;
 mod keep_alive;
@@ -17,8 +18,18 @@ mod soak;
 mod storm;
 mod unequal_nodes;
 mod unready;
+mod watch;
+
+use std::env;
 
 use crate::world::World;
+
+/// A whole number that says how much of something a run is to have.
+fn variable(name: &str) -> Option<u64> {
+    let text = env::var(name).ok()?;
+    let number = text.parse();
+    Some(number.unwrap_or_else(|_| panic!("{name} is {text:?}, which is no whole number")))
+}
 
 /// Providers that fail in every way there is, and a service that is quick to see it and to try again.
 fn with_misbehaving_providers(world: World) -> World {

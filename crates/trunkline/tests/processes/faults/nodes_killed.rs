@@ -15,6 +15,7 @@ async fn ten_kills_of_two_nodes_lose_nothing() {
     let kill = |number| Strike {
         after: 150,
         fault: Fault::KillNode(number % 2),
+        meanwhile: None,
     };
     let aftermath = storm(PACE, |world| world, (0..KILLS).map(kill)).await;
     let summary = aftermath.unbroken();

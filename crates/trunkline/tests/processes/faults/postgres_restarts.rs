@@ -20,6 +20,7 @@ async fn five_crashes_of_postgres_lose_nothing_and_hang_nobody() {
     let crash = Strike {
         after: 150,
         fault: Fault::CrashDatabase,
+        meanwhile: None,
     };
     let aftermath = storm(PACE, |world| world, [crash; CRASHES]).await;
     let summary = aftermath.unbroken();

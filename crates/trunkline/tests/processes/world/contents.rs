@@ -1,5 +1,5 @@
 use rusqlite::{Connection, OpenFlags};
-use tokio_postgres::NoTls;
+use tokio_postgres::{Client, NoTls};
 
 use super::Database;
 
@@ -208,18 +208,35 @@ pub(crate) async fn rows<const COLUMNS: usize>(
             });
             rows.unwrap().map(Result::unwrap).collect()
         }
-        Database::Postgres(url) => {
-            let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
-            tokio::spawn(connection);
-            // The simple protocol answers in text, whatever the type.
-            let answers = client.simple_query(statement).await.unwrap();
-            let row = |answer| match answer {
-                tokio_postgres::SimpleQueryMessage::Row(row) => Some(std::array::from_fn(|index| {
-                    row.get(index).unwrap_or_default().to_owned()
-                })),
-                _ => None,
-            };
-            answers.into_iter().filter_map(row).collect()
-        }
+        Database::Postgres(url) => query(url, statement).await.unwrap(),
     }
+}
+
+/// The same, of PostgreSQL, which may be away.
+pub(super) async fn query<const COLUMNS: usize>(
+    url: &str,
+    statement: &str,
+) -> Result<Vec<[String; COLUMNS]>, tokio_postgres::Error> {
+    let client = connect(url).await?;
+    // The simple protocol answers in text, whatever the type.
+    let answers = client.simple_query(statement).await?;
+    let row = |answer| match answer {
+        tokio_postgres::SimpleQueryMessage::Row(row) => Some(std::array::from_fn(|index| {
+            row.get(index).unwrap_or_default().to_owned()
+        })),
+        _ => None,
+    };
+    Ok(answers.into_iter().filter_map(row).collect())
+}
+
+/// A connection of the test's own.
+pub(crate) async fn connect(url: &str) -> Result<Client, tokio_postgres::Error> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+/// Changes something at PostgreSQL behind the back of the nodes.
+pub(crate) async fn execute(url: &str, statement: &str) -> Result<(), tokio_postgres::Error> {
+    connect(url).await?.batch_execute(statement).await
 }

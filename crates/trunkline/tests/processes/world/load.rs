@@ -55,6 +55,7 @@ pub(crate) struct Load {
 struct Progress {
     accepted: AtomicUsize,
     given_up: AtomicUsize,
+    paused: AtomicBool,
     stopped: AtomicBool,
 }
 
@@ -112,6 +113,15 @@ impl Load {
         until_grown("a client hangs up", &self.progress.given_up, 1).await;
     }
 
+    /// Lets no client ask again until it is resumed; what they have asked goes on.
+    pub(crate) fn pause(&self) {
+        self.progress.paused.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn resume(&self) {
+        self.progress.paused.store(false, Ordering::Relaxed);
+    }
+
     /// Lets the clients finish what they are at, and says what it came to.
     pub(crate) async fn stop(mut self) -> Report {
         self.progress.stopped.store(true, Ordering::Relaxed);
@@ -145,6 +155,9 @@ async fn run(name: String, targets: Targets, pace: Pace, progress: Arc<Progress>
         let mut repeats = usize::from(offer.key.is_some() && number.is_multiple_of(3));
         loop {
             ticks.tick().await;
+            while progress.paused.load(Ordering::Relaxed) && !stopped() {
+                ticks.tick().await;
+            }
             turn += 1;
             let target = targets.pick(turn);
             let watch = Stopwatch::start();

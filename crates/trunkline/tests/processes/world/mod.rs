@@ -10,6 +10,7 @@ mod log;
 mod memory;
 mod node;
 mod offer;
+mod roles;
 mod targets;
 mod wait;
 
@@ -28,12 +29,13 @@ use self::{audit::Audit, contents::Contents, ledger::Call};
 
 pub(crate) use addresses::own_addresses;
 pub(crate) use audit::{Findings, Rule, Summary};
-pub(crate) use client::{Client, text};
-pub(crate) use contents::Conversation;
+pub(crate) use client::{Answer, Client, text};
+pub(crate) use contents::{Conversation, connect, execute};
 pub(crate) use load::{Load, Pace, Report};
 pub(crate) use log::Log;
 pub(crate) use node::{Node, Running};
 pub(crate) use offer::Offer;
+pub(crate) use roles::backends_by_role;
 pub(crate) use targets::Targets;
 pub(crate) use wait::{SOON, Stopwatch, until};
 
@@ -57,6 +59,8 @@ pub(crate) struct World {
     database: Database,
     settings: Vec<(String, String)>,
     nodes: AtomicU32,
+    /// Whether each node has a role of its own at PostgreSQL.
+    roles: bool,
 }
 
 /// Runs each of these on both databases.
@@ -109,6 +113,7 @@ impl World {
             database,
             settings: Vec::new(),
             nodes: AtomicU32::new(0),
+            roles: false,
         };
         // All clients of a test share an address and a few senders: the usual limits would stop them.
         world
@@ -129,25 +134,54 @@ impl World {
         self
     }
 
+    /// The same database is at another URL now: here it is read from. The nodes keep their own.
+    pub(crate) fn moved_to(&mut self, url: String) {
+        self.database = Database::Postgres(url);
+    }
+
+    /// Nodes started from now on have a role of their own at PostgreSQL, so that their connections can be told apart, and
+    /// own the database together.
+    pub(crate) async fn with_a_role_for_each_node(self) -> Self {
+        let Database::Postgres(url) = &self.database else {
+            panic!("only for PostgreSQL")
+        };
+        roles::create(url).await;
+        Self { roles: true, ..self }
+    }
+
     pub(crate) async fn start_node(&self) -> Node {
-        Node::start(self.directory.path(), &self.settings, &self.next_node()).await
+        self.start_node_with(&[]).await
+    }
+
+    /// A node that differs from the others in these settings.
+    pub(crate) async fn start_node_with(&self, settings: &[(&str, &str)]) -> Node {
+        let number = self.next_node();
+        let mut variables = self.settings.clone();
+        for (name, value) in settings {
+            variables.retain(|(known, _)| known != name);
+            variables.push(((*name).to_owned(), (*value).to_owned()));
+        }
+        if self.roles {
+            for (_, url) in variables.iter_mut().filter(|(name, _)| name == "DATABASE_URL") {
+                *url = roles::of_node(url, number);
+            }
+        }
+        Node::start(self.directory.path(), &variables, &format!("node-{number}")).await
     }
 
     /// Starts a node at this address.
     pub(crate) async fn start_node_at(&self, address: SocketAddr) -> Node {
-        let mut settings = self.settings.clone();
-        settings.retain(|(name, _)| name != "API_BIND");
-        settings.push(("API_BIND".to_owned(), address.to_string()));
-        Node::start(self.directory.path(), &settings, &self.next_node()).await
+        self.start_node_with(&[("API_BIND", &address.to_string())]).await
     }
 
     /// Starts a node that cannot be ready yet.
     pub(crate) async fn start_unready_node(&self) -> Node {
-        Node::start_unready(self.directory.path(), &self.settings, &self.next_node()).await
+        let name = format!("node-{}", self.next_node());
+        Node::start_unready(self.directory.path(), &self.settings, &name).await
     }
 
-    fn next_node(&self) -> String {
-        format!("node-{}", self.nodes.fetch_add(1, Ordering::Relaxed) + 1)
+    fn next_node(&self) -> u32 {
+        self.nodes.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Where the files of this test lie.
@@ -232,6 +266,15 @@ impl World {
         let [[count]] = rows.try_into().unwrap();
         let count: String = count;
         count.parse().unwrap()
+    }
+
+    /// What time it is, in the words of PostgreSQL.
+    pub(crate) async fn time(&self) -> String {
+        let [[now]] = contents::rows(&self.database, "select clock_timestamp()")
+            .await
+            .try_into()
+            .unwrap();
+        now
     }
 
     /// When the last of the leases that are held now runs out, in the words of PostgreSQL.

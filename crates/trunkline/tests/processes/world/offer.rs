@@ -84,6 +84,8 @@ impl Offer {
                     self.surprises.push(format!("another id: {accepted:?}"));
                 }
             }
+            // This node has no provider for the channel; another may.
+            500 if answer.code() == "no_provider" => {}
             503 => {
                 self.may_be_stored |= answer.code() == "outcome_unknown";
                 if answer.header("retry-after").is_none() {

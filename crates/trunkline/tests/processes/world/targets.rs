@@ -15,11 +15,25 @@ struct Place {
 }
 
 /// A place as it was when somebody chose it.
-pub(super) struct Target {
-    pub(super) url: String,
+pub(crate) struct Target {
+    pub(crate) url: String,
     place: usize,
     frozen: bool,
     freezes: usize,
+}
+
+impl Target {
+    fn of(places: &[Place], place: usize) -> Self {
+        let Place {
+            url, frozen, freezes, ..
+        } = &places[place];
+        Self {
+            url: url.clone(),
+            place,
+            frozen: *frozen,
+            freezes: *freezes,
+        }
+    }
 }
 
 impl Targets {
@@ -63,23 +77,20 @@ impl Targets {
         (place.served, place.frozen) = (true, false);
     }
 
-    pub(super) fn pick(&self, turn: usize) -> Target {
+    /// The node in this place, if requests are sent there.
+    pub(crate) fn target_in(&self, place: usize) -> Option<Target> {
+        let places = self.read();
+        places[place].served.then(|| Target::of(&places, place))
+    }
+
+    pub(crate) fn pick(&self, turn: usize) -> Target {
         let places = self.read();
         let served: Vec<usize> = (0..places.len()).filter(|place| places[*place].served).collect();
-        let place = served[turn % served.len()];
-        let Place {
-            url, frozen, freezes, ..
-        } = &places[place];
-        Target {
-            url: url.clone(),
-            place,
-            frozen: *frozen,
-            freezes: *freezes,
-        }
+        Target::of(&places, served[turn % served.len()])
     }
 
     /// Whether the target stood still at any time since it was picked: it could not answer then.
-    pub(super) fn stood_still(&self, target: &Target) -> bool {
+    pub(crate) fn stood_still(&self, target: &Target) -> bool {
         target.frozen || self.read()[target.place].freezes != target.freezes
     }
 

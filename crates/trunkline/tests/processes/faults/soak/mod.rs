@@ -8,7 +8,10 @@ use std::{env, fs, time::Duration};
 use domain::Entropy;
 
 use self::report::Report;
-use super::storm::{ANSWER_MAX, ROUND, Strikes, storm};
+use super::{
+    storm::{ANSWER_MAX, ROUND, Strikes, storm},
+    variable,
+};
 use crate::world::{Pace, Stopwatch, World};
 
 /// Beyond a day clients would send so rarely that the next fault would be waited for in vain.
@@ -57,10 +60,4 @@ async fn whatever_happens_nothing_is_lost_and_every_duplicate_is_explained() {
         fs::write(path, &report).unwrap();
     }
     aftermath.unbroken();
-}
-
-fn variable(name: &str) -> Option<u64> {
-    let text = env::var(name).ok()?;
-    let number = text.parse();
-    Some(number.unwrap_or_else(|_| panic!("{name} is {text:?}, which is no whole number")))
 }

@@ -74,12 +74,30 @@ impl Report {
                 format!("{times}, all nodes served again within {back_after}"),
             );
         }
+        for (name, times) in &diary.troubles {
+            self.row(&format!("  {name}"), format!("{times} of them"));
+        }
         self.row("processes killed", diary.killed);
         self.row("processes stopped in order", diary.stopped);
         self.row(
             "slowest refusal in an outage",
             milliseconds(Some(&diary.slowest_refusal)),
         );
+        self.row(
+            "what was due is tried within",
+            milliseconds(Some(&diary.slowest_progress)),
+        );
+        let seen = &aftermath.seen;
+        self.row(
+            "/readyz and sends",
+            format!(
+                "compared {} times, at odds for {} at most",
+                seen.compared,
+                milliseconds(Some(&seen.longest_disagreement))
+            ),
+        );
+        self.row("messages read on their way", seen.reads);
+        self.row("connections of a node, at most", seen.backends_max);
     }
 
     fn audit(&mut self, summary: &Summary, found: &Findings) {

@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Fault, NODES};
+use super::{Fault, NODES, Trouble};
 use crate::world::{Log, Node};
 
 /// What happened in a storm.
@@ -8,6 +8,10 @@ use crate::world::{Log, Node};
 pub(crate) struct Diary {
     /// By kind of fault: how often, and the longest until all nodes served again.
     pub(crate) faults: BTreeMap<&'static str, (usize, Duration)>,
+    /// How many faults struck in the middle of each trouble.
+    pub(crate) troubles: BTreeMap<&'static str, usize>,
+    /// The longest until all that was due after a fault had been tried.
+    pub(crate) slowest_progress: Duration,
     /// Processes that were killed, and those that were asked to stop.
     pub(crate) killed: usize,
     pub(crate) stopped: usize,
@@ -34,7 +38,10 @@ pub(crate) struct Place {
 }
 
 impl Diary {
-    pub(super) fn struck(&mut self, fault: Fault, back_after: Duration) {
+    pub(super) fn struck(&mut self, fault: Fault, meanwhile: Option<Trouble>, back_after: Duration) {
+        if let Some(trouble) = meanwhile {
+            *self.troubles.entry(trouble.name()).or_default() += 1;
+        }
         let (times, longest) = self.faults.entry(fault.name()).or_default();
         *times += 1;
         *longest = back_after.max(*longest);
@@ -47,13 +54,15 @@ impl Diary {
             .ok()
     }
 
-    /// Reads what a node that is gone has left: no panic, and no ERROR, since nothing that a storm does is one.
+    /// Reads what a node that is gone has left: no panic, and no ERROR, since nothing that a storm does is one, but for a
+    /// configuration that lacks a provider.
     pub(super) fn read(&mut self, log: &Log) {
         for line in log.lines("WARN") {
             let message = line["message"].as_str().unwrap_or_default();
             *self.warnings.entry(message.to_owned()).or_default() += 1;
         }
-        let errors = log.lines("ERROR");
+        let mut errors = log.lines("ERROR");
+        errors.retain(|line| line["message"] != "no provider serves this channel");
         self.errors += errors.len();
         self.broken
             .extend(errors.iter().map(|line| format!("in a log: {line}")));

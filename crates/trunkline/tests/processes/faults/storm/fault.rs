@@ -15,6 +15,23 @@ pub(crate) enum Fault {
     CrashDatabase,
     /// PostgreSQL stands still: no connection breaks, and nothing answers.
     FreezeDatabase,
+    /// PostgreSQL takes no writes for a while, and takes them again without breaking a connection.
+    ReadOnlyDatabase,
+    /// PostgreSQL ends all connections of all nodes.
+    KillBackends,
+}
+
+/// What is wrong for longer, with a fault in the middle of it. It keeps nobody from accepting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// The way between the nodes and PostgreSQL carries few bytes.
+    SlowLink,
+    /// Another session holds locks on entries of the outbox.
+    LockedRows,
+    /// The nodes may not record attempts.
+    RevokedRights,
+    /// The node in this place has one provider less than the other.
+    UnequalNode(usize),
 }
 
 /// A fault, and what is to happen before it.
@@ -23,6 +40,8 @@ pub(crate) struct Strike {
     /// How many messages are accepted first.
     pub(crate) after: usize,
     pub(crate) fault: Fault,
+    /// What is wrong before, during and after it.
+    pub(crate) meanwhile: Option<Trouble>,
 }
 
 /// Strikes without end, in rounds: each has every kind of fault, in an order of its own.
@@ -32,7 +51,7 @@ pub(crate) struct Strikes {
 }
 
 /// How many strikes a round has.
-pub(crate) const ROUND: usize = 7;
+pub(crate) const ROUND: usize = 9;
 
 /// The fewest and the most messages that are accepted between two faults: less and more than what is left behind by the
 /// first takes to be dealt with.
@@ -49,6 +68,33 @@ impl Fault {
             Self::FreezeNode(_) => "a node frozen",
             Self::CrashDatabase => "database crashed",
             Self::FreezeDatabase => "database frozen",
+            Self::ReadOnlyDatabase => "database read-only",
+            Self::KillBackends => "connections killed",
+        }
+    }
+
+    /// Whether what it waits for can happen meanwhile.
+    fn overlaps(self, trouble: Trouble) -> bool {
+        match trouble {
+            Trouble::SlowLink => true,
+            // The other could not take over what the one that stands still held.
+            Trouble::UnequalNode(_) => !matches!(self, Self::FreezeNode(_)),
+            // The entries of a node that stands still could not be taken over, and a node that stops could not settle.
+            Trouble::LockedRows | Trouble::RevokedRights => {
+                !matches!(self, Self::FreezeNode(_) | Self::ReplaceNodes)
+            }
+        }
+    }
+}
+
+impl Trouble {
+    /// What people call it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::SlowLink => "while the link is slow",
+            Self::LockedRows => "while rows are locked",
+            Self::RevokedRights => "while attempts cannot be recorded",
+            Self::UnequalNode(_) => "while a node lacks a provider",
         }
     }
 }
@@ -75,7 +121,26 @@ impl Strikes {
             Fault::FreezeNode(self.below(2) as usize),
             Fault::CrashDatabase,
             Fault::FreezeDatabase,
+            Fault::ReadOnlyDatabase,
+            Fault::KillBackends,
         ]
+    }
+
+    /// Three quarters of the faults strike in the middle of another one.
+    fn trouble(&self, fault: Fault) -> Option<Trouble> {
+        let place = self.below(2) as usize;
+        let troubles = [
+            Trouble::SlowLink,
+            Trouble::LockedRows,
+            Trouble::RevokedRights,
+            Trouble::UnequalNode(place),
+        ];
+        let possible: Vec<Trouble> = troubles
+            .into_iter()
+            .filter(|trouble| fault.overlaps(*trouble))
+            .collect();
+        let drawn = self.below(4) > 0;
+        drawn.then(|| possible[self.below(possible.len() as u64) as usize])
     }
 }
 
@@ -87,9 +152,12 @@ impl Iterator for Strikes {
             self.round = self.new_round().into();
         }
         let drawn = self.below(self.round.len() as u64) as usize;
+        let after = (AFTER_MIN + self.below(AFTER_MAX - AFTER_MIN)) as usize;
+        let fault = self.round.swap_remove(drawn);
         Some(Strike {
-            after: (AFTER_MIN + self.below(AFTER_MAX - AFTER_MIN)) as usize,
-            fault: self.round.swap_remove(drawn),
+            after,
+            fault,
+            meanwhile: self.trouble(fault),
         })
     }
 }
@@ -108,5 +176,12 @@ fn the_seed_decides_the_strikes_and_every_round_has_all_kinds() {
             ROUND - 1,
             "two places have a kill of their own: {round:?}"
         );
+        for strike in round {
+            assert!(
+                strike
+                    .meanwhile
+                    .is_none_or(|trouble| strike.fault.overlaps(trouble))
+            );
+        }
     }
 }

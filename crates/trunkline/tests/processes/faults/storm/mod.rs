@@ -9,17 +9,23 @@ mod fault;
 mod guard;
 mod outage;
 mod strike;
+mod trouble;
 
-use throwaway_postgres::{Cluster, StopMode};
+use throwaway_postgres::{Cluster, Proxy, StopMode};
 use tokio::task::block_in_place;
 
 use self::guard::guarded;
-use super::with_misbehaving_providers;
+use super::{
+    watch::{Seen, Watch},
+    with_misbehaving_providers,
+};
 use crate::world::{Findings, Load, Node, Offer, Pace, Report, SOON, Summary, Targets, World};
 
 pub(crate) use diary::{Diary, Place};
-pub(crate) use fault::{Fault, ROUND, Strike, Strikes};
-pub(crate) use outage::{ANSWER_MAX, RECOVERY_MAX, alive_and_not_ready, all_refused, until_accepted};
+pub(crate) use fault::{Fault, ROUND, Strike, Strikes, Trouble};
+pub(crate) use outage::{
+    ANSWER_MAX, RECOVERY_MAX, alive_and_not_ready, all_refused, not_ready, repeat_ambiguous, until_accepted,
+};
 
 /// How many nodes there are.
 pub(crate) const NODES: usize = 2;
@@ -29,11 +35,18 @@ const MEMORY_MAX_KB: u64 = 256 * 1024;
 /// What stands in the storm.
 struct Storm {
     cluster: Cluster,
+    /// Stands between the nodes and PostgreSQL.
+    proxy: Proxy,
+    /// Where the database is without the proxy.
+    url: String,
     world: World,
+    /// Which nodes are started without a provider.
+    lacking: [bool; NODES],
     /// Empty while a node is down.
     nodes: [Option<Node>; NODES],
     targets: Targets,
     load: Load,
+    watch: Watch,
     probes: Vec<Offer>,
     diary: Diary,
 }
@@ -43,6 +56,7 @@ pub(crate) struct Aftermath {
     pub(crate) load: Report,
     /// None if it came to no audit.
     pub(crate) audit: Option<(Summary, Findings)>,
+    pub(crate) seen: Seen,
     pub(crate) diary: Diary,
 }
 
@@ -67,7 +81,11 @@ impl Storm {
     async fn begin(pace: Pace, settings: impl FnOnce(World) -> World) -> Self {
         let cluster = block_in_place(Cluster::start);
         let url = block_in_place(|| cluster.create_database());
-        let world = settings(with_misbehaving_providers(World::on(url)));
+        let proxy = Proxy::before(cluster.port());
+        let world = settings(with_misbehaving_providers(World::on(url.clone())))
+            .with_a_role_for_each_node()
+            .await
+            .set("DATABASE_URL", proxy.url(&url));
         let nodes = [world.start_node().await, world.start_node().await];
         let targets = Targets::of(&nodes);
         let mut diary = Diary::default();
@@ -76,8 +94,12 @@ impl Storm {
         }
         Self {
             load: Load::start(&targets, pace),
+            watch: Watch::start(&targets, NODES, &url),
             cluster,
+            proxy,
+            url,
             world,
+            lacking: [false; NODES],
             nodes: nodes.map(Some),
             targets,
             probes: Vec::new(),
@@ -85,16 +107,32 @@ impl Storm {
         }
     }
 
-    async fn carry_out(&mut self, Strike { after, fault }: Strike) {
+    async fn carry_out(
+        &mut self,
+        Strike {
+            after,
+            fault,
+            meanwhile,
+        }: Strike,
+    ) {
         let struck = guarded(async {
             self.load.until_accepted(after).await;
             let waiting = self.world.count("outbox where dead_at is null").await;
             self.diary.waiting_max = self.diary.waiting_max.max(waiting);
+            let trouble = match meanwhile {
+                Some(trouble) => Some(self.begin_trouble(trouble).await),
+                None => None,
+            };
             let back_after = self.strike(fault).await;
-            self.diary.struck(fault, back_after);
+            if let Some(trouble) = trouble {
+                self.end_trouble(trouble).await;
+            }
+            self.diary.struck(fault, meanwhile, back_after);
+            self.progress().await;
         })
         .await;
-        self.diary.note(fault.name(), struck);
+        let step = format!("{} {}", fault.name(), meanwhile.map_or("", Trouble::name));
+        self.diary.note(&step, struck);
     }
 
     /// Makes everything run again, whatever a strike that failed has left behind.
@@ -104,6 +142,7 @@ impl Storm {
                 self.cluster.stop(StopMode::Immediate);
                 self.cluster.start_again();
             });
+            self.end_all_troubles().await;
             for place in 0..NODES {
                 let running = self.nodes[place].as_mut().is_some_and(Node::is_running);
                 match &self.nodes[place] {
@@ -122,15 +161,12 @@ impl Storm {
     async fn end(mut self) -> Aftermath {
         let mut load = self.load.stop().await;
         load.offers.append(&mut self.probes);
+        let mut seen = self.watch.stop().await;
+        load.offers.append(&mut seen.offers);
+        self.diary.broken.append(&mut seen.broken);
         let settled = guarded(async {
             let node = self.nodes[0].as_ref().expect("it runs");
-            let ambiguous = |offer: &&mut Offer| offer.key.is_some() && offer.may_be_stored;
-            // Asked again with its key, it is stored, once.
-            for offer in load.offers.iter_mut().filter(ambiguous) {
-                if offer.accepted.is_none() {
-                    until_accepted(node, offer, RECOVERY_MAX).await;
-                }
-            }
+            repeat_ambiguous(node, &mut load.offers).await;
             self.world.until_all_final(SOON).await;
         })
         .await;
@@ -158,6 +194,7 @@ impl Storm {
         Aftermath {
             load,
             audit,
+            seen,
             diary: self.diary,
         }
     }

@@ -39,12 +39,27 @@ pub(crate) async fn all_refused(node: &Node, offers: impl Iterator<Item = Offer>
 
 pub(crate) async fn alive_and_not_ready(node: &Node) {
     node.get("/healthz").await.expect(200);
-    let unavailable = async |path: &str| {
-        let watch = Stopwatch::start();
-        assert_eq!(node.get(path).await.expect_problem(503), "store_unavailable");
-        assert!(watch.elapsed() <= ANSWER_MAX, "{path} took {:?}", watch.elapsed());
-    };
-    tokio::join!(unavailable("/readyz"), unavailable("/api/conversations"));
+    tokio::join!(not_ready(node), unavailable(node, "/api/conversations"));
+}
+
+/// The node says that a send would be refused.
+pub(crate) async fn not_ready(node: &Node) {
+    unavailable(node, "/readyz").await;
+}
+
+async fn unavailable(node: &Node, path: &str) {
+    let watch = Stopwatch::start();
+    assert_eq!(node.get(path).await.expect_problem(503), "store_unavailable");
+    assert!(watch.elapsed() <= ANSWER_MAX, "{path} took {:?}", watch.elapsed());
+}
+
+/// Asks again for what may be stored or not, where that is possible: with its key it is stored, once.
+pub(crate) async fn repeat_ambiguous(node: &Node, offers: &mut [Offer]) {
+    let ambiguous =
+        |offer: &&mut Offer| offer.key.is_some() && offer.may_be_stored && offer.accepted.is_none();
+    for offer in offers.iter_mut().filter(ambiguous) {
+        until_accepted(node, offer, RECOVERY_MAX).await;
+    }
 }
 
 /// Asks until the node accepts it, which may take so long. The offer must be repeatable: whether an earlier try was

@@ -7,14 +7,17 @@ use tokio::task::{JoinSet, block_in_place};
 
 use super::{
     Fault, NODES, RECOVERY_MAX, Storm,
-    outage::{alive_and_not_ready, all_refused, until_accepted},
+    outage::{alive_and_not_ready, all_refused, not_ready, until_accepted},
 };
-use crate::world::{Log, Node, Offer, SOON, Stopwatch, until};
+use crate::world::{Log, Node, Offer, SOON, Stopwatch, execute, until};
 
 /// How many messages the other node must take while one is down or stands still.
 const MEANWHILE: usize = 30;
 /// How many sends each node refuses while the database is away, besides those of the load.
 const REFUSALS: usize = 3;
+/// How long a due message may wait for a try once all is well: the leases of what was lost, a breaker's cool-down, some calls
+/// that hang. A busy machine may add some.
+const PROGRESS_MAX: Duration = Duration::from_secs(20);
 
 impl Storm {
     /// Carries it out, and says how long after its end all nodes served again.
@@ -35,29 +38,73 @@ impl Storm {
             Fault::ReplaceNodes => {
                 let mut longest = Duration::ZERO;
                 for place in 0..NODES {
-                    let node = self.depart(place);
-                    let log = node.log_file();
-                    node.stop().await;
-                    self.diary.stopped += 1;
-                    self.diary.read(&log);
-                    longest = longest.max(self.start(&[place]).await);
+                    longest = longest.max(self.replace(place).await);
                 }
                 longest
             }
             Fault::FreezeNode(place) => self.freeze(place).await,
             Fault::CrashDatabase => {
                 block_in_place(|| self.cluster.stop(StopMode::Immediate));
-                self.outage().await;
+                self.outage(true).await;
                 block_in_place(|| self.cluster.start_again());
                 self.until_served(&[0, 1]).await
             }
             Fault::FreezeDatabase => {
                 block_in_place(|| self.cluster.pause());
-                self.outage().await;
+                self.outage(true).await;
                 block_in_place(|| self.cluster.resume());
                 self.until_served(&[0, 1]).await
             }
+            Fault::ReadOnlyDatabase => {
+                self.administer("set default_transaction_read_only = on").await;
+                self.kill_backends().await;
+                self.outage(false).await;
+                // What the nodes have connected meanwhile stays read-only.
+                self.administer("reset default_transaction_read_only").await;
+                self.until_served(&[0, 1]).await
+            }
+            Fault::KillBackends => {
+                self.kill_backends().await;
+                self.until_served(&[0, 1]).await
+            }
         }
+    }
+
+    /// Stops a node in order, and starts it again.
+    pub(super) async fn replace(&mut self, place: usize) -> Duration {
+        let node = self.depart(place);
+        let log = node.log_file();
+        node.stop().await;
+        self.diary.stopped += 1;
+        self.diary.read(&log);
+        self.start(&[place]).await
+    }
+
+    /// Changes the database itself, from another one.
+    pub(super) async fn administer(&self, change: &str) {
+        let (_, name) = self.url.rsplit_once('/').expect("a URL has a path");
+        let statement = format!("alter database {name} {change}");
+        execute(&self.cluster.url("postgres"), &statement).await.unwrap();
+    }
+
+    async fn kill_backends(&self) {
+        let statement =
+            "select pg_terminate_backend(pid) from pg_stat_activity where usename like 'node\\_%'";
+        execute(&self.cluster.url("postgres"), statement).await.unwrap();
+    }
+
+    /// Waits until all that is due now has been tried.
+    pub(super) async fn progress(&mut self) {
+        let watch = Stopwatch::start();
+        let due = format!(
+            "outbox where dead_at is null and due_at <= '{}'",
+            self.world.time().await
+        );
+        until("all that was due is tried", PROGRESS_MAX, async || {
+            (self.world.count(&due).await == 0).then_some(())
+        })
+        .await;
+        self.diary.slowest_progress = self.diary.slowest_progress.max(watch.elapsed());
     }
 
     /// All of these at the same moment.
@@ -101,19 +148,18 @@ impl Storm {
         self.until_served(&[place]).await
     }
 
-    /// While the database is away, both nodes live, and say so to everybody in time.
-    async fn outage(&mut self) {
+    /// While the database takes no writes, both nodes live, and say so to everybody in time.
+    async fn outage(&mut self, reads_too: bool) {
         let storm = &*self;
         let probes = |place: usize| {
             let probe = move |number| storm.probe(place, &format!("refused {number}"), false);
             all_refused(storm.node(place), (0..REFUSALS).map(probe))
         };
-        let (one, two, (), ()) = tokio::join!(
-            probes(0),
-            probes(1),
-            alive_and_not_ready(storm.node(0)),
-            alive_and_not_ready(storm.node(1))
-        );
+        let says_so = async |place: usize| match reads_too {
+            true => alive_and_not_ready(storm.node(place)).await,
+            false => not_ready(storm.node(place)).await,
+        };
+        let (one, two, (), ()) = tokio::join!(probes(0), probes(1), says_so(0), says_so(1));
         for (offers, took) in [one, two] {
             self.probes.extend(offers);
             self.diary.slowest_refusal = self.diary.slowest_refusal.max(took);
@@ -153,7 +199,13 @@ impl Storm {
 
     /// Starts a node in an empty place.
     pub(super) async fn arrive(&mut self, place: usize) {
-        let node = self.world.start_node().await;
+        let without_email = [("API_PROVIDER_EMAIL_ENABLED", "false")];
+        let settings = if self.lacking[place] {
+            &without_email[..]
+        } else {
+            &[]
+        };
+        let node = self.world.start_node_with(settings).await;
         self.targets.replace(place, &node);
         self.diary.places[place].arrived(&node);
         self.nodes[place] = Some(node);
