@@ -67,6 +67,8 @@ impl Trunkline {
         let mut command = self.command(store, directory);
         command
             .env("API_BIND", "127.0.0.1:0")
+            // No balancer has to notice that it stops.
+            .env("API_LAME_DUCK_SECS", "0")
             .env("API_RATE_LIMIT_PER_IP_PER_MIN", NEVER_REFUSES)
             .env("API_RATE_LIMIT_PER_SENDER_PER_MIN", NEVER_REFUSES)
             .env("API_LOG", "info")
