@@ -409,3 +409,37 @@ async fn time_pushed_on_is_told() {
     let processed_at = world.message(&id).await["processed_at"].clone();
     assert!(Timestamp::parse(processed_at.as_str().unwrap()).unwrap() >= before);
 }
+
+#[tokio::test]
+async fn a_page_of_large_messages_ends_early_or_is_refused() {
+    let world = World::new().await;
+    let body = "x".repeat(200_000);
+    for _ in 0..22 {
+        world.sent(&with(&sms("1"), "body", body.as_str())).await;
+    }
+    for path in ["/api/messages", "/api/conversations/1/messages"] {
+        let first = world.get(&format!("{path}?pageSize=30")).await.expect(200).json();
+        // 4 MiB hold twenty of them.
+        assert_eq!(ids(&first).len(), 20);
+        assert_eq!(first["meta"]["page"], Value::Null);
+        let cursor = first["meta"]["next_cursor"].as_str().unwrap();
+        let rest = world
+            .get(&format!("{path}?pageSize=30&cursor={cursor}"))
+            .await
+            .expect(200)
+            .json();
+        assert_eq!(
+            (ids(&rest).len(), &rest["meta"]["next_cursor"]),
+            (2, &Value::Null)
+        );
+        // By number, what is missing would be skipped.
+        let refused = world.get(&format!("{path}?pageSize=30&page=1")).await;
+        refused.expect_invalid(&["page"]);
+        let second = world
+            .get(&format!("{path}?pageSize=15&page=2"))
+            .await
+            .expect(200)
+            .json();
+        assert_eq!((ids(&second).len(), &second["meta"]["page"]), (7, &json!(2)));
+    }
+}

@@ -18,7 +18,7 @@ fn report(name: &str, channels: &[&str], success: u64) -> Value {
         "breaker": {
             "state": "closed", "consecutive_failures": 0, "last_transition_at": null, "cooldown_remaining_ms": 0,
         },
-        "queue": {"waiting": 0, "leased": 0, "dead": 0},
+        "queue": {"waiting": 0, "leased": 0, "dead": 0, "capped": false},
         "counts": {"success": success, "rate_limited": 0, "error": 0, "timeout": 0, "unknown": 0},
     })
 }
@@ -57,7 +57,7 @@ async fn trouble_shows() {
     }
     let troubled = until("two are dead and three wait", async || {
         let report = reports(&world).await["items"][1].clone();
-        (report["queue"] == json!({"waiting": 3, "leased": 0, "dead": 2})).then_some(report)
+        (report["queue"] == json!({"waiting": 3, "leased": 0, "dead": 2, "capped": false})).then_some(report)
     })
     .await;
     let breaker = &troubled["breaker"];
