@@ -52,6 +52,8 @@ mutants! {
     NoFence,
     /// A repeated request raises the count of its conversation.
     CountOutsideTransaction,
+    /// A repeated request leaves a dead letter without a message.
+    LoserLeavesEntry,
     /// A conversation skips a sequence number.
     SequenceGap,
     /// The latest message decides the last activity, whatever its timestamp.

@@ -73,6 +73,8 @@ create index outbox_by_deadline on outbox (deadline_at) where dead_at is null;
 -- Listings and counts of what is pending, and of what is dead. The channel comes first, so that outbox_claimable has no order in common.
 create index outbox_pending on outbox (channel, provider, message_id) where dead_at is null;
 create index outbox_dead on outbox (channel, provider, message_id) where dead_at is not null;
+-- A redrive takes those that were accepted first before others.
+create index outbox_redrivable on outbox (message_id) where dead_at is not null;
 
 -- Since when no node has announced that it serves a provider, and when a node last looked. Nodes announce every few seconds.
 create table providers (

@@ -53,6 +53,7 @@ create index outbox_claimable on outbox (provider, coalesce(leased_until, due_at
 create index outbox_by_deadline on outbox (deadline_at) where dead_at is null;
 create index outbox_pending on outbox (channel, provider, message_id) where dead_at is null;
 create index outbox_dead on outbox (channel, provider, message_id) where dead_at is not null;
+create index outbox_redrivable on outbox (message_id) where dead_at is not null;
 
 create table providers (
     provider       text primary key,

@@ -14,6 +14,18 @@ impl Tables {
             if mutants::planted(Mutant::CountOutsideTransaction) {
                 self.join(&accept.conversation, accept.timestamp, accept.processed_at);
             }
+            if mutants::planted(Mutant::LoserLeavesEntry) {
+                let dead = Entry {
+                    provider: accept.provider.clone(),
+                    due_at: now,
+                    leased_until: None,
+                    token: LeaseToken(0),
+                    deadline_at: now,
+                    dead_at: Some(now),
+                    progress: Progress::default(),
+                };
+                self.outbox.insert(accept.id, dead);
+            }
             return earlier;
         }
         let (conversation_id, sequence) =
