@@ -407,7 +407,7 @@ impl Lane {
                     "a worker vanished with this message: it may have been sent"
                 );
             }
-            if vanished && self.parts.settler.end_known(&leased).await {
+            if vanished && self.parts.settler.finish_sent(&leased).await {
                 continue;
             }
             let _weight = Weight::put(&self.room, leased.content.bytes());

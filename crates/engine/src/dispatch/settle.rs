@@ -41,9 +41,9 @@ pub(crate) struct Settler {
 #[derive(Default)]
 struct Shared {
     behind: AtomicBool,
-    any_known: AtomicBool,
-    /// How the messages end whose settlements are set aside, and the lease of each.
-    known: Mutex<BTreeMap<MessageId, (LeaseToken, Disposition)>>,
+    any_sent: AtomicBool,
+    /// The messages that a provider has and whose settlements are set aside, with the lease under which each was sent.
+    sent: Mutex<BTreeMap<MessageId, LeaseToken>>,
 }
 
 enum Item {
@@ -114,21 +114,21 @@ impl Settler {
         self.put(Item::Work(Work::Release(id, token))).await;
     }
 
-    /// Ends an entry whose lease ran out while its settlement was set aside, and that was claimed again right after. False
-    /// when nothing is known of it: then it must be sent.
-    pub(super) async fn end_known(&self, leased: &Leased) -> bool {
-        if !self.shared.any_known.load(Ordering::Relaxed) {
+    /// Finishes an entry that was sent, whose lease ran out while its settlement was set aside, and that was claimed again
+    /// right after. False when it is not known to be sent: then it is to be.
+    pub(super) async fn finish_sent(&self, leased: &Leased) -> bool {
+        if !self.shared.any_sent.load(Ordering::Relaxed) {
             return false;
         }
-        let known = self.shared.known().get(&leased.id).cloned();
-        let Some((_, disposition)) = known.filter(|(token, _)| token.0 + 1 == leased.token.0) else {
+        let sent = self.shared.sent().get(&leased.id).copied();
+        if sent.is_none_or(|token| token.0 + 1 != leased.token.0) {
             return false;
-        };
+        }
         let settlement = Settlement {
             id: leased.id,
             token: leased.token,
             tried: None,
-            disposition,
+            disposition: Disposition::Finish,
             progress: leased.progress,
         };
         self.settle(settlement, leased.content.channel).await;
@@ -149,8 +149,8 @@ impl Settler {
 }
 
 impl Shared {
-    fn known(&self) -> MutexGuard<'_, BTreeMap<MessageId, (LeaseToken, Disposition)>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn sent(&self) -> MutexGuard<'_, BTreeMap<MessageId, LeaseToken>> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -306,11 +306,10 @@ impl Recorder {
             "the result of a call is set aside: it is recorded as soon as the store takes it"
         );
         if let Work::Settle(settlement, _) = &work
-            && !matches!(settlement.disposition, Disposition::Retry { .. })
+            && settlement.disposition == Disposition::Finish
         {
-            let known = (settlement.token, settlement.disposition.clone());
-            self.shared.known().insert(settlement.id, known);
-            self.shared.any_known.store(true, Ordering::Relaxed);
+            self.shared.sent().insert(settlement.id, settlement.token);
+            self.shared.any_sent.store(true, Ordering::Relaxed);
         }
         if self.aside.is_empty() {
             self.aside_pause = PAUSE_MIN;
@@ -337,9 +336,9 @@ impl Recorder {
                 self.aside_pause = PAUSE_MIN;
                 self.metrics
                     .set_settlements_set_aside(&self.provider, self.aside.len());
-                let mut known = self.shared.known();
-                known.remove(&id);
-                self.shared.any_known.store(!known.is_empty(), Ordering::Relaxed);
+                let mut sent = self.shared.sent();
+                sent.remove(&id);
+                self.shared.any_sent.store(!sent.is_empty(), Ordering::Relaxed);
             }
             Err((left, error)) => {
                 tracing::debug!(message_id = %id, provider = %self.provider, %error, "still set aside");
