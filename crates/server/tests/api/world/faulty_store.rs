@@ -100,7 +100,11 @@ impl FaultyStore {
     /// Waits until so many leases were to be released.
     pub async fn releases(&self, count: usize) {
         let mut releases = self.releases.subscribe();
-        releases.wait_for(|releases| *releases >= count).await.unwrap();
+        let asked = releases.wait_for(|releases| *releases >= count);
+        tokio::time::timeout(super::WAIT_MAX, asked)
+            .await
+            .unwrap()
+            .unwrap();
     }
 
     fn fault(&self) -> Fault {
