@@ -15,6 +15,9 @@ use store::{
 };
 use tokio::sync::watch;
 
+/// How long the slowest machine takes to ask for what a test waits for.
+const ASKED_WITHIN: Duration = Duration::from_secs(20);
+
 /// What is wrong with a store.
 #[allow(dead_code, reason = "the engine's tests break what these do not")]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -101,10 +104,7 @@ impl FaultyStore {
     pub async fn releases(&self, count: usize) {
         let mut releases = self.releases.subscribe();
         let asked = releases.wait_for(|releases| *releases >= count);
-        tokio::time::timeout(super::WAIT_MAX, asked)
-            .await
-            .unwrap()
-            .unwrap();
+        tokio::time::timeout(ASKED_WITHIN, asked).await.unwrap().unwrap();
     }
 
     fn fault(&self) -> Fault {
