@@ -1,3 +1,4 @@
+use hyper::Method;
 use serde_json::json;
 
 use super::with_misbehaving_providers;
@@ -39,7 +40,8 @@ async fn a_node_without_a_provider_buries_nothing_that_another_one_will_send() {
         .set("API_PROVIDER_ERROR_PCT", 0);
     let next = world.start_node().await;
     let calm = json!({"timeout_pct": 0, "error_pct": 0, "ratelimit_pct": 0});
-    lacking.post("/api/provider/mock/config", &calm).await.expect(200);
+    let calmed = lacking.ask(Method::PUT, "/api/provider/mock/config", &[], Some(&calm));
+    calmed.await.expect(200);
     let summary = world.audit_final(&offers).await;
     println!("unequal nodes: {summary}");
     assert_eq!(summary.failed, 0, "{summary}");
