@@ -31,9 +31,9 @@ const FRESH: Duration = Duration::from_millis(100);
 /// How long a commit should take at most: so long that what it takes on top of the transfer does not matter, and short
 /// beside the time that a message may wait.
 const COMMIT_TARGET: Duration = Duration::from_millis(400);
-/// Bytes that share a commit: at first what a slow network carries within the target, more than a full batch of texts has;
-/// at least some dozens of texts; at most what fits into memory several times. A larger message has a commit of its own.
-const COMMIT_BYTES_FIRST: usize = 1 << 20;
+/// Bytes that share a commit: at first and at least some dozens of texts, which a link of 200 KB/s carries within the target; at
+/// most what fits into memory several times. A larger message has a commit of its own. Quick commits double it, so beginning
+/// with little costs a few commits.
 const COMMIT_BYTES_MIN: usize = 64 << 10;
 const COMMIT_BYTES_MAX: usize = 8 << 20;
 /// What a message costs beside its texts, in bytes: its rows and their places in the indexes.
@@ -134,7 +134,7 @@ impl GroupCommit {
             batch_max: limits.batch_max,
             size: BatchSize::new(
                 COMMIT_BYTES_MIN,
-                COMMIT_BYTES_FIRST,
+                COMMIT_BYTES_MIN,
                 COMMIT_BYTES_MAX,
                 COMMIT_TARGET,
             ),

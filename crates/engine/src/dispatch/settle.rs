@@ -78,6 +78,8 @@ impl Settler {
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (queue, waiting) = mpsc::channel(WAITING_MAX);
         let shared = Arc::new(Shared::default());
+        // Shown from the start.
+        metrics.set_settlements_set_aside(&provider, 0);
         let recorder = Recorder {
             provider,
             store,
