@@ -335,6 +335,8 @@ impl Recorder {
         let id = work.id();
         match self.record(vec![work]).await {
             Ok(()) => {
+                // The store takes results: the next that fails alone is at fault itself.
+                self.failed_alone = false;
                 self.aside_pause = PAUSE_MIN;
                 self.metrics
                     .set_settlements_set_aside(&self.provider, self.aside.len());
