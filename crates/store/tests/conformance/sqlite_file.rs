@@ -57,6 +57,28 @@ impl OneFile {
     }
 }
 
+/// What a killed process left in the log can be read, though it may not be on the disk. Requests are answered with it.
+#[tokio::test]
+async fn what_a_killed_process_left_in_the_log_is_in_the_file_once_that_is_open() {
+    let file = OneFile::new();
+    let store = file.migrated().await;
+    let accepted = file.outbound().accept();
+    store.accept(&[accepted]).await.unwrap();
+    let copy = |from: &TempDir, names: &[&str]| {
+        let to = TempDir::new().unwrap();
+        for name in names {
+            std::fs::copy(from.path().join(name), to.path().join(name)).unwrap();
+        }
+        to
+    };
+    let killed = copy(&file.directory, &["trunkline.db", "trunkline.db-wal"]);
+    let _next = Sqlite::open(&killed.path().join("trunkline.db"), file.clock.clone()).unwrap();
+    let without_log = copy(&killed, &["trunkline.db"]);
+    let connection = rusqlite::Connection::open(without_log.path().join("trunkline.db")).unwrap();
+    let messages = connection.query_row("select count(*) from messages", [], |row| row.get::<_, i64>(0));
+    assert_eq!(messages, Ok(1));
+}
+
 #[tokio::test]
 async fn everything_is_there_when_the_file_is_opened_again() {
     let file = OneFile::new();
