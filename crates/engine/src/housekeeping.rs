@@ -16,7 +16,7 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// than it takes to start a node again that had to be mended.
 pub const UNSERVED_AFTER: Duration = Duration::from_secs(300);
 /// The longest time without any node's announcement that still counts towards [`UNSERVED_AFTER`]: some announcements may fail, but
-/// while the database or all nodes are away nobody can tell who serves what.
+/// while the database or all nodes are away, no node can announce what it serves.
 const ANNOUNCEMENT_GAP_MAX: Duration = Duration::from_secs(30);
 /// Sweeps between two purges of idempotency keys.
 const SWEEPS_PER_PURGE: u32 = 12;

@@ -39,7 +39,7 @@ impl Engine {
         }
     }
 
-    /// A message goes to the provider that serves its channel now; one of a channel that nobody serves here stays where it was,
+    /// A message goes to the provider that serves its channel now. If this node has none for the channel, it keeps its provider,
     /// since another node may serve it.
     fn redrive_terms(&self) -> RedriveTerms {
         let route = |channel: &Channel| {

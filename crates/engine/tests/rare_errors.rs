@@ -140,7 +140,7 @@ async fn a_sweep_that_fails_keeps_no_keys_and_is_made_up_for() {
 
     store.set(Fault::SweepsNothing);
     let next = World::on(hasty, store.clone(), Arc::clone(&world.clock), &[Channel::Sms]);
-    // Held by the breaker, so that nobody but the sweep can end it.
+    // Held by the breaker, so that only the sweep can end it.
     next.sms.always(error());
     let late = next.sent(sms("late")).await;
     tokio::time::sleep(Duration::from_secs(20)).await;

@@ -112,9 +112,9 @@ mutants! {
     StoredWithoutProvider,
     /// What is left for a provider that is gone is not given up before its deadline.
     UnservedNotBuried,
-    /// A message whose accept nobody answered is looked for only once.
+    /// A message whose accept got no answer is looked for only once.
     LateAcceptForgotten,
-    /// A sweep gives up at once what its own node does not serve, whoever else does.
+    /// A sweep dead-letters at once what its own node does not serve, even if another node does.
     ServedBuried,
     /// A repeat that comes when no new message could be accepted is turned away like one.
     RepeatTurnedAway,

@@ -18,8 +18,8 @@ use crate::Metrics;
 /// Settlements of a lane that may wait, as many again may be at hand to be recorded. One has less than a kibibyte. Beyond,
 /// workers wait before their next call: a store that is away stops the calls, not the record of what was called.
 const WAITING_MAX: usize = 1_024;
-/// How long settlements wait for company: nobody waits for them, and a transaction costs the store as much for one as for
-/// thirty. What a node knows and has not recorded when it is killed is sent again, so this is not long.
+/// How long to wait for more settlements before committing a batch. No request waits for them, and a transaction costs the store
+/// as much for one as for thirty. What a node knows and has not recorded when it is killed is sent again, so this is not long.
 const LINGER: Duration = Duration::from_millis(5);
 /// A batch that takes longer makes the next one smaller: half of what a statement may take.
 const SLOW: Duration = Duration::from_millis(600);
@@ -28,8 +28,8 @@ const SLOW: Duration = Duration::from_millis(600);
 const PAUSE_MIN: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// Records what came of the leased entries of one lane: what comes within a few milliseconds becomes one transaction. A
-/// settlement is kept until it is applied or its lease is lost. One that keeps failing is set aside, and does not hold up
+/// Records the settlements of one lane. Settlements that come within a few milliseconds share a transaction. A settlement is
+/// kept until it is applied or its lease is lost. One that keeps failing is set aside, and does not hold up
 /// the others.
 #[derive(Clone)]
 pub(crate) struct Settler {
@@ -195,7 +195,7 @@ impl Recorder {
         }
     }
 
-    /// Waits until there is something to do, and for company for it. False at the end.
+    /// Waits for work, then a moment for more of it. False when the lane has ended and all is recorded.
     async fn gather(&mut self) -> bool {
         if !self.pause.is_zero() {
             tokio::time::sleep(self.pause).await;

@@ -1,5 +1,5 @@
 //! Leases of messages whose accept ended without an answer. Such a message may be stored, now or a little later, and then it is
-//! leased to this node, where nobody waits to send it. Its lease is given back as soon as it is seen.
+//! leased to this node, which has no worker for it. The lease is given back as soon as the message is found.
 
 use std::{sync::Arc, time::Duration};
 
@@ -74,7 +74,7 @@ struct Search {
 }
 
 impl Search {
-    /// Looks until told to stop, and then until the store has answered once more.
+    /// Runs until the node stops, and then until the store has answered one more look.
     async fn run(mut self, mut waiting: mpsc::Receiver<Candidate>) {
         loop {
             if self.candidates.is_empty() {

@@ -137,7 +137,7 @@ impl Server {
 }
 
 impl Connections {
-    /// Accepts connections until told to stop, and gives the listener back.
+    /// Accepts connections until `stopped`, and returns the listener.
     async fn accept(self, listener: TcpListener, mut stopped: oneshot::Receiver<()>) -> TcpListener {
         loop {
             let connection = async {

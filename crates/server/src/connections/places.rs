@@ -60,7 +60,7 @@ struct Seats {
     next: u64,
 }
 
-/// What a connection shows of itself, and what it is told.
+/// The state of a connection, and when it has to end.
 #[derive(Debug)]
 pub(super) struct Seat {
     address: IpAddr,

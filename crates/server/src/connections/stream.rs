@@ -64,7 +64,7 @@ impl Stream {
         match phase {
             Phase::Idle => self.reading.start(self.idle_timeout),
             Phase::Silent | Phase::Head => self.reading.start(HEAD_TIMEOUT),
-            // Whoever reads a body has a timeout of his own.
+            // Reading a body has its own timeout (json.rs).
             Phase::Busy | Phase::Answering => return Poll::Pending,
         }
         if !self.reading.is_over(context) && !self.seat.must_end(context) {

@@ -17,7 +17,7 @@ use super::attempts;
 
 pub(super) const RULE_TOKEN: &str = "14: no stale lease token ever changes a message";
 pub(super) const RULE_CLAIM: &str = "a claim takes only what is due and free";
-pub(super) const RULE_LEFT: &str = "a lease that nobody knows of does not run out";
+pub(super) const RULE_LEFT: &str = "a lease without a holder is given back before it runs out";
 const RULE_STATUS: &str = "a status never goes back";
 
 #[derive(Default)]

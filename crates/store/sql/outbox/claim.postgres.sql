@@ -32,7 +32,7 @@ claimable as (
     select * from sized where place = 1 or bytes_so_far <= $5
 ),
 -- The worker of an expired lease may have sent the message before it vanished: that try is on record before the next. It is not
--- counted: nobody knows whether there was a call.
+-- counted: it is not known whether there was a call.
 recorded as (
     insert into attempts
         (message_id, number, lease_token, provider, outcome, error_code, occurred_at, latency_ms)

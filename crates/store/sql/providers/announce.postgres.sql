@@ -1,5 +1,5 @@
 -- Notes what a node serves, and looks at the other providers that have entries: the time without a node that serves them goes on,
--- or starts again where nobody looked for longer than $2 milliseconds.
+-- or starts again if no node looked for longer than $2 milliseconds.
 with recursive queues as (
     -- The providers that have entries: one step along the index for each, however many entries there are.
     (select provider from outbox where dead_at is null order by provider limit 1)

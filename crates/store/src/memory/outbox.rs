@@ -27,7 +27,7 @@ impl Entry {
     }
 
     /// A worker whose lease ran out may have sent the message: that try is on record before anything else happens. It is
-    /// not counted: nobody knows whether there was a call.
+    /// not counted: it is not known whether there was a call.
     fn record_vanished(&mut self, attempts: &mut Vec<(LeaseToken, Attempt)>, now: Timestamp) {
         if mutants::planted(Mutant::VanishedTryForgotten) {
             return;

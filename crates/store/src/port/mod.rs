@@ -69,7 +69,7 @@ pub trait Store: Debug + Send + Sync {
 
     /// Leases due entries of a provider within `limits`, those due longest first, for `lease`. The try of a worker whose
     /// lease ran out is recorded as `unknown` before its entry is handed out again; it does not count against the budget,
-    /// since nobody knows whether there was a call.
+    /// since it is not known whether there was a call.
     ///
     /// # Errors
     /// As every method.
@@ -87,8 +87,8 @@ pub trait Store: Debug + Send + Sync {
     /// As every method.
     async fn settle(&self, batch: &[Settlement]) -> Result<Vec<Settled>, StoreError>;
 
-    /// Gives back leased entries nobody tried to send, as if they had never been claimed; returns those that were
-    /// held, in the order given.
+    /// Gives back leased entries without an attempt, as if they had never been claimed. Returns those that were held, in the
+    /// order given.
     ///
     /// # Errors
     /// As every method.
@@ -101,7 +101,7 @@ pub trait Store: Debug + Send + Sync {
     /// As every method.
     async fn announce(&self, serving: &[ProviderName], gap_max: Duration) -> Result<(), StoreError>;
 
-    /// Buries up to `limit` entries that nobody holds and whose deadline has passed, or whose provider is neither among
+    /// Dead-letters up to `limit` entries that no node holds and whose deadline has passed, or whose provider is neither among
     /// `serving` nor, by the rule, served by another node. The try of a worker whose lease ran out is recorded as `unknown`
     /// before, as in a claim.
     ///

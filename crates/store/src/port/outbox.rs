@@ -122,7 +122,7 @@ pub enum Settled {
 pub struct UnservedRule {
     /// No node has announced it for so long, and an entry has been due for so long.
     pub after: Duration,
-    /// Nodes have looked at least this often meanwhile: while all of them or the database were away, nobody could announce
+    /// Nodes have looked at least this often meanwhile: while all of them or the database were away, no node could announce
     /// anything, and the time starts again.
     pub gap_max: Duration,
 }

@@ -131,7 +131,7 @@ impl Connections {
         }
     }
 
-    /// Reads rows that may be large, for as long as `within`, which the server is told too.
+    /// Reads rows that may be large, for at most `within`, which is the server's limit for the statement, too.
     pub(super) async fn query_within(
         &self,
         sql: &'static str,

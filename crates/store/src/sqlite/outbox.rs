@@ -134,7 +134,7 @@ fn read_progress(row: &Row<'_>) -> rusqlite::Result<Progress> {
 }
 
 /// A worker whose lease ran out may have sent the message: that try is on record before anything else happens. It is not
-/// counted: nobody knows whether there was a call.
+/// counted: it is not known whether there was a call.
 fn record_vanished(
     connection: &Connection,
     id: Uuid,

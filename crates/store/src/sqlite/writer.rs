@@ -189,7 +189,7 @@ impl Writing {
         answers.into_iter().for_each(|answer| answer(committed.clone()));
     }
 
-    /// Copies the log into the file and cuts it off. No read of ours is under way; another program that reads the file is not
+    /// Copies the write-ahead log into the file and truncates it. No read of this process is under way; another program that reads the file is not
     /// waited for.
     fn empty_wal(&mut self) {
         let busy_timeout = |timeout| self.connection.busy_timeout(timeout);
@@ -226,7 +226,7 @@ async fn until_paused(pause: &mut Option<Pause>) -> Result<OwnedSemaphorePermit,
 }
 
 /// Goes on after a panic, which has been reported: a node that can no longer write would be alive and useless. Callers whose
-/// answers were lost learn that nobody knows.
+/// answers were lost get `OutcomeUnknown`.
 fn survive(work: impl FnOnce()) {
     let _ = caught(work);
 }

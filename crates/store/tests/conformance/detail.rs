@@ -83,7 +83,7 @@ pub(crate) async fn is_of_one_moment(world: &World) {
             if final_now {
                 break;
             }
-            // The model answers at once, and would let nobody else run.
+            // The model answers at once: without this, no other task would run.
             tokio::task::yield_now().await;
         }
         settling.await.unwrap().unwrap();

@@ -1,4 +1,4 @@
-//! Where each setting arrives. Whoever adds one says so here.
+//! Where each setting arrives. A new setting needs an entry here.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -300,7 +300,7 @@ fn every_value_is_of_one_setting_alone() {
     }
 }
 
-/// A node with keys asks nobody for a host.
+/// A node with keys takes any host.
 fn goes_with(arrival: &Arrival, other: &Arrival) -> bool {
     (arrival.key, other.key) != ("keys", "allowed_hosts")
 }

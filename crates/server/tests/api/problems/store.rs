@@ -87,7 +87,7 @@ async fn a_commit_nobody_answered_is_not_guessed_at() {
     assert_eq!(world.messages_stored().await, 2);
 }
 
-/// The commit may land when its client has been told that nobody knows; then the message is leased, and no worker has it.
+/// The commit may land after its client got `outcome_unknown`: the message is then leased, and no worker has it.
 #[tokio::test]
 async fn a_message_that_lands_late_goes_out_within_seconds_and_without_an_attempt_nobody_made() {
     let world = World::with(|settings| settings.engine.dispatch.poll = Duration::from_secs(3_600)).await;

@@ -147,7 +147,7 @@ async fn a_call_that_takes_too_long_is_left(kind: Kind) {
         "{}",
         node.log()
     );
-    // Nobody knows what comes of it: whoever claims it when its lease has run out records that.
+    // Its outcome is unknown: the claim of its expired lease records that.
     assert_eq!(world.count("attempts").await, 0);
     assert_eq!(world.count("outbox where leased_until is not null").await, 1);
 }

@@ -1,4 +1,4 @@
-//! A database that is far away, locked or refuses a part of what it is told: all else goes on, and nothing is sent twice.
+//! A database behind a slow link, with locked rows or with a missing right: everything else goes on, and nothing is sent twice.
 
 use std::{collections::BTreeMap, time::Duration};
 

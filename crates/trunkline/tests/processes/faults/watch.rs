@@ -261,7 +261,7 @@ async fn watch_backends(shared: Arc<Shared>) {
     while !shared.is_stopped() {
         ticks.tick().await;
         let database = lock(&shared.database).clone();
-        // While PostgreSQL is away nobody has connections to it.
+        // While PostgreSQL is away, no node has connections to it.
         let backends: BTreeMap<String, usize> = backends_by_role(&database).await.unwrap_or_default();
         for (role, backends) in backends {
             let mut seen = lock(&shared.seen);

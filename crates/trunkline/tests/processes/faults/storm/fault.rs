@@ -21,7 +21,7 @@ pub(crate) enum Fault {
     KillBackends,
 }
 
-/// What is wrong for longer, with a fault in the middle of it. It keeps nobody from accepting.
+/// A trouble that lasts longer, with a fault in the middle of it. Accepting goes on meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Trouble {
     /// The way between the nodes and PostgreSQL carries few bytes.
