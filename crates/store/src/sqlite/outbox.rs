@@ -40,8 +40,11 @@ pub(super) fn claim(
         }
         match entry.lease(connection, provider, now, lease) {
             Ok(entry) => claims.entries.push(entry),
-            // One that cannot be read must not hold up the others.
-            Err(error @ rusqlite::Error::FromSqlConversionFailure(..)) => {
+            // One that cannot be read, or whose message is missing, must not hold up the others.
+            Err(
+                error
+                @ (rusqlite::Error::FromSqlConversionFailure(..) | rusqlite::Error::QueryReturnedNoRows),
+            ) => {
                 tracing::error!(%error, "skipping an outbox entry");
             }
             Err(error) => return Err(error),

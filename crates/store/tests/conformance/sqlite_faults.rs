@@ -234,3 +234,18 @@ async fn the_log_is_bounded_under_steady_reads_and_empty_after_the_end() {
     drop(store);
     assert_eq!(file.wal_bytes(), 0);
 }
+
+#[tokio::test]
+async fn an_entry_without_its_message_holds_up_no_other() {
+    let file = OneFile::new();
+    let store = file.migrated().await;
+    let (broken, whole) = (file.outbound().accept(), file.outbound().accept());
+    store.accept(&[broken.clone(), whole.clone()]).await.unwrap();
+    let by_hand = rusqlite::Connection::open(file.directory.path().join("trunkline.db")).unwrap();
+    let deleted = by_hand.execute("delete from messages where id = ?1", [broken.id.as_uuid()]);
+    assert_eq!(deleted, Ok(1));
+
+    let claimed = store.claim(&name(SMS), up_to(10), NOT_YET).await.unwrap();
+    let ids: Vec<_> = claimed.entries.iter().map(|claimed| claimed.leased.id).collect();
+    assert_eq!(ids, [whole.id]);
+}
