@@ -47,7 +47,7 @@ pub struct Attempt {
     pub outcome: Outcome,
     /// What went wrong, if something did.
     pub error_code: Option<ErrorCode>,
-    /// When the call began; of a vanished worker, when that was noticed.
+    /// When the call began; of a worker whose lease expired, when that was noticed.
     pub occurred_at: Timestamp,
     /// How long the call took; zero when nobody knows.
     pub latency: Duration,

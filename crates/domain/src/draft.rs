@@ -27,7 +27,7 @@ pub struct Draft {
 
 /// A message whose every part is valid.
 #[derive(Debug, Clone)]
-pub struct Checked {
+pub struct ValidMessage {
     /// From whom.
     pub from: Address,
     /// To whom.
@@ -106,7 +106,7 @@ impl Draft {
     ///
     /// # Errors
     /// All that is wrong, not only the first thing.
-    pub fn check(self, rules: &DraftRules) -> Result<Checked, Vec<FieldError>> {
+    pub fn check(self, rules: &DraftRules) -> Result<ValidMessage, Vec<FieldError>> {
         let (channel, region) = (self.channel, rules.default_region);
         let mut errors = Vec::new();
         let from = required("/from", self.from, &mut errors)
@@ -135,7 +135,7 @@ impl Draft {
         })?;
         // A timestamp that cannot be read is no error: the message counts from when it was processed.
         let timestamp = self.timestamp.as_deref().and_then(Timestamp::parse);
-        Ok(Checked {
+        Ok(ValidMessage {
             from,
             to,
             content,

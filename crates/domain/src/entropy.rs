@@ -1,5 +1,4 @@
-use std::sync::{Mutex, PoisonError};
-
+use parking_lot::Mutex;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 use sha2::{Digest, Sha256};
@@ -48,7 +47,7 @@ impl Entropy {
     /// The next number of the stream, uniform over all 64-bit values.
     #[must_use]
     pub fn next_u64(&self) -> u64 {
-        self.rng.lock().unwrap_or_else(PoisonError::into_inner).next_u64()
+        self.rng.lock().next_u64()
     }
 
     fn from_bytes(seed: [u8; 32]) -> Self {

@@ -26,7 +26,7 @@ pub use attempt::{Attempt, ErrorCode, FailureReason, Outcome};
 pub use channel::{Channel, ConversationChannel};
 pub use clock::{Clock, SystemClock};
 pub use conversation::{Conversation, ConversationKey};
-pub use draft::{Checked, Draft, DraftRules, FieldError, named_channel, phone_channel};
+pub use draft::{Draft, DraftRules, FieldError, ValidMessage, named_channel, phone_channel};
 pub use entropy::Entropy;
 pub use idempotency::{Fingerprint, IdempotencyKey, IdempotencyKeyError};
 pub use ids::{ConversationId, InvalidId, LeaseToken, MessageId, ProviderMessageId, ProviderName};

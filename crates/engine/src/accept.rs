@@ -11,7 +11,7 @@ use domain::{
 use futures_util::FutureExt;
 use mutants::Mutant;
 use resilience::rate_limit::Allowance;
-use store::{Accept, AcceptError, Accepted, Arrival, IdempotentRequest};
+use store::{Accept, AcceptError, Accepted, IdempotentRequest, Kind};
 use thiserror::Error;
 use tokio::sync::oneshot;
 use tracing::Instrument;
@@ -161,9 +161,9 @@ impl Engine {
         let result = self.accept_for_sending(send, provider.name().clone()).await;
         let allowance = match result {
             Ok(Sent { replayed: false, .. }) | Err(SendError::NotAccepted(Rejection::OutcomeUnknown)) => {
-                place.keep()
+                place.commit()
             }
-            _ => place.give_back(),
+            _ => place.refund(),
         };
         SentOutcome {
             result,
@@ -209,12 +209,12 @@ impl Engine {
         // With room in the lane and a closed breaker, the entry is leased to us as it is stored, and needs no claim.
         let reservation = self.dispatcher.reserve(&provider, deadline, content.bytes());
         let lease = reservation.as_ref().map(Reservation::lease);
-        let arrival = Arrival::Send {
+        let kind = Kind::Send {
             request,
             deadline,
             lease,
         };
-        let accept = self.accept_of(from, to, content, timestamp, provider.clone(), arrival);
+        let accept = self.accept_of(from, to, content, timestamp, provider.clone(), kind);
         let (id, content) = (accept.id, Arc::clone(&accept.content));
         match self.commits.accept(accept).await {
             Ok(Accepted::New {
@@ -225,7 +225,7 @@ impl Engine {
                 self.metrics
                     .count_accepted(channel, Direction::Outbound, sequence);
                 match reservation {
-                    Some(reservation) => reservation.hand_over(id, conversation_id, content),
+                    Some(reservation) => reservation.enqueue(id, conversation_id, content),
                     None => self.dispatcher.wake(&provider),
                 }
                 Ok(Sent {
@@ -272,7 +272,7 @@ impl Engine {
         content: Content,
         timestamp: Option<Timestamp>,
         provider: ProviderName,
-        arrival: Arrival,
+        kind: Kind,
     ) -> Accept {
         let now = self.clock.now();
         Accept {
@@ -282,7 +282,7 @@ impl Engine {
             timestamp: written_at(timestamp, now),
             processed_at: now,
             provider,
-            arrival,
+            kind,
         }
     }
 

@@ -4,9 +4,9 @@
 //! point and run again, several may run at once, and the service may go on meanwhile.
 
 use domain::{Address, AddressError, ConversationKey, MessageId, Region};
-use store::{Assigned, Store, StoreError, Unthreaded};
+use store::{Assigned, Store, StoreError, WithoutConversation};
 
-use crate::retry::persistently;
+use crate::retry::retry_transient;
 
 /// Messages that are given their conversation in one transaction. The service waits for the rows of their conversations
 /// meanwhile, so it is not more than the service's own batches.
@@ -48,12 +48,13 @@ pub async fn backfill(
     region: Option<Region>,
     mut progress: impl FnMut(BackfillProgress),
 ) -> Result<BackfillReport, StoreError> {
-    let total = persistently(async || store.count_unthreaded().await).await?;
+    let total = retry_transient(async || store.count_without_conversation().await).await?;
     let mut report = BackfillReport::default();
     let (mut done, mut after) = (0, None);
     loop {
         progress(BackfillProgress { done, total });
-        let batch = persistently(async || store.unthreaded(after, BACKFILL_BATCH_MAX).await).await?;
+        let batch =
+            retry_transient(async || store.without_conversation(after, BACKFILL_BATCH_MAX).await).await?;
         let Some(last) = batch.last() else {
             return Ok(report);
         };
@@ -72,15 +73,18 @@ pub async fn backfill(
         let Assigned {
             messages,
             conversations,
-        } = persistently(async || store.assign(&keys).await).await?;
+        } = retry_transient(async || store.assign(&keys).await).await?;
         report.assigned += messages;
         report.conversations += conversations;
     }
 }
 
 /// Where a message belongs: the same key as if it were accepted today.
-fn conversation_key(message: &Unthreaded, region: Option<Region>) -> Result<ConversationKey, AddressError> {
-    let Unthreaded {
+fn conversation_key(
+    message: &WithoutConversation,
+    region: Option<Region>,
+) -> Result<ConversationKey, AddressError> {
+    let WithoutConversation {
         id: _,
         channel,
         from,

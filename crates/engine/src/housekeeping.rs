@@ -36,14 +36,17 @@ pub(crate) fn start(idempotency_ttl: Duration, routes: &Routes, node: &Node<'_>)
         idempotency_ttl,
     };
     let stop = node.stop.clone();
-    node.vital.spawn("housekeeping", async move {
+    node.critical_tasks.spawn("housekeeping", async move {
         let mut round = 0;
         loop {
             if let Err(error) = housekeeper.round(round).await {
                 tracing::warn!(%error, "housekeeping was put off");
             }
             round = (round + 1) % SWEEPS_PER_PURGE;
-            if tokio::time::timeout(SWEEP_INTERVAL, stop.told()).await.is_ok() {
+            if tokio::time::timeout(SWEEP_INTERVAL, stop.cancelled())
+                .await
+                .is_ok()
+            {
                 return;
             }
         }
@@ -79,14 +82,14 @@ impl Housekeeper {
                 provider,
                 channel,
                 reason,
-                vanished,
+                lease_expired,
             } in &buried
             {
-                if *vanished {
+                if *lease_expired {
                     self.metrics.count_attempt(provider, *channel, Outcome::Unknown);
                 }
                 self.metrics.count_dead_letter(provider, *reason);
-                tracing::warn!(message_id = %id, %provider, %reason, vanished, "a message became a dead letter");
+                tracing::warn!(message_id = %id, %provider, %reason, lease_expired, "a message became a dead letter");
             }
             if buried.len() < BATCH_ROWS_MAX as usize {
                 return Ok(());
@@ -108,7 +111,7 @@ impl Housekeeper {
 /// When a provider counts as served by no node.
 fn unserved() -> UnservedRule {
     UnservedRule {
-        after: if mutants::planted(Mutant::ServedBuried) {
+        after: if mutants::planted(Mutant::ServedDeadLettered) {
             Duration::ZERO
         } else {
             UNSERVED_AFTER

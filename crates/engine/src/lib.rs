@@ -7,6 +7,7 @@
 
 mod accept;
 mod backfill;
+mod critical_tasks;
 mod depths;
 mod dispatch;
 mod hold;
@@ -18,8 +19,6 @@ mod redrive;
 mod retry;
 mod settings;
 mod spawn;
-mod stop;
-mod vital;
 
 use std::{
     collections::BTreeMap,
@@ -32,6 +31,7 @@ use domain::{Clock, Entropy, ProviderName, Timestamp};
 use providers::Routes;
 use store::{CommitReport, GroupCommit, GroupCommitLimits, QueueDepth, Store, StoreError};
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 pub use accept::{Rejection, Send, SendError, Sent, SentOutcome, written_at};
 pub use backfill::{
@@ -43,23 +43,22 @@ pub use housekeeping::UNSERVED_AFTER;
 pub use limits::{ClientLimit, Limits};
 pub use metrics::Metrics;
 pub use receive::{Receive, Received};
-pub use retry::persistently;
+pub use retry::retry_transient;
 pub use settings::{DispatchSettings, EngineSettings, LimitSettings};
 pub use spawn::{Spawn, Task, TokioTasks};
 
+use critical_tasks::CriticalTasks;
 use depths::Depths;
 use dispatch::Dispatcher;
-use stop::Stop;
-use vital::Vital;
 
 /// What every task of a node works with.
 struct Node<'a> {
     store: &'a Arc<dyn Store>,
     clock: &'a Arc<dyn Clock>,
     metrics: &'a Arc<Metrics>,
-    vital: &'a Vital,
+    critical_tasks: &'a CriticalTasks,
     tasks: &'a Arc<dyn Spawn>,
-    stop: &'a Stop,
+    stop: &'a CancellationToken,
 }
 
 /// Everything that happens to a message between HTTP, the store and the providers, on one node.
@@ -74,10 +73,10 @@ pub struct Engine {
     clock: Arc<dyn Clock>,
     ids: Entropy,
     settings: EngineSettings,
-    vital: Vital,
+    critical_tasks: CriticalTasks,
     tasks: Arc<dyn Spawn>,
     store_away: AtomicBool,
-    stop: Stop,
+    stop: CancellationToken,
     housekeeping: tokio::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -93,7 +92,7 @@ impl Engine {
         metrics: Arc<Metrics>,
         tasks: Arc<dyn Spawn>,
     ) -> Arc<Self> {
-        let stop = Stop::default();
+        let stop = CancellationToken::default();
         let limits = GroupCommitLimits {
             queue_max: settings.commit_queue_max,
             batch_max: settings.commit_batch_max,
@@ -103,12 +102,12 @@ impl Engine {
         let (commits, committing) = GroupCommit::new(Arc::clone(&store), limits, Arc::clone(&clock), report);
         // Its end is noticed by `GroupCommit::ended`.
         tasks.spawn_apart("commit", Box::pin(committing));
-        let vital = Vital::new(Arc::clone(&tasks));
+        let critical_tasks = CriticalTasks::new(Arc::clone(&tasks));
         let node = Node {
             store: &store,
             clock: &clock,
             metrics: &metrics,
-            vital: &vital,
+            critical_tasks: &critical_tasks,
             tasks: &tasks,
             stop: &stop,
         };
@@ -126,7 +125,7 @@ impl Engine {
             metrics,
             clock,
             settings,
-            vital,
+            critical_tasks,
             tasks,
             store_away: AtomicBool::new(false),
             stop,
@@ -201,14 +200,14 @@ impl Engine {
         tokio::select! {
             biased;
             () = self.commits.ended() => {}
-            () = self.vital.failed() => {}
+            () = self.critical_tasks.failed() => {}
         }
     }
 
     /// Stops claiming, gives back what was not sent, finishes the calls under way and records what came of them, for at
     /// most `within`; what is not settled by then comes back when its lease runs out.
     pub async fn drain(&self, within: Duration) {
-        self.stop.tell();
+        self.stop.cancel();
         let drained = tokio::time::timeout(within, async {
             self.dispatcher.drained().await;
             if let Some(housekeeping) = self.housekeeping.lock().await.take() {
@@ -227,7 +226,7 @@ impl Engine {
 /// Tasks do not outlive their engine.
 impl Drop for Engine {
     fn drop(&mut self) {
-        self.stop.tell();
+        self.stop.cancel();
     }
 }
 

@@ -1,13 +1,8 @@
-use std::{
-    fmt,
-    net::IpAddr,
-    num::NonZeroUsize,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{fmt, net::IpAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use domain::{Clock, Participant};
 use mutants::Mutant;
+use parking_lot::{Mutex, MutexGuard};
 use resilience::{
     Quota, RateLimiter,
     rate_limit::{Allowance, Decision, client_ip::cell_ip},
@@ -97,7 +92,7 @@ impl Limits {
     }
 
     fn senders(&self) -> MutexGuard<'_, RateLimiter<Participant>> {
-        self.per_sender.lock().unwrap_or_else(PoisonError::into_inner)
+        self.per_sender.lock()
     }
 
     /// Counts a message that the sender's limit refused.
@@ -111,10 +106,7 @@ impl Limits {
         ip: IpAddr,
         limit: &'static str,
     ) -> ClientLimit {
-        let decision = limiter
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .check(&cell_ip(ip), self.clock.monotonic());
+        let decision = limiter.lock().check(&cell_ip(ip), self.clock.monotonic());
         let refused = match decision {
             Decision::Allowed { .. } => None,
             Decision::Refused { retry_after, .. } => {
@@ -131,23 +123,23 @@ impl Limits {
 
 impl Reserved<'_> {
     /// The message was accepted, or nobody knows: it counts.
-    pub(crate) fn keep(mut self) -> Allowance {
+    pub(crate) fn commit(mut self) -> Allowance {
         self.open = false;
         let now = self.limits.clock.monotonic();
         if mutants::planted(Mutant::DoubleCharge) {
             let _ = self.limits.senders().check(&self.sender, now);
         }
-        self.limits.senders().keep(&self.sender, now)
+        self.limits.senders().commit(&self.sender, now)
     }
 
     /// The message came to nothing.
-    pub(crate) fn give_back(mut self) -> Allowance {
+    pub(crate) fn refund(mut self) -> Allowance {
         if mutants::planted(Mutant::NoRefund) {
-            return self.keep();
+            return self.commit();
         }
         self.open = false;
         let now = self.limits.clock.monotonic();
-        self.limits.senders().give_back(&self.sender, now)
+        self.limits.senders().refund(&self.sender, now)
     }
 }
 
@@ -156,7 +148,7 @@ impl Drop for Reserved<'_> {
     fn drop(&mut self) {
         if self.open {
             let now = self.limits.clock.monotonic();
-            self.limits.senders().give_back(&self.sender, now);
+            self.limits.senders().refund(&self.sender, now);
         }
     }
 }

@@ -1,13 +1,10 @@
 //! Everything that is counted, under the names of the contract. One registry per engine: several nodes live in one
 //! process when the simulation runs.
 
-use std::{
-    fmt,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{fmt, time::Duration};
 
 use domain::{Channel, ConversationChannel, Direction, FailureReason, Outcome, ProviderName};
+use parking_lot::Mutex;
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
@@ -147,7 +144,7 @@ impl Metrics {
 
     /// Lets another part of the node register what it counts.
     pub fn register_with<T>(&self, register: impl FnOnce(&mut Registry) -> T) -> T {
-        register(&mut self.registry.lock().unwrap_or_else(PoisonError::into_inner))
+        register(&mut self.registry.lock())
     }
 
     /// Everything in the text format that Prometheus scrapes (OpenMetrics 1.0).
@@ -156,10 +153,7 @@ impl Metrics {
     /// When formatting fails, which writing into a string does not.
     pub fn render(&self) -> Result<String, fmt::Error> {
         let mut text = String::new();
-        encode(
-            &mut text,
-            &self.registry.lock().unwrap_or_else(PoisonError::into_inner),
-        )?;
+        encode(&mut text, &self.registry.lock())?;
         Ok(text)
     }
 
@@ -297,7 +291,7 @@ impl Metrics {
     }
 
     fn register(&mut self) {
-        let registry = self.registry.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let registry = self.registry.get_mut();
         registry.register(
             "messages_accepted",
             "Messages stored, either way",

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use domain::{
     Address, Content, ConversationId, Direction, MessageId, ProviderMessageId, ProviderName, Timestamp,
 };
-use store::{Accepted, Arrival};
+use store::{Accepted, Kind};
 
 use crate::{Engine, Rejection, accept::answer_in_time};
 
@@ -60,11 +60,11 @@ impl Engine {
             payload,
         } = receive;
         let channel = content.channel;
-        let arrival = Arrival::Receive {
+        let kind = Kind::Receive {
             provider_message_id,
             payload,
         };
-        let accept = self.accept_of(from, to, content, timestamp, provider, arrival);
+        let accept = self.accept_of(from, to, content, timestamp, provider, kind);
         let id = accept.id;
         match self.commits.accept(accept).await {
             Ok(Accepted::New {

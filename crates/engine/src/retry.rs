@@ -12,7 +12,9 @@ const RETRY_PAUSE: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 /// When the store refuses, or stays away.
-pub async fn persistently<T>(mut ask: impl AsyncFnMut() -> Result<T, StoreError>) -> Result<T, StoreError> {
+pub async fn retry_transient<T>(
+    mut ask: impl AsyncFnMut() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
     for _ in 0..RETRIES_MAX {
         match ask().await {
             Err(StoreError::Unavailable(reason) | StoreError::OutcomeUnknown(reason)) => {
@@ -32,7 +34,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_store_that_comes_back_in_time_is_waited_for() {
         let mut asked = 0;
-        let answer = persistently(async || {
+        let answer = retry_transient(async || {
             asked += 1;
             match asked {
                 1 => Err(StoreError::Unavailable("away".to_owned())),
@@ -51,7 +53,7 @@ mod tests {
             (StoreError::Unavailable("away".to_owned()), RETRIES_MAX + 1),
         ] {
             let mut asked = 0;
-            let answer: Result<(), _> = persistently(async || {
+            let answer: Result<(), _> = retry_transient(async || {
                 asked += 1;
                 Err(error.clone())
             })

@@ -162,7 +162,7 @@ async fn addresses_that_cannot_be_read_are_skipped_and_told() {
     assert_eq!(report.skipped, unreadable.len() as u64);
     assert_eq!(report.assigned, MESSAGES - report.skipped);
     assert_eq!(report.skipped_ids, unreadable[..BACKFILL_SKIPPED_SHOWN_MAX]);
-    assert_eq!(store.count_unthreaded().await, Ok(report.skipped));
+    assert_eq!(store.count_without_conversation().await, Ok(report.skipped));
 }
 
 /// A whole batch of them must not end the run.

@@ -5,7 +5,7 @@ mod world;
 use std::time::Duration;
 
 use domain::Status;
-use providers::Answer;
+use providers::SendResult;
 use trunkline_engine::{HoldCode, HoldReason};
 
 use world::{Act, World, email, error, rate_limited, settings, sms, tick};
@@ -39,7 +39,7 @@ async fn the_breaker_opens_at_the_threshold_and_recovers_with_probes() {
     );
     assert!(hold.until.is_some());
 
-    world.sms.always(Act::Answer(Answer::Success));
+    world.sms.always(Act::SendResult(SendResult::Success));
     while breaker().await.state == "open" {
         assert_eq!(world.sms.calls().len(), calls, "a call while open");
         tick().await;
@@ -85,7 +85,7 @@ async fn waiting_for_an_open_breaker_consumes_no_attempt_and_loses_nothing() {
     tokio::time::sleep(Duration::from_secs(20)).await;
     assert!(world.detail(waiting).await.attempts.is_empty());
     assert_eq!(world.status(waiting).await, Status::Pending);
-    world.sms.always(Act::Answer(Answer::Success));
+    world.sms.always(Act::SendResult(SendResult::Success));
     ids.push(waiting);
     for id in ids {
         world.until(id, Status::Dispatched).await;
@@ -105,7 +105,7 @@ async fn half_open_probes_are_bounded_and_do_not_count_against_messages() {
         assert_eq!(world.status(id).await, Status::Pending);
         tick().await;
     }
-    world.sms.always(Act::Answer(Answer::Success));
+    world.sms.always(Act::SendResult(SendResult::Success));
     world.until(id, Status::Dispatched).await;
 }
 
@@ -140,7 +140,7 @@ async fn alternating_answers_do_not_make_the_breaker_flap() {
         if n % 2 == 0 {
             error()
         } else {
-            Act::Answer(Answer::Success)
+            Act::SendResult(SendResult::Success)
         }
     });
     world.sms.play(answers);

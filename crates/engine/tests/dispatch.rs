@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use domain::{Channel, Clock, Entropy, FailureReason, Outcome, Status};
 use providers::{
-    Answer, Routes,
+    Routes, SendResult,
     simulator::{SimulatorConfig, SimulatorSettings, Simulators},
 };
 use store::{Memory, RedriveFilter, Redriven, Store};
@@ -176,7 +176,7 @@ async fn many_dead_letters_are_redriven_at_once() {
     for id in ids.iter().chain([&other]) {
         world.until(*id, Status::Failed).await;
     }
-    world.sms.always(Act::Answer(Answer::Success));
+    world.sms.always(Act::SendResult(SendResult::Success));
     let filter = RedriveFilter {
         channel: Some(Channel::Sms),
         ..RedriveFilter::default()

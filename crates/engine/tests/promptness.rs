@@ -6,7 +6,7 @@ mod world;
 use std::time::Duration;
 
 use domain::{MessageId, Status, Timestamp};
-use providers::Answer;
+use providers::SendResult;
 use store::RedriveFilter;
 use trunkline_engine::{EngineSettings, HoldReason};
 
@@ -184,6 +184,6 @@ async fn what_waits_for_two_reasons_shows_the_later_time() {
         tick().await;
     }
     assert!(world.clock.monotonic() >= shown);
-    world.sms.always(Act::Answer(Answer::Success));
+    world.sms.always(Act::SendResult(SendResult::Success));
     world.until(asked, Status::Dispatched).await;
 }

@@ -65,14 +65,14 @@ mutants! {
     /// Another body under a known key is answered like a repeat.
     FingerprintIgnored,
     /// A webhook delivered twice is stored twice.
-    ReceiptIgnored,
+    InboundIdIgnored,
     /// What the breaker turns away is taken off the outbox.
     DropOnBreakerOpen,
     /// A vanished try is recorded as an error, as if the provider had not taken the message.
     UnknownTreatedAsFailed,
-    /// The try of a vanished worker is not recorded.
+    /// The try of a worker whose lease expired is not recorded.
     VanishedTryForgotten,
-    /// The try of a vanished worker counts against the budget of its message.
+    /// The try of a worker whose lease expired counts against the budget of its message.
     VanishedTryCounted,
     /// The provider's Retry-After is not waited for.
     RetryBeforeRetryAfter,
@@ -111,11 +111,11 @@ mutants! {
     /// A message for a channel nobody serves is stored, and its client told that it is not.
     StoredWithoutProvider,
     /// What is left for a provider that is gone is not given up before its deadline.
-    UnservedNotBuried,
+    UnservedNotDeadLettered,
     /// A message whose accept got no answer is looked for only once.
     LateAcceptForgotten,
     /// A sweep dead-letters at once what its own node does not serve, even if another node does.
-    ServedBuried,
+    ServedDeadLettered,
     /// A repeat that comes when no new message could be accepted is turned away like one.
     RepeatTurnedAway,
     /// Keys are forgotten before their time.

@@ -8,5 +8,5 @@ mod port;
 mod routes;
 pub mod simulator;
 
-pub use port::{Answer, Call, Provider};
+pub use port::{Call, Provider, SendResult};
 pub use routes::{Routes, RoutesError};

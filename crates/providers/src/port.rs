@@ -17,7 +17,7 @@ pub struct Call<'a> {
 /// The closed vocabulary of how a call ends. Only a provider's own `classify` knows the provider's codes;
 /// everybody else reads these.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Answer {
+pub enum SendResult {
     /// The provider took the message.
     Success,
     /// The provider asked to slow down. It is well, and it has not taken the message.
@@ -51,7 +51,7 @@ pub trait Provider: Debug + Send + Sync {
     fn channels(&self) -> &'static [Channel];
 
     /// Makes one call. The caller puts its own deadline around it and takes a missed one for
-    /// [`Answer::Timeout`]; a provider that notices a timeout itself may report it. Dropping the call must
+    /// [`SendResult::Timeout`]; a provider that notices a timeout itself may report it. Dropping the call must
     /// leave nothing broken behind.
-    async fn send(&self, call: Call<'_>) -> Answer;
+    async fn send(&self, call: Call<'_>) -> SendResult;
 }

@@ -82,7 +82,7 @@ mod tests {
     use async_trait::async_trait;
 
     use super::*;
-    use crate::{Answer, Call};
+    use crate::{Call, SendResult};
 
     /// A provider's name and the channels it claims.
     type Claim = (&'static str, &'static [Channel]);
@@ -100,8 +100,8 @@ mod tests {
             self.1
         }
 
-        async fn send(&self, _: Call<'_>) -> Answer {
-            Answer::Success
+        async fn send(&self, _: Call<'_>) -> SendResult {
+            SendResult::Success
         }
     }
 

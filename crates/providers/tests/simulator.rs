@@ -11,7 +11,7 @@ use domain::{
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use trunkline_providers::{
-    Answer, Call, Routes,
+    Call, Routes, SendResult,
     simulator::{
         EMAIL, SMS_MMS, Simulated, SimulatorConfig, SimulatorSettings, Simulators, SimulatorsError,
         provider_name,
@@ -56,7 +56,7 @@ fn content(channel: Channel) -> Content {
 }
 
 /// One call with the caller's deadline around it, as the engine makes it.
-async fn call(simulators: &Simulators, channel: Channel) -> Answer {
+async fn call(simulators: &Simulators, channel: Channel) -> SendResult {
     let routes = Routes::new(simulators.providers()).unwrap();
     let content = content(channel);
     let call = Call {
@@ -67,7 +67,7 @@ async fn call(simulators: &Simulators, channel: Channel) -> Answer {
     let provider = routes.serving(channel).unwrap();
     timeout(DEADLINE, provider.send(call))
         .await
-        .unwrap_or(Answer::Timeout)
+        .unwrap_or(SendResult::Timeout)
 }
 
 async fn outcomes(simulators: &Simulators, channel: Channel, calls: usize) -> Vec<Outcome> {
@@ -78,12 +78,12 @@ async fn outcomes(simulators: &Simulators, channel: Channel, calls: usize) -> Ve
     outcomes
 }
 
-fn outcome(answer: &Answer) -> Outcome {
+fn outcome(answer: &SendResult) -> Outcome {
     match answer {
-        Answer::Success => Outcome::Success,
-        Answer::RateLimited { .. } => Outcome::RateLimited,
-        Answer::Error { .. } | Answer::Rejected { .. } => Outcome::Error,
-        Answer::Timeout => Outcome::Timeout,
+        SendResult::Success => Outcome::Success,
+        SendResult::RateLimited { .. } => Outcome::RateLimited,
+        SendResult::Error { .. } | SendResult::Rejected { .. } => Outcome::Error,
+        SendResult::Timeout => Outcome::Timeout,
     }
 }
 
@@ -197,18 +197,18 @@ async fn each_answer_is_what_a_real_provider_would_give() {
     let error_code = ErrorCode::of("provider_error");
     let limited = ErrorCode::of("provider_rate_limited");
     for (timeout_pct, error_pct, ratelimit_pct, expected) in [
-        (0, 0, 0, Answer::Success),
-        (0, 100, 0, Answer::Error { error_code }),
+        (0, 0, 0, SendResult::Success),
+        (0, 100, 0, SendResult::Error { error_code }),
         (
             0,
             0,
             100,
-            Answer::RateLimited {
+            SendResult::RateLimited {
                 retry_after: Some(RETRY_AFTER),
                 error_code: limited,
             },
         ),
-        (100, 0, 0, Answer::Timeout),
+        (100, 0, 0, SendResult::Timeout),
     ] {
         let config =
             json!({"timeout_pct": timeout_pct, "error_pct": error_pct, "ratelimit_pct": ratelimit_pct});
@@ -230,7 +230,7 @@ async fn a_timeout_hangs_until_the_caller_gives_up_and_is_in_the_ledger_before()
     tokio::task::yield_now().await;
     assert!(!hanging.is_finished());
     assert_eq!(simulators.calls(Simulated::SmsMms)[0].outcome, Outcome::Timeout);
-    assert_eq!(hanging.await.unwrap(), Answer::Timeout);
+    assert_eq!(hanging.await.unwrap(), SendResult::Timeout);
     assert_eq!(begun.elapsed(), DEADLINE);
 }
 
@@ -244,7 +244,7 @@ async fn latency_comes_before_the_reply_and_after_the_ledger() {
         ..perfect.clone()
     });
     let begun = tokio::time::Instant::now();
-    assert_eq!(call(&simulators, Channel::Email).await, Answer::Success);
+    assert_eq!(call(&simulators, Channel::Email).await, SendResult::Success);
     assert_eq!(begun.elapsed(), latency);
 
     // A caller that does not wait that long hears nothing, but the provider has the message.
@@ -252,7 +252,7 @@ async fn latency_comes_before_the_reply_and_after_the_ledger() {
         latency: DEADLINE * 2,
         ..perfect
     });
-    assert_eq!(call(&simulators, Channel::Email).await, Answer::Timeout);
+    assert_eq!(call(&simulators, Channel::Email).await, SendResult::Timeout);
     assert_eq!(simulators.calls(Simulated::Email)[0].outcome, Outcome::Success);
 }
 

@@ -16,7 +16,7 @@ use crate::{
     App, auth, headers, hosts,
     problem::{Code, Problem},
     request_id::take_or_make,
-    routes::{conversations, docs, messages, operate, provider_mock, providers, webhooks},
+    routes::{conversations, docs, health, messages, provider_mock, providers, webhooks},
     telemetry,
 };
 
@@ -43,7 +43,7 @@ pub(crate) fn router(app: App) -> Router {
 pub(crate) fn health_only(entropy: &Entropy, problem: fn() -> Problem) -> Router {
     let ids = Arc::new(entropy.child("requests without a node"));
     Router::new()
-        .route("/healthz", get(operate::healthz))
+        .route("/healthz", get(health::healthz))
         .fallback(async move || problem())
         .layer(from_fn(move |request: Request, next: Next| {
             let request_id = take_or_make(request.headers(), &ids);
@@ -85,9 +85,9 @@ fn simulated() -> OpenApiRouter<App> {
 /// What is not JSON, or must answer whatever a client accepts.
 fn operation() -> OpenApiRouter<App> {
     OpenApiRouter::new()
-        .routes(routes!(operate::healthz))
-        .routes(routes!(operate::readyz))
-        .routes(routes!(operate::metrics))
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+        .routes(routes!(health::metrics))
         .routes(routes!(docs::description))
         .routes(routes!(docs::page))
 }

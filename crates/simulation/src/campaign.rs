@@ -2,12 +2,11 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
+
+use parking_lot::Mutex;
 
 use crate::{Plan, Report, Violation, run};
 
@@ -34,18 +33,13 @@ pub fn campaign(from: u64, seeds: u64, threads: usize, each: impl Fn(u64, &Repor
     let outcome = Mutex::new(Outcome::default());
     let work = || loop {
         let seed = next.fetch_add(1, Ordering::Relaxed);
-        let enough = outcome
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .failures
-            .len()
-            >= 10;
+        let enough = outcome.lock().failures.len() >= 10;
         if seed >= from + seeds || enough {
             return;
         }
         let report = run_seed(seed);
         each(seed, &report);
-        let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut outcome = outcome.lock();
         outcome.runs += 1;
         outcome.simulated += report.simulated;
         outcome.requests += report.requests as u64;
@@ -59,7 +53,7 @@ pub fn campaign(from: u64, seeds: u64, threads: usize, each: impl Fn(u64, &Repor
             scope.spawn(work);
         }
     });
-    let mut outcome = outcome.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut outcome = outcome.into_inner();
     outcome.failures.sort_unstable_by_key(|(seed, _)| *seed);
     outcome
 }

@@ -7,7 +7,7 @@ use engine::{LimitSettings, Rejection, SendError};
 use store::Deadlines;
 
 use crate::{
-    plan::{Nature, Plan, SendPlan, Settings},
+    plan::{MessageProfile, Plan, SendPlan, Settings},
     workload,
     world::{World, block_on},
 };
@@ -112,7 +112,7 @@ async fn send_on(world: Arc<World>, crowd: Crowd, client: usize) -> Goodput {
             channel: Channel::Email,
             from: client % 8,
             to: (client + 1) % 8,
-            nature: Nature::Plain,
+            profile: MessageProfile::Plain,
             padding: crowd.body_bytes,
             written_ms: None,
             patience: PATIENCE,

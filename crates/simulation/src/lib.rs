@@ -25,8 +25,8 @@ pub use goodput::{Crowd, Goodput, goodput};
 pub use hunt::{SEEDS_MAX, hunt};
 pub use named_seeds::{NAMED_SEEDS, NamedSeed};
 pub use plan::{
-    Fault, FaultKind, Knowledge, Mood, Nature, Operation, OperationKind, Plan, ReceivePlan, SendPlan,
-    Settings, Statement, StoreFailure,
+    Fault, FaultKind, Health, Knowledge, MessageProfile, Operation, OperationKind, Plan, ReceivePlan,
+    SendPlan, Settings, Statement, StoreFailure,
 };
 pub use shrink::shrink;
 pub use world::{Report, run};

@@ -7,7 +7,7 @@ use std::{
     fmt,
     ops::Range,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -15,11 +15,12 @@ use std::{
 
 use domain::{Clock, ConversationId};
 use mutants::Mutant;
+use parking_lot::Mutex;
 use resilience::BatchSize;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{Accept, Accepted, Arrival, Store, StoreError};
+use crate::{Accept, Accepted, Kind, Store, StoreError};
 
 /// How long a message waits for its turn.
 const QUEUE_BUDGET: Duration = Duration::from_millis(1_300);
@@ -356,9 +357,9 @@ fn commits_of_min(bytes: usize) -> f64 {
 
 /// What it costs to store a message, in bytes.
 fn size(accept: &Accept) -> usize {
-    let payload = match &accept.arrival {
-        Arrival::Receive { payload, .. } => payload.len(),
-        Arrival::Send { .. } => 0,
+    let payload = match &accept.kind {
+        Kind::Receive { payload, .. } => payload.len(),
+        Kind::Send { .. } => 0,
     };
     accept.content.bytes() + payload + ROWS_BYTES
 }
@@ -381,6 +382,6 @@ fn withdraw(slot: &Slot) -> bool {
 }
 
 fn take(slot: &Slot) -> Option<Accept> {
-    let queued = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let queued = slot.lock().take();
     queued.map(|(accept, _)| accept)
 }

@@ -20,10 +20,10 @@ pub use group_commit::{AcceptError, CommitReport, GroupCommit, GroupCommitLimits
 pub use memory::{Memory, OutboxRow};
 pub use open::{OpenError, open};
 pub use port::{
-    Accept, Accepted, Arrival, Assigned, ClaimLimits, Claimed, Claims, ConversationFilter, DeadLetter,
-    Deadlines, Disposition, FIRST_LEASE, IdempotentRequest, Import, Leased, MessageDetail, MessageFilter,
-    Progress, QUEUE_COUNTED_MAX, QueueDepth, RedriveFilter, RedriveTerms, Redriven, RedrivenBatch, Settled,
-    Settlement, Store, StoreError, Tried, UnservedRule, Unthreaded, Waiting,
+    Accept, Accepted, Assigned, AttemptRecord, ClaimLimits, Claimed, Claims, ConversationFilter, DeadLetter,
+    Deadlines, Disposition, FIRST_LEASE, IdempotentRequest, Import, Kind, Leased, MessageDetail,
+    MessageFilter, Progress, QUEUE_COUNTED_MAX, QueueDepth, RedriveFilter, RedriveTerms, Redriven,
+    RedrivenBatch, Settled, Settlement, Store, StoreError, UnservedRule, Waiting, WithoutConversation,
 };
 pub use postgres::Postgres;
 pub use sqlite::Sqlite;

@@ -2,12 +2,14 @@
 //! however we went. A destructor alone cannot promise that: statics are not dropped, and SIGKILL runs nothing.
 
 use std::collections::VecDeque;
+
+use parking_lot::Mutex;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -117,7 +119,7 @@ impl Guardian {
 
     fn say(&mut self, verb: &str) {
         // A server that restarted by itself has left events which answer nothing.
-        let events = self.events.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let events = self.events.get_mut();
         while events.try_recv().is_ok() {}
         let verbs = self
             .verbs
@@ -145,7 +147,7 @@ impl Guardian {
     }
 
     fn wait_for<T>(&mut self, step: &str, wanted: impl Fn(Event) -> Option<T>) -> T {
-        let events = self.events.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let events = self.events.get_mut();
         loop {
             match events.recv_timeout(STEP_MAX) {
                 Ok(event) => {
@@ -200,7 +202,7 @@ struct Log(Arc<Mutex<VecDeque<String>>>);
 
 impl Log {
     fn push(&self, line: String) {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = self.0.lock();
         if lines.len() == LOG_LINES_MAX {
             lines.pop_front();
         }
@@ -208,19 +210,15 @@ impl Log {
     }
 
     fn clear(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.0.lock().clear();
     }
 
     fn contains(&self, words: &str) -> bool {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-            .any(|line| line.contains(words))
+        self.0.lock().iter().any(|line| line.contains(words))
     }
 
     fn text(&self) -> String {
-        Vec::from(self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()).join("\n")
+        Vec::from(self.0.lock().clone()).join("\n")
     }
 }
 

@@ -2,9 +2,11 @@
 //! losing exactly one request or answer. It runs on a thread of its own, so a test that blocks does not slow it.
 
 use std::io;
+
+use parking_lot::Mutex;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -74,8 +76,8 @@ impl Proxy {
         let network = Network {
             states,
             next_request: Arc::clone(&next_request),
-            to_server: Line::default(),
-            to_client: Line::default(),
+            to_server: Link::default(),
+            to_client: Link::default(),
         };
         thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -168,7 +170,7 @@ impl Proxy {
     }
 
     fn set_fate(&self, fate: Fate) {
-        *self.next_request.lock().unwrap_or_else(PoisonError::into_inner) = fate;
+        *self.next_request.lock() = fate;
     }
 }
 
@@ -184,8 +186,8 @@ fn listen() -> io::Result<TcpListener> {
 struct Network {
     states: watch::Receiver<State>,
     next_request: Arc<Mutex<Fate>>,
-    to_server: Line,
-    to_client: Line,
+    to_server: Link,
+    to_client: Link,
 }
 
 async fn accept(listener: TcpListener, network: Arc<Network>) {
@@ -236,13 +238,7 @@ async fn requests(
         if length == 0 {
             return Ok(());
         }
-        let fate = std::mem::replace(
-            &mut *network
-                .next_request
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-            Fate::Pass,
-        );
+        let fate = std::mem::replace(&mut *network.next_request.lock(), Fate::Pass);
         match fate {
             Fate::LoseRequest => return Ok(()),
             Fate::LoseAnswer => losing_answer.store(true, Ordering::SeqCst),
@@ -296,9 +292,9 @@ fn portion(bytes_per_second: Option<u64>) -> usize {
 
 /// One direction of the link, used by one portion at a time.
 #[derive(Default)]
-struct Line(tokio::sync::Mutex<Option<Instant>>);
+struct Link(tokio::sync::Mutex<Option<Instant>>);
 
-impl Line {
+impl Link {
     /// Takes as long as the link needs for so many bytes. The mutex is fair, so connections take turns.
     async fn carry(&self, bytes: usize, bytes_per_second: Option<u64>) {
         let Some(rate) = bytes_per_second else {

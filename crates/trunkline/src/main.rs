@@ -5,7 +5,7 @@ mod client;
 mod commands;
 mod config;
 mod logging;
-mod stops;
+mod signals;
 mod terminal;
 mod threads;
 

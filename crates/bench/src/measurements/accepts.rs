@@ -4,7 +4,7 @@ use domain::{
     Channel, Clock, Content, ConversationKey, Draft, DraftRules, Entropy, Fingerprint, MessageId,
     ProviderName, SystemClock,
 };
-use store::{Accept, Arrival, IdempotentRequest};
+use store::{Accept, IdempotentRequest, Kind};
 
 use super::PAIRS;
 
@@ -60,7 +60,7 @@ impl Accepts {
             timestamp: now,
             processed_at: now,
             provider: self.provider.clone(),
-            arrival: Arrival::Send {
+            kind: Kind::Send {
                 request: Some(IdempotentRequest {
                     key: format!("{random:032x}")
                         .parse()

@@ -1,9 +1,7 @@
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use domain::{Clock, Entropy, ProviderName, Timestamp};
+use parking_lot::{Mutex, MutexGuard};
 use resilience::{
     Breaker,
     breaker::{Admission, BreakerState, Capacity, Permit, Transition, Verdict},
@@ -112,7 +110,7 @@ impl Circuit {
     }
 
     fn breaker(&self) -> MutexGuard<'_, Breaker> {
-        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+        self.breaker.lock()
     }
 
     fn tell(&self, transition: Option<Transition>) {

@@ -2,11 +2,11 @@
 
 use domain::FailureReason;
 use mutants::Mutant;
-use providers::Answer;
+use providers::SendResult;
 use resilience::Backoff;
 use store::{Disposition, Progress};
 
-use super::send::Reply;
+use super::send::CallEnd;
 
 /// Panics after which a message is taken to be poison.
 const PANICS_MAX: u32 = 3;
@@ -24,7 +24,7 @@ impl Rules {
     pub(super) fn after(
         &self,
         progress: Progress,
-        reply: &Reply,
+        reply: &CallEnd,
         probe: bool,
         random: u64,
     ) -> (Progress, Disposition) {
@@ -38,14 +38,14 @@ impl Rules {
             ..tried
         };
         match reply {
-            Reply::Answered(Answer::Success) => (counted, Disposition::Finish),
-            Reply::Answered(Answer::Rejected { .. }) if mutants::planted(Mutant::RejectionRetried) => {
+            CallEnd::Answered(SendResult::Success) => (counted, Disposition::Finish),
+            CallEnd::Answered(SendResult::Rejected { .. }) if mutants::planted(Mutant::RejectionRetried) => {
                 (counted, self.retry_or_give_up(counted, random))
             }
-            Reply::Answered(Answer::Rejected { .. }) => {
+            CallEnd::Answered(SendResult::Rejected { .. }) => {
                 (counted, Disposition::DeadLetter(FailureReason::Rejected))
             }
-            Reply::Answered(Answer::RateLimited { retry_after, .. }) => {
+            CallEnd::Answered(SendResult::RateLimited { retry_after, .. }) => {
                 let in_a_row = progress.rate_limited_in_a_row + 1;
                 let hint = retry_after.filter(|_| !mutants::planted(Mutant::RetryBeforeRetryAfter));
                 let after = self.backoff.after_rate_limit(in_a_row, hint, random);
@@ -57,21 +57,21 @@ impl Rules {
                     Disposition::Retry { after },
                 )
             }
-            Reply::Panicked if progress.panics + 1 >= PANICS_MAX => (
+            CallEnd::Panicked if progress.panics + 1 >= PANICS_MAX => (
                 Progress {
                     panics: PANICS_MAX,
                     ..counted
                 },
                 Disposition::DeadLetter(FailureReason::Poison),
             ),
-            Reply::Panicked => {
+            CallEnd::Panicked => {
                 let progress = Progress {
                     panics: progress.panics + 1,
                     ..counted
                 };
                 (progress, self.retry_or_give_up(progress, random))
             }
-            Reply::Answered(Answer::Error { .. } | Answer::Timeout) => {
+            CallEnd::Answered(SendResult::Error { .. } | SendResult::Timeout) => {
                 (counted, self.retry_or_give_up(counted, random))
             }
         }
@@ -116,13 +116,13 @@ mod tests {
         ErrorCode::of("provider_error")
     }
 
-    fn error() -> Reply {
-        Reply::Answered(Answer::Error { error_code: code() })
+    fn error() -> CallEnd {
+        CallEnd::Answered(SendResult::Error { error_code: code() })
     }
 
-    fn rate_limited(seconds: u64) -> Reply {
+    fn rate_limited(seconds: u64) -> CallEnd {
         let retry_after = Some(Duration::from_secs(seconds));
-        Reply::Answered(Answer::RateLimited {
+        CallEnd::Answered(SendResult::RateLimited {
             retry_after,
             error_code: code(),
         })
@@ -132,7 +132,7 @@ mod tests {
     fn success_finishes() {
         let (progress, disposition) = rules().after(
             Progress::default(),
-            &Reply::Answered(Answer::Success),
+            &CallEnd::Answered(SendResult::Success),
             false,
             LONGEST,
         );
@@ -149,7 +149,7 @@ mod tests {
                 after: Duration::from_millis(500)
             }
         );
-        let timeout = Reply::Answered(Answer::Timeout);
+        let timeout = CallEnd::Answered(SendResult::Timeout);
         let (second, disposition) = rules().after(first, &timeout, false, LONGEST);
         assert_eq!(
             disposition,
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_rejection_is_final_at_once() {
-        let rejected = Reply::Answered(Answer::Rejected { error_code: code() });
+        let rejected = CallEnd::Answered(SendResult::Rejected { error_code: code() });
         let (_, disposition) = rules().after(Progress::default(), &rejected, false, LONGEST);
         assert_eq!(disposition, Disposition::DeadLetter(FailureReason::Rejected));
     }
@@ -204,10 +204,10 @@ mod tests {
         let mut progress = Progress::default();
         for _ in 0..2 {
             let disposition;
-            (progress, disposition) = generous.after(progress, &Reply::Panicked, false, LONGEST);
+            (progress, disposition) = generous.after(progress, &CallEnd::Panicked, false, LONGEST);
             assert!(matches!(disposition, Disposition::Retry { .. }));
         }
-        let (_, disposition) = generous.after(progress, &Reply::Panicked, false, LONGEST);
+        let (_, disposition) = generous.after(progress, &CallEnd::Panicked, false, LONGEST);
         assert_eq!(disposition, Disposition::DeadLetter(FailureReason::Poison));
     }
 
@@ -221,8 +221,8 @@ mod tests {
                 let reply = match kind {
                     0 => error(),
                     1 => rate_limited(3),
-                    2 => Reply::Panicked,
-                    _ => Reply::Answered(Answer::Timeout),
+                    2 => CallEnd::Panicked,
+                    _ => CallEnd::Answered(SendResult::Timeout),
                 };
                 let (next, disposition) = rules().after(progress, &reply, probe, random);
                 prop_assert_eq!(next.attempts, progress.attempts + 1);

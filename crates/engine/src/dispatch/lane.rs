@@ -18,12 +18,13 @@ use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc},
     task::JoinHandle,
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
     CountsReport, ProviderReport, QueueReport, circuit::Circuit, disposition::Rules, settle::Settler,
     worker::lease_clock,
 };
-use crate::{DispatchSettings, Metrics, Spawn, stop::Stop, vital::Vital};
+use crate::{DispatchSettings, Metrics, Spawn, critical_tasks::CriticalTasks};
 
 /// Entries a lane holds in memory for each of its workers at most.
 const HELD_PER_WORKER_MAX: u32 = 6;
@@ -52,7 +53,7 @@ pub(super) struct LaneParts {
     pub(super) metrics: Arc<Metrics>,
     pub(super) settler: Settler,
     pub(super) tasks: Arc<dyn Spawn>,
-    pub(super) stop: Stop,
+    pub(super) stop: CancellationToken,
 }
 
 pub(crate) struct Lane {
@@ -140,7 +141,7 @@ impl Reservation {
     }
 
     /// Puts the stored message into the queue it was leased for.
-    pub(crate) fn hand_over(self, id: MessageId, conversation_id: ConversationId, content: Arc<Content>) {
+    pub(crate) fn enqueue(self, id: MessageId, conversation_id: ConversationId, content: Arc<Content>) {
         let leased = Leased {
             id,
             conversation_id,
@@ -165,7 +166,10 @@ impl Reservation {
 
 impl Lane {
     /// Starts a lane's tasks: one fills the queue from the store, one empties it.
-    pub(super) fn start(parts: LaneParts, vital: &Vital) -> (Arc<Self>, [JoinHandle<()>; 2]) {
+    pub(super) fn start(
+        parts: LaneParts,
+        critical_tasks: &CriticalTasks,
+    ) -> (Arc<Self>, [JoinHandle<()>; 2]) {
         let (queue, waiting) = mpsc::channel(held_max(&parts.settings));
         let breaker =
             Breaker::new(parts.settings.breaker).expect("the breaker's settings were checked at the start");
@@ -190,15 +194,15 @@ impl Lane {
             parts,
         });
         let tasks = [
-            vital.spawn("claim", Arc::clone(&lane).claim_due()),
-            vital.spawn("hand out", Arc::clone(&lane).hand_out(waiting)),
+            critical_tasks.spawn("claim", Arc::clone(&lane).claim_due()),
+            critical_tasks.spawn("workers", Arc::clone(&lane).run_workers(waiting)),
         ];
         (lane, tasks)
     }
 
     /// A place for a message about to be accepted, while calls flow and one is free.
     pub(super) fn reserve(&self, deadline: Duration, bytes: usize) -> Option<Reservation> {
-        if self.parts.stop.is_told() || self.circuit.capacity() != Capacity::Unlimited {
+        if self.parts.stop.is_cancelled() || self.circuit.capacity() != Capacity::Unlimited {
             return None;
         }
         // As with the places, a part of the memory is for claims.
@@ -254,7 +258,7 @@ impl Lane {
     async fn claim_due(self: Arc<Self>) {
         let stop = self.parts.stop.clone();
         let mut bytes = BatchSize::new(CLAIM_BYTES_MIN, CLAIM_BYTES_FIRST, CLAIM_BYTES_MAX, CLAIM_TARGET);
-        while !stop.is_told() {
+        while !stop.is_cancelled() {
             let claim = if self.room_for_claims() >= self.claim_min() && self.held_bytes() < HELD_BYTES_MAX {
                 self.claim(&mut bytes).await
             } else {
@@ -275,7 +279,7 @@ impl Lane {
             };
             tokio::select! {
                 biased;
-                () = stop.told() => {}
+                () = stop.cancelled() => {}
                 () = pause => {}
             }
         }
@@ -295,7 +299,7 @@ impl Lane {
 
     /// Takes entries off the queue as workers become free, until told to stop; then gives back what nobody began to
     /// send, and waits for the calls under way.
-    async fn hand_out(self: Arc<Self>, mut waiting: mpsc::Receiver<Held>) {
+    async fn run_workers(self: Arc<Self>, mut waiting: mpsc::Receiver<Held>) {
         let workers = Arc::new(Semaphore::new(self.parts.settings.concurrency));
         let stop = self.parts.stop.clone();
         loop {
@@ -305,7 +309,7 @@ impl Lane {
             };
             let (worker, held) = tokio::select! {
                 biased;
-                () = stop.told() => break,
+                () = stop.cancelled() => break,
                 next = next => next,
             };
             let (Ok(worker), Some(mut held)) = (worker, held) else {
@@ -397,17 +401,17 @@ impl Lane {
         for Claimed {
             leased,
             deadline_in,
-            vanished,
+            lease_expired,
         } in claims.entries
         {
-            if vanished {
+            if lease_expired {
                 metrics.count_attempt(provider.name(), leased.content.channel, Outcome::Unknown);
                 tracing::warn!(
                     message_id = %leased.id, provider = %provider.name(),
                     "a worker vanished with this message: it may have been sent"
                 );
             }
-            if vanished && self.parts.settler.finish_sent(&leased).await {
+            if lease_expired && self.parts.settler.finish_sent(&leased).await {
                 continue;
             }
             let _weight = Weight::put(&self.room, leased.content.bytes());

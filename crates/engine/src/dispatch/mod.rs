@@ -103,12 +103,13 @@ impl Dispatcher {
                 tasks: Arc::clone(node.tasks),
                 stop: node.stop.clone(),
             };
-            let (lane, lane_tasks) = Lane::start(parts, node.vital);
+            let (lane, lane_tasks) = Lane::start(parts, node.critical_tasks);
             lanes.insert(provider.name().clone(), lane);
             tasks.extend(lane_tasks);
         }
         // One thread for all of them: they only wait for the store, each on its own.
-        node.vital.spawn_apart("settle", join_all(recorders).map(drop));
+        node.critical_tasks
+            .spawn_apart("settle", join_all(recorders).map(drop));
         let (unconfirmed, giving_back) = Unconfirmed::start(node);
         tasks.push(giving_back);
         Self {

@@ -2,13 +2,14 @@ use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     mem,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
 use domain::{Channel, Clock, LeaseToken, MessageId, ProviderName};
+use parking_lot::{Mutex, MutexGuard};
 use resilience::BatchSize;
 use store::{Disposition, Leased, Settled, Settlement, Store, StoreError};
 use tokio::sync::{mpsc, oneshot};
@@ -152,7 +153,7 @@ impl Settler {
 
 impl Shared {
     fn sent(&self) -> MutexGuard<'_, BTreeMap<MessageId, LeaseToken>> {
-        self.sent.lock().unwrap_or_else(PoisonError::into_inner)
+        self.sent.lock()
     }
 }
 

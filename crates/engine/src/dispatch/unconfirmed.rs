@@ -7,9 +7,10 @@ use domain::{Clock, MessageId};
 use mutants::Mutant;
 use store::{FIRST_LEASE, Store, StoreError};
 use tokio::{sync::mpsc, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
 
 use super::lane::Lane;
-use crate::{Node, stop::Stop};
+use crate::Node;
 
 /// Messages that are looked for at the same time: those of a store that answers nothing for seconds, in full batches. Each takes
 /// less than 100 bytes. Of any beyond, the lease runs out.
@@ -45,7 +46,7 @@ impl Unconfirmed {
             stop: node.stop.clone(),
             candidates: Vec::new(),
         };
-        let task = node.vital.spawn("give back", search.run(waiting));
+        let task = node.critical_tasks.spawn("give back", search.run(waiting));
         (Self { queue, clock }, task)
     }
 
@@ -69,7 +70,7 @@ impl Unconfirmed {
 struct Search {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
-    stop: Stop,
+    stop: CancellationToken,
     candidates: Vec<Candidate>,
 }
 
@@ -80,11 +81,11 @@ impl Search {
             if self.candidates.is_empty() {
                 tokio::select! {
                     biased;
-                    () = self.stop.told() => {}
+                    () = self.stop.cancelled() => {}
                     candidate = waiting.recv() => self.candidates.extend(candidate),
                 }
             }
-            let stopping = self.stop.is_told();
+            let stopping = self.stop.is_cancelled();
             while self.candidates.len() < UNCONFIRMED_MAX
                 && let Ok(candidate) = waiting.try_recv()
             {
@@ -97,7 +98,7 @@ impl Search {
             if stopping {
                 tokio::time::sleep(LOOK_EVERY).await;
             } else {
-                let _ = tokio::time::timeout(LOOK_EVERY, self.stop.told()).await;
+                let _ = tokio::time::timeout(LOOK_EVERY, self.stop.cancelled()).await;
             }
         }
     }

@@ -3,7 +3,7 @@ use std::time::Duration;
 use domain::{Clock, FailureReason};
 use mutants::Mutant;
 use providers::Call;
-use store::{Disposition, Leased, Settlement, Tried};
+use store::{AttemptRecord, Disposition, Leased, Settlement};
 use tracing::Instrument;
 
 use super::{
@@ -41,14 +41,14 @@ impl Lane {
         if left <= settings.lease / 2 && !mutants::planted(Mutant::LeaseNotChecked) {
             return settler.release(id, token).await;
         }
-        let hopeless = if now >= deadline_ends && !mutants::planted(Mutant::DeadlineIgnored) {
+        let expired = if now >= deadline_ends && !mutants::planted(Mutant::DeadlineIgnored) {
             Some(FailureReason::Deadline)
         } else {
             self.rules
                 .is_exhausted(progress)
                 .then_some(FailureReason::Exhausted)
         };
-        if let Some(reason) = hopeless {
+        if let Some(reason) = expired {
             let disposition = Disposition::DeadLetter(reason);
             return settler
                 .settle(
@@ -103,7 +103,7 @@ impl Lane {
         let (progress, disposition) = self.rules.after(progress, &reply, probe, self.jitter.next_u64());
         let (outcome, error_code) = (reply.outcome(), reply.error_code());
         attempt.in_scope(|| tracing::debug!(%outcome, "dispatched"));
-        let tried = Some(Tried {
+        let tried = Some(AttemptRecord {
             outcome,
             error_code,
             occurred_at,

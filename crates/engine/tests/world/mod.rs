@@ -14,7 +14,7 @@ use domain::{
     Address, Attachments, Body, Channel, Clock, Content, Entropy, ErrorCode, Fingerprint, MessageId, Outcome,
     ProviderName, Status, Timestamp,
 };
-use providers::{Answer, Call, Provider, Routes};
+use providers::{Call, Provider, Routes, SendResult};
 use resilience::{Backoff, BreakerSettings};
 use store::{Deadlines, IdempotentRequest, Memory, MessageDetail, Store};
 use trunkline_engine::{
@@ -58,7 +58,7 @@ impl Clock for DrivenClock {
 /// What a scripted provider does with a call.
 #[derive(Clone, Debug)]
 pub enum Act {
-    Answer(Answer),
+    SendResult(SendResult),
     Hang,
     Panic,
     /// Answers after a while.
@@ -66,20 +66,20 @@ pub enum Act {
 }
 
 pub fn error() -> Act {
-    Act::Answer(Answer::Error {
+    Act::SendResult(SendResult::Error {
         error_code: ErrorCode::of("provider_error"),
     })
 }
 
 pub fn rejected() -> Act {
-    Act::Answer(Answer::Rejected {
+    Act::SendResult(SendResult::Rejected {
         error_code: ErrorCode::of("no_such_number"),
     })
 }
 
 pub fn rate_limited(retry_after: Duration) -> Act {
     let error_code = ErrorCode::of("provider_rate_limited");
-    Act::Answer(Answer::RateLimited {
+    Act::SendResult(SendResult::RateLimited {
         retry_after: Some(retry_after),
         error_code,
     })
@@ -136,7 +136,7 @@ impl Provider for Scripted {
         self.channels
     }
 
-    async fn send(&self, call: Call<'_>) -> Answer {
+    async fn send(&self, call: Call<'_>) -> SendResult {
         self.calls
             .lock()
             .unwrap()
@@ -150,12 +150,12 @@ impl Provider for Scripted {
         let next = self.script.lock().unwrap().pop_front();
         let act = next.unwrap_or_else(|| self.by_default.lock().unwrap().clone());
         match act {
-            Act::Answer(answer) => answer,
+            Act::SendResult(answer) => answer,
             Act::Hang => std::future::pending().await,
             Act::Panic => panic!("told to"),
             Act::Slow(time) => {
                 tokio::time::sleep(time).await;
-                Answer::Success
+                SendResult::Success
             }
         }
     }
@@ -217,7 +217,7 @@ impl World {
                 name: name.parse().unwrap(),
                 channels,
                 script: Mutex::default(),
-                by_default: Mutex::new(Act::Answer(Answer::Success)),
+                by_default: Mutex::new(Act::SendResult(SendResult::Success)),
                 calls: Mutex::default(),
                 in_flight: Mutex::default(),
                 clock: Arc::clone(&clock),

@@ -15,9 +15,10 @@ mod simulated;
 mod sms_mms;
 mod wire;
 
-use std::{io, path::PathBuf, sync::Arc, sync::Mutex, time::Duration};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use domain::{Channel, Clock, Entropy, ProviderName};
+use parking_lot::Mutex;
 use thiserror::Error;
 
 pub use config::{ConfigError, Effective, Overrides, SimulatorConfig};
@@ -27,7 +28,7 @@ pub use simulated::Simulated;
 pub use sms_mms::SMS_MMS;
 
 use ledger::{Ledger, LedgerFile};
-use provider::{Line, Simulator, State, World};
+use provider::{ProviderState, Simulator, State, World};
 use sequence::Sequence;
 
 use crate::Provider;
@@ -104,7 +105,7 @@ impl Simulators {
             }
             None => None,
         };
-        let line = |provider| Line {
+        let line = |provider| ProviderState {
             sequence: Sequence::new(provider, config.effective(provider).seed, entropy),
             ledger: Ledger::default(),
         };

@@ -1,19 +1,17 @@
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use domain::{Channel, Clock, ProviderName};
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{
     Simulated, SimulatorConfig,
     behaviour::Behaviour,
     ledger::{Ledger, LedgerEntry, LedgerFile},
     sequence::Sequence,
-    wire::{Reply, classify},
+    wire::{WireResponse, classify},
 };
-use crate::{Answer, Call, Provider};
+use crate::{Call, Provider, SendResult};
 
 /// One of the simulated providers, as the engine sees it.
 #[derive(Debug)]
@@ -37,19 +35,19 @@ pub(super) struct World {
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) config: SimulatorConfig,
-    pub(super) sms_mms: Line,
-    pub(super) email: Line,
+    pub(super) sms_mms: ProviderState,
+    pub(super) email: ProviderState,
 }
 
 /// Where one provider stands.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct ProviderState {
     pub(super) sequence: Sequence,
     pub(super) ledger: Ledger,
 }
 
 impl State {
-    pub(super) fn line(&mut self, provider: Simulated) -> &mut Line {
+    pub(super) fn line(&mut self, provider: Simulated) -> &mut ProviderState {
         match provider {
             Simulated::SmsMms => &mut self.sms_mms,
             Simulated::Email => &mut self.email,
@@ -60,7 +58,7 @@ impl State {
 impl World {
     /// Holds for a few instructions only, and never across an await.
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Numbers a call, decides what becomes of it and enters it into the ledger.
@@ -101,9 +99,9 @@ impl Provider for Simulator {
         self.simulated.channels()
     }
 
-    async fn send(&self, call: Call<'_>) -> Answer {
+    async fn send(&self, call: Call<'_>) -> SendResult {
         let behaviour = self.world.take(self.simulated, &call);
-        let Some(reply) = Reply::of(behaviour, self.world.retry_after) else {
+        let Some(reply) = WireResponse::of(behaviour, self.world.retry_after) else {
             return std::future::pending().await;
         };
         if !self.world.latency.is_zero() {

@@ -6,16 +6,16 @@ use std::time::Duration;
 use domain::ErrorCode;
 
 use super::behaviour::Behaviour;
-use crate::Answer;
+use crate::SendResult;
 
 /// A reply, as an HTTP API would give it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Reply {
+pub(super) struct WireResponse {
     status: u16,
     retry_after: Option<Duration>,
 }
 
-impl Reply {
+impl WireResponse {
     /// How a simulated provider replies; `None` when it says nothing.
     pub(super) fn of(behaviour: Behaviour, retry_after: Duration) -> Option<Self> {
         let (status, retry_after) = match behaviour {
@@ -29,18 +29,18 @@ impl Reply {
 }
 
 /// What a reply means.
-pub(super) fn classify(reply: Reply) -> Answer {
+pub(super) fn classify(reply: WireResponse) -> SendResult {
     match reply.status {
-        202 => Answer::Success,
-        429 => Answer::RateLimited {
+        202 => SendResult::Success,
+        429 => SendResult::RateLimited {
             retry_after: reply.retry_after,
             error_code: ErrorCode::of("provider_rate_limited"),
         },
-        500..=599 => Answer::Error {
+        500..=599 => SendResult::Error {
             error_code: ErrorCode::of("provider_error"),
         },
         // Not understood is neither taken nor refused for good: it is worth another try.
-        _ => Answer::Error {
+        _ => SendResult::Error {
             error_code: ErrorCode::of("provider_unexpected_reply"),
         },
     }
@@ -52,16 +52,16 @@ mod tests {
 
     const HINT: Duration = Duration::from_millis(1_000);
 
-    fn rate_limited(retry_after: Option<Duration>) -> Answer {
+    fn rate_limited(retry_after: Option<Duration>) -> SendResult {
         let error_code = ErrorCode::of("provider_rate_limited");
-        Answer::RateLimited {
+        SendResult::RateLimited {
             retry_after,
             error_code,
         }
     }
 
-    fn error(code: &'static str) -> Answer {
-        Answer::Error {
+    fn error(code: &'static str) -> SendResult {
+        SendResult::Error {
             error_code: ErrorCode::of(code),
         }
     }
@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn every_reply_has_a_meaning() {
         let cases = [
-            ("taken", 202, None, Answer::Success),
+            ("taken", 202, None, SendResult::Success),
             (
                 "slow down, with a hint",
                 429,
@@ -83,14 +83,18 @@ mod tests {
             ("no status of HTTP", 0, None, error("provider_unexpected_reply")),
         ];
         for (label, status, retry_after, expected) in cases {
-            assert_eq!(classify(Reply { status, retry_after }), expected, "{label}");
+            assert_eq!(
+                classify(WireResponse { status, retry_after }),
+                expected,
+                "{label}"
+            );
         }
     }
 
     #[test]
     fn every_behaviour_has_its_answer() {
-        let answer = |behaviour| Reply::of(behaviour, HINT).map(classify);
-        assert_eq!(answer(Behaviour::Accept), Some(Answer::Success));
+        let answer = |behaviour| WireResponse::of(behaviour, HINT).map(classify);
+        assert_eq!(answer(Behaviour::Accept), Some(SendResult::Success));
         assert_eq!(answer(Behaviour::PushBack), Some(rate_limited(Some(HINT))));
         assert_eq!(answer(Behaviour::Fail), Some(error("provider_error")));
         assert_eq!(answer(Behaviour::Hang), None);

@@ -16,7 +16,7 @@ use hyper_util::{
 };
 use serde::{Deserialize, Serialize};
 
-use trunkline_providers::{Answer, Call, Provider};
+use trunkline_providers::{Call, Provider, SendResult};
 
 /// How long a connection may take. Much less than a call: who cannot be reached has taken nothing, and that is worth knowing.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -67,17 +67,17 @@ impl Provider for Acme {
         &[Channel::Sms, Channel::Mms]
     }
 
-    async fn send(&self, call: Call<'_>) -> Answer {
+    async fn send(&self, call: Call<'_>) -> SendResult {
         let request = match self.request(&call) {
             Ok(request) => request,
             Err(_) => return rejected("acme_request_impossible"),
         };
         match self.client.request(request).await {
-            Ok(response) => classify(&Reply::read(response).await),
+            Ok(response) => classify(&AcmeResponse::read(response).await),
             // Nobody was there, so nobody has taken it: an error, which a later try may mend …
             Err(error) if error.is_connect() => failed("acme_unreachable"),
             // … but who falls silent after the request was on its way may have taken it.
-            Err(_) => Answer::Timeout,
+            Err(_) => SendResult::Timeout,
         }
     }
 }
@@ -111,7 +111,7 @@ impl Acme {
 
 /// What Acme said, as far as it matters.
 #[derive(Debug, Default)]
-struct Reply {
+struct AcmeResponse {
     status: u16,
     retry_after: Option<Duration>,
     code: Option<String>,
@@ -123,7 +123,7 @@ struct AcmeError {
     code: String,
 }
 
-impl Reply {
+impl AcmeResponse {
     async fn read(response: hyper::Response<Incoming>) -> Self {
         let (head, body) = response.into_parts();
         let seconds = head.headers.get(header::RETRY_AFTER);
@@ -142,12 +142,12 @@ impl Reply {
 }
 
 /// What a reply means. Nothing else in Trunkline knows Acme's codes.
-fn classify(reply: &Reply) -> Answer {
+fn classify(reply: &AcmeResponse) -> SendResult {
     match reply.status {
-        200..=299 => Answer::Success,
+        200..=299 => SendResult::Success,
         // It has this message already, from a try whose answer we never heard.
-        409 => Answer::Success,
-        429 => Answer::RateLimited {
+        409 => SendResult::Success,
+        429 => SendResult::RateLimited {
             retry_after: reply.retry_after,
             error_code: ErrorCode::of("acme_rate_limited"),
         },
@@ -156,21 +156,21 @@ fn classify(reply: &Reply) -> Answer {
         // Our key or our account: the message is fine, and goes out once somebody has seen to it.
         401..=403 => failed("acme_account"),
         // A gateway that gave up waiting for Acme does not know whether Acme took it.
-        408 | 502 | 504 => Answer::Timeout,
+        408 | 502 | 504 => SendResult::Timeout,
         500..=599 => failed("acme_error"),
         // Not understood is neither taken nor refused for good: it is worth another try.
         _ => failed("acme_unexpected_reply"),
     }
 }
 
-fn rejected(code: &str) -> Answer {
-    Answer::Rejected {
+fn rejected(code: &str) -> SendResult {
+    SendResult::Rejected {
         error_code: ErrorCode::from_provider(code),
     }
 }
 
-fn failed(code: &'static str) -> Answer {
-    Answer::Error {
+fn failed(code: &'static str) -> SendResult {
+    SendResult::Error {
         error_code: ErrorCode::of(code),
     }
 }
@@ -179,15 +179,15 @@ fn failed(code: &'static str) -> Answer {
 mod tests {
     use super::*;
 
-    fn reply(status: u16) -> Reply {
-        Reply {
+    fn reply(status: u16) -> AcmeResponse {
+        AcmeResponse {
             status,
-            ..Reply::default()
+            ..AcmeResponse::default()
         }
     }
 
-    fn rate_limited(retry_after: Option<Duration>) -> Answer {
-        Answer::RateLimited {
+    fn rate_limited(retry_after: Option<Duration>) -> SendResult {
+        SendResult::RateLimited {
             retry_after,
             error_code: ErrorCode::of("acme_rate_limited"),
         }
@@ -196,17 +196,17 @@ mod tests {
     #[test]
     fn every_reply_has_a_meaning() {
         let week = Some(Duration::from_secs(7 * 86_400));
-        let hinted = Reply {
+        let hinted = AcmeResponse {
             retry_after: week,
             ..reply(429)
         };
-        let no_number = Reply {
+        let no_number = AcmeResponse {
             code: Some("Invalid-Number".to_owned()),
             ..reply(422)
         };
         let cases = [
-            ("taken", reply(202), Answer::Success),
-            ("taken earlier", reply(409), Answer::Success),
+            ("taken", reply(202), SendResult::Success),
+            ("taken earlier", reply(409), SendResult::Success),
             ("slow down", reply(429), rate_limited(None)),
             ("slow down, with a hint", hinted, rate_limited(week)),
             ("no such number", no_number, rejected("invalid_number")),
@@ -215,7 +215,7 @@ mod tests {
             ("no money left", reply(402), failed("acme_account")),
             ("failed", reply(500), failed("acme_error")),
             ("overloaded", reply(503), failed("acme_error")),
-            ("the gateway gave up", reply(504), Answer::Timeout),
+            ("the gateway gave up", reply(504), SendResult::Timeout),
             ("moved", reply(302), failed("acme_unexpected_reply")),
             ("gone", reply(404), failed("acme_unexpected_reply")),
         ];

@@ -13,7 +13,7 @@ use domain::{
     Address, Attachments, Body, Channel, Content, Entropy, ErrorCode, MessageId, SystemClock, Timestamp,
 };
 use trunkline_providers::{
-    Answer, Call, Provider, Routes, RoutesError,
+    Call, Provider, Routes, RoutesError, SendResult,
     simulator::{SimulatorConfig, SimulatorSettings, Simulators},
 };
 
@@ -51,7 +51,7 @@ fn message_id() -> MessageId {
     )
 }
 
-async fn send(provider: &Acme, attempt_number: u32) -> Answer {
+async fn send(provider: &Acme, attempt_number: u32) -> SendResult {
     let content = content();
     let call = Call {
         message_id: message_id(),
@@ -67,7 +67,7 @@ async fn a_call_is_one_request() {
     let acme = acme(&socket);
     let reply = "HTTP/1.1 202 Accepted\r\ncontent-length: 2\r\n\r\n{}";
     let (answer, request) = tokio::join!(send(&acme, 1), socket.answer(reply));
-    assert_eq!(answer, Answer::Success);
+    assert_eq!(answer, SendResult::Success);
     let (head, body) = request.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("POST /v1/messages HTTP/1.1\r\n"), "{head}");
     assert!(
@@ -94,11 +94,11 @@ async fn every_try_of_a_message_has_its_id() {
 
 #[tokio::test]
 async fn what_comes_back_is_understood() {
-    let rate_limited = Answer::RateLimited {
+    let rate_limited = SendResult::RateLimited {
         retry_after: Some(Duration::from_secs(7)),
         error_code: ErrorCode::of("acme_rate_limited"),
     };
-    let rejected = Answer::Rejected {
+    let rejected = SendResult::Rejected {
         error_code: ErrorCode::of("no_such_number"),
     };
     let endless = format!("HTTP/1.1 202 Accepted\r\n\r\n{}", "x".repeat(1 << 20));
@@ -113,10 +113,10 @@ async fn what_comes_back_is_understood() {
             "HTTP/1.1 422 No\r\nconnection: close\r\n\r\n{\"code\": \"no_such_number\"}",
             rejected,
         ),
-        ("far too long an answer", &endless, Answer::Success),
+        ("far too long an answer", &endless, SendResult::Success),
         // It has our request: nobody knows what became of it.
-        ("silence", "", Answer::Timeout),
-        ("no HTTP", "220 ready\r\n\r\n", Answer::Timeout),
+        ("silence", "", SendResult::Timeout),
+        ("no HTTP", "220 ready\r\n\r\n", SendResult::Timeout),
     ] {
         let socket = Socket::open().await;
         let acme = acme(&socket);
@@ -131,7 +131,7 @@ async fn nobody_there_is_an_error_and_no_timeout() {
     let acme = acme(&socket);
     drop(socket);
     let error_code = ErrorCode::of("acme_unreachable");
-    assert_eq!(send(&acme, 1).await, Answer::Error { error_code });
+    assert_eq!(send(&acme, 1).await, SendResult::Error { error_code });
 }
 
 /// The registry with Acme in it, if it is configured.

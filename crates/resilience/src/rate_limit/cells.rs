@@ -52,7 +52,7 @@ impl<K: Hash + Eq + Clone> RateLimiter<K> {
     }
 
     /// Asks for one request of `key` that may still come to nothing. When it is allowed, its place is taken until
-    /// [`keep`](Self::keep) charges it or [`give_back`](Self::give_back) frees it: exactly one of the two must follow.
+    /// [`commit`](Self::commit) charges it or [`refund`](Self::refund) frees it: exactly one of the two must follow.
     ///
     /// Charging only what came to something is what keeps those within burst and rate exactly. Charging at once and
     /// refunding is not: by then time has given back a part of the charge, or of another one.
@@ -69,14 +69,14 @@ impl<K: Hash + Eq + Clone> RateLimiter<K> {
     }
 
     /// Charges a reserved request, now, and tells what the key holds.
-    pub fn keep(&mut self, key: &K, now: Duration) -> Allowance {
+    pub fn commit(&mut self, key: &K, now: Duration) -> Allowance {
         self.free(key, now);
         self.charge(key, now);
         self.allowance(key, now)
     }
 
     /// Frees the place of a reserved request that came to nothing, and tells what the key holds.
-    pub fn give_back(&mut self, key: &K, now: Duration) -> Allowance {
+    pub fn refund(&mut self, key: &K, now: Duration) -> Allowance {
         self.free(key, now);
         self.allowance(key, now)
     }

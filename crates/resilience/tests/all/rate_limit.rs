@@ -66,7 +66,7 @@ fn a_place_given_back_is_free_at_once() {
         assert!(cells.reserve(&1, START).is_allowed());
     }
     assert!(!cells.reserve(&1, START).is_allowed());
-    assert_eq!(cells.give_back(&1, START).remaining, 1);
+    assert_eq!(cells.refund(&1, START).remaining, 1);
     assert!(cells.check(&1, START).is_allowed());
     assert!(!cells.check(&1, START).is_allowed());
 }
@@ -81,7 +81,7 @@ fn a_place_counts_for_as_long_as_it_is_taken_and_its_charge_from_then_on() {
         1,
         "time gives nothing back that is not charged"
     );
-    assert_eq!(cells.keep(&1, later).until_full, Duration::from_secs(30));
+    assert_eq!(cells.commit(&1, later).until_full, Duration::from_secs(30));
 }
 
 #[test]
@@ -92,11 +92,11 @@ fn no_order_of_answers_gives_back_too_much() {
     for second in [0, 0, 5] {
         assert!(cells.reserve(&1, at(second)).is_allowed());
     }
-    let _ = cells.give_back(&1, at(5));
+    let _ = cells.refund(&1, at(5));
     assert!(cells.reserve(&1, at(5)).is_allowed());
-    let _ = cells.give_back(&1, at(12));
+    let _ = cells.refund(&1, at(12));
     for _ in 0..2 {
-        let _ = cells.keep(&1, at(12));
+        let _ = cells.commit(&1, at(12));
     }
     let allowed = (0..10).filter(|_| cells.check(&1, at(12)).is_allowed()).count();
     assert_eq!(allowed, 4, "six in a burst, two of which are spent");
@@ -107,9 +107,9 @@ fn giving_back_never_fills_beyond_full() {
     let mut cells = limiter(3, 8);
     assert!(cells.reserve(&1, START).is_allowed());
     for _ in 0..10 {
-        let _ = cells.give_back(&1, START);
+        let _ = cells.refund(&1, START);
     }
-    let full = cells.give_back(&2, START);
+    let full = cells.refund(&2, START);
     assert_eq!(
         (full.remaining, full.until_next, full.until_full),
         (3, Duration::ZERO, Duration::ZERO)
@@ -147,7 +147,7 @@ fn extreme_times_and_quotas_do_not_overflow() {
     assert!(cells.check(&1, Duration::ZERO).is_allowed());
     assert!(cells.check(&1, Duration::MAX).is_allowed());
     assert!(cells.reserve(&1, Duration::MAX).is_allowed());
-    let _ = cells.keep(&1, Duration::MAX);
+    let _ = cells.commit(&1, Duration::MAX);
     assert_eq!(
         limiter(1, 1).check(&1, Duration::ZERO).allowance().until_full,
         Duration::from_secs(60)

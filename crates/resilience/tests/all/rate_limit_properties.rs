@@ -104,10 +104,10 @@ proptest! {
                 Some(something) if open > 0 => {
                     open -= 1;
                     if something {
-                        let _ = cells.keep(&0, now);
+                        let _ = cells.commit(&0, now);
                         accepted.push((now, 1));
                     } else {
-                        let _ = cells.give_back(&0, now);
+                        let _ = cells.refund(&0, now);
                     }
                 }
                 _ => open += u32::from(cells.reserve(&0, now).is_allowed()),
@@ -143,7 +143,7 @@ proptest! {
             now += pause;
             let before = cells.allowance(&0, now);
             if cells.reserve(&0, now).is_allowed() {
-                prop_assert_eq!(cells.give_back(&0, now), before);
+                prop_assert_eq!(cells.refund(&0, now), before);
                 prop_assert_eq!(cells.check(&0, now).allowance().remaining, before.remaining - 1);
             }
         }
@@ -162,7 +162,7 @@ proptest! {
         for (key, gives_back) in keys {
             let single = alone.entry(key).or_insert_with(|| limiter(3));
             if gives_back {
-                prop_assert_eq!(cells.give_back(&key, now), single.give_back(&key, now));
+                prop_assert_eq!(cells.refund(&key, now), single.refund(&key, now));
             } else {
                 prop_assert_eq!(cells.check(&key, now), single.check(&key, now));
                 by_use.retain(|used| *used != key);

@@ -1,9 +1,9 @@
 //! The description of the API (OpenAPI 3.1), put together from the handlers: what one route takes and answers stands
 //! beside its handler, what all routes share stands here.
 
+pub(crate) mod enums;
 pub(crate) mod problems;
-pub(crate) mod values;
-pub(crate) mod words;
+pub(crate) mod schemas;
 
 mod shapes;
 mod shared;
@@ -48,7 +48,7 @@ pub fn openapi() -> &'static str {
         (name = "Operate", description = "For whoever runs the service."),
     ),
     // What only parameters and problems refer to is not found by itself.
-    components(schemas(problems::Problem, values::IdempotencyKey, values::PageNumber, values::Participant)),
+    components(schemas(problems::ProblemDocument, schemas::IdempotencyKey, schemas::PageNumber, schemas::Participant)),
 )]
 struct Description;
 

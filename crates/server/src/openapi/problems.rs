@@ -37,38 +37,39 @@ macro_rules! problems {
 
 problems! {
     /// Routes that accept messages to be sent.
-    OfSending = Invalid RequestTimeout BodyTooLarge UnsupportedMediaType IdempotencyKeyReused RateLimited NoProvider
+    SendErrors = Invalid RequestTimeout BodyTooLarge UnsupportedMediaType IdempotencyKeyReused RateLimited NoProvider
         Internal Overloaded StoreUnavailable OutcomeUnknown Starting;
     /// Routes that providers deliver messages to.
-    OfReceiving = Invalid RequestTimeout BodyTooLarge UnsupportedMediaType RateLimited Internal Overloaded
+    ReceiveErrors = Invalid RequestTimeout BodyTooLarge UnsupportedMediaType RateLimited Internal Overloaded
         StoreUnavailable OutcomeUnknown Starting;
     /// The same of a simulated provider.
-    OfInjecting = Invalid NotFound RequestTimeout BodyTooLarge UnsupportedMediaType RateLimited Internal Overloaded
+    InjectErrors = Invalid NotFound RequestTimeout BodyTooLarge UnsupportedMediaType RateLimited Internal Overloaded
         StoreUnavailable OutcomeUnknown Starting;
     /// Lists with parameters.
-    OfListing = Invalid Internal Overloaded StoreUnavailable Starting;
+    ListErrors = Invalid Internal Overloaded StoreUnavailable Starting;
     /// A list within something that may not exist.
-    OfListingWithin = Invalid NotFound Internal Overloaded StoreUnavailable Starting;
+    ThreadErrors = Invalid NotFound Internal Overloaded StoreUnavailable Starting;
     /// One thing that may not exist.
-    OfReading = NotFound Internal Overloaded StoreUnavailable Starting;
+    ReadErrors = NotFound Internal Overloaded StoreUnavailable Starting;
     /// What is read without naming anything.
-    OfLooking = Internal Overloaded StoreUnavailable Starting;
+    LookupErrors = Internal Overloaded StoreUnavailable Starting;
     /// One message, tried again.
-    OfRedriving = NotFound NotFailed Internal Overloaded StoreUnavailable OutcomeUnknown Starting;
+    RedriveErrors = NotFound NotFailed Internal Overloaded StoreUnavailable OutcomeUnknown Starting;
     /// Many messages, tried again.
-    OfRedrivingMany = Invalid RequestTimeout BodyTooLarge UnsupportedMediaType Internal Overloaded StoreUnavailable OutcomeUnknown Starting;
+    RedriveManyErrors = Invalid RequestTimeout BodyTooLarge UnsupportedMediaType Internal Overloaded StoreUnavailable OutcomeUnknown Starting;
     /// How the simulators are set.
-    OfSimulating = NotFound;
+    SimulatorErrors = NotFound;
     /// Setting them.
-    OfSimulatingAnew = Invalid NotFound RequestTimeout BodyTooLarge UnsupportedMediaType;
+    SimulatorConfigErrors = Invalid NotFound RequestTimeout BodyTooLarge UnsupportedMediaType;
     /// Whether the node is ready.
-    OfReadiness = Internal Overloaded StoreUnavailable Starting Draining;
+    ReadinessErrors = Internal Overloaded StoreUnavailable Starting Draining;
 }
 
 /// What went wrong, and what to do about it (RFC 9457).
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "it describes what `problem::Document` writes")]
-pub(crate) struct Problem {
+#[schema(as = Problem)]
+pub(crate) struct ProblemDocument {
     /// `urn:trunkline:problem:` and the code.
     #[schema(
         pattern = "^urn:trunkline:problem:[a-z_]+$",

@@ -7,7 +7,7 @@ use domain::{ConversationId, MessageId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{openapi::values, telemetry};
+use crate::{openapi::schemas, telemetry};
 
 /// A message that is durable.
 #[derive(Serialize, ToSchema)]
@@ -15,10 +15,10 @@ pub(super) struct Accepted {
     /// Always `accepted`.
     #[schema(pattern = "^accepted$", example = "accepted")]
     status: &'static str,
-    #[schema(value_type = values::MessageId)]
+    #[schema(value_type = schemas::MessageId)]
     id: MessageId,
     /// None yet for the repeat of an imported message.
-    #[schema(value_type = Option<values::ConversationId>)]
+    #[schema(value_type = Option<schemas::ConversationId>)]
     conversation_id: Option<ConversationId>,
 }
 

@@ -16,10 +16,11 @@ use super::{
 };
 use crate::{
     App,
-    extract::{Ask, PathId},
+    extract::{AppState, PathId},
     openapi::{
-        problems::{OfListing, OfListingWithin, OfReading},
-        values, words,
+        enums,
+        problems::{ListErrors, ReadErrors, ThreadErrors},
+        schemas,
     },
     problem::Problem,
 };
@@ -31,12 +32,12 @@ const CONVERSATION_BYTES: usize = 2 * 1024;
 #[derive(Serialize, ToSchema)]
 #[schema(as = Conversation)]
 pub(crate) struct ConversationView {
-    #[schema(value_type = values::ConversationId)]
+    #[schema(value_type = schemas::ConversationId)]
     id: ConversationId,
     /// For people: the channel and both participants.
     #[schema(example = "sms:+12016661234<->+18045551234")]
     key: String,
-    #[schema(value_type = words::ConversationChannel)]
+    #[schema(value_type = enums::ConversationChannel)]
     channel: ConversationChannel,
     /// The one that sorts first, normalized.
     #[schema(value_type = String, example = "+12016661234")]
@@ -45,11 +46,11 @@ pub(crate) struct ConversationView {
     #[schema(value_type = String, example = "+18045551234")]
     participant_b: Participant,
     /// How many messages it has, exactly.
-    #[schema(value_type = values::Count, example = 2)]
+    #[schema(value_type = schemas::Count, example = 2)]
     message_count: u64,
-    #[schema(value_type = values::Timestamp)]
+    #[schema(value_type = schemas::Timestamp)]
     last_activity_at: Timestamp,
-    #[schema(value_type = values::Timestamp)]
+    #[schema(value_type = schemas::Timestamp)]
     created_at: Timestamp,
 }
 
@@ -83,13 +84,13 @@ impl From<Conversation> for ConversationView {
     get, path = "/api/conversations", operation_id = "listConversations", tag = "Read",
     params(
         Paging,
-        ("channel" = Option<words::ConversationChannel>, Query),
-        ("participant" = Option<values::Participant>, Query),
+        ("channel" = Option<enums::ConversationChannel>, Query),
+        ("participant" = Option<schemas::Participant>, Query),
     ),
-    responses((status = 200, body = Envelope<ConversationView>, description = "A page of them."), OfListing),
+    responses((status = 200, body = Envelope<ConversationView>, description = "A page of them."), ListErrors),
 )]
 pub(crate) async fn list(
-    State(app): Ask,
+    State(app): AppState,
     query: Query<BTreeMap<String, String>>,
 ) -> Result<Response, Problem> {
     let parameters = Parameters::of(query);
@@ -111,10 +112,10 @@ pub(crate) async fn list(
 /// Read a conversation
 #[utoipa::path(
     get, path = "/api/conversations/{id}", operation_id = "getConversation", tag = "Read",
-    params(("id" = values::ConversationId, Path, description = "The conversation's id")),
-    responses((status = 200, body = ConversationView, description = "The conversation."), OfReading),
+    params(("id" = schemas::ConversationId, Path, description = "The conversation's id")),
+    responses((status = 200, body = ConversationView, description = "The conversation."), ReadErrors),
 )]
-pub(crate) async fn get(State(app): Ask, id: PathId) -> Result<Json<ConversationView>, Problem> {
+pub(crate) async fn get(State(app): AppState, id: PathId) -> Result<Json<ConversationView>, Problem> {
     let conversation = app.engine().store().conversation(conversation_id(id)?).await?;
     conversation
         .map(|conversation| Json(conversation.into()))
@@ -127,11 +128,11 @@ pub(crate) async fn get(State(app): Ask, id: PathId) -> Result<Json<Conversation
 /// began. `total` is exact.
 #[utoipa::path(
     get, path = "/api/conversations/{id}/messages", operation_id = "listConversationMessages", tag = "Read",
-    params(("id" = values::ConversationId, Path, description = "The conversation's id"), Paging),
-    responses((status = 200, body = Envelope<MessageView>, description = "A page of them."), OfListingWithin),
+    params(("id" = schemas::ConversationId, Path, description = "The conversation's id"), Paging),
+    responses((status = 200, body = Envelope<MessageView>, description = "A page of them."), ThreadErrors),
 )]
 pub(crate) async fn messages(
-    State(app): Ask,
+    State(app): AppState,
     id: PathId,
     query: Query<BTreeMap<String, String>>,
 ) -> Result<Response, Problem> {

@@ -7,7 +7,7 @@ use domain::{FieldError, Page, PageRequest, Position, Start};
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::{App, answers::Room, openapi::values, problem::Problem};
+use crate::{App, answers::Room, openapi::schemas, problem::Problem};
 
 /// The parameters of a listing.
 #[derive(Debug)]
@@ -20,10 +20,10 @@ pub(crate) struct Parameters(BTreeMap<String, String>);
 pub(crate) struct Paging {
     /// Which page, counted from 1. Ignored with `cursor`. Refused if its messages are together larger than 4 MiB: use a smaller
     /// `pageSize`, or `cursor`.
-    #[param(value_type = Option<values::PageNumber>)]
+    #[param(value_type = Option<schemas::PageNumber>)]
     page: Option<u32>,
     /// Items on a page: 0 means 50, more than 200 means 200.
-    #[param(rename = "pageSize", value_type = Option<values::Count>)]
+    #[param(rename = "pageSize", value_type = Option<schemas::Count>)]
     page_size: Option<u64>,
     /// The `next_cursor` of an earlier page: what follows it.
     cursor: Option<String>,
@@ -47,7 +47,7 @@ struct Meta {
     #[schema(minimum = 1, maximum = 200, example = 50)]
     page_size: u32,
     /// How many items the whole listing has.
-    #[schema(value_type = values::Count, example = 1)]
+    #[schema(value_type = schemas::Count, example = 1)]
     total: u64,
     /// Whether counting stopped at `total`.
     total_capped: bool,

@@ -2,8 +2,8 @@
 
 pub(crate) mod conversations;
 pub(crate) mod docs;
+pub(crate) mod health;
 pub(crate) mod messages;
-pub(crate) mod operate;
 pub(crate) mod provider_mock;
 pub(crate) mod providers;
 pub(crate) mod webhooks;

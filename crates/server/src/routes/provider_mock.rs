@@ -16,11 +16,12 @@ use super::{
 };
 use crate::{
     App,
-    extract::Ask,
+    extract::AppState,
     json::{parse, read_body},
     openapi::{
-        problems::{OfInjecting, OfSimulating, OfSimulatingAnew},
-        values, words,
+        enums,
+        problems::{InjectErrors, SimulatorConfigErrors, SimulatorErrors},
+        schemas,
     },
     problem::Problem,
 };
@@ -29,10 +30,10 @@ use crate::{
 #[derive(Deserialize, ToSchema)]
 #[schema(as = MockInbound)]
 struct InboundRequest {
-    #[schema(required, value_type = words::Channel)]
+    #[schema(required, value_type = enums::Channel)]
     channel: Option<String>,
     /// If given, the same as `channel`.
-    #[schema(value_type = Option<words::Channel>)]
+    #[schema(value_type = Option<enums::Channel>)]
     r#type: Option<String>,
     /// A phone number, short code or sender name; of an email an email address.
     #[schema(required, value_type = String)]
@@ -41,20 +42,20 @@ struct InboundRequest {
     #[schema(required, value_type = String)]
     to: Option<String>,
     /// Of an email; else it is ignored.
-    #[schema(value_type = Option<values::Text>)]
+    #[schema(value_type = Option<schemas::Text>)]
     subject: Option<String>,
     /// What it says.
-    #[schema(required, value_type = values::Text)]
+    #[schema(required, value_type = schemas::Text)]
     body: Option<String>,
     /// What is attached; 10 at most, unless the operator set another limit.
-    #[schema(value_type = Option<Vec<values::Attachment>>, max_items = 10)]
+    #[schema(value_type = Option<Vec<schemas::Attachment>>, max_items = 10)]
     attachments: Option<Vec<String>>,
     /// When it was written, in RFC 3339. One that is missing, cannot be read or lies more than a day ahead is no error: the
     /// message then counts from when it is processed.
     #[schema(example = "2026-11-21T10:00:00Z")]
     timestamp: Option<String>,
     /// If none is given, one is made up.
-    #[schema(value_type = Option<values::ProviderMessageId>)]
+    #[schema(value_type = Option<schemas::ProviderMessageId>)]
     provider_message_id: Option<String>,
 }
 
@@ -62,13 +63,13 @@ struct InboundRequest {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "it describes what `SimulatorConfig` reads")]
 struct Simulation {
-    #[schema(value_type = values::Percentage)]
+    #[schema(value_type = schemas::Percentage)]
     timeout_pct: u8,
-    #[schema(value_type = values::Percentage)]
+    #[schema(value_type = schemas::Percentage)]
     error_pct: u8,
-    #[schema(value_type = values::Percentage)]
+    #[schema(value_type = schemas::Percentage)]
     ratelimit_pct: u8,
-    #[schema(value_type = Option<values::Seed>)]
+    #[schema(value_type = Option<schemas::Seed>)]
     seed: Option<u64>,
     providers: Option<SimulatedOverrides>,
 }
@@ -87,13 +88,13 @@ struct SimulatedOverrides {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "it describes what `SimulatorConfig` reads")]
 struct SimulatedOverride {
-    #[schema(value_type = Option<values::Percentage>)]
+    #[schema(value_type = Option<schemas::Percentage>)]
     timeout_pct: Option<u8>,
-    #[schema(value_type = Option<values::Percentage>)]
+    #[schema(value_type = Option<schemas::Percentage>)]
     error_pct: Option<u8>,
-    #[schema(value_type = Option<values::Percentage>)]
+    #[schema(value_type = Option<schemas::Percentage>)]
     ratelimit_pct: Option<u8>,
-    #[schema(value_type = Option<values::Seed>)]
+    #[schema(value_type = Option<schemas::Seed>)]
     seed: Option<u64>,
 }
 
@@ -119,16 +120,16 @@ struct SimulatedEffects {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "it describes what `SimulatorConfig` writes")]
 struct SimulatedEffect {
-    #[schema(value_type = values::Percentage)]
+    #[schema(value_type = schemas::Percentage)]
     timeout_pct: u8,
-    #[schema(value_type = values::Percentage)]
+    #[schema(value_type = schemas::Percentage)]
     error_pct: u8,
-    #[schema(value_type = values::Percentage)]
+    #[schema(value_type = schemas::Percentage)]
     ratelimit_pct: u8,
     /// The rest.
-    #[schema(value_type = values::Percentage)]
+    #[schema(value_type = schemas::Percentage)]
     success_pct: u8,
-    #[schema(value_type = Option<values::Seed>)]
+    #[schema(value_type = Option<schemas::Seed>)]
     seed: Option<u64>,
 }
 
@@ -137,9 +138,9 @@ struct SimulatedEffect {
 /// What was set, and what is in effect for each provider. This route exists only while a provider is simulated.
 #[utoipa::path(
     get, path = "/api/provider/mock/config", operation_id = "getSimulation", tag = "Simulated providers",
-    responses((status = 200, body = SimulationShown, description = "What is set and in effect."), OfSimulating),
+    responses((status = 200, body = SimulationShown, description = "What is set and in effect."), SimulatorErrors),
 )]
-pub(crate) async fn config(State(app): Ask) -> Result<Response, Problem> {
+pub(crate) async fn config(State(app): AppState) -> Result<Response, Problem> {
     Ok(Json(simulators(&app)?.config()).into_response())
 }
 
@@ -159,9 +160,9 @@ pub(crate) async fn config(State(app): Ask) -> Result<Response, Problem> {
             }))),
         ),
     ),
-    responses((status = 200, body = SimulationShown, description = "What is set and in effect now."), OfSimulatingAnew),
+    responses((status = 200, body = SimulationShown, description = "What is set and in effect now."), SimulatorConfigErrors),
 )]
-pub(crate) async fn replace(State(app): Ask, request: Request) -> Result<Response, Problem> {
+pub(crate) async fn replace(State(app): AppState, request: Request) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
     let body = read_body(&app, &head.headers, body).await?;
     let value: serde_json::Value = parse(&body)?;
@@ -183,9 +184,9 @@ pub(crate) async fn replace(State(app): Ask, request: Request) -> Result<Respons
             ("sms" = (value = json!({"channel": "sms", "from": "+18045551234", "to": "+12016661234", "body": "Hi, who is this?"}))),
         ),
     ),
-    responses((status = 202, body = Accepted, description = "Stored, now or before."), OfInjecting),
+    responses((status = 202, body = Accepted, description = "Stored, now or before."), InjectErrors),
 )]
-pub(crate) async fn inbound(State(app): Ask, request: Request) -> Result<Response, Problem> {
+pub(crate) async fn inbound(State(app): AppState, request: Request) -> Result<Response, Problem> {
     // A simulated message needs no id of its own; real providers always have one.
     let made_up = || format!("simulated-{}", MessageId::mint(app.engine().now(), &app.0.ids));
     receive(&app, request, |body| {

@@ -3,7 +3,7 @@ use axum::{
     extract::{Request, State},
     response::Response,
 };
-use domain::{Channel, Checked, Draft, FieldError, ProviderMessageId, phone_channel};
+use domain::{Channel, Draft, FieldError, ProviderMessageId, ValidMessage, phone_channel};
 use engine::Receive;
 use providers::simulator::provider_name;
 use serde::Deserialize;
@@ -12,28 +12,28 @@ use utoipa::ToSchema;
 use super::accepted::{Accepted, accepted};
 use crate::{
     App, client,
-    extract::Ask,
+    extract::AppState,
     json::{parse, read_body},
-    openapi::{problems::OfReceiving, values, words::PhoneChannel},
+    openapi::{enums::PhoneChannel, problems::ReceiveErrors, schemas},
     problem::Problem,
 };
 
 /// An SMS or MMS that came in.
 #[derive(Deserialize, ToSchema)]
 struct SmsWebhook {
-    #[schema(required, value_type = values::Sender)]
+    #[schema(required, value_type = schemas::Sender)]
     from: Option<String>,
-    #[schema(required, value_type = values::PhoneNumber)]
+    #[schema(required, value_type = schemas::PhoneNumber)]
     to: Option<String>,
     #[schema(required, value_type = PhoneChannel)]
     r#type: Option<String>,
-    #[schema(required, value_type = values::ProviderMessageId)]
+    #[schema(required, value_type = schemas::ProviderMessageId)]
     messaging_provider_id: Option<String>,
     /// What it says.
-    #[schema(required, value_type = values::Text)]
+    #[schema(required, value_type = schemas::Text)]
     body: Option<String>,
     /// What is attached; 10 at most, unless the operator set another limit.
-    #[schema(value_type = Option<Vec<values::Attachment>>, max_items = 10)]
+    #[schema(value_type = Option<Vec<schemas::Attachment>>, max_items = 10)]
     attachments: Option<Vec<String>>,
     /// When it was written, in RFC 3339. One that is missing, cannot be read or lies more than a day ahead is no error: the
     /// message then counts from when it is processed.
@@ -44,19 +44,19 @@ struct SmsWebhook {
 /// An email that came in.
 #[derive(Deserialize, ToSchema)]
 struct EmailWebhook {
-    #[schema(required, value_type = values::EmailAddress)]
+    #[schema(required, value_type = schemas::EmailAddress)]
     from: Option<String>,
-    #[schema(required, value_type = values::EmailAddress)]
+    #[schema(required, value_type = schemas::EmailAddress)]
     to: Option<String>,
-    #[schema(required, value_type = values::ProviderMessageId)]
+    #[schema(required, value_type = schemas::ProviderMessageId)]
     xillio_id: Option<String>,
-    #[schema(value_type = Option<values::Text>)]
+    #[schema(value_type = Option<schemas::Text>)]
     subject: Option<String>,
     /// What it says.
-    #[schema(required, value_type = values::Text)]
+    #[schema(required, value_type = schemas::Text)]
     body: Option<String>,
     /// What is attached; 10 at most, unless the operator set another limit.
-    #[schema(value_type = Option<Vec<values::Attachment>>, max_items = 10)]
+    #[schema(value_type = Option<Vec<schemas::Attachment>>, max_items = 10)]
     attachments: Option<Vec<String>>,
     /// When it was written, in RFC 3339. One that is missing, cannot be read or lies more than a day ahead is no error: the
     /// message then counts from when it is processed.
@@ -82,9 +82,9 @@ pub(super) struct Inbound {
             ("sms" = (value = json!({"from": "+18045551234", "to": "+12016661234", "type": "sms", "messaging_provider_id": "message-1", "body": "Hi, who is this?"}))),
         ),
     ),
-    responses((status = 202, body = Accepted, description = "Stored, now or before."), OfReceiving),
+    responses((status = 202, body = Accepted, description = "Stored, now or before."), ReceiveErrors),
 )]
-pub(crate) async fn sms(State(app): Ask, request: Request) -> Result<Response, Problem> {
+pub(crate) async fn sms(State(app): AppState, request: Request) -> Result<Response, Problem> {
     receive(&app, request, |body| {
         let SmsWebhook {
             from,
@@ -124,9 +124,9 @@ pub(crate) async fn sms(State(app): Ask, request: Request) -> Result<Response, P
             ("email" = (value = json!({"from": "customer@example.com", "to": "shop@example.com", "xillio_id": "message-2", "subject": "Re: Your order", "body": "<p>Thank you!</p>", "attachments": ["https://example.com/photo.png"]}))),
         ),
     ),
-    responses((status = 202, body = Accepted, description = "Stored, now or before."), OfReceiving),
+    responses((status = 202, body = Accepted, description = "Stored, now or before."), ReceiveErrors),
 )]
-pub(crate) async fn email(State(app): Ask, request: Request) -> Result<Response, Problem> {
+pub(crate) async fn email(State(app): AppState, request: Request) -> Result<Response, Problem> {
     receive(&app, request, |body| {
         let EmailWebhook {
             from,
@@ -202,7 +202,7 @@ fn check(
     let payload = std::str::from_utf8(body)
         .map_err(|_| Problem::invalid(vec![FieldError::new("", "use UTF-8")]))?
         .into();
-    let Checked {
+    let ValidMessage {
         from,
         to,
         content,

@@ -5,17 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::{ConversationId, IdempotencyKey, MessageId};
 
 use super::{
-    Reply, Request,
+    Request, Response,
     keys::{self, Keys},
     snapshot::Snapshot,
 };
 use crate::{
-    plan::{Nature, OperationKind, Plan},
+    plan::{MessageProfile, OperationKind, Plan},
     workload,
 };
 
 pub(super) const RULE_STORED: &str = "1: every acknowledged id exists with equal content";
-const RULE_RECEIPTS: &str = "7: one row per provider message id";
+const RULE_INBOUND_IDS: &str = "7: one row per provider message id";
 const RULE_NO: &str = "a clear no stores nothing";
 
 /// What was asked for under one body.
@@ -46,22 +46,22 @@ pub(super) fn check(
             problems.push((RULE_STORED, problem));
         }
         let asked = asked.entry(body).or_default();
-        let told_of_another = matches!(request.reply, Reply::Replayed(_) | Reply::Conflict);
+        let told_of_another = matches!(request.reply, Response::Replayed(_) | Response::Conflict);
         if told_of_another && known.may_be_late(request) {
             asked.perhaps += 1;
         }
         match &request.reply {
-            Reply::New(ack) => {
+            Response::New(ack) => {
                 asked.perhaps += 1;
                 asked.ids.insert(ack.id);
             }
-            Reply::Replayed(ack) => {
+            Response::Replayed(ack) => {
                 asked.ids.insert(ack.id);
             }
-            Reply::Unknown | Reply::Nothing => asked.perhaps += 1,
-            Reply::Conflict => asked.conflicts += 1,
-            Reply::Refused => asked.refusals += 1,
-            Reply::Limited { .. } | Reply::NoProvider | Reply::NotStored(_) => {}
+            Response::Unknown | Response::Nothing => asked.perhaps += 1,
+            Response::Conflict => asked.conflicts += 1,
+            Response::Refused => asked.refusals += 1,
+            Response::Limited { .. } | Response::NoProvider | Response::NotStored(_) => {}
         }
     }
     let mut stored: BTreeMap<&str, Vec<(MessageId, Option<ConversationId>)>> = BTreeMap::new();
@@ -85,7 +85,7 @@ pub(super) fn check(
         }
     }
     for (body, asked) in &asked {
-        let refused = Nature::of_body(body) == Nature::Refused;
+        let refused = MessageProfile::of_body(body) == MessageProfile::Refused;
         if asked.refusals > 0 && !refused && !plan.refuses_good_messages() {
             problems.push((
                 RULE_STORED,
@@ -97,8 +97,8 @@ pub(super) fn check(
 }
 
 /// Whether a message is what its acknowledgement said.
-fn is_true(snapshot: &Snapshot, reply: &Reply, body: &str) -> Option<String> {
-    let (Reply::New(ack) | Reply::Replayed(ack)) = reply else {
+fn is_true(snapshot: &Snapshot, reply: &Response, body: &str) -> Option<String> {
+    let (Response::New(ack) | Response::Replayed(ack)) = reply else {
         return None;
     };
     let Some(detail) = snapshot.messages.get(&ack.id) else {
@@ -165,7 +165,7 @@ fn each_once(
         let ids = asked.get(body).map_or(0, |asked| asked.ids.len());
         if rows(body) > 1 || ids > 1 {
             problems.push((
-                RULE_RECEIPTS,
+                RULE_INBOUND_IDS,
                 format!("{body}: {} messages, {ids} ids", rows(body)),
             ));
         }

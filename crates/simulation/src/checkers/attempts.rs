@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use domain::{Direction, ErrorCode, FailureReason, MessageId, Outcome, Status};
-use providers::Answer;
+use providers::SendResult;
 use store::MessageDetail;
 
 use super::{CallEnd, CallRecord, fencing::Fencing, snapshot::Snapshot};
@@ -224,12 +224,12 @@ fn rejected(code: Option<&ErrorCode>) -> bool {
 /// What a node that saw the call end puts on record; nothing when it did not.
 fn outcome_of(call: &CallRecord) -> Option<Outcome> {
     match &call.ended.as_ref()?.1 {
-        CallEnd::Answered(Answer::Success) => Some(Outcome::Success),
-        CallEnd::Answered(Answer::RateLimited { .. }) => Some(Outcome::RateLimited),
-        CallEnd::Answered(Answer::Error { .. } | Answer::Rejected { .. }) | CallEnd::Panicked => {
+        CallEnd::Answered(SendResult::Success) => Some(Outcome::Success),
+        CallEnd::Answered(SendResult::RateLimited { .. }) => Some(Outcome::RateLimited),
+        CallEnd::Answered(SendResult::Error { .. } | SendResult::Rejected { .. }) | CallEnd::Panicked => {
             Some(Outcome::Error)
         }
-        CallEnd::Answered(Answer::Timeout) | CallEnd::TimedOut => Some(Outcome::Timeout),
+        CallEnd::Answered(SendResult::Timeout) | CallEnd::TimedOut => Some(Outcome::Timeout),
         CallEnd::Abandoned => None,
     }
 }

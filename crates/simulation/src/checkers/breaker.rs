@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use engine::Metrics;
-use providers::Answer;
+use providers::SendResult;
 use resilience::{BreakerSettings, breaker::HALF_OPEN_UNDECIDED};
 
 use super::{CallEnd, CallRecord, counters::Counted};
@@ -195,9 +195,11 @@ enum Verdict {
 
 fn verdict(end: &CallEnd) -> Option<Verdict> {
     match end {
-        CallEnd::Answered(Answer::Success) => Some(Verdict::Success),
-        CallEnd::Answered(Answer::RateLimited { .. } | Answer::Rejected { .. }) => Some(Verdict::Answered),
-        CallEnd::Answered(Answer::Error { .. } | Answer::Timeout) | CallEnd::TimedOut => {
+        CallEnd::Answered(SendResult::Success) => Some(Verdict::Success),
+        CallEnd::Answered(SendResult::RateLimited { .. } | SendResult::Rejected { .. }) => {
+            Some(Verdict::Answered)
+        }
+        CallEnd::Answered(SendResult::Error { .. } | SendResult::Timeout) | CallEnd::TimedOut => {
             Some(Verdict::Failure)
         }
         CallEnd::Panicked | CallEnd::Abandoned => None,

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use domain::{MessageId, Outcome};
-use providers::Answer;
+use providers::SendResult;
 
 use super::{Beginning, CallEnd, CallRecord, fencing::Fencing, snapshot::Snapshot};
 use crate::plan::Settings;
@@ -76,7 +76,7 @@ pub(super) fn check_retry_after(
                 problems.push((RULE_RETRY_AFTER, detail));
             }
         }
-        let Some((at, CallEnd::Answered(Answer::RateLimited { retry_after, .. }))) = &call.ended else {
+        let Some((at, CallEnd::Answered(SendResult::RateLimited { retry_after, .. }))) = &call.ended else {
             continue;
         };
         let recorded = snapshot.messages.get(message).is_some_and(|detail| {

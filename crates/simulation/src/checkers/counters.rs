@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use domain::{Direction, FailureReason, Outcome};
 use engine::Metrics;
 
-use super::{Reply, Request, fencing::Fencing, snapshot::Snapshot};
+use super::{Request, Response, fencing::Fencing, snapshot::Snapshot};
 use crate::plan::Knowledge;
 
 const RULE: &str = "12: counters = rows";
@@ -79,10 +79,11 @@ pub(super) fn check<'a>(
     );
     let reused = snapshot.messages.len() as u64 - conversations;
     compare("conversations_reused_total", String::new(), reused, missed);
-    let told = |is: fn(&Reply) -> bool| requests.iter().filter(|request| is(&request.reply)).count() as u64;
+    let told =
+        |is: fn(&Response) -> bool| requests.iter().filter(|request| is(&request.reply)).count() as u64;
     // Of those that were told nothing, nobody knows what they would have been told.
-    let in_the_dark = told(|reply| matches!(reply, Reply::Nothing | Reply::Unknown));
-    let no_provider = told(|reply| *reply == Reply::NoProvider);
+    let in_the_dark = told(|reply| matches!(reply, Response::Nothing | Response::Unknown));
+    let no_provider = told(|reply| *reply == Response::NoProvider);
     compare(
         "invalid_routing_total",
         String::new(),

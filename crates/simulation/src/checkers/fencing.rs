@@ -9,7 +9,7 @@ use std::{
 use domain::{FailureReason, LeaseToken, MessageId, Status, Timestamp};
 use engine::UNSERVED_AFTER;
 use store::{
-    Accept, Accepted, Arrival, Claimed, DeadLetter, Disposition, FIRST_LEASE, Memory, OutboxRow, Settled,
+    Accept, Accepted, Claimed, DeadLetter, Disposition, FIRST_LEASE, Kind, Memory, OutboxRow, Settled,
     Settlement,
 };
 
@@ -62,12 +62,12 @@ impl Fencing {
     pub(super) fn accepted(&mut self, batch: &[Accept], accepted: &[Accepted], memory: &Memory) {
         for (accept, accepted) in batch.iter().zip(accepted) {
             if matches!(
-                (accepted, &accept.arrival),
-                (Accepted::New { .. }, Arrival::Send { .. })
+                (accepted, &accept.kind),
+                (Accepted::New { .. }, Kind::Send { .. })
             ) {
                 self.keep(accept.id, memory);
             }
-            if matches!(accept.arrival, Arrival::Send { lease: Some(_), .. }) {
+            if matches!(accept.kind, Kind::Send { lease: Some(_), .. }) {
                 self.leased_at_accept.insert(accept.id);
             }
         }
@@ -90,8 +90,8 @@ impl Fencing {
             Some(until) => until <= now,
             None => before.due_at <= now,
         };
-        let vanished = before.leased_until.is_some();
-        let attempts = before.progress.attempts + u32::from(vanished);
+        let lease_expired = before.leased_until.is_some();
+        let attempts = before.progress.attempts + u32::from(lease_expired);
         let counted = before.progress.counted;
         let problem = if before.dead_at.is_some() {
             "it is a dead letter"
@@ -99,7 +99,7 @@ impl Fencing {
             "it is not due, or held"
         } else if claimed.leased.token <= before.token {
             "its token did not grow"
-        } else if claimed.vanished != vanished || claimed.leased.progress.attempts != attempts {
+        } else if claimed.lease_expired != lease_expired || claimed.leased.progress.attempts != attempts {
             "the try of its last holder is not on record"
         } else if claimed.leased.progress.counted != counted {
             "the try of its last holder, who may not have called, was counted"

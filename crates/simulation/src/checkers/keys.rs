@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use domain::{Fingerprint, IdempotencyKey, MessageId};
-use store::{Accept, Accepted, Arrival, IdempotentRequest};
+use store::{Accept, Accepted, IdempotentRequest, Kind};
 
-use super::{Reply, Request};
+use super::{Request, Response};
 
 pub(super) const RULE: &str = "6: one key = one id; another body is a conflict";
 
@@ -45,10 +45,10 @@ impl Keys {
     ) -> Option<String> {
         let mut problem = None;
         for (accept, accepted) in batch.iter().zip(accepted) {
-            let Arrival::Send {
+            let Kind::Send {
                 request: Some(IdempotentRequest { key, fingerprint }),
                 ..
-            } = &accept.arrival
+            } = &accept.kind
             else {
                 continue;
             };
@@ -84,7 +84,7 @@ impl Keys {
         &self,
         request: &Request,
         now: Duration,
-        reply: &Reply,
+        reply: &Response,
         house_is_kept: bool,
     ) -> Option<String> {
         let IdempotentRequest { key, fingerprint } = request.key.as_ref()?;
@@ -95,9 +95,9 @@ impl Keys {
             known.at <= now && next.is_none_or(|next| next.at >= request.began)
         });
         let meant = match reply {
-            Reply::Replayed(ack) => candidates.find(|(_, known)| known.id == ack.id),
-            Reply::Conflict => candidates.find(|(_, known)| known.fingerprint != *fingerprint),
-            Reply::NoProvider | Reply::Limited { .. } => {
+            Response::Replayed(ack) => candidates.find(|(_, known)| known.id == ack.id),
+            Response::Conflict => candidates.find(|(_, known)| known.fingerprint != *fingerprint),
+            Response::NoProvider | Response::Limited { .. } => {
                 let in_force = uses
                     .last()
                     .is_some_and(|last| last.at < request.began && now < last.at + self.ttl);

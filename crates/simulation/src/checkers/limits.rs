@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use engine::LimitSettings;
 use resilience::Quota;
 
-use super::{Cell, Reply};
+use super::{Cell, Response};
 
 pub(super) const RULE: &str = "10: within burst and rate, and a refusal advances no cell";
 
@@ -83,7 +83,7 @@ impl Limits {
         key: Key,
         request: usize,
         now: Duration,
-        reply: &Reply,
+        reply: &Response,
         trusted: bool,
     ) -> Option<String> {
         if key.1 == Cell::None {
@@ -94,7 +94,7 @@ impl Limits {
         let place = charges.iter().rposition(|charge| charge.request == request)?;
         let at = charges[place].at;
         match reply {
-            Reply::New(_) => {
+            Response::New(_) => {
                 charges[place].end = Some(End {
                     at: now,
                     accepted: true,
@@ -102,7 +102,7 @@ impl Limits {
                 (trusted && exceeds(charges, quota))
                     .then(|| format!("{key:?} got more than its share: {}", told(charges)))
             }
-            Reply::Limited { .. } => {
+            Response::Limited { .. } => {
                 charges.remove(place);
                 // Others that began at the same moment may have been charged first.
                 let others = charges.iter().filter(|charge| charge.at <= at);
@@ -110,7 +110,7 @@ impl Limits {
                 (trusted && room).then(|| format!("{key:?} was refused without cause: {}", told(charges)))
             }
             // Nobody knows whether it was given back.
-            Reply::Unknown | Reply::Nothing => None,
+            Response::Unknown | Response::Nothing => None,
             _ => {
                 charges[place].end = Some(End {
                     at: now,

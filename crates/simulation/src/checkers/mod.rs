@@ -20,7 +20,7 @@ mod snapshot;
 use std::{fmt, time::Duration};
 
 use domain::{ConversationChannel, ConversationId, MessageId, Timestamp};
-use providers::Answer;
+use providers::SendResult;
 use store::{IdempotentRequest, OutboxRow};
 
 pub(crate) use breaker::Real;
@@ -41,7 +41,7 @@ pub struct Violation {
 
 /// What a client was told.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Reply {
+pub(crate) enum Response {
     New(Ack),
     Replayed(Ack),
     Conflict,
@@ -82,7 +82,7 @@ struct Request {
     began: Duration,
     cell: Cell,
     key: Option<IdempotentRequest>,
-    reply: Reply,
+    reply: Response,
 }
 
 /// A call as the provider's side sees it.
@@ -102,7 +102,7 @@ struct CallRecord {
 /// How a call ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum CallEnd {
-    Answered(Answer),
+    Answered(SendResult),
     TimedOut,
     Panicked,
     /// The node is gone.
@@ -120,7 +120,7 @@ pub(crate) struct Beginning<'a> {
     pub(crate) breaker: Real,
 }
 
-impl Reply {
+impl Response {
     fn word(&self) -> &'static str {
         match self {
             Self::New(_) => "new",
@@ -139,11 +139,11 @@ impl Reply {
 impl CallEnd {
     fn word(&self) -> &'static str {
         match self {
-            Self::Answered(Answer::Success) => "success",
-            Self::Answered(Answer::RateLimited { .. }) => "rate limited",
-            Self::Answered(Answer::Error { .. }) => "error",
-            Self::Answered(Answer::Rejected { .. }) => "rejected",
-            Self::Answered(Answer::Timeout) | Self::TimedOut => "timeout",
+            Self::Answered(SendResult::Success) => "success",
+            Self::Answered(SendResult::RateLimited { .. }) => "rate limited",
+            Self::Answered(SendResult::Error { .. }) => "error",
+            Self::Answered(SendResult::Rejected { .. }) => "rejected",
+            Self::Answered(SendResult::Timeout) | Self::TimedOut => "timeout",
             Self::Panicked => "panic",
             Self::Abandoned => "abandoned",
         }

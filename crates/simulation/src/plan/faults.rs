@@ -92,12 +92,12 @@ pub enum FaultKind {
         /// For how long.
         lasting: Duration,
     },
-    /// A provider is in a mood.
-    Mood {
+    /// A provider is in a health.
+    Health {
         /// Which provider.
         provider: usize,
         /// How it behaves.
-        mood: Mood,
+        health: Health,
         /// For how long.
         lasting: Duration,
     },
@@ -137,7 +137,7 @@ impl StoreFailure {
 
 /// How a provider behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mood {
+pub enum Health {
     /// It takes everything.
     Well,
     /// It answers with errors.
@@ -154,7 +154,7 @@ pub enum Mood {
     Mixed,
 }
 
-impl Mood {
+impl Health {
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Well => "well",
@@ -171,15 +171,15 @@ impl Mood {
 /// How many kinds of faults there are to choose from.
 pub(super) const KINDS: usize = 7;
 
-const MOODS: [Mood; 8] = [
-    Mood::Failing,
-    Mood::Hanging,
-    Mood::AnswersLost,
-    Mood::Limiting,
-    Mood::Slow,
-    Mood::Mixed,
-    Mood::Mixed,
-    Mood::Mixed,
+const HEALTHS: [Health; 8] = [
+    Health::Failing,
+    Health::Hanging,
+    Health::AnswersLost,
+    Health::Limiting,
+    Health::Slow,
+    Health::Mixed,
+    Health::Mixed,
+    Health::Mixed,
 ];
 
 pub(super) fn draw(draw: &Draw, settings: &Settings) -> Vec<Fault> {
@@ -194,9 +194,9 @@ pub(super) fn draw(draw: &Draw, settings: &Settings) -> Vec<Fault> {
     }
     if settings.providers_misbehave {
         for _ in 0..draw.between(1, 8) {
-            let kind = FaultKind::Mood {
+            let kind = FaultKind::Health {
                 provider: draw.below(2) as usize,
-                mood: draw.pick(&MOODS),
+                health: draw.pick(&HEALTHS),
                 lasting: draw.millis(1_000, 40_000),
             };
             faults.push(Fault {

@@ -3,7 +3,7 @@ use std::time::Duration;
 use engine::LimitSettings;
 use store::Deadlines;
 
-use super::{Fault, FaultKind, Mood, Operation, OperationKind, SendPlan, Settings};
+use super::{Fault, FaultKind, Health, Operation, OperationKind, SendPlan, Settings};
 use crate::draw::Draw;
 
 /// In how many of a thousand worlds the way to the database is slow.
@@ -52,9 +52,9 @@ pub(super) fn draw(
     }
     faults.push(Fault {
         at: Duration::ZERO,
-        kind: FaultKind::Mood {
+        kind: FaultKind::Health {
             provider: draw.below(2) as usize,
-            mood: draw.pick(&[Mood::Failing, Mood::Hanging]),
+            health: draw.pick(&[Health::Failing, Health::Hanging]),
             lasting: settings.chaos,
         },
     });

@@ -8,8 +8,8 @@ mod operations;
 mod settings;
 mod simulators;
 
-pub use faults::{Fault, FaultKind, Mood, Statement, StoreFailure};
-pub use operations::{Nature, Operation, OperationKind, ReceivePlan, SendPlan};
+pub use faults::{Fault, FaultKind, Health, Statement, StoreFailure};
+pub use operations::{MessageProfile, Operation, OperationKind, ReceivePlan, SendPlan};
 pub use settings::Settings;
 
 use std::time::Duration;
@@ -85,7 +85,7 @@ impl Plan {
             | FaultKind::Restart { .. }
             | FaultKind::ProviderRemoved { .. }
             | FaultKind::ClockJump { .. }
-            | FaultKind::Mood { .. } => Knowledge::Complete,
+            | FaultKind::Health { .. } => Knowledge::Complete,
         });
         let over_the_link = self.settings.link.map(|_| Knowledge::Unanswered);
         left.chain(over_the_link).max().unwrap_or(Knowledge::Complete)
@@ -109,7 +109,7 @@ impl Plan {
                     FaultKind::StoreSlow { .. }
                         | FaultKind::StoreFlaky { .. }
                         | FaultKind::ClockJump { .. }
-                        | FaultKind::Mood { .. }
+                        | FaultKind::Health { .. }
                 )
             })
     }

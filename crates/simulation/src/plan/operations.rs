@@ -46,7 +46,7 @@ pub struct SendPlan {
     /// To whom.
     pub to: usize,
     /// What becomes of it on its way.
-    pub nature: Nature,
+    pub profile: MessageProfile,
     /// How many bytes longer than usual it is.
     pub padding: usize,
     /// How long after its sending, in milliseconds, it says it was written.
@@ -80,7 +80,7 @@ pub struct ReceivePlan {
 
 /// What becomes of a message on its way. It stands in the body, where the provider and the database find it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Nature {
+pub enum MessageProfile {
     /// Nothing special.
     Plain,
     /// Its provider rejects it for good.
@@ -91,7 +91,7 @@ pub enum Nature {
     Refused,
 }
 
-impl Nature {
+impl MessageProfile {
     pub(crate) fn letter(self) -> char {
         match self {
             Self::Plain => 'p',
@@ -152,11 +152,11 @@ fn send(draw: &Draw, group: u32, at: u64, people: u64, operations: &mut Vec<Oper
         channel: draw.pick(&[Channel::Sms, Channel::Sms, Channel::Mms, Channel::Email]),
         from: from as usize,
         to: ((from + draw.between(1, people - 1)) % people) as usize,
-        nature: match draw.below(100) {
-            0..=89 => Nature::Plain,
-            90..=94 => Nature::Rejected,
-            95..=97 => Nature::Poison,
-            _ => Nature::Refused,
+        profile: match draw.below(100) {
+            0..=89 => MessageProfile::Plain,
+            90..=94 => MessageProfile::Rejected,
+            95..=97 => MessageProfile::Poison,
+            _ => MessageProfile::Refused,
         },
         padding: 0,
         written_ms: written(draw),

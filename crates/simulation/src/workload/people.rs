@@ -34,7 +34,7 @@ const MAILBOXES: [[&str; 2]; 8] = [
 /// What a message says: who asked for it, and what becomes of it.
 pub(crate) fn body_of_send(plan: &SendPlan) -> String {
     let padding = "-".repeat(plan.padding);
-    format!("s{}.{}.{padding}{}", plan.group, plan.says, plan.nature.letter())
+    format!("s{}.{}.{padding}{}", plan.group, plan.says, plan.profile.letter())
 }
 
 /// What a webhook says.

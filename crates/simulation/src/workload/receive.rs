@@ -4,7 +4,7 @@ use engine::Received;
 
 use super::{NOBODY_THERE_PAUSE_MS, pause, send::of_rejection, somebody, to_receive};
 use crate::{
-    checkers::{Ack, Cell, Reply},
+    checkers::{Ack, Cell, Response},
     draw::Draw,
     plan::ReceivePlan,
     world::World,
@@ -28,7 +28,7 @@ pub(super) async fn perform(world: &Arc<World>, operation: usize, plan: &Receive
         let request = async move {
             let asked = observer.asked(number, operation, Cell::None, None);
             let reply = match engine.receive(receive).await {
-                Ok(Received { id, conversation_id }) => Reply::New(Ack {
+                Ok(Received { id, conversation_id }) => Response::New(Ack {
                     id,
                     conversation: conversation_id.expect("nothing is imported here"),
                 }),
@@ -39,7 +39,7 @@ pub(super) async fn perform(world: &Arc<World>, operation: usize, plan: &Receive
         };
         let reply = life.request(PATIENCE, request).await;
         drop(life);
-        if matches!(reply, Some(Reply::New(_) | Reply::Refused)) {
+        if matches!(reply, Some(Response::New(_) | Response::Refused)) {
             return;
         }
         pause(draw, (50, 3_000)).await;

@@ -4,7 +4,7 @@ use engine::{Rejection, SendError, SentOutcome};
 
 use super::{NOBODY_THERE_PAUSE_MS, TRIES_PAUSE_MAX, pause, somebody, to_send};
 use crate::{
-    checkers::{Ack, Cell, Reply},
+    checkers::{Ack, Cell, Response},
     draw::Draw,
     plan::SendPlan,
     world::{Life, World},
@@ -34,7 +34,13 @@ pub(super) async fn perform(world: &Arc<World>, operation: usize, plan: &SendPla
     }
 }
 
-async fn ask(world: &Arc<World>, life: &Life, operation: usize, plan: &SendPlan, try_number: u32) -> Reply {
+async fn ask(
+    world: &Arc<World>,
+    life: &Life,
+    operation: usize,
+    plan: &SendPlan,
+    try_number: u32,
+) -> Response {
     let (engine, observer) = (Arc::clone(&life.engine), Arc::clone(&world.common.observer));
     let client = IpAddr::from([192, 0, 2, plan.client]);
     let (number, cells) = (
@@ -50,7 +56,7 @@ async fn ask(world: &Arc<World>, life: &Life, operation: usize, plan: &SendPlan,
         let limit = engine.limits().check_ip(client);
         observer.client_checked(number, cells.0, limit.refused.is_some());
         if let Some(retry_after) = limit.refused {
-            return Reply::Limited { retry_after };
+            return Response::Limited { retry_after };
         }
         let asked = observer.asked(number, operation, cells.1, send.request.clone());
         let reply = reply_of(engine.send(send).await);
@@ -59,10 +65,10 @@ async fn ask(world: &Arc<World>, life: &Life, operation: usize, plan: &SendPlan,
     };
     life.request(plan.patience, request)
         .await
-        .unwrap_or(Reply::Nothing)
+        .unwrap_or(Response::Nothing)
 }
 
-fn reply_of(outcome: SentOutcome) -> Reply {
+fn reply_of(outcome: SentOutcome) -> Response {
     match outcome.result {
         Ok(sent) => {
             let ack = Ack {
@@ -70,33 +76,33 @@ fn reply_of(outcome: SentOutcome) -> Reply {
                 conversation: sent.conversation_id,
             };
             if sent.replayed {
-                Reply::Replayed(ack)
+                Response::Replayed(ack)
             } else {
-                Reply::New(ack)
+                Response::New(ack)
             }
         }
-        Err(SendError::KeyConflict) => Reply::Conflict,
-        Err(SendError::RateLimited { retry_after }) => Reply::Limited { retry_after },
-        Err(SendError::NoProvider) => Reply::NoProvider,
+        Err(SendError::KeyConflict) => Response::Conflict,
+        Err(SendError::RateLimited { retry_after }) => Response::Limited { retry_after },
+        Err(SendError::NoProvider) => Response::NoProvider,
         Err(SendError::NotAccepted(rejection)) => of_rejection(&rejection),
     }
 }
 
-pub(super) fn of_rejection(rejection: &Rejection) -> Reply {
+pub(super) fn of_rejection(rejection: &Rejection) -> Response {
     match rejection {
-        Rejection::Overloaded => Reply::NotStored("overloaded"),
-        Rejection::Unavailable => Reply::NotStored("unavailable"),
-        Rejection::Refused => Reply::Refused,
-        Rejection::OutcomeUnknown => Reply::Unknown,
+        Rejection::Overloaded => Response::NotStored("overloaded"),
+        Rejection::Unavailable => Response::NotStored("unavailable"),
+        Rejection::Refused => Response::Refused,
+        Rejection::OutcomeUnknown => Response::Unknown,
     }
 }
 
-fn next(reply: &Reply, keyed: bool) -> Next {
+fn next(reply: &Response, keyed: bool) -> Next {
     match reply {
-        Reply::New(_) | Reply::Replayed(_) | Reply::Conflict | Reply::Refused => Next::Done,
-        Reply::Limited { retry_after } => Next::AskAgain(Some(*retry_after)),
-        Reply::NoProvider | Reply::NotStored(_) => Next::AskAgain(None),
-        Reply::Unknown | Reply::Nothing if keyed => Next::AskAgain(None),
-        Reply::Unknown | Reply::Nothing => Next::Done,
+        Response::New(_) | Response::Replayed(_) | Response::Conflict | Response::Refused => Next::Done,
+        Response::Limited { retry_after } => Next::AskAgain(Some(*retry_after)),
+        Response::NoProvider | Response::NotStored(_) => Next::AskAgain(None),
+        Response::Unknown | Response::Nothing if keyed => Next::AskAgain(None),
+        Response::Unknown | Response::Nothing => Next::Done,
     }
 }

@@ -12,11 +12,11 @@ use mutants::Mutant;
 use store::{
     Accept, Accepted, Assigned, ClaimLimits, Claims, ConversationFilter, DeadLetter, IdempotentRequest,
     Import, MessageDetail, MessageFilter, QueueDepth, RedriveFilter, RedriveTerms, Redriven, RedrivenBatch,
-    Settled, Settlement, Store, StoreError, UnservedRule, Unthreaded,
+    Settled, Settlement, Store, StoreError, UnservedRule, WithoutConversation,
 };
 
 use super::database::{Database, Errand};
-use crate::{checkers::Before, plan::Nature};
+use crate::{checkers::Before, plan::MessageProfile};
 
 pub(crate) struct Connection {
     pub(crate) database: Arc<Database>,
@@ -63,10 +63,9 @@ impl Store for Connection {
         let bytes = batch.iter().map(|accept| bytes_of(&accept.content)).sum();
         self.database
             .transact(Errand::accept(bytes), move |database| {
-                if batch
-                    .iter()
-                    .any(|accept| Nature::of_body(accept.content.body.as_str()) == Nature::Refused)
-                {
+                if batch.iter().any(|accept| {
+                    MessageProfile::of_body(accept.content.body.as_str()) == MessageProfile::Refused
+                }) {
                     return Err(StoreError::Refused("cannot be kept".to_owned()));
                 }
                 let accepted = at_once!(database.memory.accept(&batch))?;
@@ -239,18 +238,22 @@ impl Store for Connection {
             .await
     }
 
-    async fn count_unthreaded(&self) -> Result<u64, StoreError> {
+    async fn count_without_conversation(&self) -> Result<u64, StoreError> {
         self.database
             .transact(Errand::READ, |database| {
-                at_once!(database.memory.count_unthreaded())
+                at_once!(database.memory.count_without_conversation())
             })
             .await
     }
 
-    async fn unthreaded(&self, after: Option<MessageId>, limit: u32) -> Result<Vec<Unthreaded>, StoreError> {
+    async fn without_conversation(
+        &self,
+        after: Option<MessageId>,
+        limit: u32,
+    ) -> Result<Vec<WithoutConversation>, StoreError> {
         self.database
             .transact(Errand::READ, move |database| {
-                at_once!(database.memory.unthreaded(after, limit))
+                at_once!(database.memory.without_conversation(after, limit))
             })
             .await
     }

@@ -1,12 +1,10 @@
 //! The database behind all nodes: the reference model, on a network that loses things. What it was asked goes on when the
 //! node that asked is gone.
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use domain::{Clock, Timestamp};
+use parking_lot::{Mutex, MutexGuard};
 use store::{Memory, StoreError};
 use tokio::sync::{Mutex as FairMutex, oneshot};
 
@@ -341,7 +339,7 @@ impl Database {
     }
 
     fn weather(&self) -> MutexGuard<'_, Weather> {
-        self.weather.lock().unwrap_or_else(PoisonError::into_inner)
+        self.weather.lock()
     }
 }
 

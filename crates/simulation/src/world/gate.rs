@@ -5,11 +5,12 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     task::{Context, Poll, Waker},
 };
 
 use engine::{Spawn, Task};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::{sync::Notify, task::JoinHandle};
 
 use crate::draw::Draw;
@@ -127,7 +128,7 @@ impl Gate {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock()
     }
 }
 

@@ -3,9 +3,9 @@
 mod connection;
 mod database;
 mod gate;
+mod inject;
 mod node;
 mod service;
-mod strike;
 mod time;
 
 use std::{
@@ -151,7 +151,7 @@ impl World {
     async fn live(self: &Arc<Self>) {
         self.start();
         let strikes: Vec<JoinHandle<()>> = (0..self.plan.faults.len())
-            .map(|fault| tokio::spawn(Arc::clone(self).strike(fault)))
+            .map(|fault| tokio::spawn(Arc::clone(self).inject(fault)))
             .collect();
         let clients: Vec<JoinHandle<()>> = (0..self.plan.operations.len())
             .map(|operation| tokio::spawn(workload::perform(Arc::clone(self), operation)))
@@ -160,7 +160,7 @@ impl World {
         let reader = readers.then(|| tokio::spawn(workload::read_on(Arc::clone(self))));
         let mut looks = Looks::default();
         while self.common.time.elapsed() < self.plan.settings.chaos
-            || strikes.iter().any(|strike| !strike.is_finished())
+            || strikes.iter().any(|inject| !inject.is_finished())
         {
             if self.common.observer.has_findings() {
                 return;
@@ -262,7 +262,7 @@ impl World {
         self.common.observer.note("healed", &[]);
         self.common.database.heal();
         for service in &self.common.services {
-            service.get_into(crate::plan::Mood::Well, Duration::ZERO);
+            service.get_into(crate::plan::Health::Well, Duration::ZERO);
         }
         for node in &self.nodes {
             if node.life().is_none() {

@@ -1,7 +1,7 @@
 use std::{
     future::Future,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering},
     },
     time::Duration,
@@ -9,6 +9,7 @@ use std::{
 
 use domain::{Clock, ProviderName};
 use engine::{BreakerReport, Engine, Metrics, Spawn};
+use parking_lot::Mutex;
 use providers::{
     Provider, Routes,
     simulator::{SimulatorConfig, Simulators},
@@ -20,7 +21,7 @@ use super::{
     Common,
     connection::Connection,
     gate::{Condition, Gate},
-    service::Desk,
+    service::ProviderStub,
     time::NodeClock,
 };
 
@@ -60,7 +61,7 @@ impl Node {
     }
 
     pub(crate) fn life(&self) -> Option<Life> {
-        self.life.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.life.lock().clone()
     }
 
     pub(crate) fn set_clock(&self, by_ms: i64) {
@@ -69,7 +70,7 @@ impl Node {
 
     /// Changes the configuration, which the program reads when it starts.
     pub(crate) fn leave_out(&self, provider: Option<usize>) {
-        *self.lacks.lock().unwrap_or_else(PoisonError::into_inner) = provider;
+        *self.lacks.lock() = provider;
     }
 
     /// Starts the program.
@@ -87,13 +88,13 @@ impl Node {
             let simulators = Simulators::new(settings, &draw.entropy("simulators"), Arc::clone(&clock));
             Arc::new(simulators.expect("three quarters of all calls are not more than all"))
         });
-        let lacks = *self.lacks.lock().unwrap_or_else(PoisonError::into_inner);
-        let desks: Vec<Arc<Desk>> = common
+        let lacks = *self.lacks.lock();
+        let stubs: Vec<Arc<ProviderStub>> = common
             .services
             .iter()
             .filter(|service| Some(service.index) != lacks)
             .map(|service| {
-                Arc::new(Desk {
+                Arc::new(ProviderStub {
                     service: Arc::clone(service),
                     database: Arc::clone(&common.database),
                     life: number,
@@ -105,11 +106,11 @@ impl Node {
                 })
             })
             .collect();
-        let providers = desks
+        let providers = stubs
             .iter()
-            .map(|desk| Arc::clone(desk) as Arc<dyn Provider>)
+            .map(|stub| Arc::clone(stub) as Arc<dyn Provider>)
             .collect();
-        let serving = desks.iter().map(|desk| desk.service.name().clone()).collect();
+        let serving = stubs.iter().map(|stub| stub.service.name().clone()).collect();
         let routes = Routes::new(providers).expect("the providers differ");
         let store: Arc<dyn Store> = Arc::new(Connection {
             database: Arc::clone(&common.database),
@@ -128,8 +129,8 @@ impl Node {
             metrics,
             Arc::new(gate.clone()),
         );
-        for desk in &desks {
-            let _ = desk.engine.set(Arc::downgrade(&engine));
+        for stub in &stubs {
+            let _ = stub.engine.set(Arc::downgrade(&engine));
         }
         tokio::spawn(watch_over(Arc::clone(&engine), gate.clone(), Arc::clone(common)));
         let life = Life {
@@ -140,12 +141,12 @@ impl Node {
             listening: Arc::new(AtomicBool::new(true)),
             connections: Arc::default(),
         };
-        *self.life.lock().unwrap_or_else(PoisonError::into_inner) = Some(life);
+        *self.life.lock() = Some(life);
     }
 
     /// Forgets everything at once.
     pub(crate) fn kill(&self) {
-        let life = self.life.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let life = self.life.lock().take();
         if let Some(life) = life {
             life.gate.set(Condition::Dead);
             self.common.observer.life_ended(life.number, self.index);

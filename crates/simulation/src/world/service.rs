@@ -2,14 +2,15 @@
 
 use std::{
     panic::resume_unwind,
-    sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
+    sync::{Arc, OnceLock, Weak},
     time::Duration,
 };
 
 use async_trait::async_trait;
 use domain::{Channel, ErrorCode, MessageId, ProviderName};
 use engine::Engine;
-use providers::{Answer, Call, Provider};
+use parking_lot::Mutex;
+use providers::{Call, Provider, SendResult};
 use tokio::sync::oneshot;
 
 use super::{
@@ -20,7 +21,7 @@ use super::{
 use crate::{
     checkers::{Beginning, CallEnd, Real},
     draw::Draw,
-    plan::{Mood, Nature},
+    plan::{Health, MessageProfile},
 };
 
 /// A provider, shared by all nodes.
@@ -29,7 +30,7 @@ pub(crate) struct Service {
     pub(crate) index: usize,
     name: ProviderName,
     channels: &'static [Channel],
-    mood: Mutex<(Mood, Duration)>,
+    health: Mutex<(Health, Duration)>,
     time: Time,
     draw: Draw,
     trip_max: Duration,
@@ -37,7 +38,7 @@ pub(crate) struct Service {
 }
 
 /// The way of one life of a node to a provider.
-pub(crate) struct Desk {
+pub(crate) struct ProviderStub {
     pub(crate) service: Arc<Service>,
     pub(crate) database: Arc<Database>,
     pub(crate) life: u32,
@@ -50,7 +51,7 @@ pub(crate) struct Desk {
 /// What the provider does with a call.
 enum Fate {
     /// Takes it, or not, and says so.
-    Answers(Answer),
+    Answers(SendResult),
     /// Takes it and never says so.
     TakenInSilence,
     /// Never hears of it.
@@ -73,7 +74,7 @@ impl Service {
             index,
             name: name.parse().expect("a provider's name"),
             channels,
-            mood: Mutex::new((Mood::Well, Duration::ZERO)),
+            health: Mutex::new((Health::Well, Duration::ZERO)),
             time,
             draw,
             trip_max,
@@ -85,64 +86,64 @@ impl Service {
         &self.name
     }
 
-    pub(crate) fn get_into(&self, mood: Mood, lasting: Duration) {
-        *self.mood.lock().unwrap_or_else(PoisonError::into_inner) = (mood, self.time.elapsed() + lasting);
+    pub(crate) fn get_into(&self, health: Health, lasting: Duration) {
+        *self.health.lock() = (health, self.time.elapsed() + lasting);
     }
 
     /// Whether it has been well since then.
     pub(crate) fn well_since(&self, then: Duration) -> bool {
-        let (mood, until) = *self.mood.lock().unwrap_or_else(PoisonError::into_inner);
-        mood == Mood::Well || until <= then
+        let (health, until) = *self.health.lock();
+        health == Health::Well || until <= then
     }
 
-    fn mood(&self) -> Mood {
-        let (mood, until) = *self.mood.lock().unwrap_or_else(PoisonError::into_inner);
+    fn health(&self) -> Health {
+        let (health, until) = *self.health.lock();
         if self.time.elapsed() < until {
-            mood
+            health
         } else {
-            Mood::Well
+            Health::Well
         }
     }
 
-    fn decide(&self, nature: Nature) -> (Fate, Duration) {
+    fn decide(&self, profile: MessageProfile) -> (Fate, Duration) {
         let code = ErrorCode::of;
         let quick = self.draw.millis(0, self.trip_max.as_millis() as u64);
         let timeout = self.call_timeout.as_millis() as u64;
-        let mood = match self.mood() {
-            Mood::Mixed => self.draw.pick(&[
-                Mood::Well,
-                Mood::Failing,
-                Mood::Hanging,
-                Mood::AnswersLost,
-                Mood::Limiting,
-                Mood::Slow,
+        let health = match self.health() {
+            Health::Mixed => self.draw.pick(&[
+                Health::Well,
+                Health::Failing,
+                Health::Hanging,
+                Health::AnswersLost,
+                Health::Limiting,
+                Health::Slow,
             ]),
-            mood => mood,
+            health => health,
         };
-        let taken = || match nature {
-            Nature::Rejected => Answer::Rejected {
+        let taken = || match profile {
+            MessageProfile::Rejected => SendResult::Rejected {
                 error_code: code("no_such_number"),
             },
-            _ => Answer::Success,
+            _ => SendResult::Success,
         };
-        match mood {
-            Mood::Well | Mood::Mixed => (Fate::Answers(taken()), quick),
-            Mood::Failing => {
+        match health {
+            Health::Well | Health::Mixed => (Fate::Answers(taken()), quick),
+            Health::Failing => {
                 let error_code = code("provider_error");
-                (Fate::Answers(Answer::Error { error_code }), quick)
+                (Fate::Answers(SendResult::Error { error_code }), quick)
             }
-            Mood::Hanging => (Fate::Nothing, quick),
-            Mood::AnswersLost if nature == Nature::Rejected => (Fate::Nothing, quick),
-            Mood::AnswersLost => (Fate::TakenInSilence, quick),
-            Mood::Limiting => {
+            Health::Hanging => (Fate::Nothing, quick),
+            Health::AnswersLost if profile == MessageProfile::Rejected => (Fate::Nothing, quick),
+            Health::AnswersLost => (Fate::TakenInSilence, quick),
+            Health::Limiting => {
                 let retry_after = self.draw.pick(&[None, Some(1), Some(7), Some(30)]);
-                let answer = Answer::RateLimited {
+                let answer = SendResult::RateLimited {
                     retry_after: retry_after.map(Duration::from_secs),
                     error_code: code("provider_rate_limited"),
                 };
                 (Fate::Answers(answer), quick)
             }
-            Mood::Slow => (
+            Health::Slow => (
                 Fate::Answers(taken()),
                 self.draw.millis(timeout / 3, timeout * 2 / 3),
             ),
@@ -150,19 +151,19 @@ impl Service {
     }
 }
 
-impl Desk {
+impl ProviderStub {
     async fn deliver(
         database: Arc<Database>,
         call: usize,
         (fate, trip): (Fate, Duration),
-        reply: oneshot::Sender<Answer>,
+        reply: oneshot::Sender<SendResult>,
     ) {
         tokio::time::sleep(trip).await;
         match fate {
             Fate::Nothing => {}
             Fate::TakenInSilence => database.observer.call_taken(call),
             Fate::Answers(answer) => {
-                if answer == Answer::Success {
+                if answer == SendResult::Success {
                     database.observer.call_taken(call);
                 }
                 tokio::time::sleep(trip).await;
@@ -185,14 +186,14 @@ impl Desk {
     }
 }
 
-impl std::fmt::Debug for Desk {
+impl std::fmt::Debug for ProviderStub {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Desk({}, {})", self.service.name, self.life)
+        write!(f, "ProviderStub({}, {})", self.service.name, self.life)
     }
 }
 
 #[async_trait]
-impl Provider for Desk {
+impl Provider for ProviderStub {
     fn name(&self) -> &ProviderName {
         &self.service.name
     }
@@ -201,29 +202,29 @@ impl Provider for Desk {
         self.service.channels
     }
 
-    async fn send(&self, call: Call<'_>) -> Answer {
-        let nature = Nature::of_body(call.content.body.as_str());
+    async fn send(&self, call: Call<'_>) -> SendResult {
+        let profile = MessageProfile::of_body(call.content.body.as_str());
         let number = self.begin(call.message_id, call.attempt_number);
         let mut flight = Flight {
-            desk: self,
+            stub: self,
             call: number,
             ended: false,
         };
-        if nature == Nature::Poison {
+        if profile == MessageProfile::Poison {
             flight.end(CallEnd::Panicked);
             // Not `panic!`: nobody wants to read thousands of backtraces of something that was planned.
             resume_unwind(Box::new("poison"));
         }
         if let Some(simulator) = &self.simulator {
             let answer = simulator.send(call).await;
-            if answer == Answer::Success {
+            if answer == SendResult::Success {
                 self.database.observer.call_taken(number);
             }
             flight.end(CallEnd::Answered(answer.clone()));
             return answer;
         }
         let (reply, answer) = oneshot::channel();
-        let fate = self.service.decide(nature);
+        let fate = self.service.decide(profile);
         tokio::spawn(Self::deliver(Arc::clone(&self.database), number, fate, reply));
         match answer.await {
             Ok(answer) => {
@@ -236,7 +237,7 @@ impl Provider for Desk {
     }
 }
 
-impl Desk {
+impl ProviderStub {
     fn begin(&self, message: MessageId, attempt: u32) -> usize {
         let row = self.database.memory.outbox_row(message);
         let breaker = self.breaker().expect("whoever calls has a breaker");
@@ -254,7 +255,7 @@ impl Desk {
 
 /// Notes the end of a call, however it ends.
 struct Flight<'a> {
-    desk: &'a Desk,
+    stub: &'a ProviderStub,
     call: usize,
     ended: bool,
 }
@@ -262,14 +263,14 @@ struct Flight<'a> {
 impl Flight<'_> {
     fn end(&mut self, end: CallEnd) {
         self.ended = true;
-        self.desk.database.observer.call_ended(self.call, end);
+        self.stub.database.observer.call_ended(self.call, end);
     }
 }
 
 impl Drop for Flight<'_> {
     fn drop(&mut self) {
         if !self.ended {
-            let dead = self.desk.gate.condition() == Condition::Dead;
+            let dead = self.stub.gate.condition() == Condition::Dead;
             self.end(if dead {
                 CallEnd::Abandoned
             } else {

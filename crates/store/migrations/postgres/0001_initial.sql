@@ -124,7 +124,7 @@ create table idempotency_keys (
 create index idempotency_keys_by_age on idempotency_keys (created_at);
 
 -- What providers or an import brought us, as it came, and the id by which a repeat is recognized.
-create table receipts (
+create table inbound_ids (
     provider            text not null,
     provider_message_id text not null,
     message_id          uuid not null,

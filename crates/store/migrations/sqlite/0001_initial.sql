@@ -96,7 +96,7 @@ create table idempotency_keys (
 ) strict, without rowid;
 create index idempotency_keys_by_age on idempotency_keys (created_at);
 
-create table receipts (
+create table inbound_ids (
     provider            text not null,
     provider_message_id text not null,
     message_id          blob not null,

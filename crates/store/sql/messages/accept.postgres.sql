@@ -1,6 +1,6 @@
 -- Stores a batch: all of it, or nothing when a part of it was here before, or nobody waits for it any more. Either way it tells
 -- what time it is. Arrays are unnested side by side in select lists: in a from clause each would be written down by itself first.
-with obstacle as materialized (
+with conflict as materialized (
     select
         coalesce(now() > $28::timestamptz, false)
         or exists (select from idempotency_keys where key = any($1::text[]))
@@ -9,23 +9,23 @@ with obstacle as materialized (
             from unnest($4::text[], $5::text[]) as given (provider, provider_message_id)
             cross join lateral (
                 select
-                from receipts
+                from inbound_ids
                 where provider = given.provider and provider_message_id = given.provider_message_id
                 limit 1
-            ) as receipt
-        ) as met
+            ) as inbound_id
+        ) as found
 ),
--- Keys come in their order, and so do receipts and conversations: two nodes that accept at the same time wait for each
--- other, but never in a circle. A key or a receipt that another node has stored since this statement began makes it fail.
+-- Keys come in their order, and so do inbound_ids and conversations: two nodes that accept at the same time wait for each
+-- other, but never in a circle. A key or an inbound id that another node has stored since this statement began makes it fail.
 new_keys as (
     insert into idempotency_keys (key, fingerprint, message_id)
     select * from (select unnest($1::text[]), unnest($2::bytea[]), unnest($3::uuid[])) as input
-    where not (select met from obstacle)
+    where not (select found from conflict)
 ),
-new_receipts as (
-    insert into receipts (provider, provider_message_id, message_id, payload)
+new_inbound_ids as (
+    insert into inbound_ids (provider, provider_message_id, message_id, payload)
     select * from (select unnest($4::text[]), unnest($5::text[]), unnest($6::uuid[]), unnest($7::text[])) as input
-    where not (select met from obstacle)
+    where not (select found from conflict)
 ),
 -- Each conversation is touched once, with the share that the batch has in it.
 counted as (
@@ -37,7 +37,7 @@ counted as (
             unnest($8::text[]), unnest($9::text[]), unnest($10::text[]),
             unnest($11::bigint[]), unnest($12::timestamptz[]), unnest($13::timestamptz[])
     ) as input
-    where not (select met from obstacle)
+    where not (select found from conflict)
     on conflict (participant_a, participant_b, channel) do update set
         message_count = c.message_count + excluded.message_count,
         last_activity_at = greatest(c.last_activity_at, excluded.last_activity_at)
@@ -83,8 +83,8 @@ queued as (
             unnest($14::uuid[]) as message_id, unnest($25::text[]) as provider, unnest($17::text[]) as channel,
             unnest($26::bigint[]) as lease_ms, unnest($27::bigint[]) as deadline_ms
     ) as input
-    where deadline_ms is not null and not (select met from obstacle)
+    where deadline_ms is not null and not (select found from conflict)
 )
-select ids, counts, now() as told_at, 1 / ((select met from obstacle) or ids is not null)::integer as in_order
+select ids, counts, now() as server_time, 1 / ((select found from conflict) or ids is not null)::integer as in_order
 from (select) as always
 left join told on true

@@ -3,7 +3,7 @@
 with answers as materialized (
     select
         input.place,
-        coalesce(own.id, keys.message_id, receipts.message_id) as message_id,
+        coalesce(own.id, keys.message_id, inbound_ids.message_id) as message_id,
         found.conversation_id,
         own.sequence,
         own.id is null and keys.fingerprint <> input.fingerprint as conflict
@@ -11,9 +11,9 @@ with answers as materialized (
         as input (id, key, fingerprint, provider, provider_message_id, place)
     left join messages as own on own.id = input.id
     left join idempotency_keys as keys on keys.key = input.key
-    left join receipts as receipts
-        on receipts.provider = input.provider and receipts.provider_message_id = input.provider_message_id
-    join messages as found on found.id = coalesce(own.id, keys.message_id, receipts.message_id)
+    left join inbound_ids as inbound_ids
+        on inbound_ids.provider = input.provider and inbound_ids.provider_message_id = input.provider_message_id
+    join messages as found on found.id = coalesce(own.id, keys.message_id, inbound_ids.message_id)
 ),
 -- What is found may be visible here and nowhere else: a server that restarts shows commits that its synchronous standby never
 -- got. So this transaction writes, and its commit waits as the one waited that stored the message (docs/decisions/0012).

@@ -6,6 +6,6 @@ join messages on messages.id = idempotency_keys.message_id
 where key = ?1
 union all
 select messages.id, messages.conversation_id, null
-from receipts
-join messages on messages.id = receipts.message_id
-where receipts.provider = ?2 and receipts.provider_message_id = ?3
+from inbound_ids
+join messages on messages.id = inbound_ids.message_id
+where inbound_ids.provider = ?2 and inbound_ids.provider_message_id = ?3

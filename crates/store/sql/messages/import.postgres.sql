@@ -10,8 +10,8 @@ with input as (
         timestamp, processed_at, provider, provider_message_id, payload, place
     )
 ),
-new_receipts as (
-    insert into receipts (provider, provider_message_id, message_id, payload)
+new_inbound_ids as (
+    insert into inbound_ids (provider, provider_message_id, message_id, payload)
     select distinct on (provider collate "C", provider_message_id collate "C") provider, provider_message_id, id, payload
     from input
     order by provider collate "C", provider_message_id collate "C", place
@@ -23,5 +23,5 @@ insert into messages
 select
     id, direction, channel, sender, recipient, subject, body, attachments::jsonb, timestamp, processed_at, provider
 from input
-where id in (select message_id from new_receipts)
+where id in (select message_id from new_inbound_ids)
 returning id

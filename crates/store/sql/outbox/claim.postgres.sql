@@ -1,11 +1,11 @@
 -- Leases entries that are due, and those whose lease ran out. Entries another node is claiming are skipped. None are leased when
 -- nobody waits for them any more. Either way it tells what time it is, in a row of its own when there is no other.
 with due as (
-    -- What a vanished worker's try is recorded with comes from here: only a locked row is sure to be the latest, all
+    -- What a worker whose lease expired's try is recorded with comes from here: only a locked row is sure to be the latest, all
     -- others are as old as the snapshot of this statement.
     select
-        message_id, leased_until is not null as vanished, attempts + 1 as vanished_attempt,
-        lease_token as vanished_token, coalesce(leased_until, due_at) as due_since
+        message_id, leased_until is not null as lease_expired, attempts + 1 as expired_attempt,
+        lease_token as expired_token, coalesce(leased_until, due_at) as due_since
     from outbox
     where provider = $1 and dead_at is null and coalesce(leased_until, due_at) <= now()
         and coalesce(now() <= $4::timestamptz, true)
@@ -36,22 +36,22 @@ claimable as (
 recorded as (
     insert into attempts
         (message_id, number, lease_token, provider, outcome, error_code, occurred_at, latency_ms)
-    select message_id, vanished_attempt, vanished_token, $1, 'unknown', 'worker_vanished', now(), 0
+    select message_id, expired_attempt, expired_token, $1, 'unknown', 'lease_expired', now(), 0
     from claimable
-    where vanished
+    where lease_expired
 ),
 leased as (
     update outbox
     set
         leased_until = now() + $3 * interval '1 millisecond',
         lease_token = lease_token + 1,
-        attempts = attempts + vanished::integer,
-        rate_limited_in_a_row = case when vanished then 0 else rate_limited_in_a_row end
+        attempts = attempts + lease_expired::integer,
+        rate_limited_in_a_row = case when lease_expired then 0 else rate_limited_in_a_row end
     from claimable
     where outbox.message_id = any(array(select message_id from claimable))
         and outbox.message_id = claimable.message_id
     returning
-        outbox.message_id, lease_token, attempts, counted, rate_limited_in_a_row, panics, vanished, deadline_at,
+        outbox.message_id, lease_token, attempts, counted, rate_limited_in_a_row, panics, lease_expired, deadline_at,
         bytes_so_far
 )
 -- Texts beyond the first $6 bytes are loaded by another statement, so that this answer is small, arrives in time, and no lease
@@ -62,10 +62,10 @@ select
     case when bytes_so_far <= $6 then body end as body,
     case when bytes_so_far <= $6 then attachments::text end as attachments,
     bytes_so_far > $6 as to_be_loaded, bytes_so_far,
-    lease_token, attempts, counted, rate_limited_in_a_row, panics, vanished,
+    lease_token, attempts, counted, rate_limited_in_a_row, panics, lease_expired,
     (extract(epoch from deadline_at - now()) * 1000)::bigint as deadline_in_ms,
     (select count(*) from claimable) < (select count(*) from sized) as cut_short,
-    now() as told_at, coalesce(now() > $4::timestamptz, false) as too_late
+    now() as server_time, coalesce(now() > $4::timestamptz, false) as too_late
 from (select) as always
 left join (
     leased

@@ -1,7 +1,7 @@
 -- The sizes come from the headers of the rows: no text is read for them.
 select
     message_id, lease_token, attempts, counted, rate_limited_in_a_row, panics,
-    leased_until is not null as vanished,
+    leased_until is not null as lease_expired,
     max(0, deadline_at - ?2) / 1000 as deadline_in_ms,
     (
         select octet_length(body) + coalesce(octet_length(subject), 0) + coalesce(octet_length(attachments), 0)

@@ -24,11 +24,11 @@ stranded as (
         limit $2
     ) as entry
 ),
-hopeless as (
+expired as (
     select
         message_id, outbox.provider, channel,
         case when outbox.provider in (select provider from unserved) then 'no_provider' else 'deadline' end as reason,
-        leased_until is not null as vanished, attempts + 1 as vanished_attempt, lease_token as vanished_token
+        leased_until is not null as lease_expired, attempts + 1 as expired_attempt, lease_token as expired_token
     from outbox
     where message_id in (select message_id from late union all select message_id from stranded)
         -- Once more on the row that was locked: it may have been redriven, or sent, since this statement began.
@@ -45,25 +45,25 @@ hopeless as (
 recorded as (
     insert into attempts
         (message_id, number, lease_token, provider, outcome, error_code, occurred_at, latency_ms)
-    select message_id, vanished_attempt, vanished_token, provider, 'unknown', 'worker_vanished', now(), 0
-    from hopeless
-    where vanished
+    select message_id, expired_attempt, expired_token, provider, 'unknown', 'lease_expired', now(), 0
+    from expired
+    where lease_expired
 ),
 buried as (
     update outbox
     set
         dead_at = now(),
         leased_until = null,
-        attempts = attempts + vanished::integer,
-        rate_limited_in_a_row = case when vanished then 0 else rate_limited_in_a_row end,
+        attempts = attempts + lease_expired::integer,
+        rate_limited_in_a_row = case when lease_expired then 0 else rate_limited_in_a_row end,
         failure_reason = reason,
         failure_code = case
-            when vanished then 'worker_vanished'
+            when lease_expired then 'lease_expired'
             else (
                 select error_code from attempts where message_id = outbox.message_id order by number desc limit 1
             )
         end
-    from hopeless
-    where outbox.message_id = hopeless.message_id
+    from expired
+    where outbox.message_id = expired.message_id
 )
-select message_id, provider, channel, reason, vanished from hopeless order by message_id
+select message_id, provider, channel, reason, lease_expired from expired order by message_id

@@ -6,7 +6,7 @@ use domain::{
 use mutants::Mutant;
 
 use super::{Entry, Key, Tables};
-use crate::{Accept, Accepted, Arrival, FIRST_LEASE, IdempotentRequest, Progress, port::instant_after};
+use crate::{Accept, Accepted, FIRST_LEASE, IdempotentRequest, Kind, Progress, port::instant_after};
 
 impl Tables {
     pub(super) fn accept(&mut self, accept: &Accept, now: Timestamp) -> Accepted {
@@ -30,9 +30,9 @@ impl Tables {
         }
         let (conversation_id, sequence) =
             self.join(&accept.conversation, accept.timestamp, accept.processed_at);
-        let (direction, status) = match accept.arrival {
-            Arrival::Send { .. } => (Direction::Outbound, Status::Pending),
-            Arrival::Receive { .. } => (Direction::Inbound, Status::Received),
+        let (direction, status) = match accept.kind {
+            Kind::Send { .. } => (Direction::Outbound, Status::Pending),
+            Kind::Receive { .. } => (Direction::Inbound, Status::Received),
         };
         let message = Message {
             id: accept.id,
@@ -46,8 +46,8 @@ impl Tables {
             failure: None,
         };
         self.messages.insert(accept.id, message);
-        match &accept.arrival {
-            Arrival::Send {
+        match &accept.kind {
+            Kind::Send {
                 request,
                 deadline,
                 lease,
@@ -78,10 +78,10 @@ impl Tables {
                 };
                 self.outbox.insert(accept.id, entry);
             }
-            Arrival::Receive {
+            Kind::Receive {
                 provider_message_id, ..
             } => {
-                self.receipts
+                self.inbound_ids
                     .insert((accept.provider.clone(), provider_message_id.clone()), accept.id);
             }
         }
@@ -112,14 +112,14 @@ impl Tables {
     }
 
     fn repeated(&self, accept: &Accept) -> Option<Accepted> {
-        match &accept.arrival {
-            Arrival::Send { request, .. } => self.find_repeated(request.as_ref()?),
-            Arrival::Receive { .. } if mutants::planted(Mutant::ReceiptIgnored) => None,
-            Arrival::Receive {
+        match &accept.kind {
+            Kind::Send { request, .. } => self.find_repeated(request.as_ref()?),
+            Kind::Receive { .. } if mutants::planted(Mutant::InboundIdIgnored) => None,
+            Kind::Receive {
                 provider_message_id, ..
             } => {
-                let receipt = (accept.provider.clone(), provider_message_id.clone());
-                self.repeat_of(*self.receipts.get(&receipt)?)
+                let inbound_id = (accept.provider.clone(), provider_message_id.clone());
+                self.repeat_of(*self.inbound_ids.get(&inbound_id)?)
             }
         }
     }

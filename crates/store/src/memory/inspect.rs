@@ -54,7 +54,7 @@ impl Memory {
                     .values()
                     .map(|key| ("idempotency_keys", key.message_id)),
             )
-            .chain(tables.receipts.values().map(|id| ("receipts", *id)));
+            .chain(tables.inbound_ids.values().map(|id| ("inbound_ids", *id)));
         let dangling = about_messages.filter(|(_, id)| !tables.messages.contains_key(id));
         let threads = (tables.messages.values())
             .filter_map(|message| message.thread)

@@ -4,17 +4,14 @@
 //! nothing outside tests opens it.
 
 mod accept;
+mod import;
 mod inspect;
 mod outbox;
-mod past;
 mod reads;
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+
+use parking_lot::{Mutex, MutexGuard};
 
 pub use inspect::OutboxRow;
 
@@ -28,7 +25,7 @@ use domain::{
 use crate::{
     Accept, Accepted, Assigned, ClaimLimits, Claims, ConversationFilter, DeadLetter, IdempotentRequest,
     Import, MessageDetail, MessageFilter, Progress, QueueDepth, RedriveFilter, RedriveTerms, Redriven,
-    RedrivenBatch, Settled, Settlement, Store, StoreError, UnservedRule, Unthreaded,
+    RedrivenBatch, Settled, Settlement, Store, StoreError, UnservedRule, WithoutConversation,
 };
 
 /// A store in memory.
@@ -45,7 +42,7 @@ struct Tables {
     outbox: BTreeMap<MessageId, Entry>,
     attempts: BTreeMap<MessageId, Vec<(LeaseToken, Attempt)>>,
     keys: BTreeMap<IdempotencyKey, Key>,
-    receipts: BTreeMap<(ProviderName, ProviderMessageId), MessageId>,
+    inbound_ids: BTreeMap<(ProviderName, ProviderMessageId), MessageId>,
     providers: BTreeMap<ProviderName, Watched>,
 }
 
@@ -83,10 +80,7 @@ impl Memory {
 
     /// The tables and the time, as one transaction sees them.
     fn begin(&self) -> (MutexGuard<'_, Tables>, Timestamp) {
-        (
-            self.tables.lock().unwrap_or_else(PoisonError::into_inner),
-            self.clock.now(),
-        )
+        (self.tables.lock(), self.clock.now())
     }
 }
 
@@ -186,13 +180,19 @@ impl Store for Memory {
         Ok(batch.iter().map(|import| u64::from(tables.import(import))).sum())
     }
 
-    async fn count_unthreaded(&self) -> Result<u64, StoreError> {
-        Ok(self.begin().0.unthreaded().count() as u64)
+    async fn count_without_conversation(&self) -> Result<u64, StoreError> {
+        Ok(self.begin().0.without_conversation().count() as u64)
     }
 
-    async fn unthreaded(&self, after: Option<MessageId>, limit: u32) -> Result<Vec<Unthreaded>, StoreError> {
+    async fn without_conversation(
+        &self,
+        after: Option<MessageId>,
+        limit: u32,
+    ) -> Result<Vec<WithoutConversation>, StoreError> {
         let (tables, _) = self.begin();
-        let later = tables.unthreaded().filter(|message| Some(message.id) > after);
+        let later = tables
+            .without_conversation()
+            .filter(|message| Some(message.id) > after);
         Ok(later.take(limit as usize).collect())
     }
 

@@ -28,7 +28,7 @@ impl Entry {
 
     /// A worker whose lease ran out may have sent the message: that try is on record before anything else happens. It is
     /// not counted: it is not known whether there was a call.
-    fn record_vanished(&mut self, attempts: &mut Vec<(LeaseToken, Attempt)>, now: Timestamp) {
+    fn record_expired(&mut self, attempts: &mut Vec<(LeaseToken, Attempt)>, now: Timestamp) {
         if mutants::planted(Mutant::VanishedTryForgotten) {
             return;
         }
@@ -43,7 +43,7 @@ impl Entry {
             } else {
                 Outcome::Unknown
             },
-            error_code: Some(ErrorCode::of("worker_vanished")),
+            error_code: Some(ErrorCode::of("lease_expired")),
             occurred_at: now,
             latency: Duration::ZERO,
             late_outcome: None,
@@ -103,9 +103,9 @@ impl Tables {
         let entry = self.outbox.get_mut(&id)?;
         let message = self.messages.get(&id)?;
         let (conversation_id, _) = message.thread?;
-        let vanished = entry.leased_until.is_some();
-        if vanished {
-            entry.record_vanished(self.attempts.entry(id).or_default(), now);
+        let lease_expired = entry.leased_until.is_some();
+        if lease_expired {
+            entry.record_expired(self.attempts.entry(id).or_default(), now);
         }
         entry.token = LeaseToken(entry.token.0 + 1);
         entry.leased_until = Some(instant_after(now, lease));
@@ -119,7 +119,7 @@ impl Tables {
         Some(Claimed {
             leased,
             deadline_in: whole_millis(entry.deadline_at.saturating_since(now)),
-            vanished,
+            lease_expired,
         })
     }
 
@@ -243,14 +243,15 @@ impl Tables {
                     && now.saturating_since(known.observed_at) <= gap_max
             })
         };
-        let hopeless: Vec<DeadLetter> = self
+        let expired: Vec<DeadLetter> = self
             .outbox
             .iter()
             .filter(|(_, entry)| {
                 entry.dead_at.is_none() && entry.leased_until.is_none_or(|until| until <= now)
             })
             .filter_map(|(id, entry)| {
-                let unserved = unserved(&entry.provider) && !mutants::planted(Mutant::UnservedNotBuried);
+                let unserved =
+                    unserved(&entry.provider) && !mutants::planted(Mutant::UnservedNotDeadLettered);
                 let stranded = unserved && instant_after(entry.claimable_at(), after) <= now;
                 if !stranded && entry.deadline_at > now {
                     return None;
@@ -265,21 +266,21 @@ impl Tables {
                     provider: entry.provider.clone(),
                     channel: self.messages.get(id)?.content.channel,
                     reason,
-                    vanished: entry.leased_until.is_some(),
+                    lease_expired: entry.leased_until.is_some(),
                 })
             })
             .take(limit as usize)
             .collect();
-        for DeadLetter { id, reason, .. } in &hopeless {
+        for DeadLetter { id, reason, .. } in &expired {
             if let Some(entry) = self.outbox.get_mut(id) {
                 if entry.leased_until.take().is_some() {
-                    entry.record_vanished(self.attempts.entry(*id).or_default(), now);
+                    entry.record_expired(self.attempts.entry(*id).or_default(), now);
                 }
                 entry.dead_at = Some(now);
             }
             self.fail(*id, *reason);
         }
-        hopeless
+        expired
     }
 
     pub(super) fn redrive(&mut self, id: MessageId, terms: &RedriveTerms, now: Timestamp) -> Redriven {

@@ -23,12 +23,12 @@ pub struct Accept {
     /// Who will serve it, or brought it.
     pub provider: ProviderName,
     /// Which way it goes, and by what repeats are recognized.
-    pub arrival: Arrival,
+    pub kind: Kind,
 }
 
 /// Which way an accepted message goes, and by what repeats are recognized.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Arrival {
+pub enum Kind {
     /// Outbound: gets an outbox entry.
     Send {
         /// The client's key, if it gave one.

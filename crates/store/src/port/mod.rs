@@ -1,8 +1,8 @@
 //! The port: what a store is asked, and the words for it.
 
 mod accept;
+mod import;
 mod outbox;
-mod past;
 mod reads;
 
 use std::{fmt::Debug, time::Duration};
@@ -14,12 +14,12 @@ use domain::{
 };
 use thiserror::Error;
 
-pub use accept::{Accept, Accepted, Arrival, FIRST_LEASE, IdempotentRequest};
+pub use accept::{Accept, Accepted, FIRST_LEASE, IdempotentRequest, Kind};
+pub use import::{Assigned, Import, WithoutConversation};
 pub use outbox::{
-    ClaimLimits, Claimed, Claims, DeadLetter, Deadlines, Disposition, Leased, Progress, RedriveFilter,
-    RedriveTerms, Redriven, RedrivenBatch, Settled, Settlement, Tried, UnservedRule,
+    AttemptRecord, ClaimLimits, Claimed, Claims, DeadLetter, Deadlines, Disposition, Leased, Progress,
+    RedriveFilter, RedriveTerms, Redriven, RedrivenBatch, Settled, Settlement, UnservedRule,
 };
-pub use past::{Assigned, Import, Unthreaded};
 pub use reads::{ConversationFilter, MessageDetail, MessageFilter, QUEUE_COUNTED_MAX, QueueDepth, Waiting};
 
 /// Durable storage. Every method is one transaction: it happens whole or not at all. Durations are cut to a thousand
@@ -148,16 +148,20 @@ pub trait Store: Debug + Send + Sync {
     ///
     /// # Errors
     /// As every method.
-    async fn count_unthreaded(&self) -> Result<u64, StoreError>;
+    async fn count_without_conversation(&self) -> Result<u64, StoreError>;
 
     /// Up to `limit` messages without a conversation, in the order of their ids, those after `after`.
     ///
     /// # Errors
     /// As every method.
-    async fn unthreaded(&self, after: Option<MessageId>, limit: u32) -> Result<Vec<Unthreaded>, StoreError>;
+    async fn without_conversation(
+        &self,
+        after: Option<MessageId>,
+        limit: u32,
+    ) -> Result<Vec<WithoutConversation>, StoreError>;
 
     /// Gives messages that have no conversation theirs, in the order of the batch; others are left alone. An id appears at
-    /// most once. Whoever does it at the same time as others gives ids in their order, as [`Store::unthreaded`] does: they
+    /// most once. Whoever does it at the same time as others gives ids in their order, as [`Store::without_conversation`] does: they
     /// wait for each other, but never in a circle.
     ///
     /// # Errors

@@ -49,7 +49,7 @@ pub struct Claimed {
     /// Time left until its deadline, in whole milliseconds; zero when that has passed.
     pub deadline_in: Duration,
     /// Whether its last worker vanished and an `unknown` attempt was recorded for it just now.
-    pub vanished: bool,
+    pub lease_expired: bool,
 }
 
 /// What happened to an outbox entry since it was accepted or redriven.
@@ -73,7 +73,7 @@ pub struct Settlement {
     /// The lease under which it was tried.
     pub token: LeaseToken,
     /// The try, unless the entry was ended without one.
-    pub tried: Option<Tried>,
+    pub tried: Option<AttemptRecord>,
     /// What happens next.
     pub disposition: Disposition,
     /// Its progress, this try included.
@@ -82,7 +82,7 @@ pub struct Settlement {
 
 /// A try to be recorded; its number is the progress's count of attempts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tried {
+pub struct AttemptRecord {
     /// How it ended.
     pub outcome: Outcome,
     /// What went wrong.
@@ -139,7 +139,7 @@ pub struct DeadLetter {
     /// The rule.
     pub reason: FailureReason,
     /// Whether its last worker vanished and an `unknown` attempt was recorded for it just now.
-    pub vanished: bool,
+    pub lease_expired: bool,
 }
 
 /// How long redriven messages may be tried again.

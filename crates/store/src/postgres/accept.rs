@@ -5,7 +5,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::{Postgres, insert::insert, rows};
-use crate::{Accept, Accepted, Arrival, IdempotentRequest, StoreError};
+use crate::{Accept, Accepted, IdempotentRequest, Kind, StoreError};
 
 /// How often all that is left of a batch is tried at once. Whenever one request turns out to have been here before, or all to have
 /// come too late, the others begin again; then each is tried alone, so that requests which are repeated elsewhere cannot keep
@@ -81,9 +81,9 @@ async fn try_once(
 
 /// By what a message is recognized when it is repeated: its key, or its provider with that one's id.
 fn claim(accept: &Accept) -> Option<(Option<&str>, &str)> {
-    match &accept.arrival {
-        Arrival::Send { request, .. } => request.as_ref().map(|request| (None, request.key.as_str())),
-        Arrival::Receive {
+    match &accept.kind {
+        Kind::Send { request, .. } => request.as_ref().map(|request| (None, request.key.as_str())),
+        Kind::Receive {
             provider_message_id, ..
         } => Some((Some(accept.provider.as_str()), provider_message_id.as_str())),
     }
@@ -93,9 +93,9 @@ pub(super) async fn find_accepted(
     store: &Postgres,
     batch: &[&Accept],
 ) -> Result<Vec<Option<Accepted>>, StoreError> {
-    let requests = batch.iter().map(|accept| match &accept.arrival {
-        Arrival::Send { request, .. } => (request.as_ref(), None),
-        Arrival::Receive {
+    let requests = batch.iter().map(|accept| match &accept.kind {
+        Kind::Send { request, .. } => (request.as_ref(), None),
+        Kind::Receive {
             provider_message_id, ..
         } => (None, Some(provider_message_id.as_str())),
     });

@@ -26,7 +26,7 @@ impl QueryFailure {
             // Another node was given the same request at the same moment (sql/messages/accept).
             SqlState::UNIQUE_VIOLATION => matches!(
                 error.constraint(),
-                Some("idempotency_keys_pkey" | "receipts_pkey")
+                Some("idempotency_keys_pkey" | "inbound_ids_pkey")
             ),
             _ => false,
         }

@@ -10,13 +10,14 @@ use std::{
     fmt,
     pin::pin,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use domain::Clock;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::{task::JoinSet, time::sleep};
 use tokio_postgres::{
     Config,
@@ -82,7 +83,7 @@ pub(super) struct Address {
 /// What a task of [`Hosts::connect`] ends with.
 enum Step {
     Resolved(Result<Vec<Address>, String>),
-    Tried(Address, Result<Box<Session>, String>),
+    AttemptRecord(Address, Result<Box<Session>, String>),
 }
 
 impl Hosts {
@@ -161,7 +162,7 @@ impl Hosts {
                         found.into_iter().for_each(|address| self.enqueue(&mut addresses, address));
                     }
                     Ok(Step::Resolved(Err(reason))) => reasons.push(reason),
-                    Ok(Step::Tried(address, tried)) => {
+                    Ok(Step::AttemptRecord(address, tried)) => {
                         waiting.retain(|other| *other != address);
                         match tried {
                             Ok(session) if session.facts.writable => {
@@ -240,7 +241,7 @@ impl Hosts {
         }
         config.port(address.port);
         let session = Session::open(&config, self.tls.clone(), &settings).await;
-        Step::Tried(address, session.map(Box::new))
+        Step::AttemptRecord(address, session.map(Box::new))
     }
 }
 
@@ -365,7 +366,7 @@ pub(super) fn in_full(error: &tokio_postgres::Error) -> String {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock()
 }
 
 #[cfg(test)]

@@ -5,29 +5,29 @@ use domain::{ConversationId, ConversationKey, Subject, Timestamp};
 use tokio_postgres::Row;
 
 use super::{Postgres, millis, rows};
-use crate::{Accept, Accepted, Arrival, StoreError, json};
+use crate::{Accept, Accepted, Kind, StoreError, json};
 
 /// Stores all of these, of which no two are the same request. `None` when one of them was here before, or nobody would have
 /// waited any more: then nothing is.
 pub(super) async fn insert(store: &Postgres, batch: &[&Accept]) -> Result<Option<Vec<Accepted>>, StoreError> {
-    let (mut keys, mut receipts) = (Vec::new(), Vec::new());
+    let (mut keys, mut inbound_ids) = (Vec::new(), Vec::new());
     for accept in batch {
         let (id, provider) = (accept.id.as_uuid(), accept.provider.as_str());
-        match &accept.arrival {
-            Arrival::Send { request, .. } => {
+        match &accept.kind {
+            Kind::Send { request, .. } => {
                 let request = request.iter();
                 keys.extend(request.map(|request| (request.key.as_str(), &request.fingerprint.0[..], id)));
             }
-            Arrival::Receive {
+            Kind::Receive {
                 provider_message_id,
                 payload,
-            } => receipts.push((provider, provider_message_id.as_str(), id, &**payload)),
+            } => inbound_ids.push((provider, provider_message_id.as_str(), id, &**payload)),
         }
     }
     keys.sort_unstable();
-    receipts.sort_unstable();
+    inbound_ids.sort_unstable();
     let (shares, places) = shares(batch);
-    let patience = store.server_clock.patience();
+    let deadline = store.server_clock.deadline();
     let told = store
         .accepting
         .query(
@@ -36,10 +36,10 @@ pub(super) async fn insert(store: &Postgres, batch: &[&Accept]) -> Result<Option
                 &column(&keys, |key| key.0),
                 &column(&keys, |key| key.1),
                 &column(&keys, |key| key.2),
-                &column(&receipts, |receipt| receipt.0),
-                &column(&receipts, |receipt| receipt.1),
-                &column(&receipts, |receipt| receipt.2),
-                &column(&receipts, |receipt| receipt.3),
+                &column(&inbound_ids, |inbound_id| inbound_id.0),
+                &column(&inbound_ids, |inbound_id| inbound_id.1),
+                &column(&inbound_ids, |inbound_id| inbound_id.2),
+                &column(&inbound_ids, |inbound_id| inbound_id.3),
                 &column(&shares, |share| share.key[2]),
                 &column(&shares, |share| share.key[0]),
                 &column(&shares, |share| share.key[1]),
@@ -62,20 +62,20 @@ pub(super) async fn insert(store: &Postgres, batch: &[&Accept]) -> Result<Option
                 &column(batch, |accept| moment(accept.timestamp)),
                 &column(batch, |accept| moment(accept.processed_at)),
                 &column(batch, |accept| accept.provider.as_str()),
-                &column(batch, |accept| match accept.arrival {
-                    Arrival::Send { lease, .. } => lease.map(millis),
-                    Arrival::Receive { .. } => None,
+                &column(batch, |accept| match accept.kind {
+                    Kind::Send { lease, .. } => lease.map(millis),
+                    Kind::Receive { .. } => None,
                 }),
-                &column(batch, |accept| match accept.arrival {
-                    Arrival::Send { deadline, .. } => Some(millis(deadline)),
-                    Arrival::Receive { .. } => None,
+                &column(batch, |accept| match accept.kind {
+                    Kind::Send { deadline, .. } => Some(millis(deadline)),
+                    Kind::Receive { .. } => None,
                 }),
-                &patience,
+                &deadline,
             ],
         )
         .await?;
     let accepted = told.first().map_or(Ok(None), |row| {
-        patience.heard(row)?;
+        deadline.heard(row)?;
         accepted(row, &places)
     });
     accepted.map_err(|error| StoreError::OutcomeUnknown(format!("stored, but not told where: {error}")))

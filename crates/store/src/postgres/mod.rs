@@ -5,10 +5,10 @@ mod connections;
 mod conversations;
 mod failure;
 mod hosts;
+mod import;
 mod insert;
 mod messages;
 mod outbox;
-mod past;
 mod probe;
 mod rows;
 mod server_check;
@@ -28,7 +28,7 @@ use tokio_postgres::{Row, types::ToSql};
 use crate::{
     Accept, Accepted, Assigned, ClaimLimits, Claims, ConversationFilter, DeadLetter, IdempotentRequest,
     Import, MessageDetail, MessageFilter, QueueDepth, RedriveFilter, RedriveTerms, Redriven, RedrivenBatch,
-    Settled, Settlement, Store, StoreError, UnservedRule, Unthreaded,
+    Settled, Settlement, Store, StoreError, UnservedRule, WithoutConversation,
     migrations::{pending, too_new},
     port::DURATION_MAX,
 };
@@ -227,19 +227,23 @@ impl Store for Postgres {
     }
 
     async fn import(&self, batch: &[Import]) -> Result<u64, StoreError> {
-        past::import(self, batch).await
+        import::import(self, batch).await
     }
 
-    async fn count_unthreaded(&self) -> Result<u64, StoreError> {
-        past::count_unthreaded(self).await
+    async fn count_without_conversation(&self) -> Result<u64, StoreError> {
+        import::count_without_conversation(self).await
     }
 
-    async fn unthreaded(&self, after: Option<MessageId>, limit: u32) -> Result<Vec<Unthreaded>, StoreError> {
-        past::unthreaded(self, after, limit).await
+    async fn without_conversation(
+        &self,
+        after: Option<MessageId>,
+        limit: u32,
+    ) -> Result<Vec<WithoutConversation>, StoreError> {
+        import::without_conversation(self, after, limit).await
     }
 
     async fn assign(&self, batch: &[(MessageId, ConversationKey)]) -> Result<Assigned, StoreError> {
-        past::assign(self, batch).await
+        import::assign(self, batch).await
     }
 
     async fn queue_depths(&self) -> Result<Vec<QueueDepth>, StoreError> {

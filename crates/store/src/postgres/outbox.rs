@@ -44,7 +44,7 @@ async fn claim_in_time(
     lease: Duration,
 ) -> Result<Option<Claims>, StoreError> {
     let sql = include_str!("../../sql/outbox/claim.postgres.sql");
-    let patience = store.server_clock.patience();
+    let deadline = store.server_clock.deadline();
     let rows = store
         .claiming
         .query(
@@ -53,7 +53,7 @@ async fn claim_in_time(
                 &provider.as_str(),
                 &i64::from(limits.entries),
                 &millis_float(lease),
-                &patience,
+                &deadline,
                 &i64::try_from(limits.bytes).unwrap_or(i64::MAX),
                 &INLINE_BYTES_MAX,
             ],
@@ -62,7 +62,7 @@ async fn claim_in_time(
     let Some(first) = rows.first() else {
         return Ok(None);
     };
-    patience.heard(first)?;
+    deadline.heard(first)?;
     if rows::get(first, "too_late")? {
         return Ok(None);
     }
@@ -269,7 +269,7 @@ pub(super) async fn sweep(
             provider: rows::word(row, "provider")?,
             channel: rows::word(row, "channel")?,
             reason: rows::word(row, "reason")?,
-            vanished: rows::get(row, "vanished")?,
+            lease_expired: rows::get(row, "lease_expired")?,
         })
     };
     rows.iter().map(dead_letter).collect()

@@ -85,7 +85,7 @@ pub(super) fn claimed(row: &Row, content_row: &Row) -> Result<Claimed, StoreErro
     Ok(Claimed {
         leased,
         deadline_in: Duration::from_millis(u64::try_from(deadline_in_ms).unwrap_or(0)),
-        vanished: get(row, "vanished")?,
+        lease_expired: get(row, "lease_expired")?,
     })
 }
 

@@ -5,14 +5,11 @@
 //! that does not know. So what leases is told until when somebody waits for it, and does nothing after that. It cannot tell
 //! when the server's clock stood still with it, nor on a node that has not heard from the server yet; then a lease runs out.
 
-use std::{
-    error::Error,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 use domain::{Clock, Timestamp};
+use parking_lot::{Mutex, MutexGuard};
 use tokio_postgres::{
     Row,
     types::{IsNull, ToSql, Type, to_sql_checked},
@@ -46,8 +43,8 @@ impl ServerClock {
     }
 
     /// The parameter of a statement that says until when it is waited for.
-    pub(super) fn patience(&self) -> Patience<'_> {
-        Patience {
+    pub(super) fn deadline(&self) -> StatementDeadline<'_> {
+        StatementDeadline {
             server: self,
             asked: Mutex::new(Duration::ZERO),
         }
@@ -57,16 +54,16 @@ impl ServerClock {
 /// Until when somebody waits for a statement, counted from when it is sent, each time it is; null while the server's clock is
 /// not known.
 #[derive(Debug)]
-pub(super) struct Patience<'a> {
+pub(super) struct StatementDeadline<'a> {
     server: &'a ServerClock,
     /// When it was sent last.
     asked: Mutex<Duration>,
 }
 
-impl Patience<'_> {
+impl StatementDeadline<'_> {
     /// Notes what time the answer says it is, unless somebody has asked since.
     pub(super) fn heard(&self, row: &Row) -> Result<(), StoreError> {
-        let now = rows::get::<jiff::Timestamp>(row, "told_at")?.into();
+        let now = rows::get::<jiff::Timestamp>(row, "server_time")?.into();
         let asked = *lock(&self.asked);
         let mut told = lock(&self.server.told);
         if told.is_none_or(|told| told.asked <= asked) {
@@ -76,7 +73,7 @@ impl Patience<'_> {
     }
 }
 
-impl ToSql for Patience<'_> {
+impl ToSql for StatementDeadline<'_> {
     fn to_sql(&self, kind: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
         let asked = self.server.clock.monotonic();
         *lock(&self.asked) = asked;
@@ -95,5 +92,5 @@ impl ToSql for Patience<'_> {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock()
 }

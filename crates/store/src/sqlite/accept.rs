@@ -3,7 +3,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
 use super::rows;
-use crate::{Accept, Accepted, Arrival, FIRST_LEASE, IdempotentRequest, json, port::instant_after};
+use crate::{Accept, Accepted, FIRST_LEASE, IdempotentRequest, Kind, json, port::instant_after};
 
 pub(super) fn accept(
     connection: &Connection,
@@ -44,7 +44,7 @@ fn accept_one(connection: &Connection, accept: &Accept, now: Timestamp) -> rusql
         timestamp,
         processed_at,
         provider,
-        arrival,
+        kind,
     } = accept;
     // One thread writes, so what stands in the way is there already, and nothing can come in between.
     if let Some(earlier) = repeated(connection, accept)? {
@@ -56,9 +56,9 @@ fn accept_one(connection: &Connection, accept: &Accept, now: Timestamp) -> rusql
         timestamp.as_micros(),
         processed_at.as_micros(),
     )?;
-    let direction = match arrival {
-        Arrival::Send { .. } => "outbound",
-        Arrival::Receive { .. } => "inbound",
+    let direction = match kind {
+        Kind::Send { .. } => "outbound",
+        Kind::Receive { .. } => "inbound",
     };
     connection
         .prepare_cached(include_str!("../../sql/messages/insert.sqlite.sql"))?
@@ -77,8 +77,8 @@ fn accept_one(connection: &Connection, accept: &Accept, now: Timestamp) -> rusql
             processed_at.as_micros(),
             provider.as_str(),
         ])?;
-    match arrival {
-        Arrival::Send {
+    match kind {
+        Kind::Send {
             request,
             deadline,
             lease,
@@ -105,12 +105,12 @@ fn accept_one(connection: &Connection, accept: &Accept, now: Timestamp) -> rusql
                     instant_after(now, *deadline).as_micros(),
                 ])?;
         }
-        Arrival::Receive {
+        Kind::Receive {
             provider_message_id,
             payload,
         } => {
             connection
-                .prepare_cached(include_str!("../../sql/receipts/insert.sqlite.sql"))?
+                .prepare_cached(include_str!("../../sql/inbound_ids/insert.sqlite.sql"))?
                 .execute(params![
                     provider.as_str(),
                     provider_message_id.as_str(),
@@ -148,13 +148,13 @@ pub(super) fn join(
 
 /// What stands in the way of a request, if anything does.
 fn repeated(connection: &Connection, accept: &Accept) -> rusqlite::Result<Option<Accepted>> {
-    match &accept.arrival {
-        Arrival::Send { request: None, .. } => Ok(None),
-        Arrival::Send {
+    match &accept.kind {
+        Kind::Send { request: None, .. } => Ok(None),
+        Kind::Send {
             request: Some(request),
             ..
         } => find(connection, Some(request), None),
-        Arrival::Receive {
+        Kind::Receive {
             provider_message_id, ..
         } => find(
             connection,
@@ -167,9 +167,9 @@ fn repeated(connection: &Connection, accept: &Accept) -> rusqlite::Result<Option
 pub(super) fn find(
     connection: &Connection,
     request: Option<&IdempotentRequest>,
-    receipt: Option<(&str, &str)>,
+    inbound_id: Option<(&str, &str)>,
 ) -> rusqlite::Result<Option<Accepted>> {
-    let (provider, provider_message_id) = receipt.unzip();
+    let (provider, provider_message_id) = inbound_id.unzip();
     let key = request.map(|request| request.key.as_str());
     connection
         .prepare_cached(include_str!("../../sql/messages/find_accepted.sqlite.sql"))?

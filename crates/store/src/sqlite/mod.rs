@@ -7,8 +7,8 @@ mod accept;
 mod clock;
 #[cfg(test)]
 mod durability;
+mod import;
 mod outbox;
-mod past;
 mod readers;
 mod reads;
 mod rows;
@@ -28,7 +28,7 @@ use self::{clock::DatabaseClock, readers::Readers, writer::Writer};
 use crate::{
     Accept, Accepted, Assigned, ClaimLimits, Claims, ConversationFilter, DeadLetter, IdempotentRequest,
     Import, MessageDetail, MessageFilter, QueueDepth, RedriveFilter, RedriveTerms, Redriven, RedrivenBatch,
-    Settled, Settlement, Store, StoreError, UnservedRule, Unthreaded,
+    Settled, Settlement, Store, StoreError, UnservedRule, WithoutConversation,
     migrations::{pending, too_new},
 };
 
@@ -248,23 +248,27 @@ impl Store for Sqlite {
 
     async fn import(&self, batch: &[Import]) -> Result<u64, StoreError> {
         let batch = batch.to_vec();
-        self.write(move |connection, _| past::import(connection, &batch))
+        self.write(move |connection, _| import::import(connection, &batch))
             .await
     }
 
-    async fn count_unthreaded(&self) -> Result<u64, StoreError> {
-        self.read(|connection, _| past::count_unthreaded(connection))
+    async fn count_without_conversation(&self) -> Result<u64, StoreError> {
+        self.read(|connection, _| import::count_without_conversation(connection))
             .await
     }
 
-    async fn unthreaded(&self, after: Option<MessageId>, limit: u32) -> Result<Vec<Unthreaded>, StoreError> {
-        self.read(move |connection, _| past::unthreaded(connection, after, limit))
+    async fn without_conversation(
+        &self,
+        after: Option<MessageId>,
+        limit: u32,
+    ) -> Result<Vec<WithoutConversation>, StoreError> {
+        self.read(move |connection, _| import::without_conversation(connection, after, limit))
             .await
     }
 
     async fn assign(&self, batch: &[(MessageId, ConversationKey)]) -> Result<Assigned, StoreError> {
         let batch = batch.to_vec();
-        self.write(move |connection, _| past::assign(connection, &batch))
+        self.write(move |connection, _| import::assign(connection, &batch))
             .await
     }
 

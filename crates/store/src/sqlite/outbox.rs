@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The error code of a try whose worker vanished.
-const WORKER_VANISHED: &str = "worker_vanished";
+const WORKER_VANISHED: &str = "lease_expired";
 
 pub(super) fn claim(
     connection: &Connection,
@@ -59,7 +59,7 @@ struct Claimable {
     id: Uuid,
     token: i64,
     progress: Progress,
-    vanished: bool,
+    lease_expired: bool,
     deadline_in_ms: i64,
     bytes: usize,
 }
@@ -70,7 +70,7 @@ impl Claimable {
             id: row.get("message_id")?,
             token: row.get("lease_token")?,
             progress: read_progress(row)?,
-            vanished: row.get("vanished")?,
+            lease_expired: row.get("lease_expired")?,
             deadline_in_ms: row.get("deadline_in_ms")?,
             bytes: rows::count(row.get::<_, Option<i64>>("bytes")?.unwrap_or(0))?,
         })
@@ -87,12 +87,12 @@ impl Claimable {
             id,
             token,
             mut progress,
-            vanished,
+            lease_expired,
             deadline_in_ms,
             bytes: _,
         } = self;
-        if vanished {
-            record_vanished(connection, id, token, provider, &mut progress, now)?;
+        if lease_expired {
+            record_expired(connection, id, token, provider, &mut progress, now)?;
         }
         let token = token + 1;
         connection
@@ -122,7 +122,7 @@ impl Claimable {
         Ok(Claimed {
             leased,
             deadline_in: Duration::from_millis(rows::count(deadline_in_ms)?),
-            vanished,
+            lease_expired,
         })
     }
 }
@@ -138,7 +138,7 @@ fn read_progress(row: &Row<'_>) -> rusqlite::Result<Progress> {
 
 /// A worker whose lease ran out may have sent the message: that try is on record before anything else happens. It is not
 /// counted: it is not known whether there was a call.
-fn record_vanished(
+fn record_expired(
     connection: &Connection,
     id: Uuid,
     token: i64,
@@ -301,8 +301,8 @@ pub(super) fn sweep(
     limit: u32,
     now: Timestamp,
 ) -> rusqlite::Result<Vec<DeadLetter>> {
-    let hopeless: Vec<Hopeless> = connection
-        .prepare_cached(include_str!("../../sql/outbox/hopeless.sqlite.sql"))?
+    let expired: Vec<Expired> = connection
+        .prepare_cached(include_str!("../../sql/outbox/expired.sqlite.sql"))?
         .query_map(
             params![
                 now.as_micros(),
@@ -311,25 +311,25 @@ pub(super) fn sweep(
                 micros(after),
                 micros(gap_max)
             ],
-            Hopeless::read,
+            Expired::read,
         )?
         .collect::<rusqlite::Result<_>>()?;
-    let mut dead_letters = Vec::with_capacity(hopeless.len());
-    for entry in hopeless {
-        dead_letters.push(entry.bury(connection, now)?);
+    let mut dead_letters = Vec::with_capacity(expired.len());
+    for entry in expired {
+        dead_letters.push(entry.dead_letter(connection, now)?);
     }
     Ok(dead_letters)
 }
 
 /// An entry that nobody holds and that can no longer be sent.
-struct Hopeless {
+struct Expired {
     dead_letter: DeadLetter,
     token: i64,
     progress: Progress,
     error_code: Option<String>,
 }
 
-impl Hopeless {
+impl Expired {
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
             dead_letter: DeadLetter {
@@ -337,7 +337,7 @@ impl Hopeless {
                 provider: rows::word(row, "provider")?,
                 channel: rows::word(row, "channel")?,
                 reason: rows::word(row, "reason")?,
-                vanished: row.get("vanished")?,
+                lease_expired: row.get("lease_expired")?,
             },
             token: row.get("lease_token")?,
             progress: read_progress(row)?,
@@ -345,7 +345,7 @@ impl Hopeless {
         })
     }
 
-    fn bury(self, connection: &Connection, now: Timestamp) -> rusqlite::Result<DeadLetter> {
+    fn dead_letter(self, connection: &Connection, now: Timestamp) -> rusqlite::Result<DeadLetter> {
         let Self {
             dead_letter,
             token,
@@ -353,8 +353,8 @@ impl Hopeless {
             mut error_code,
         } = self;
         let id = dead_letter.id.as_uuid();
-        if dead_letter.vanished {
-            record_vanished(connection, id, token, &dead_letter.provider, &mut progress, now)?;
+        if dead_letter.lease_expired {
+            record_expired(connection, id, token, &dead_letter.provider, &mut progress, now)?;
             error_code = Some(WORKER_VANISHED.to_owned());
         }
         let dead = (now, dead_letter.reason, error_code.as_deref());

@@ -1,10 +1,11 @@
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
 use domain::Clock;
+use parking_lot::{Mutex, MutexGuard};
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
@@ -93,7 +94,7 @@ impl Readers {
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+        self.idle.lock()
     }
 
     /// Waits until all reads under way have ended. New ones wait as long as the answer is kept.

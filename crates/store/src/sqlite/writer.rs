@@ -5,11 +5,12 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     thread::JoinHandle,
     time::Duration,
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use rusqlite::Connection;
 use tokio::{
     runtime::Builder,
@@ -260,7 +261,7 @@ fn in_savepoint<T>(
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock()
 }
 
 #[cfg(test)]

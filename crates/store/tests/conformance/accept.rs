@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use domain::{Direction, Message, Status};
 use tokio::task::JoinSet;
-use trunkline_store::{Accept, Accepted, Arrival};
+use trunkline_store::{Accept, Accepted, Kind};
 
 use crate::{
     builders::{Draft, instant},
@@ -18,9 +18,9 @@ fn expected(accept: &Accept, accepted: Accepted) -> Message {
     else {
         panic!("{accepted:?}")
     };
-    let (direction, status) = match accept.arrival {
-        Arrival::Send { .. } => (Direction::Outbound, Status::Pending),
-        Arrival::Receive { .. } => (Direction::Inbound, Status::Received),
+    let (direction, status) = match accept.kind {
+        Kind::Send { .. } => (Direction::Outbound, Status::Pending),
+        Kind::Receive { .. } => (Direction::Inbound, Status::Received),
     };
     Message {
         id: accept.id,

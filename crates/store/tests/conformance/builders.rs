@@ -7,8 +7,8 @@ use domain::{
     LeaseToken, MessageId, Outcome, ProviderName, Subject, Timestamp,
 };
 use trunkline_store::{
-    Accept, Arrival, ClaimLimits, Claimed, Deadlines, Disposition, FIRST_LEASE, IdempotentRequest, Progress,
-    RedriveTerms, Settlement, Tried, UnservedRule,
+    Accept, AttemptRecord, ClaimLimits, Claimed, Deadlines, Disposition, FIRST_LEASE, IdempotentRequest,
+    Kind, Progress, RedriveTerms, Settlement, UnservedRule,
 };
 
 pub(crate) const NOT_YET: Duration = Duration::from_secs(3_600);
@@ -170,13 +170,13 @@ impl Draft {
             Channel::Sms | Channel::Mms => name(SMS),
             Channel::Email => name(EMAIL),
         });
-        let arrival = match self.way {
-            Way::Out { key, deadline, lease } => Arrival::Send {
+        let kind = match self.way {
+            Way::Out { key, deadline, lease } => Kind::Send {
                 request: key.map(|key| request(&key, &self.body)),
                 deadline,
                 lease,
             },
-            Way::In { provider_message_id } => Arrival::Receive {
+            Way::In { provider_message_id } => Kind::Receive {
                 provider_message_id: provider_message_id.parse().unwrap(),
                 payload: format!("{{\"id\":\"{provider_message_id}\"}}").into(),
             },
@@ -188,7 +188,7 @@ impl Draft {
             timestamp: self.timestamp,
             processed_at: self.now,
             provider,
-            arrival,
+            kind,
         }
     }
 }
@@ -250,7 +250,7 @@ impl Held {
         Settlement {
             id: self.id,
             token: self.token,
-            tried: Some(Tried {
+            tried: Some(AttemptRecord {
                 outcome,
                 error_code,
                 occurred_at: instant(7),

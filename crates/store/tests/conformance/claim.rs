@@ -65,7 +65,14 @@ pub(crate) async fn carries_the_message_and_its_conversation(world: &World) {
     let accept = world.outbound().mms(&[url, url]).body("caf\u{e9}\r\n").accept();
     world.accept_all(std::slice::from_ref(&accept)).await;
     let claimed = world.claim(SMS, 10, NOT_YET).await;
-    let [Claimed { leased, vanished, .. }] = &claimed[..] else {
+    let [
+        Claimed {
+            leased,
+            lease_expired,
+            ..
+        },
+    ] = &claimed[..]
+    else {
         panic!("{claimed:?}")
     };
     let (conversation_id, _) = world.detail(accept.id).await.message.thread.unwrap();
@@ -75,7 +82,7 @@ pub(crate) async fn carries_the_message_and_its_conversation(world: &World) {
         (leased.token, leased.progress),
         (FIRST_LEASE, Progress::default())
     );
-    assert!(!vanished);
+    assert!(!lease_expired);
 }
 
 pub(crate) async fn a_lease_keeps_others_away(world: &World) {
@@ -121,7 +128,7 @@ pub(crate) async fn an_expired_lease_is_recorded_as_unknown(world: &World) {
         .await
         .unwrap();
     let claimed = claims.entries;
-    assert!(claimed[0].vanished);
+    assert!(claimed[0].lease_expired);
     assert!(claimed[0].leased.token > vanishing.token);
     let progress = Progress {
         attempts: 2,
@@ -134,7 +141,7 @@ pub(crate) async fn an_expired_lease_is_recorded_as_unknown(world: &World) {
     let unknown = &attempts[1];
     assert_eq!((attempts.len(), unknown.number), (2, 2));
     assert_eq!(unknown.outcome, Outcome::Unknown);
-    assert_eq!(unknown.error_code.as_ref().unwrap().as_str(), "worker_vanished");
+    assert_eq!(unknown.error_code.as_ref().unwrap().as_str(), "lease_expired");
     assert_eq!(
         (unknown.provider.as_str(), unknown.latency),
         (SMS, Duration::ZERO)
@@ -146,7 +153,7 @@ pub(crate) async fn vanished_workers_are_numbered_without_gaps(world: &World) {
     let id = world.accept(world.outbound()).await;
     for vanished in 0..4 {
         let claimed = world.claim(SMS, 1, ALREADY).await;
-        assert_eq!(claimed[0].vanished, vanished > 0);
+        assert_eq!(claimed[0].lease_expired, vanished > 0);
         assert_eq!(claimed[0].leased.progress.attempts, vanished);
         assert_eq!(claimed[0].leased.progress.counted, 0);
     }
@@ -223,7 +230,7 @@ pub(crate) async fn an_entry_can_be_leased_while_it_is_accepted(world: &World) {
     let vanishing = world.accept(world.outbound().leased(ALREADY)).await;
     let claimed = world.claim(SMS, 10, NOT_YET).await;
     assert_eq!(ids(&claimed), [vanishing]);
-    assert!(claimed[0].vanished && claimed[0].leased.token > FIRST_LEASE);
+    assert!(claimed[0].lease_expired && claimed[0].leased.token > FIRST_LEASE);
     assert!(world.detail(ours).await.waiting.unwrap().leased);
     assert_eq!(world.release(&[(ours, FIRST_LEASE)]).await, 1);
     assert_eq!(world.claim_one(SMS, NOT_YET).await.id, ours);

@@ -141,10 +141,10 @@ pub(crate) async fn one_message_per_key_from_two_nodes_at_once(world: &World) {
     let stored = world.messages().await;
     let mut new = 0;
     for (accept, answer) in &answered {
-        let trunkline_store::Arrival::Send {
+        let trunkline_store::Kind::Send {
             request: Some(request),
             ..
-        } = &accept.arrival
+        } = &accept.kind
         else {
             unreachable!()
         };

@@ -11,13 +11,13 @@ use domain::{
     MessageId, Outcome, Status,
 };
 use trunkline_store::{
-    Accept, Accepted, Assigned, DeadLetter, Disposition, Import, Progress, RedriveFilter, Settled,
-    Settlement, Tried,
+    Accept, Accepted, Assigned, AttemptRecord, DeadLetter, Disposition, Import, Progress, RedriveFilter,
+    Settled, Settlement,
 };
 
 use crate::{
     builders::{ALREADY, Draft, EMAIL, Held, NOT_YET, SMS, in_place, instant, name, retry},
-    past::past,
+    import::past,
     world::World,
 };
 
@@ -283,7 +283,7 @@ pub(crate) async fn every_settlement_meets_its_own_entry(world: &World) {
         Settlement {
             id: held.id,
             token: held.token,
-            tried: (number % 5 != 3).then(|| Tried {
+            tried: (number % 5 != 3).then(|| AttemptRecord {
                 outcome,
                 error_code: Some(code),
                 occurred_at: instant(number as i64),
@@ -319,7 +319,7 @@ pub(crate) async fn every_settlement_meets_its_own_entry(world: &World) {
             continue;
         }
         assert_eq!(answer, Settled::Applied);
-        let recorded = detail.attempts.first().map(|attempt| Tried {
+        let recorded = detail.attempts.first().map(|attempt| AttemptRecord {
             outcome: attempt.outcome,
             error_code: attempt.error_code.clone(),
             occurred_at: attempt.occurred_at,
@@ -375,7 +375,7 @@ pub(crate) async fn a_sweep_tells_the_truth_about_each(world: &World) {
     let mut expected = Vec::new();
     let mut batch = Vec::new();
     for number in 0..MANY {
-        let vanished = number.is_multiple_of(3);
+        let lease_expired = number.is_multiple_of(3);
         let (draft, provider, channel) = match number % 2 {
             0 => (world.outbound(), SMS, Channel::Sms),
             _ => (
@@ -389,7 +389,7 @@ pub(crate) async fn a_sweep_tells_the_truth_about_each(world: &World) {
         } else {
             ALREADY
         });
-        let accept = match vanished {
+        let accept = match lease_expired {
             true => draft.leased(ALREADY).accept(),
             false => draft.accept(),
         };
@@ -403,7 +403,7 @@ pub(crate) async fn a_sweep_tells_the_truth_about_each(world: &World) {
                     true => FailureReason::Deadline,
                     false => FailureReason::NoProvider,
                 },
-                vanished,
+                lease_expired,
             });
         }
         batch.push(accept);

@@ -21,12 +21,12 @@ mod detail;
 mod driven_clock;
 mod group_commit;
 mod idempotency;
+mod import;
 mod inbound;
 mod large_batches;
 mod listing;
 mod migrate;
 mod open;
-mod past;
 mod pgbouncer;
 mod postgres_connections;
 mod postgres_durability;
@@ -175,7 +175,7 @@ suite! {
             goes_to_the_provider_that_serves_its_channel_now
             matching_tells_when_by_the_databases_clock
         }
-        past {
+        import {
             an_import_is_final_and_belongs_nowhere_yet
             an_import_is_recognized_by_its_provider_message_id
             unthreaded_messages_come_in_order_and_in_pages

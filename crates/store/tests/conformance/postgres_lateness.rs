@@ -69,7 +69,7 @@ async fn what_was_given_up_is_not_carried_out_when_the_server_wakes() {
     let claimed: Vec<_> = claims
         .entries
         .iter()
-        .map(|claimed| (claimed.leased.id, claimed.leased.token, claimed.vanished))
+        .map(|claimed| (claimed.leased.id, claimed.leased.token, claimed.lease_expired))
         .collect();
     assert_eq!(claimed, [(due.id, FIRST_LEASE, false)]);
 }

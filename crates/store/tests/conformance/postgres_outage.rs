@@ -279,7 +279,7 @@ async fn a_failure_after_the_commit_is_no_refusal() {
     let world = World::create(Kind::Postgres).await;
     // The look-up needs a table that the commit takes away.
     let sabotage = "create function sabotage() returns trigger language plpgsql as $$
-            begin alter table receipts rename to hidden; return null; end
+            begin alter table inbound_ids rename to hidden; return null; end
         $$;
         create constraint trigger sabotage after insert on outbox deferrable initially deferred
             for each row execute function sabotage()";

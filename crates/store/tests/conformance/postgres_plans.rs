@@ -67,7 +67,7 @@ fn others() -> String {
          insert into outbox (message_id, provider, channel, due_at, leased_until, lease_token, deadline_at)
          select id, 'other', 'email', now(), now() + interval '1 hour', 1, now() + interval '1 hour' from ids;
          insert into idempotency_keys (key, fingerprint, message_id) select id::text, '', id from ids;
-         insert into receipts (provider, provider_message_id, message_id, payload)
+         insert into inbound_ids (provider, provider_message_id, message_id, payload)
          select 'other', id::text, id, '' from ids;
          insert into conversations (channel, participant_a, participant_b, message_count, last_activity_at, created_at)
          select 'sms', id::text, id::text, 0, now(), now() from ids"
@@ -138,7 +138,7 @@ async fn filled(before: &str) -> World {
         "outbox",
         "attempts",
         "idempotency_keys",
-        "receipts",
+        "inbound_ids",
     ] {
         let alone = format!("alter table {table} set (autovacuum_enabled = off)");
         world.execute(&alone, "").await;
@@ -241,9 +241,9 @@ async fn every_read(world: &World) {
         store.conversation(conversation).await.map(drop)
     })
     .await;
-    rows_read(world, "unthreaded", 50, async || {
-        store.unthreaded(None, 100).await?;
-        store.count_unthreaded().await.map(drop)
+    rows_read(world, "without_conversation", 50, async || {
+        store.without_conversation(None, 100).await?;
+        store.count_without_conversation().await.map(drop)
     })
     .await;
     rows_read(world, "queue depths", 3 * QUEUE_COUNTED_MAX as i64, async || {

@@ -211,7 +211,7 @@ async fn a_claim_goes_by_what_the_row_says_when_it_is_locked() {
         assert_eq!(race.world.store.settle(&[again]).await?, [Settled::Applied]);
         let claimed = race.end(claiming).await?;
         assert!(
-            matches!(&claimed[..], [one] if !one.vanished && one.leased.progress.attempts == 1),
+            matches!(&claimed[..], [one] if !one.lease_expired && one.leased.progress.attempts == 1),
             "{claimed:?}"
         );
         assert_eq!(race.outcomes(settled.id).await, [(1, Outcome::Error)]);
@@ -228,7 +228,7 @@ async fn a_claim_of_a_lease_that_ran_out_twice_records_both_tries() {
         assert_eq!(claim(&*race.world.store, ALREADY).await?.len(), 1);
         let claimed = race.end(claiming).await?;
         assert!(
-            matches!(&claimed[..], [one] if one.vanished && one.leased.progress.attempts == 2),
+            matches!(&claimed[..], [one] if one.lease_expired && one.leased.progress.attempts == 2),
             "{claimed:?}"
         );
         let unknown = [(1, Outcome::Unknown), (2, Outcome::Unknown)];
@@ -325,8 +325,8 @@ async fn a_release_that_waited_for_a_claim_gives_nothing_back() {
 #[tokio::test]
 async fn a_redrive_that_waited_for_another_one_changes_nothing() {
     run(async |race| {
-        let bury = |held: &Held| held.tried(Outcome::Error, dead(FailureReason::Exhausted));
-        let id = race.world.settled(race.world.outbound(), bury).await;
+        let dead_letter = |held: &Held| held.tried(Outcome::Error, dead(FailureReason::Exhausted));
+        let id = race.world.settled(race.world.outbound(), dead_letter).await;
         let redriven = format!(
             "update outbox set dead_at = null, failure_reason = null, due_at = now() + interval '1 hour' where message_id = '{id}'"
         );

@@ -23,14 +23,14 @@ const RUN: Duration = Duration::from_secs(8);
 const CLIENT_WAITS: Duration = Duration::from_millis(1_600);
 
 #[derive(Debug, Default)]
-struct Tally {
+struct StatementCounts {
     stored: u32,
     refused: u32,
     unknown: u32,
 }
 
 /// What so many clients are told, each of which sends its next message when it knows about the last.
-async fn run(clients: u32) -> Tally {
+async fn run(clients: u32) -> StatementCounts {
     let cluster = Cluster::shared();
     let proxy = Proxy::before(cluster.port());
     let store = Arc::new(open_postgres(&proxy.url(&cluster.create_database())).unwrap());
@@ -49,7 +49,7 @@ async fn run(clients: u32) -> Tally {
         let (committer, clock) = (Arc::clone(&committer), Arc::clone(&clock));
         let ids = entropy.child(&client.to_string());
         tasks.spawn(async move {
-            let (began, mut tally) = (clock.monotonic(), Tally::default());
+            let (began, mut tally) = (clock.monotonic(), StatementCounts::default());
             while clock.monotonic() - began < RUN {
                 let now = clock.now();
                 let draft = Draft::outbound(MessageId::mint(now, &ids), now).between(client, 999);
@@ -65,11 +65,13 @@ async fn run(clients: u32) -> Tally {
         });
     }
     let tallies = tasks.join_all().await;
-    tallies.into_iter().fold(Tally::default(), |all, one| Tally {
-        stored: all.stored + one.stored,
-        refused: all.refused + one.refused,
-        unknown: all.unknown + one.unknown,
-    })
+    tallies
+        .into_iter()
+        .fold(StatementCounts::default(), |all, one| StatementCounts {
+            stored: all.stored + one.stored,
+            refused: all.refused + one.refused,
+            unknown: all.unknown + one.unknown,
+        })
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use trunkline_store::{Accepted, Disposition, StoreError};
 
 use crate::{
     builders::{Draft, NOT_YET, SMS, dead},
-    past::past,
+    import::past,
     world::{Kind, World},
 };
 
@@ -17,7 +17,7 @@ pub(crate) const AUDIT: &str = "
     union all
     select 'idempotency_keys' from idempotency_keys where not exists (select 1 from messages where id = message_id)
     union all
-    select 'receipts' from receipts where not exists (select 1 from messages where id = message_id)
+    select 'inbound_ids' from inbound_ids where not exists (select 1 from messages where id = message_id)
     union all
     select 'messages' from messages
     where conversation_id is not null
@@ -30,7 +30,7 @@ const ABOUT_NOTHING: [&str; 5] = [
     "insert into attempts (message_id, number, lease_token, provider, outcome, occurred_at, latency_ms)
      values ($nobody, 1, 1, 'sms-mms', 'error', $now, 1)",
     "insert into idempotency_keys (key, fingerprint, message_id, created_at) values ('k', $nothing, $nobody, $now)",
-    "insert into receipts (provider, provider_message_id, payload, message_id)
+    "insert into inbound_ids (provider, provider_message_id, payload, message_id)
      values ('sms-mms', 'p', '{}', $nobody)",
     "insert into messages (id, conversation_id, sequence, direction, channel, sender, recipient, body, timestamp, processed_at, provider)
      values ($nobody, 99, 1, 'inbound', 'sms', 'a', 'b', 'c', $now, $now, 'sms-mms')",
@@ -55,7 +55,13 @@ pub(crate) async fn the_audit_finds_what_refers_to_nothing(world: &World) {
     }
     assert_eq!(
         world.query(AUDIT).await,
-        ["outbox", "attempts", "idempotency_keys", "receipts", "messages"]
+        [
+            "outbox",
+            "attempts",
+            "idempotency_keys",
+            "inbound_ids",
+            "messages"
+        ]
     );
 }
 

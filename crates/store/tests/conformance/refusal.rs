@@ -8,7 +8,7 @@ use trunkline_store::{AcceptError, Accepted, Disposition, StoreError};
 
 use crate::{
     builders::{EMAIL, Held, NOT_YET, SMS, request},
-    past::past,
+    import::past,
     world::World,
 };
 
@@ -112,13 +112,13 @@ pub(crate) async fn a_refused_settlement_changes_nothing(world: &World) {
 
 pub(crate) async fn the_raw_payload_is_kept(world: &World) {
     world.accept(world.inbound("p \u{e9}")).await;
-    let kept = world.query("select payload from receipts").await;
+    let kept = world.query("select payload from inbound_ids").await;
     assert_eq!(kept, ["{\"id\":\"p \u{e9}\"}"]);
 }
 
 pub(crate) async fn the_payload_of_an_import_is_kept(world: &World) {
     let import = past(world.outbound().accept(), Direction::Outbound, "kept");
     assert_eq!(world.store.import(&[import]).await, Ok(1));
-    let kept = world.query("select payload from receipts").await;
+    let kept = world.query("select payload from inbound_ids").await;
     assert_eq!(kept, [r#"{"from":"elsewhere"}"#]);
 }

@@ -14,7 +14,7 @@ pub(crate) async fn gives_back_as_if_never_claimed(world: &World) {
     assert_eq!(world.detail(id).await, before);
 
     let again = world.claim(SMS, 10, NOT_YET).await;
-    assert!(!again[0].vanished);
+    assert!(!again[0].lease_expired);
     assert_eq!(again[0].leased.progress, held.progress);
     assert!(again[0].leased.token > held.token);
 }

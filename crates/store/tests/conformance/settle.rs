@@ -131,7 +131,7 @@ pub(crate) async fn an_end_without_a_try_keeps_the_last_error(world: &World) {
     let held = world.claim_one(SMS, NOT_YET).await;
     world.settle(held.untried(dead(FailureReason::Exhausted))).await;
     let failed = world.detail(vanished).await.message.failure;
-    assert_eq!(failed, failure(FailureReason::Exhausted, "worker_vanished"));
+    assert_eq!(failed, failure(FailureReason::Exhausted, "lease_expired"));
 }
 
 pub(crate) async fn a_stale_token_changes_nothing_but_the_late_outcome(world: &World) {

@@ -148,7 +148,7 @@ async fn what_a_gone_process_had_leased_is_claimable_at_once_and_on_record() {
     let claimed = store.claim(&name(SMS), up_to(10), NOT_YET).await.unwrap().entries;
     let told: Vec<_> = claimed
         .iter()
-        .map(|claimed| (claimed.leased.id, claimed.vanished))
+        .map(|claimed| (claimed.leased.id, claimed.lease_expired))
         .collect();
     assert_eq!(told, [(leased.id, true), (free.id, false)]);
     assert!(claimed[0].leased.token > FIRST_LEASE);

@@ -16,7 +16,7 @@ pub(crate) async fn buries_what_is_past_its_deadline(world: &World) {
         provider: name(SMS),
         channel: Channel::Sms,
         reason: FailureReason::Deadline,
-        vanished: false,
+        lease_expired: false,
     };
     let serving = [SMS, EMAIL];
     assert_eq!(world.sweep(&serving, 10).await, [dead_letter]);
@@ -51,7 +51,7 @@ pub(crate) async fn buries_what_nobody_serves(world: &World) {
         provider: name(SMS),
         channel: Channel::Sms,
         reason: FailureReason::NoProvider,
-        vanished: false,
+        lease_expired: false,
     };
     assert_eq!(buried, [due, late].map(dead_letter));
     assert_eq!(world.status(waiting).await, Status::Pending);
@@ -79,11 +79,11 @@ pub(crate) async fn buries_what_a_vanished_worker_held(world: &World) {
         provider: name(SMS),
         channel: Channel::Sms,
         reason: FailureReason::NoProvider,
-        vanished: true,
+        lease_expired: true,
     };
     assert_eq!(world.sweep(&[], 10).await, [dead_letter]);
     let detail = world.detail(vanished.id).await;
-    let code = Some(ErrorCode::of("worker_vanished"));
+    let code = Some(ErrorCode::of("lease_expired"));
     assert_eq!(detail.attempts.len(), 1);
     assert_eq!(
         (

@@ -12,7 +12,7 @@ use crate::terminal::{harmless, print_json};
 
 /// What the service answered.
 #[derive(Debug)]
-pub(crate) enum Answer {
+pub(crate) enum ApiAnswer {
     /// It did as it was asked.
     Done(Value),
     /// It did not.
@@ -26,7 +26,7 @@ pub(crate) struct Refusal {
     /// The problem as it came, if it was one.
     pub(crate) document: Option<Value>,
     pub(crate) retry_after: Option<Duration>,
-    problem: Problem,
+    problem: ApiProblem,
     /// Where somebody wants to send us instead.
     location: Option<String>,
 }
@@ -34,7 +34,7 @@ pub(crate) struct Refusal {
 /// The parts of a problem that people read (RFC 9457).
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Problem {
+struct ApiProblem {
     detail: String,
     code: String,
     request_id: String,
@@ -48,7 +48,7 @@ struct FieldProblem {
     detail: String,
 }
 
-impl Answer {
+impl ApiAnswer {
     pub(super) fn of(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
         let document: Option<Value> = serde_json::from_slice(body).ok();
         if status.is_success()
@@ -130,7 +130,7 @@ impl Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Problem {
+        let ApiProblem {
             detail,
             code: _,
             request_id,
@@ -173,7 +173,9 @@ mod tests {
             .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)))
             .collect();
         let status = StatusCode::from_u16(status).unwrap();
-        Answer::of(status, &headers, body.as_bytes()).done().unwrap_err()
+        ApiAnswer::of(status, &headers, body.as_bytes())
+            .done()
+            .unwrap_err()
     }
 
     #[test]
@@ -221,7 +223,7 @@ mod tests {
             let value = HeaderValue::from_bytes(&header).unwrap();
             let status = StatusCode::from_u16(status).unwrap();
             let headers = HeaderMap::from_iter([(RETRY_AFTER, value)]);
-            let refusal = Answer::of(status, &headers, b"{}").done().unwrap_err();
+            let refusal = ApiAnswer::of(status, &headers, b"{}").done().unwrap_err();
             let is_number = !header.is_empty() && header.iter().all(u8::is_ascii_digit);
             let number = String::from_utf8(header).ok().filter(|_| is_number).and_then(|text| text.parse::<u64>().ok());
             prop_assert_eq!(refusal.retry_after.map(|wait| wait.as_secs()), number);
@@ -244,7 +246,7 @@ mod tests {
             let location = location.map(|value| (LOCATION, HeaderValue::from_bytes(&value).unwrap()));
             let headers = HeaderMap::from_iter(location);
             let status = StatusCode::from_u16(status).unwrap();
-            match Answer::of(status, &headers, &body).done() {
+            match ApiAnswer::of(status, &headers, &body).done() {
                 Ok(document) => prop_assert_eq!(document, serde_json::from_slice::<Value>(&body).unwrap()),
                 Err(refusal) => {
                     let told = refusal.to_string();

@@ -23,7 +23,7 @@ use serde_json::Value;
 use thiserror::Error;
 use url::Url;
 
-pub(crate) use answer::Answer;
+pub(crate) use answer::ApiAnswer;
 
 /// Where the service is when nobody says otherwise.
 const DEFAULT_URL: &str = "http://127.0.0.1:8080";
@@ -101,11 +101,11 @@ impl Api {
         self.base.as_str().trim_end_matches('/')
     }
 
-    pub(crate) async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Answer, Unanswered> {
+    pub(crate) async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<ApiAnswer, Unanswered> {
         self.ask(Method::GET, path, query, None, None).await
     }
 
-    pub(crate) async fn put(&self, path: &str, body: &Value) -> Result<Answer, Unanswered> {
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Result<ApiAnswer, Unanswered> {
         self.ask(Method::PUT, path, &[], None, Some(body)).await
     }
 
@@ -115,7 +115,7 @@ impl Api {
         path: &str,
         key: Option<&HeaderValue>,
         body: &Value,
-    ) -> Result<Answer, Unanswered> {
+    ) -> Result<ApiAnswer, Unanswered> {
         self.ask(Method::POST, path, &[], key, Some(body)).await
     }
 
@@ -126,7 +126,7 @@ impl Api {
         query: &[(&str, String)],
         idempotency_key: Option<&HeaderValue>,
         body: Option<&Value>,
-    ) -> Result<Answer, Unanswered> {
+    ) -> Result<ApiAnswer, Unanswered> {
         let mut url = self.base.clone();
         // The service may stand below a path of a larger site.
         url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
@@ -155,7 +155,7 @@ impl Api {
             .unwrap_or_else(|_| Err(self.lost(format!("it took longer than {ANSWER_MAX:?}"))))
     }
 
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Answer, Unanswered> {
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<ApiAnswer, Unanswered> {
         let response = self.http.request(request).await.map_err(|error| {
             if error.is_connect() {
                 self.not_reached(root_cause(&error))
@@ -166,7 +166,7 @@ impl Api {
         let (head, body) = response.into_parts();
         let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
         let body = body.map_err(|error| self.lost(error.to_string()))?.to_bytes();
-        Ok(Answer::of(head.status, &head.headers, &body))
+        Ok(ApiAnswer::of(head.status, &head.headers, &body))
     }
 
     fn not_reached(&self, reason: String) -> Unanswered {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use anyhow::bail;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use domain::SystemClock;
-use engine::{BackfillProgress, persistently};
+use engine::{BackfillProgress, retry_transient};
 use serde::Serialize;
 
 use crate::{
@@ -44,7 +44,7 @@ pub(crate) fn run(config: &Config, arguments: &ArgMatches) -> anyhow::Result<()>
         .build()?;
     let mut progress = Progress::of("backfilling");
     let report = runtime.block_on(async {
-        persistently(async || store.migrate().await).await?;
+        retry_transient(async || store.migrate().await).await?;
         let show = |BackfillProgress { done, total }| progress.show(done, Some(total), done);
         engine::backfill(store.as_ref(), config.server.drafts.default_region, show).await
     });

@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use crate::{
     config::{Config, flags},
     logging,
-    stops::{Stop, Stops},
+    signals::{Signals, StopSignal},
     threads::Threads,
 };
 
@@ -50,7 +50,7 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
 }
 
 async fn serve(config: &Config) -> anyhow::Result<()> {
-    let mut stops = Stops::new()?;
+    let mut signals = Signals::new()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let entropy = Entropy::from_system();
     let store = store::open(&config.database_url, Arc::clone(&clock))?;
@@ -65,7 +65,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     let server = Server::start(listener, config.connections.clone(), &entropy);
     tokio::select! {
         biased;
-        _ = stops.next() => return Ok(()),
+        _ = signals.next() => return Ok(()),
         migrated = migrate(store.as_ref()) => migrated?,
     }
     let simulators = Simulators::new(config.simulators.clone(), &entropy, Arc::clone(&clock))?;
@@ -93,17 +93,17 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     greet(config, address);
     let stop = tokio::select! {
         biased;
-        stop = stops.next() => stop,
+        stop = signals.next() => stop,
         () = engine.failed() => bail!("a task panicked that the service cannot do without: start it again"),
     };
     tracing::info!("shutting down: finishing what is under way; a second signal exits at once");
     tokio::spawn(async move {
-        stops.next().await;
+        signals.next().await;
         std::process::exit(1);
     });
     let lame_duck = match stop {
-        Stop::Terminate => config.lame_duck,
-        Stop::Interrupt => Duration::ZERO,
+        StopSignal::Terminate => config.lame_duck,
+        StopSignal::Interrupt => Duration::ZERO,
     };
     let began = clock.monotonic();
     let served = tokio::select! {
@@ -159,7 +159,7 @@ fn greet(config: &Config, address: SocketAddr) {
     // Whoever reads our output may have gone; that is no reason not to serve.
     let _ = writeln!(
         io::stdout(),
-        "Trunkline is listening on {url} and keeps its messages in {store}. Ctrl-C stops it.\n\n\
+        "Trunkline is listening on {url} and keeps its messages in {store}. Ctrl-C signals it.\n\n\
          Send a text, let its recipient answer, and read the conversation:\n\n  \
          curl {url}/api/messages/sms {json} \\\n    \
          -d '{{\"from\": \"+12016661234\", \"to\": \"+18045551234\", \"type\": \"sms\", \"body\": \"Hello!\"}}'\n\n  \

@@ -18,9 +18,9 @@ use tracing_subscriber::{
 };
 
 /// A line: an object with the event's fields, and in `span` the name and the fields of the innermost span it happened in.
-pub(super) struct Line;
+pub(super) struct JsonLine;
 
-impl<S, N> FormatEvent<S, N> for Line
+impl<S, N> FormatEvent<S, N> for JsonLine
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
@@ -174,7 +174,7 @@ mod tests {
         let lines = Lines::default();
         let writer = lines.clone();
         let layer = fmt::layer()
-            .event_format(Line)
+            .event_format(JsonLine)
             .fmt_fields(Members)
             .with_writer(move || writer.clone());
         tracing::subscriber::with_default(registry().with(layer), log);

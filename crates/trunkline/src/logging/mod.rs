@@ -24,7 +24,7 @@ pub(crate) fn start(filter: &str, format: LogFormat) -> anyhow::Result<()> {
     };
     let lines = fmt::layer().with_writer(io::stderr);
     if json {
-        let lines = lines.event_format(json::Line).fmt_fields(json::Members);
+        let lines = lines.event_format(json::JsonLine).fmt_fields(json::Members);
         registry().with(filter).with(lines).init();
     } else {
         let lines = lines.with_ansi(io::stderr().is_terminal()).with_target(false);

@@ -1,5 +1,5 @@
 use trunkline_domain::{
-    Address, Attachments, AttachmentsError, Channel, Checked, Draft, DraftRules, Timestamp,
+    Address, Attachments, AttachmentsError, Channel, Draft, DraftRules, Timestamp, ValidMessage,
 };
 
 /// A draft that can be looked at twice.
@@ -83,8 +83,8 @@ pub fn of_two_sketches(one: &Sketch, other: &Sketch) {
     );
 }
 
-fn kept(sketch: &Sketch, checked: &Checked) {
-    let Checked {
+fn kept(sketch: &Sketch, checked: &ValidMessage) {
+    let ValidMessage {
         from,
         to,
         content,

@@ -17,10 +17,11 @@ use utoipa::ToSchema;
 use super::message_id;
 use crate::{
     App,
-    extract::{Ask, PathId},
+    extract::{AppState, PathId},
     openapi::{
-        problems::{OfListing, OfReading},
-        values, words,
+        enums,
+        problems::{ListErrors, ReadErrors},
+        schemas,
     },
     problem::Problem,
     routes::listing::{Envelope, Paging, Parameters, answer},
@@ -36,17 +37,17 @@ const PAGE_BYTES: usize = 2 * PAGE_BYTES_MAX;
 #[derive(Serialize, ToSchema)]
 #[schema(as = Message)]
 pub(crate) struct MessageView {
-    #[schema(value_type = values::MessageId)]
+    #[schema(value_type = schemas::MessageId)]
     id: MessageId,
     /// Null for an imported message that no conversation has taken in yet.
-    #[schema(required, value_type = Option<values::ConversationId>)]
+    #[schema(required, value_type = Option<schemas::ConversationId>)]
     conversation_id: Option<ConversationId>,
     /// Its place in the conversation, in the order of joining: 1, 2, 3 … without gaps. Null like `conversation_id`.
     #[schema(required, value_type = Option<i64>, minimum = 1, example = 1)]
     sequence: Option<u64>,
-    #[schema(value_type = words::Direction)]
+    #[schema(value_type = enums::Direction)]
     direction: Direction,
-    #[schema(value_type = words::Channel)]
+    #[schema(value_type = enums::Channel)]
     channel: Channel,
     /// As given.
     #[schema(value_type = String, example = "+12016661234")]
@@ -55,26 +56,26 @@ pub(crate) struct MessageView {
     #[schema(value_type = String, example = "+18045551234")]
     to: GivenAddress,
     /// Only emails have one.
-    #[schema(value_type = values::Text, required = false)]
+    #[schema(value_type = schemas::Text, required = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     subject: Option<Subject>,
-    #[schema(value_type = values::Text)]
+    #[schema(value_type = schemas::Text)]
     body: Text,
     /// The beginning of the body, followed by … when something was left out.
     #[schema(example = "Hello!")]
     snippet: String,
-    #[schema(value_type = Vec<values::Attachment>)]
+    #[schema(value_type = Vec<schemas::Attachment>)]
     attachments: Attachments,
     /// When it was written, as its sender said, or else when it was processed.
-    #[schema(value_type = values::Timestamp)]
+    #[schema(value_type = schemas::Timestamp)]
     timestamp: Timestamp,
     /// When it was accepted here.
-    #[schema(value_type = values::Timestamp)]
+    #[schema(value_type = schemas::Timestamp)]
     processed_at: Timestamp,
-    #[schema(value_type = words::Status)]
+    #[schema(value_type = enums::Status)]
     status: Status,
     /// Which provider serves it, or brought it. Null when nobody knows.
-    #[schema(required, value_type = Option<values::ProviderName>)]
+    #[schema(required, value_type = Option<schemas::ProviderName>)]
     provider: Option<ProviderName>,
     #[schema(value_type = FailureView, required = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -85,10 +86,10 @@ pub(crate) struct MessageView {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Failure)]
 struct FailureView {
-    #[schema(value_type = words::FailureReason)]
+    #[schema(value_type = enums::FailureReason)]
     reason: FailureReason,
     /// The last error, if there was one.
-    #[schema(required, value_type = Option<values::ErrorCode>)]
+    #[schema(required, value_type = Option<schemas::ErrorCode>)]
     error_code: Option<ErrorCode>,
 }
 
@@ -100,7 +101,7 @@ struct MessageDetailView {
     message: MessageView,
     attempts: Vec<AttemptView>,
     /// When it is tried next; while it waits.
-    #[schema(value_type = values::Timestamp, required = false)]
+    #[schema(value_type = schemas::Timestamp, required = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     next_attempt_at: Option<Timestamp>,
     #[schema(value_type = HoldView, required = false)]
@@ -112,12 +113,12 @@ struct MessageDetailView {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Hold)]
 struct HoldView {
-    #[schema(value_type = words::HoldReason)]
+    #[schema(value_type = enums::HoldReason)]
     reason: HoldReason,
-    #[schema(value_type = values::HoldCode)]
+    #[schema(value_type = schemas::HoldCode)]
     code: HoldCode,
     /// Until when, as far as anybody can tell.
-    #[schema(value_type = values::Timestamp, required = false)]
+    #[schema(value_type = schemas::Timestamp, required = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<Timestamp>,
 }
@@ -129,21 +130,21 @@ struct AttemptView {
     /// 1, 2, 3 … without gaps, going on after a redrive.
     #[schema(minimum = 1, example = 1)]
     attempt_number: u32,
-    #[schema(value_type = values::ProviderName)]
+    #[schema(value_type = schemas::ProviderName)]
     provider: ProviderName,
-    #[schema(value_type = words::Outcome)]
+    #[schema(value_type = enums::Outcome)]
     outcome: Outcome,
     /// What went wrong, if something did.
-    #[schema(required, value_type = Option<values::ErrorCode>)]
+    #[schema(required, value_type = Option<schemas::ErrorCode>)]
     error_code: Option<ErrorCode>,
-    /// When the call began; of a vanished worker, when that was noticed.
-    #[schema(value_type = values::Timestamp)]
+    /// When the call began; of a worker whose lease expired, when that was noticed.
+    #[schema(value_type = schemas::Timestamp)]
     occurred_at: Timestamp,
     /// How long the call took; zero when nobody knows.
-    #[schema(value_type = values::Count, example = 12)]
+    #[schema(value_type = schemas::Count, example = 12)]
     latency_ms: u64,
     /// What a worker reported after its attempt had been recorded as `unknown`.
-    #[schema(value_type = words::Outcome, required = false)]
+    #[schema(value_type = enums::Outcome, required = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     late_outcome: Option<Outcome>,
 }
@@ -219,10 +220,10 @@ impl AttemptView {
 /// With every attempt to send it, and while it waits, with what it waits for.
 #[utoipa::path(
     get, path = "/api/messages/{id}", operation_id = "getMessage", tag = "Read",
-    params(("id" = values::MessageId, Path, description = "The message's id")),
-    responses((status = 200, body = MessageDetailView, description = "The message."), OfReading),
+    params(("id" = schemas::MessageId, Path, description = "The message's id")),
+    responses((status = 200, body = MessageDetailView, description = "The message."), ReadErrors),
 )]
-pub(crate) async fn get(State(app): Ask, id: PathId) -> Result<Response, Problem> {
+pub(crate) async fn get(State(app): AppState, id: PathId) -> Result<Response, Problem> {
     let id = message_id(id)?;
     let room = app.answers().room(message_bytes(&app)).await?;
     let detail = app
@@ -258,14 +259,14 @@ pub(crate) fn page_bytes<P>(app: &App, request: &PageRequest<P>) -> usize {
     get, path = "/api/messages", operation_id = "listMessages", tag = "Read",
     params(
         Paging,
-        ("status" = Option<words::Status>, Query),
-        ("channel" = Option<words::Channel>, Query),
-        ("provider" = Option<values::ProviderName>, Query),
+        ("status" = Option<enums::Status>, Query),
+        ("channel" = Option<enums::Channel>, Query),
+        ("provider" = Option<schemas::ProviderName>, Query),
     ),
-    responses((status = 200, body = Envelope<MessageView>, description = "A page of them."), OfListing),
+    responses((status = 200, body = Envelope<MessageView>, description = "A page of them."), ListErrors),
 )]
 pub(crate) async fn list(
-    State(app): Ask,
+    State(app): AppState,
     query: Query<BTreeMap<String, String>>,
 ) -> Result<Response, Problem> {
     let parameters = Parameters::of(query);

@@ -11,11 +11,12 @@ use utoipa::ToSchema;
 
 use super::message_id;
 use crate::{
-    extract::{Ask, PathId},
+    extract::{AppState, PathId},
     json::{parse, read_body},
     openapi::{
-        problems::{OfRedriving, OfRedrivingMany},
-        values, words,
+        enums,
+        problems::{RedriveErrors, RedriveManyErrors},
+        schemas,
     },
     problem::{Code, Problem},
     telemetry,
@@ -27,7 +28,7 @@ struct RedriveResponse {
     /// Always `accepted`.
     #[schema(pattern = "^accepted$", example = "accepted")]
     status: &'static str,
-    #[schema(value_type = values::MessageId)]
+    #[schema(value_type = schemas::MessageId)]
     id: MessageId,
 }
 
@@ -36,10 +37,10 @@ struct RedriveResponse {
 /// It becomes pending, with as many attempts and as much time as a new one.
 #[utoipa::path(
     post, path = "/api/messages/{id}/redrive", operation_id = "redriveMessage", tag = "Redrive",
-    params(("id" = values::MessageId, Path, description = "The message's id")),
-    responses((status = 202, body = RedriveResponse, description = "It is pending again."), OfRedriving),
+    params(("id" = schemas::MessageId, Path, description = "The message's id")),
+    responses((status = 202, body = RedriveResponse, description = "It is pending again."), RedriveErrors),
 )]
-pub(crate) async fn redrive(State(app): Ask, id: PathId) -> Result<Response, Problem> {
+pub(crate) async fn redrive(State(app): AppState, id: PathId) -> Result<Response, Problem> {
     let id = message_id(id)?;
     telemetry::record_message(id, None);
     match app.engine().redrive(id).await.map_err(Problem::of_redrive)? {
@@ -61,21 +62,21 @@ pub(crate) async fn redrive(State(app): Ask, id: PathId) -> Result<Response, Pro
 /// Which failed messages to try again: those to which all of it applies.
 #[derive(Deserialize, ToSchema)]
 struct RedriveRequest {
-    #[schema(value_type = Option<values::ProviderName>)]
+    #[schema(value_type = Option<schemas::ProviderName>)]
     provider: Option<String>,
-    #[schema(value_type = Option<words::Channel>)]
+    #[schema(value_type = Option<enums::Channel>)]
     channel: Option<String>,
-    #[schema(value_type = Option<words::FailureReason>)]
+    #[schema(value_type = Option<enums::FailureReason>)]
     reason: Option<String>,
     /// Only what had failed before this instant.
-    #[schema(value_type = Option<values::Timestamp>)]
+    #[schema(value_type = Option<schemas::Timestamp>)]
     failed_before: Option<String>,
 }
 
 /// How many failed messages are pending again.
 #[derive(Serialize, ToSchema)]
 struct RedrivenResponse {
-    #[schema(value_type = values::Count, example = 3)]
+    #[schema(value_type = schemas::Count, example = 3)]
     redriven: u64,
 }
 
@@ -91,9 +92,9 @@ struct RedrivenResponse {
             ("time" = (value = json!({"failed_before": "2026-11-21T10:00:00Z"}))),
         ),
     ),
-    responses((status = 202, body = RedrivenResponse, description = "So many are pending again."), OfRedrivingMany),
+    responses((status = 202, body = RedrivenResponse, description = "So many are pending again."), RedriveManyErrors),
 )]
-pub(crate) async fn redrive_matching(State(app): Ask, request: Request) -> Result<Response, Problem> {
+pub(crate) async fn redrive_matching(State(app): AppState, request: Request) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
     let body = read_body(&app, &head.headers, body).await?;
     let filter = redrive_filter(parse(&body)?)?;

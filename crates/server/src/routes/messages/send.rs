@@ -4,7 +4,7 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts},
     response::{IntoResponse, Response},
 };
-use domain::{Channel, Checked, Draft, FieldError, IdempotencyKey, named_channel, phone_channel};
+use domain::{Channel, Draft, FieldError, IdempotencyKey, ValidMessage, named_channel, phone_channel};
 use engine::{LimitSettings, Send, SendError, Sent};
 use resilience::rate_limit::{
     Allowance,
@@ -16,12 +16,12 @@ use utoipa::{IntoParams, IntoResponses, ToSchema};
 
 use crate::{
     App, client,
-    extract::Ask,
+    extract::AppState,
     json::{parse, read_body},
     openapi::{
-        problems::OfSending,
-        values,
-        words::{self, PhoneChannel},
+        enums::{self, PhoneChannel},
+        problems::SendErrors,
+        schemas,
     },
     problem::{Code, Problem},
     routes::accepted::{Accepted, accepted},
@@ -41,24 +41,24 @@ const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-repl
 #[expect(dead_code, reason = "it describes what `idempotency_key` reads")]
 struct SendHeaders {
     /// Marks repeats of one request.
-    #[param(rename = "Idempotency-Key", value_type = Option<values::IdempotencyKey>)]
+    #[param(rename = "Idempotency-Key", value_type = Option<schemas::IdempotencyKey>)]
     idempotency_key: Option<String>,
 }
 
 /// An SMS or MMS to be sent.
 #[derive(Deserialize, ToSchema)]
 struct SmsRequest {
-    #[schema(required, value_type = values::Sender)]
+    #[schema(required, value_type = schemas::Sender)]
     from: Option<String>,
-    #[schema(required, value_type = values::PhoneNumber)]
+    #[schema(required, value_type = schemas::PhoneNumber)]
     to: Option<String>,
     #[schema(required, value_type = PhoneChannel)]
     r#type: Option<String>,
     /// What it says.
-    #[schema(required, value_type = values::Text)]
+    #[schema(required, value_type = schemas::Text)]
     body: Option<String>,
     /// What is attached; 10 at most, unless the operator set another limit.
-    #[schema(value_type = Option<Vec<values::Attachment>>, max_items = 10)]
+    #[schema(value_type = Option<Vec<schemas::Attachment>>, max_items = 10)]
     attachments: Option<Vec<String>>,
     /// When it was written, in RFC 3339. One that is missing, cannot be read or lies more than a day ahead is no error: the
     /// message then counts from when it is processed.
@@ -69,17 +69,17 @@ struct SmsRequest {
 /// An email to be sent.
 #[derive(Deserialize, ToSchema)]
 struct EmailRequest {
-    #[schema(required, value_type = values::EmailAddress)]
+    #[schema(required, value_type = schemas::EmailAddress)]
     from: Option<String>,
-    #[schema(required, value_type = values::EmailAddress)]
+    #[schema(required, value_type = schemas::EmailAddress)]
     to: Option<String>,
-    #[schema(value_type = Option<values::Text>)]
+    #[schema(value_type = Option<schemas::Text>)]
     subject: Option<String>,
     /// What it says.
-    #[schema(required, value_type = values::Text)]
+    #[schema(required, value_type = schemas::Text)]
     body: Option<String>,
     /// What is attached; 10 at most, unless the operator set another limit.
-    #[schema(value_type = Option<Vec<values::Attachment>>, max_items = 10)]
+    #[schema(value_type = Option<Vec<schemas::Attachment>>, max_items = 10)]
     attachments: Option<Vec<String>>,
     /// When it was written, in RFC 3339. One that is missing, cannot be read or lies more than a day ahead is no error: the
     /// message then counts from when it is processed.
@@ -90,10 +90,10 @@ struct EmailRequest {
 /// A message to be sent, of any channel.
 #[derive(Deserialize, ToSchema)]
 struct MessageRequest {
-    #[schema(required, value_type = words::Channel)]
+    #[schema(required, value_type = enums::Channel)]
     channel: Option<String>,
     /// If given, the same as `channel`.
-    #[schema(value_type = Option<words::Channel>)]
+    #[schema(value_type = Option<enums::Channel>)]
     r#type: Option<String>,
     /// A phone number, short code or sender name; of an email an email address.
     #[schema(required, value_type = String)]
@@ -102,13 +102,13 @@ struct MessageRequest {
     #[schema(required, value_type = String)]
     to: Option<String>,
     /// Of an email; else it is ignored.
-    #[schema(value_type = Option<values::Text>)]
+    #[schema(value_type = Option<schemas::Text>)]
     subject: Option<String>,
     /// What it says.
-    #[schema(required, value_type = values::Text)]
+    #[schema(required, value_type = schemas::Text)]
     body: Option<String>,
     /// What is attached; 10 at most, unless the operator set another limit.
-    #[schema(value_type = Option<Vec<values::Attachment>>, max_items = 10)]
+    #[schema(value_type = Option<Vec<schemas::Attachment>>, max_items = 10)]
     attachments: Option<Vec<String>>,
     /// When it was written, in RFC 3339. One that is missing, cannot be read or lies more than a day ahead is no error: the
     /// message then counts from when it is processed.
@@ -139,9 +139,9 @@ struct AcceptedToSend(Accepted);
             ("mms" = (value = json!({"from": "+12016661234", "to": "+18045551234", "type": "mms", "body": "The menu", "attachments": ["https://example.com/menu.png"], "timestamp": "2026-11-21T10:00:00Z"}))),
         ),
     ),
-    responses(AcceptedToSend, OfSending),
+    responses(AcceptedToSend, SendErrors),
 )]
-pub(crate) async fn send_sms(State(app): Ask, request: Request) -> Response {
+pub(crate) async fn send_sms(State(app): AppState, request: Request) -> Response {
     accept(&app, request, |body| {
         let SmsRequest {
             from,
@@ -178,9 +178,9 @@ pub(crate) async fn send_sms(State(app): Ask, request: Request) -> Response {
             ("email" = (value = json!({"from": "shop@example.com", "to": "customer@example.com", "subject": "Your order", "body": "<p>It is on its way.</p>"}))),
         ),
     ),
-    responses(AcceptedToSend, OfSending),
+    responses(AcceptedToSend, SendErrors),
 )]
-pub(crate) async fn send_email(State(app): Ask, request: Request) -> Response {
+pub(crate) async fn send_email(State(app): AppState, request: Request) -> Response {
     accept(&app, request, |body| {
         let EmailRequest {
             from,
@@ -217,9 +217,9 @@ pub(crate) async fn send_email(State(app): Ask, request: Request) -> Response {
             ("email" = (value = json!({"channel": "email", "from": "shop@example.com", "to": "customer@example.com", "subject": "Your order", "body": "<p>It is on its way.</p>"}))),
         ),
     ),
-    responses(AcceptedToSend, OfSending),
+    responses(AcceptedToSend, SendErrors),
 )]
-pub(crate) async fn send(State(app): Ask, request: Request) -> Response {
+pub(crate) async fn send(State(app): AppState, request: Request) -> Response {
     accept(&app, request, |body| {
         let MessageRequest {
             channel,
@@ -282,7 +282,7 @@ async fn accept_limited(
         key,
         fingerprint: draft.fingerprint(),
     });
-    let Checked {
+    let ValidMessage {
         from,
         to,
         content,

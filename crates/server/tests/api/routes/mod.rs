@@ -2,8 +2,8 @@
 
 mod conversations;
 mod docs;
+mod health;
 mod messages;
-mod operate;
 mod provider_mock;
 mod providers;
 mod webhooks;

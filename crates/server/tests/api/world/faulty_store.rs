@@ -9,9 +9,9 @@ use domain::{
     Outcome, Page, PageRequest, ProviderName, ThreadPosition,
 };
 use store::{
-    Accept, Accepted, Arrival, Assigned, ClaimLimits, Claims, ConversationFilter, DeadLetter,
-    IdempotentRequest, Import, MessageDetail, MessageFilter, QueueDepth, RedriveFilter, RedriveTerms,
-    Redriven, RedrivenBatch, Settled, Settlement, Store, StoreError, Tried, UnservedRule, Unthreaded,
+    Accept, Accepted, Assigned, AttemptRecord, ClaimLimits, Claims, ConversationFilter, DeadLetter,
+    IdempotentRequest, Import, Kind, MessageDetail, MessageFilter, QueueDepth, RedriveFilter, RedriveTerms,
+    Redriven, RedrivenBatch, Settled, Settlement, Store, StoreError, UnservedRule, WithoutConversation,
 };
 use tokio::sync::watch;
 
@@ -136,7 +136,7 @@ impl Store for FaultyStore {
     async fn accept(&self, batch: &[Accept]) -> Result<Vec<Accepted>, StoreError> {
         self.batches.send_modify(|batches| *batches += 1);
         for accept in batch {
-            if let Arrival::Receive { payload, .. } = &accept.arrival {
+            if let Kind::Receive { payload, .. } = &accept.kind {
                 self.payloads.lock().unwrap().push(payload.to_string());
             }
         }
@@ -172,12 +172,16 @@ impl Store for FaultyStore {
         self.reached()?.import(batch).await
     }
 
-    async fn count_unthreaded(&self) -> Result<u64, StoreError> {
-        self.reached()?.count_unthreaded().await
+    async fn count_without_conversation(&self) -> Result<u64, StoreError> {
+        self.reached()?.count_without_conversation().await
     }
 
-    async fn unthreaded(&self, after: Option<MessageId>, limit: u32) -> Result<Vec<Unthreaded>, StoreError> {
-        self.reached()?.unthreaded(after, limit).await
+    async fn without_conversation(
+        &self,
+        after: Option<MessageId>,
+        limit: u32,
+    ) -> Result<Vec<WithoutConversation>, StoreError> {
+        self.reached()?.without_conversation(after, limit).await
     }
 
     async fn assign(&self, batch: &[(MessageId, ConversationKey)]) -> Result<Assigned, StoreError> {
@@ -227,7 +231,7 @@ impl Store for FaultyStore {
 
     async fn settle(&self, batch: &[Settlement]) -> Result<Vec<Settled>, StoreError> {
         let tried = batch.iter().filter_map(|settlement| settlement.tried.as_ref());
-        let is_error = |tried: &Tried| tried.outcome == Outcome::Error;
+        let is_error = |tried: &AttemptRecord| tried.outcome == Outcome::Error;
         match self.fault() {
             Fault::SettlesNothing => Err(away()),
             Fault::RefusesErrors if tried.into_iter().any(is_error) => Err(refused()),

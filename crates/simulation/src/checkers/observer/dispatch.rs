@@ -21,11 +21,11 @@ impl Observer {
                     ("life", life.into()),
                     ("message", one.leased.id.into()),
                     ("token", one.leased.token.0.into()),
-                    ("vanished", one.vanished.into()),
+                    ("lease_expired", one.lease_expired.into()),
                 ],
             );
             let tried = (one.leased.id, one.leased.progress.attempts);
-            let invented = one.vanished && !inner.called.contains_key(&tried);
+            let invented = one.lease_expired && !inner.called.contains_key(&tried);
             if self.leases_are_kept && invented && inner.fencing.is_of_accept(one.leased.id) {
                 let detail = format!(
                     "{} was leased while it was accepted, and no call was made",
@@ -115,7 +115,7 @@ impl Observer {
             let served = inner.served_lately(&one.provider, at);
             inner.trace.note(
                 at,
-                "bury",
+                "dead_letter",
                 &[
                     ("life", life.into()),
                     ("message", one.id.into()),

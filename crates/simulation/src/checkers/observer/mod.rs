@@ -2,19 +2,16 @@
 
 mod dispatch;
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use domain::{MessageId, ProviderName, Timestamp};
 use engine::{Metrics, UNSERVED_AFTER};
-use store::{Accept, Accepted, Arrival, IdempotentRequest, Memory, MessageDetail};
+use parking_lot::{Mutex, MutexGuard};
+use store::{Accept, Accepted, IdempotentRequest, Kind, Memory, MessageDetail};
 
 use super::{
-    CallRecord, Cell, Due, Reply, Request, Violation, acknowledged, attempts, breaker, calls, conversations,
-    counters, fencing, keys, limits, progress, reads, references, snapshot::Snapshot,
+    CallRecord, Cell, Due, Request, Response, Violation, acknowledged, attempts, breaker, calls,
+    conversations, counters, fencing, keys, limits, progress, reads, references, snapshot::Snapshot,
 };
 use crate::{
     draw::Draw,
@@ -171,13 +168,13 @@ impl Observer {
             began: now,
             cell,
             key,
-            reply: Reply::Nothing,
+            reply: Response::Nothing,
         });
         request
     }
 
     /// A node answers a request. From this moment on it is bound by its word.
-    pub(crate) fn answered(&self, request: usize, reply: &Reply, memory: &Memory) {
+    pub(crate) fn answered(&self, request: usize, reply: &Response, memory: &Memory) {
         let (mut inner, now) = self.now();
         let Request {
             life,
@@ -190,7 +187,7 @@ impl Observer {
             ("operation", operation.into()),
             ("reply", reply.word().into()),
         ];
-        if let Reply::New(ack) | Reply::Replayed(ack) = reply {
+        if let Response::New(ack) | Response::Replayed(ack) = reply {
             facts.push(("message", ack.id.into()));
             inner.acknowledged.push(ack.id);
             if memory.status(ack.id).is_none() {
@@ -263,8 +260,8 @@ impl Observer {
         let serving = inner.serving(life);
         let unserved = batch.iter().zip(accepted).find(|(accept, accepted)| {
             matches!(
-                (&accept.arrival, accepted),
-                (Arrival::Send { .. }, Accepted::New { .. })
+                (&accept.kind, accepted),
+                (Kind::Send { .. }, Accepted::New { .. })
             ) && !serving.contains(&accept.provider)
         });
         if let Some((accept, _)) = unserved {
@@ -344,7 +341,7 @@ impl Observer {
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock()
     }
 }
 

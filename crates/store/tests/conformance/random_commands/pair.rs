@@ -5,7 +5,7 @@ use domain::{
     ProviderName, Timestamp,
 };
 use trunkline_store::{
-    Accept, Accepted, Arrival, Assigned, Claimed, DeadLetter, Disposition, Import, Memory, MessageDetail,
+    Accept, Accepted, Assigned, Claimed, DeadLetter, Disposition, Import, Kind, Memory, MessageDetail,
     QueueDepth, RedriveFilter, RedriveTerms, Settlement, Store, UnservedRule,
 };
 
@@ -13,7 +13,7 @@ use super::command::{Command, End, Request, RequestKind};
 use crate::{
     builders::{ALREADY, Draft, EMAIL, Held, NOT_YET, SMS, dead, in_place, instant, name, request, retry},
     driven_clock::DrivenClock,
-    past::key_of,
+    import::key_of,
     world::{all_conversations, all_messages, check_conversations, whole_thread},
 };
 
@@ -65,7 +65,7 @@ impl Pair {
                     self.compare_accepted(*ours, theirs);
                 }
                 for (accept, answer) in batch.iter().zip(&answers) {
-                    let leased = matches!(accept.arrival, Arrival::Send { lease: Some(_), .. });
+                    let leased = matches!(accept.kind, Kind::Send { lease: Some(_), .. });
                     if leased && matches!(answer, Accepted::New { .. }) {
                         self.leases.push(Held::at_accept(accept.id));
                     }
@@ -167,13 +167,16 @@ impl Pair {
                 let batch: Vec<Import> = requests.iter().map(|request| self.import(request)).collect();
                 let ours = self.model.import(&batch).await;
                 assert_eq!(ours, self.store.import(&batch).await);
-                let ours = self.model.count_unthreaded().await;
-                assert_eq!(ours, self.store.count_unthreaded().await);
+                let ours = self.model.count_without_conversation().await;
+                assert_eq!(ours, self.store.count_without_conversation().await);
             }
             Command::Assign { limit } => {
-                let unthreaded = self.model.unthreaded(None, *limit).await;
-                assert_eq!(unthreaded, self.store.unthreaded(None, *limit).await);
-                let batch: Vec<_> = unthreaded.unwrap().iter().map(key_of).collect();
+                let without_conversation = self.model.without_conversation(None, *limit).await;
+                assert_eq!(
+                    without_conversation,
+                    self.store.without_conversation(None, *limit).await
+                );
+                let batch: Vec<_> = without_conversation.unwrap().iter().map(key_of).collect();
                 let ours = self.model.assign(&batch).await;
                 assert_eq!(ours, self.store.assign(&batch).await);
                 for (id, _) in &batch {
@@ -393,7 +396,7 @@ impl Pair {
                 attempt
                     .error_code
                     .as_ref()
-                    .is_some_and(|code| code.as_str() == "worker_vanished")
+                    .is_some_and(|code| code.as_str() == "lease_expired")
             };
             detail
                 .attempts

@@ -1,9 +1,9 @@
 //! Made-up people text and email each other through a running service, some of the time through providers that fail.
 
+mod counts;
 mod people;
 mod play;
 mod script;
-mod tally;
 mod weather;
 
 use std::{
@@ -23,15 +23,15 @@ use tokio::{
 };
 
 use self::{
+    counts::{DemoCounts, ProviderTally, providers},
     people::CONTACTS_MAX,
     play::{Event, Gate, play},
     script::{Script, Terms},
-    tally::{ProviderTally, Tally, providers},
     weather::Weather,
 };
 use crate::{
     client::{self, Api},
-    stops::Stops,
+    signals::Signals,
     terminal::{Paint, print, print_json},
 };
 
@@ -89,12 +89,12 @@ pub(crate) fn run(arguments: &ArgMatches) -> anyhow::Result<()> {
         .enable_all()
         .build()?
         .block_on(async {
-            let mut stops = Stops::new()?;
+            let mut signals = Signals::new()?;
             let mut demo = Demo::prepare(api, arguments).await?;
-            demo.run(&mut stops).await?;
+            demo.run(&mut signals).await?;
             // Whoever is in a hurry may leave now, with the failures as they are.
             tokio::spawn(async move {
-                stops.next().await;
+                signals.next().await;
                 std::process::exit(1);
             });
             demo.end().await
@@ -111,7 +111,7 @@ struct Demo {
     time: Duration,
     weather: Weather,
     before: Vec<ProviderTally>,
-    tally: Tally,
+    counts: DemoCounts,
     screen: Screen,
 }
 
@@ -151,9 +151,9 @@ impl Demo {
             time: Duration::from_secs(number("seconds")?),
             weather,
             before: providers(&reports).collect(),
-            tally: Tally {
+            counts: DemoCounts {
                 seed,
-                ..Tally::default()
+                ..DemoCounts::default()
             },
             screen,
             api,
@@ -161,7 +161,7 @@ impl Demo {
     }
 
     /// Plays until the time is over or somebody wants it to stop.
-    async fn run(&mut self, stops: &mut Stops) -> anyhow::Result<()> {
+    async fn run(&mut self, signals: &mut Signals) -> anyhow::Result<()> {
         let gate = || Arc::new(Gate::new(Arc::clone(&self.clock)));
         let (our_gate, their_gate) = (gate(), gate());
         let [our_room, their_room] = [(); 2].map(|()| Arc::new(Semaphore::new(OFFERED_MAX)));
@@ -176,19 +176,19 @@ impl Demo {
         loop {
             tokio::select! {
                 biased;
-                _ = stops.next() => break,
+                _ = signals.next() => break,
                 () = &mut over => break,
                 Some(event) = told.recv() => self.note(event),
                 _ = next_look.tick() => {
                     self.turn_weather().await;
                     self.look().await;
-                    self.screen.show(&self.tally, self.weather.is_stormy())?;
+                    self.screen.show(&self.counts, self.weather.is_stormy())?;
                 }
                 _ = next_message.tick() => {
                     let step = self.script.next();
                     let (room, gate) = if step.ours { (&our_room, &our_gate) } else { (&their_room, &their_gate) };
                     let Ok(place) = Arc::clone(room).try_acquire_owned() else {
-                        self.tally.held_back += 1;
+                        self.counts.held_back += 1;
                         continue;
                     };
                     let (api, gate, run, tell) =
@@ -206,12 +206,12 @@ impl Demo {
         their_gate.close();
         let mut last_answers = async || {
             while let Some(ended) = offered.join_next().await {
-                self.tally.held_back += u64::from(!ended.unwrap_or(false));
+                self.counts.held_back += u64::from(!ended.unwrap_or(false));
             }
         };
         // Those that are cut off here may have been accepted: nobody knows.
         if tokio::time::timeout(LAST_ANSWERS, last_answers()).await.is_err() {
-            self.tally.unanswered += offered.len() as u64;
+            self.counts.unanswered += offered.len() as u64;
         }
         while let Ok(event) = told.try_recv() {
             self.note(event);
@@ -223,24 +223,24 @@ impl Demo {
     async fn end(mut self) -> anyhow::Result<()> {
         let restored = self.weather.restore(&self.api).await;
         self.look().await;
-        self.screen.end(&self.tally)?;
+        self.screen.end(&self.counts)?;
         restored?;
-        if self.tally.sent + self.tally.received == 0 {
+        if self.counts.sent + self.counts.received == 0 {
             bail!("not one message was accepted");
         }
         Ok(())
     }
 
     fn note(&mut self, event: Event) {
-        let tally = &mut self.tally;
+        let counts = &mut self.counts;
         match event {
-            Event::RateLimited => tally.rate_limited += 1,
-            Event::Unanswered => tally.unanswered += 1,
+            Event::RateLimited => counts.rate_limited += 1,
+            Event::Unanswered => counts.unanswered += 1,
             Event::Ended {
                 refused: Some(code), ..
-            } => *tally.refused.entry(code).or_default() += 1,
-            Event::Ended { ours: true, .. } => tally.sent += 1,
-            Event::Ended { ours: false, .. } => tally.received += 1,
+            } => *counts.refused.entry(code).or_default() += 1,
+            Event::Ended { ours: true, .. } => counts.sent += 1,
+            Event::Ended { ours: false, .. } => counts.received += 1,
         }
     }
 
@@ -252,9 +252,9 @@ impl Demo {
     }
 
     async fn look(&mut self) {
-        self.tally.seconds = self.clock.monotonic().min(self.time).as_secs();
+        self.counts.seconds = self.clock.monotonic().min(self.time).as_secs();
         // What is not answered stays as it was.
-        let _ = tokio::time::timeout(LOOK_MAX, self.tally.look(&self.api, &self.before)).await;
+        let _ = tokio::time::timeout(LOOK_MAX, self.counts.look(&self.api, &self.before)).await;
     }
 }
 
@@ -304,20 +304,20 @@ impl Screen {
         Ok(())
     }
 
-    fn show(&mut self, tally: &Tally, stormy: bool) -> anyhow::Result<()> {
+    fn show(&mut self, counts: &DemoCounts, stormy: bool) -> anyhow::Result<()> {
         match self.kind {
             ScreenKind::Json => Ok(()),
-            ScreenKind::Told if tally.seconds < self.tell_at => Ok(()),
+            ScreenKind::Told if counts.seconds < self.tell_at => Ok(()),
             ScreenKind::Told => {
-                self.tell_at = tally.seconds + TELL_EVERY_SECS;
-                print(&tally.line())
+                self.tell_at = counts.seconds + TELL_EVERY_SECS;
+                print(&counts.line())
             }
             ScreenKind::Drawn => {
                 let weather = match stormy {
                     true => self.paint.bad("providers fail on purpose"),
                     false => self.paint.good("providers as they were"),
                 };
-                let drawn = format!("{} s   {weather}\n{}", tally.seconds, tally.shown(self.paint));
+                let drawn = format!("{} s   {weather}\n{}", counts.seconds, counts.shown(self.paint));
                 self.draw(&drawn)
             }
         }
@@ -333,15 +333,15 @@ impl Screen {
         print(&format!("{back}{text}"))
     }
 
-    fn end(&mut self, tally: &Tally) -> anyhow::Result<()> {
+    fn end(&mut self, counts: &DemoCounts) -> anyhow::Result<()> {
         if self.kind == ScreenKind::Json {
-            return print_json(tally);
+            return print_json(counts);
         }
         let next = format!(
             "{} s, seed {}. What still waits goes on its way. Look around with `trunkline conversations`.\n",
-            tally.seconds, tally.seed
+            counts.seconds, counts.seed
         );
-        let text = tally.shown(self.paint) + &next;
+        let text = counts.shown(self.paint) + &next;
         if self.kind == ScreenKind::Drawn {
             self.draw(&text)
         } else {

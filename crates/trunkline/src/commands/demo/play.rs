@@ -5,7 +5,7 @@ use hyper::header::HeaderValue;
 use tokio::sync::{mpsc::UnboundedSender, watch};
 
 use super::script::Step;
-use crate::client::{Answer, Api};
+use crate::client::{Api, ApiAnswer};
 
 /// How long to wait when the service does not say how long, or does not answer.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -90,12 +90,12 @@ pub(super) async fn play(
             return false;
         }
         let event = match api.post(step.path, key.as_ref(), &body).await {
-            Ok(Answer::Done(_)) => break None,
-            Ok(Answer::Refused(refusal)) if [429, 503].contains(&refusal.status.as_u16()) => {
+            Ok(ApiAnswer::Done(_)) => break None,
+            Ok(ApiAnswer::Refused(refusal)) if [429, 503].contains(&refusal.status.as_u16()) => {
                 gate.close_for(refusal.retry_after.unwrap_or(PAUSE));
                 Event::RateLimited
             }
-            Ok(Answer::Refused(refusal)) => break Some(refusal.code()),
+            Ok(ApiAnswer::Refused(refusal)) => break Some(refusal.code()),
             Err(_) => {
                 gate.close_for(PAUSE);
                 Event::Unanswered

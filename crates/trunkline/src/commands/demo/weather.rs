@@ -3,7 +3,7 @@ use std::time::Duration;
 use anyhow::bail;
 use serde_json::{Value, json};
 
-use crate::client::{Answer, Api};
+use crate::client::{Api, ApiAnswer};
 
 const CONFIG: &str = "/api/provider/mock/config";
 /// How often it is tried to put back what was there.
@@ -22,9 +22,9 @@ impl Weather {
     /// Looks at how it is.
     pub(super) async fn found(api: &Api, seed: u64) -> anyhow::Result<Self> {
         let before = match api.get(CONFIG, &[]).await? {
-            Answer::Done(config) => Some(config),
-            Answer::Refused(refusal) if refusal.status.as_u16() == 404 => None,
-            Answer::Refused(refusal) => return Err(refusal.into()),
+            ApiAnswer::Done(config) => Some(config),
+            ApiAnswer::Refused(refusal) if refusal.status.as_u16() == 404 => None,
+            ApiAnswer::Refused(refusal) => return Err(refusal.into()),
         };
         let storm = json!({"error_pct": 60, "timeout_pct": 10, "ratelimit_pct": 10, "seed": seed});
         Ok(Self {
@@ -51,7 +51,7 @@ impl Weather {
         let config = if stormy { &self.storm } else { before };
         // A change whose answer is lost, or not waited for, may have happened: it has to be undone then.
         self.stormy = true;
-        if let Ok(Answer::Done(_)) = api.put(CONFIG, config).await {
+        if let Ok(ApiAnswer::Done(_)) = api.put(CONFIG, config).await {
             self.stormy = stormy;
         }
     }

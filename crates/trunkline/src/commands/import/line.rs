@@ -1,6 +1,6 @@
 use domain::{
-    Checked, Content, Direction, Draft, DraftRules, FieldError, ProviderMessageId, ProviderName, Timestamp,
-    named_channel,
+    Content, Direction, Draft, DraftRules, FieldError, ProviderMessageId, ProviderName, Timestamp,
+    ValidMessage, named_channel,
 };
 use providers::simulator::provider_name;
 use serde::Deserialize;
@@ -76,7 +76,7 @@ fn check(line: PastLine, text: &str, rules: &DraftRules) -> Result<Past, Vec<Fie
     else {
         return Err(errors);
     };
-    let Checked {
+    let ValidMessage {
         from: _,
         to: _,
         content,

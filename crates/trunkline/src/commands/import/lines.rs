@@ -11,7 +11,7 @@ pub(super) struct Lines<R> {
 
 /// A line, without its end.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Line<'a> {
+pub(super) enum ImportLine<'a> {
     Text(&'a [u8]),
     Blank,
     TooLong,
@@ -41,7 +41,7 @@ impl<R: BufRead> Lines<R> {
         self.bytes
     }
 
-    pub(super) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
+    pub(super) fn next(&mut self) -> io::Result<Option<ImportLine<'_>>> {
         self.buffer.clear();
         // One more than is allowed, and the end of the line.
         let limit = self.bytes_max as u64 + 2;
@@ -61,7 +61,7 @@ impl<R: BufRead> Lines<R> {
             if !ended {
                 self.bytes += skip_line(&mut self.input)?;
             }
-            return Ok(Some(Line::TooLong));
+            return Ok(Some(ImportLine::TooLong));
         }
         let first = self.number == 1;
         let line = line
@@ -70,8 +70,8 @@ impl<R: BufRead> Lines<R> {
             .unwrap_or(line);
         let line = line.trim_ascii();
         Ok(Some(match line {
-            [] => Line::Blank,
-            _ => Line::Text(line),
+            [] => ImportLine::Blank,
+            _ => ImportLine::Text(line),
         }))
     }
 }
@@ -106,9 +106,9 @@ mod tests {
         let mut found = Vec::new();
         while let Some(line) = lines.next().unwrap() {
             found.push(match line {
-                Line::Text(text) => String::from_utf8(text.to_vec()).unwrap(),
-                Line::Blank => "(blank)".to_owned(),
-                Line::TooLong => "(too long)".to_owned(),
+                ImportLine::Text(text) => String::from_utf8(text.to_vec()).unwrap(),
+                ImportLine::Blank => "(blank)".to_owned(),
+                ImportLine::TooLong => "(too long)".to_owned(),
             });
             assert_eq!(lines.number(), found.len() as u64);
         }

@@ -12,14 +12,14 @@ use std::{
 use anyhow::{Context, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use domain::{Clock, DraftRules, Entropy, MessageId, SystemClock, Timestamp};
-use engine::{persistently, written_at};
+use engine::{retry_transient, written_at};
 use serde::Serialize;
 use store::{Import, Store};
 use tokio::runtime::Runtime;
 
 use self::{
     line::Past,
-    lines::{Line, Lines},
+    lines::{ImportLine, Lines},
 };
 use crate::{
     config::{Config, flags},
@@ -74,7 +74,7 @@ pub(crate) fn run(config: &Config, arguments: &ArgMatches) -> anyhow::Result<()>
         .enable_all()
         .build()?;
     let store = store::open(&config.database_url, Arc::clone(&clock))?;
-    runtime.block_on(persistently(async || store.migrate().await))?;
+    runtime.block_on(retry_transient(async || store.migrate().await))?;
     let mut importer = Importer {
         runtime,
         store,
@@ -190,9 +190,9 @@ impl Importer {
             let line = line.with_context(|| self.stopped("cannot read on", number))?;
             let past = match line {
                 None => break,
-                Some(Line::Blank) => continue,
-                Some(Line::TooLong) => Err(vec![format!("is longer than {LINE_BYTES_MAX} bytes")]),
-                Some(Line::Text(text)) => Past::read(text, &self.rules),
+                Some(ImportLine::Blank) => continue,
+                Some(ImportLine::TooLong) => Err(vec![format!("is longer than {LINE_BYTES_MAX} bytes")]),
+                Some(ImportLine::Text(text)) => Past::read(text, &self.rules),
             };
             self.summary.read += 1;
             match past {
@@ -244,7 +244,7 @@ impl Importer {
         if batch.is_empty() {
             return Ok(());
         }
-        let stored = runtime.block_on(persistently(async || store.import(batch).await));
+        let stored = runtime.block_on(retry_transient(async || store.import(batch).await));
         let imported = stored.with_context(|| self.stopped("stopped", number))?;
         self.summary.imported += imported;
         self.summary.repeated += self.batch.len() as u64 - imported;

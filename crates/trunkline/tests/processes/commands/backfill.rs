@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 
 use super::{
     failed,
-    past::{MESSAGES, PAIRS, US, check, customer, lines},
+    history::{MESSAGES, PAIRS, US, check, customer, lines},
     printed,
 };
 use crate::world::{Kind, SOON, Stopwatch, World, on_both_databases, until};

@@ -4,7 +4,7 @@ use tokio::task::block_in_place;
 
 use super::{
     failed,
-    past::{MESSAGES, PAIRS, check, line, lines},
+    history::{MESSAGES, PAIRS, check, line, lines},
     printed, told,
 };
 use crate::world::{Kind, SOON, World, on_both_databases, until};

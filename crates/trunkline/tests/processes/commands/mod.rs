@@ -3,8 +3,8 @@
 mod ask;
 mod backfill;
 mod demo;
+mod history;
 mod import;
-mod past;
 mod settings;
 
 use std::process::Output;

@@ -22,7 +22,7 @@ pub(crate) struct Contents {
     pub(crate) outbox: Vec<Entry>,
     pub(crate) keys: Vec<(String, Id)>,
     /// The providers' own ids of inbound messages.
-    pub(crate) receipts: Vec<(String, Id)>,
+    pub(crate) inbound_ids: Vec<(String, Id)>,
 }
 
 #[derive(Debug)]
@@ -96,7 +96,10 @@ impl Contents {
         );
         let outbox = format!("select {}, leased_until, dead_at from outbox", id("message_id"));
         let keys = format!("select key, {} from idempotency_keys", id("message_id"));
-        let receipts = format!("select provider_message_id, {} from receipts", id("message_id"));
+        let inbound_ids = format!(
+            "select provider_message_id, {} from inbound_ids",
+            id("message_id")
+        );
         let ids_by_name = async |statement: &str| {
             let rows = rows(database, statement).await.into_iter();
             rows.map(|[name, id]: [String; 2]| (name, Id::of(&id))).collect()
@@ -119,7 +122,7 @@ impl Contents {
                 .collect(),
             outbox: rows(database, &outbox).await.into_iter().map(Entry::of).collect(),
             keys: ids_by_name(&keys).await,
-            receipts: ids_by_name(&receipts).await,
+            inbound_ids: ids_by_name(&inbound_ids).await,
         }
     }
 }

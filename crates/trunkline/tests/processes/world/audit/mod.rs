@@ -78,7 +78,7 @@ impl Audit<'_> {
             .map(|message| (&message.id, message))
             .collect();
         let keys = ids_by_name(&self.contents.keys, found);
-        let receipts = ids_by_name(&self.contents.receipts, found);
+        let inbound_ids = ids_by_name(&self.contents.inbound_ids, found);
         for offer in self.offers {
             found.expect(AnswersTrue, offer.surprises.is_empty(), || format!("{offer:?}"));
             let Some((id, conversation)) = &offer.accepted else {
@@ -96,7 +96,7 @@ impl Audit<'_> {
                 || format!("{offer:?} is stored as {message:?}"),
             );
             if let Some(key) = offer.key.as_deref() {
-                let names = if offer.inbound { &receipts } else { &keys };
+                let names = if offer.inbound { &inbound_ids } else { &keys };
                 found.expect(NothingStoredTwice, names.get(key) == Some(&id), || {
                     format!("its key leads to {:?}: {offer:?}", names.get(key))
                 });
@@ -169,14 +169,14 @@ impl Audit<'_> {
             attempts,
             outbox,
             keys,
-            receipts,
+            inbound_ids,
             ..
         } = self.contents;
         let messages: BTreeSet<&Id> = messages.iter().map(|message| &message.id).collect();
         let references = (outbox.iter().map(|entry| ("outbox", &entry.message)))
             .chain(attempts.iter().map(|attempt| ("attempts", &attempt.message)))
             .chain(keys.iter().map(|(_, id)| ("idempotency_keys", id)))
-            .chain(receipts.iter().map(|(_, id)| ("receipts", id)));
+            .chain(inbound_ids.iter().map(|(_, id)| ("inbound_ids", id)));
         for (table, id) in references {
             found.expect(ReferencesHold, messages.contains(id), || {
                 format!("a row of {table} is about {id:?}, which is not there")

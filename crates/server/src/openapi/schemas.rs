@@ -16,7 +16,7 @@ const SHORT_CODE: &str = "^[0-9]{3,6}$";
 const SENDER_NAME: &str = "^[0-9_.&-]*[A-Za-z][A-Za-z0-9_.&-]*$";
 const SENDER_NAME_CHARS_MAX: usize = 11;
 
-macro_rules! values {
+macro_rules! schemas {
     ($( $name:ident = $schema:expr; )+) => {
         $(
             pub(crate) struct $name;
@@ -32,7 +32,7 @@ macro_rules! values {
     };
 }
 
-values! {
+schemas! {
     MessageId = text("The id of a message.")
         .format(Some(format("uuid")))
         .examples([json!("01a1fc5f-8b3e-7c61-9d0a-4f2b6c8e1a35")]);

@@ -4,7 +4,7 @@ use domain::{ConversationKey, GivenAddress, MessageId};
 use uuid::Uuid;
 
 use super::{Postgres, rows};
-use crate::{Assigned, Import, StoreError, Unthreaded, json};
+use crate::{Assigned, Import, StoreError, WithoutConversation, json};
 
 pub(super) async fn import(store: &Postgres, batch: &[Import]) -> Result<u64, StoreError> {
     let texts = |column: fn(&Import) -> &str| batch.iter().map(column).collect::<Vec<_>>();
@@ -40,29 +40,29 @@ pub(super) async fn import(store: &Postgres, batch: &[Import]) -> Result<u64, St
         .await
 }
 
-pub(super) async fn count_unthreaded(store: &Postgres) -> Result<u64, StoreError> {
-    let sql = include_str!("../../sql/messages/count_unthreaded.postgres.sql");
+pub(super) async fn count_without_conversation(store: &Postgres) -> Result<u64, StoreError> {
+    let sql = include_str!("../../sql/messages/count_without_conversation.postgres.sql");
     let rows = store.read(sql, &[]).await?;
     rows::count(rows.first().map_or(Ok(0), |row| rows::get(row, "count"))?)
 }
 
-pub(super) async fn unthreaded(
+pub(super) async fn without_conversation(
     store: &Postgres,
     after: Option<MessageId>,
     limit: u32,
-) -> Result<Vec<Unthreaded>, StoreError> {
+) -> Result<Vec<WithoutConversation>, StoreError> {
     let after = after.map_or(Uuid::nil(), MessageId::as_uuid);
-    let sql = include_str!("../../sql/messages/unthreaded.postgres.sql");
+    let sql = include_str!("../../sql/messages/without_conversation.postgres.sql");
     let rows = store.read(sql, &[&after, &i64::from(limit)]).await?;
-    let unthreaded = |row| {
-        Ok(Unthreaded {
+    let without_conversation = |row| {
+        Ok(WithoutConversation {
             id: rows::get::<Uuid>(row, "id")?.into(),
             channel: rows::word(row, "channel")?,
             from: GivenAddress::from_stored(rows::get::<String>(row, "sender")?),
             to: GivenAddress::from_stored(rows::get::<String>(row, "recipient")?),
         })
     };
-    rows.iter().map(unthreaded).collect()
+    rows.iter().map(without_conversation).collect()
 }
 
 pub(super) async fn assign(

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
 use super::{accept, rows};
-use crate::{Assigned, Import, Unthreaded, json};
+use crate::{Assigned, Import, WithoutConversation, json};
 
 pub(super) fn import(connection: &Connection, batch: &[Import]) -> rusqlite::Result<u64> {
     let mut imported = 0;
@@ -26,8 +26,8 @@ fn import_one(connection: &Connection, import: &Import) -> rusqlite::Result<bool
         provider_message_id,
         payload,
     } = import;
-    let receipt = (provider.as_str(), provider_message_id.as_str());
-    if accept::find(connection, None, Some(receipt))?.is_some() {
+    let inbound_id = (provider.as_str(), provider_message_id.as_str());
+    if accept::find(connection, None, Some(inbound_id))?.is_some() {
         return Ok(false);
     }
     connection
@@ -46,28 +46,30 @@ fn import_one(connection: &Connection, import: &Import) -> rusqlite::Result<bool
             provider.as_str(),
         ])?;
     connection
-        .prepare_cached(include_str!("../../sql/receipts/insert.sqlite.sql"))?
-        .execute(params![receipt.0, receipt.1, id.as_uuid(), payload])?;
+        .prepare_cached(include_str!("../../sql/inbound_ids/insert.sqlite.sql"))?
+        .execute(params![inbound_id.0, inbound_id.1, id.as_uuid(), payload])?;
     Ok(true)
 }
 
-pub(super) fn count_unthreaded(connection: &Connection) -> rusqlite::Result<u64> {
+pub(super) fn count_without_conversation(connection: &Connection) -> rusqlite::Result<u64> {
     let count = connection
-        .prepare_cached(include_str!("../../sql/messages/count_unthreaded.sqlite.sql"))?
+        .prepare_cached(include_str!(
+            "../../sql/messages/count_without_conversation.sqlite.sql"
+        ))?
         .query_row([], |row| row.get(0))?;
     rows::count(count)
 }
 
-pub(super) fn unthreaded(
+pub(super) fn without_conversation(
     connection: &Connection,
     after: Option<MessageId>,
     limit: u32,
-) -> rusqlite::Result<Vec<Unthreaded>> {
+) -> rusqlite::Result<Vec<WithoutConversation>> {
     let after = after.map_or(Uuid::nil(), MessageId::as_uuid);
     connection
-        .prepare_cached(include_str!("../../sql/messages/unthreaded.sqlite.sql"))?
+        .prepare_cached(include_str!("../../sql/messages/without_conversation.sqlite.sql"))?
         .query_map(params![after, limit], |row| {
-            Ok(Unthreaded {
+            Ok(WithoutConversation {
                 id: row.get::<_, Uuid>("id")?.into(),
                 channel: rows::word(row, "channel")?,
                 from: GivenAddress::from_stored(row.get::<_, String>("sender")?),

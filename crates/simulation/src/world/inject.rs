@@ -8,7 +8,7 @@ const FUSE_MAX: Duration = Duration::from_secs(2);
 
 impl World {
     /// Waits for the moment of a fault, and lets it happen.
-    pub(super) async fn strike(self: Arc<Self>, fault: usize) {
+    pub(super) async fn inject(self: Arc<Self>, fault: usize) {
         let fault = &self.plan.faults[fault];
         tokio::time::sleep(fault.at).await;
         let (database, observer) = (&self.common.database, &self.common.observer);
@@ -72,16 +72,16 @@ impl World {
                 database.fail(*statement, *failure, *permille, *lasting);
                 tokio::time::sleep(*lasting).await;
             }
-            FaultKind::Mood {
+            FaultKind::Health {
                 provider,
-                mood,
+                health,
                 lasting,
             } => {
                 observer.note(
-                    "mood",
-                    &[("provider", (*provider).into()), ("mood", mood.word().into())],
+                    "health",
+                    &[("provider", (*provider).into()), ("health", health.word().into())],
                 );
-                self.common.services[*provider].get_into(*mood, *lasting);
+                self.common.services[*provider].get_into(*health, *lasting);
                 tokio::time::sleep(*lasting).await;
             }
         }

@@ -4,13 +4,13 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    client::{Answer, Api},
+    client::{Api, ApiAnswer},
     terminal::{Paint, Table, grouped, harmless},
 };
 
 /// What has happened so far, as we saw it and as the service tells it.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct Tally {
+pub(super) struct DemoCounts {
     pub(super) seed: u64,
     pub(super) seconds: u64,
     /// Our messages that were accepted.
@@ -83,10 +83,10 @@ impl ProviderTally {
     }
 }
 
-impl Tally {
+impl DemoCounts {
     /// Asks the service how it is. What it does not answer stays as it was.
     pub(super) async fn look(&mut self, api: &Api, before: &[ProviderTally]) {
-        if let Ok(Answer::Done(reports)) = api.get("/api/providers", &[]).await {
+        if let Ok(ApiAnswer::Done(reports)) = api.get("/api/providers", &[]).await {
             self.providers = providers(&reports)
                 .map(|now| {
                     let earlier = before.iter().find(|before| before.name == now.name);
@@ -95,7 +95,7 @@ impl Tally {
                 .collect();
         }
         let one = [("pageSize", "1".to_owned())];
-        if let Ok(Answer::Done(page)) = api.get("/api/conversations", &one).await {
+        if let Ok(ApiAnswer::Done(page)) = api.get("/api/conversations", &one).await {
             self.conversations = page["meta"]["total"].as_u64().unwrap_or_default();
         }
     }
@@ -212,16 +212,16 @@ mod tests {
 
     #[test]
     fn everything_is_on_lines_that_fit() {
-        let mut tally = Tally {
+        let mut counts = DemoCounts {
             seconds: 10,
             sent: 1_234,
             received: 99,
             conversations: 20,
             providers: vec![ProviderTally::of(&report(17))],
-            ..Tally::default()
+            ..DemoCounts::default()
         };
-        tally.refused.insert("no_provider".to_owned(), 2);
-        let shown = tally.shown(Paint::NONE);
+        counts.refused.insert("no_provider".to_owned(), 2);
+        let shown = counts.shown(Paint::NONE);
         assert!(
             shown.contains("sent 1,234 (123.4/s)   received 99 (9.9/s)"),
             "{shown}"

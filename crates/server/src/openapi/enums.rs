@@ -8,7 +8,7 @@ use utoipa::{
     },
 };
 
-macro_rules! words {
+macro_rules! enums {
     ($( $(#[doc = $doc:literal])+ $name:ident; )+) => {
         $(
             $(#[doc = $doc])+
@@ -29,7 +29,7 @@ macro_rules! words {
     };
 }
 
-words! {
+enums! {
     /// How a message travels.
     Channel;
     /// The channel of a conversation; SMS and MMS share one.

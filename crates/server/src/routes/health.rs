@@ -7,7 +7,7 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{extract::Ask, openapi::problems::OfReadiness, problem::Problem};
+use crate::{extract::AppState, openapi::problems::ReadinessErrors, problem::Problem};
 
 /// What `prometheus-client` writes.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -36,9 +36,9 @@ pub(crate) async fn healthz() -> Response {
 /// Wants no key.
 #[utoipa::path(
     get, path = "/readyz", operation_id = "isReady", tag = "Operate", security(()),
-    responses((status = 200, body = Health, description = "It would."), OfReadiness),
+    responses((status = 200, body = Health, description = "It would."), ReadinessErrors),
 )]
-pub(crate) async fn readyz(State(app): Ask) -> Result<Response, Problem> {
+pub(crate) async fn readyz(State(app): AppState) -> Result<Response, Problem> {
     if *app.0.draining.borrow() {
         return Err(Problem::draining());
     }
@@ -57,7 +57,7 @@ pub(crate) async fn readyz(State(app): Ask) -> Result<Response, Problem> {
         content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8",
     )),
 )]
-pub(crate) async fn metrics(State(app): Ask) -> Result<Response, Problem> {
+pub(crate) async fn metrics(State(app): AppState) -> Result<Response, Problem> {
     // The queues show what they held before while they cannot be counted.
     let _ = app.engine().count_queues().await;
     let text = app.engine().metrics().render().map_err(|_| Problem::internal())?;

@@ -27,7 +27,7 @@ pub struct Import {
 
 /// A message without a conversation, and what tells where it belongs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unthreaded {
+pub struct WithoutConversation {
     /// The message.
     pub id: MessageId,
     /// How it travelled.

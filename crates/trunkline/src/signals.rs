@@ -3,21 +3,21 @@ use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The signals that ask us to stop.
-pub(crate) struct Stops {
+pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
 }
 
 /// Who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stop {
+pub(crate) enum StopSignal {
     /// A person at a terminal.
     Interrupt,
     /// An orchestrator, perhaps with a balancer in front.
     Terminate,
 }
 
-impl Stops {
+impl Signals {
     pub(crate) fn new() -> io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
@@ -25,11 +25,11 @@ impl Stops {
         })
     }
 
-    pub(crate) async fn next(&mut self) -> Stop {
+    pub(crate) async fn next(&mut self) -> StopSignal {
         tokio::select! {
             biased;
-            _ = self.interrupt.recv() => Stop::Interrupt,
-            _ = self.terminate.recv() => Stop::Terminate,
+            _ = self.interrupt.recv() => StopSignal::Interrupt,
+            _ = self.terminate.recv() => StopSignal::Terminate,
         }
     }
 }

@@ -1,5 +1,5 @@
 use domain::{Address, ConversationKey, Direction, MessageId, ProviderMessageId, Status};
-use trunkline_store::{Accept, Accepted, Assigned, Import, Store, Unthreaded};
+use trunkline_store::{Accept, Accepted, Assigned, Import, Store, WithoutConversation};
 
 use crate::{
     builders::{NOT_YET, SMS, instant},
@@ -25,8 +25,8 @@ pub(crate) fn past(accept: Accept, direction: Direction, provider_message_id: &s
 }
 
 /// Where a message belongs.
-pub(crate) fn key_of(message: &Unthreaded) -> (MessageId, ConversationKey) {
-    let Unthreaded {
+pub(crate) fn key_of(message: &WithoutConversation) -> (MessageId, ConversationKey) {
+    let WithoutConversation {
         id,
         channel,
         from,
@@ -39,8 +39,8 @@ pub(crate) fn key_of(message: &Unthreaded) -> (MessageId, ConversationKey) {
 }
 
 async fn backlog(store: &dyn Store) -> Vec<(MessageId, ConversationKey)> {
-    let unthreaded = store.unthreaded(None, 1_000).await.unwrap();
-    unthreaded.iter().map(key_of).collect()
+    let without_conversation = store.without_conversation(None, 1_000).await.unwrap();
+    without_conversation.iter().map(key_of).collect()
 }
 
 pub(crate) async fn an_import_is_final_and_belongs_nowhere_yet(world: &World) {
@@ -63,7 +63,7 @@ pub(crate) async fn an_import_is_final_and_belongs_nowhere_yet(world: &World) {
     assert_eq!(world.conversations().await, []);
     assert_eq!(world.claim(SMS, 10, NOT_YET).await, []);
     assert_eq!(world.store.queue_depths().await, Ok(vec![]));
-    assert_eq!(world.store.count_unthreaded().await, Ok(2));
+    assert_eq!(world.store.count_without_conversation().await, Ok(2));
 }
 
 pub(crate) async fn an_import_is_recognized_by_its_provider_message_id(world: &World) {
@@ -104,10 +104,19 @@ pub(crate) async fn unthreaded_messages_come_in_order_and_in_pages(world: &World
         imported.push(import.id);
         assert_eq!(world.store.import(&[import]).await, Ok(1));
     }
-    let ids = |unthreaded: Vec<Unthreaded>| unthreaded.iter().map(|message| message.id).collect::<Vec<_>>();
-    let first = ids(world.store.unthreaded(None, 3).await.unwrap());
+    let ids = |without_conversation: Vec<WithoutConversation>| {
+        without_conversation
+            .iter()
+            .map(|message| message.id)
+            .collect::<Vec<_>>()
+    };
+    let first = ids(world.store.without_conversation(None, 3).await.unwrap());
     assert_eq!(first, imported[..3]);
-    let second = ids(world.store.unthreaded(first.last().copied(), 3).await.unwrap());
+    let second = ids(world
+        .store
+        .without_conversation(first.last().copied(), 3)
+        .await
+        .unwrap());
     assert_eq!(second, imported[3..]);
 }
 
@@ -125,7 +134,7 @@ pub(crate) async fn an_assigned_message_joins_its_conversation(world: &World) {
     };
     assert_eq!(world.store.assign(&backlog).await, Ok(assigned));
     assert_eq!(world.store.assign(&backlog).await, Ok(Assigned::default()));
-    assert_eq!(world.store.count_unthreaded().await, Ok(0));
+    assert_eq!(world.store.count_without_conversation().await, Ok(0));
     let conversations = world.conversations().await;
     let told: Vec<_> = conversations
         .iter()
@@ -180,7 +189,7 @@ pub(crate) async fn assignments_and_accepts_at_once_count_exactly(world: &World)
         },
     );
     assert_eq!((first + second, third), (60, ()));
-    assert_eq!(world.store.count_unthreaded().await, Ok(0));
+    assert_eq!(world.store.count_without_conversation().await, Ok(0));
     let counts: Vec<u64> = world
         .conversations()
         .await

@@ -5,15 +5,15 @@ use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{Spawn, Task};
 
-/// Runs tasks without which a node only seems alive: when one of them panics, [`Vital::failed`] completes, and the process
+/// Runs tasks without which a node only seems alive: when one of them panics, [`CriticalTasks::failed`] completes, and the process
 /// should end and be started again. Nothing acknowledged is lost by that.
 #[derive(Clone, Debug)]
-pub(crate) struct Vital {
+pub(crate) struct CriticalTasks {
     failed: watch::Sender<bool>,
     tasks: Arc<dyn Spawn>,
 }
 
-impl Vital {
+impl CriticalTasks {
     pub(crate) fn new(tasks: Arc<dyn Spawn>) -> Self {
         let failed = watch::Sender::new(false);
         Self { failed, tasks }
@@ -57,10 +57,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_noticed_and_an_end_is_not() {
-        let vital = Vital::new(Arc::new(crate::TokioTasks));
-        vital.spawn("ends", async {}).await.unwrap();
-        assert!(vital.failed().now_or_never().is_none());
-        vital.spawn("panics", async { panic!("told to") }).await.unwrap();
-        vital.failed().await;
+        let critical_tasks = CriticalTasks::new(Arc::new(crate::TokioTasks));
+        critical_tasks.spawn("ends", async {}).await.unwrap();
+        assert!(critical_tasks.failed().now_or_never().is_none());
+        critical_tasks
+            .spawn("panics", async { panic!("told to") })
+            .await
+            .unwrap();
+        critical_tasks.failed().await;
     }
 }

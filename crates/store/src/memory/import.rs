@@ -1,15 +1,15 @@
 use domain::{ConversationKey, Direction, Message, MessageId, Status};
 
 use super::Tables;
-use crate::{Assigned, Import, Unthreaded};
+use crate::{Assigned, Import, WithoutConversation};
 
 impl Tables {
     pub(super) fn import(&mut self, import: &Import) -> bool {
-        let receipt = (import.provider.clone(), import.provider_message_id.clone());
-        if self.receipts.contains_key(&receipt) {
+        let inbound_id = (import.provider.clone(), import.provider_message_id.clone());
+        if self.inbound_ids.contains_key(&inbound_id) {
             return false;
         }
-        self.receipts.insert(receipt, import.id);
+        self.inbound_ids.insert(inbound_id, import.id);
         let message = Message {
             id: import.id,
             thread: None,
@@ -28,9 +28,9 @@ impl Tables {
         true
     }
 
-    pub(super) fn unthreaded(&self) -> impl Iterator<Item = Unthreaded> {
-        let unthreaded = self.messages.values().filter(|message| message.thread.is_none());
-        unthreaded.map(|message| Unthreaded {
+    pub(super) fn without_conversation(&self) -> impl Iterator<Item = WithoutConversation> {
+        let without_conversation = self.messages.values().filter(|message| message.thread.is_none());
+        without_conversation.map(|message| WithoutConversation {
             id: message.id,
             channel: message.content.channel,
             from: message.content.from.clone(),
@@ -41,9 +41,9 @@ impl Tables {
     pub(super) fn assign(&mut self, batch: &[(MessageId, ConversationKey)]) -> Assigned {
         let mut assigned = Assigned::default();
         for (id, key) in batch {
-            let unthreaded = self.messages.get(id).filter(|message| message.thread.is_none());
+            let without_conversation = self.messages.get(id).filter(|message| message.thread.is_none());
             let Some((timestamp, processed_at)) =
-                unthreaded.map(|message| (message.timestamp, message.processed_at))
+                without_conversation.map(|message| (message.timestamp, message.processed_at))
             else {
                 continue;
             };

@@ -1,3 +1,0 @@
-insert into receipts (provider, provider_message_id, message_id, payload)
-values (?1, ?2, ?3, ?4)
-
