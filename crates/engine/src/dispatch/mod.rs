@@ -64,7 +64,6 @@ pub struct QueueReport {
 
 /// Attempts by how they ended.
 #[derive(Debug, Clone, Copy, Serialize)]
-#[allow(missing_docs, reason = "the names are those of the outcomes")]
 pub struct CountsReport {
     pub success: u64,
     pub rate_limited: u64,
