@@ -1,43 +1,27 @@
 use std::time::Duration;
 
 use domain::{ErrorCode, Outcome, Timestamp};
-use serde::Serialize;
 use store::MessageDetail;
 
 use crate::Engine;
 
 /// Why a pending message is not being sent right now.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hold {
-    /// What it waits for.
     pub reason: HoldReason,
-    /// The status behind it, or the last error.
-    pub code: HoldCode,
-    /// Until when, as far as anybody can tell.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// `None` while an open breaker admits probes: it may close at any time.
     pub until: Option<Timestamp>,
 }
 
 /// What a pending message waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HoldReason {
-    /// Its provider is not called at the moment.
+    /// The breaker of its provider.
     BreakerOpen,
-    /// Its provider asked to slow down.
+    /// The time that its provider asked for.
     RateLimited,
-    /// Its last try failed.
-    Backoff,
-}
-
-/// The status behind a hold (503 an open breaker, 429 a provider that asked to slow down), or the last error.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(untagged)]
-pub enum HoldCode {
-    /// An HTTP status.
-    Status(u16),
-    /// The code of the last error.
-    Error(ErrorCode),
+    /// The backoff after an attempt that ended with this error.
+    Backoff(ErrorCode),
 }
 
 impl Engine {
@@ -56,32 +40,20 @@ impl Engine {
         if let Some(remaining) = breaker_opens_in {
             let until = (remaining > Duration::ZERO).then(|| self.clock.now().saturating_add(remaining));
             let next = until.map_or(waiting.due_at, |until| until.max(waiting.due_at));
-            return (
-                Some(next),
-                Some(Hold {
-                    reason: HoldReason::BreakerOpen,
-                    code: HoldCode::Status(503),
-                    until,
-                }),
-            );
+            let reason = HoldReason::BreakerOpen;
+            return (Some(next), Some(Hold { reason, until }));
         }
         if waiting.due {
             return (Some(waiting.due_at), None);
         }
         let hold = detail.attempts.last().map(|last| {
-            let (reason, code) = match (last.outcome, &last.error_code) {
-                (Outcome::RateLimited, _) => (HoldReason::RateLimited, HoldCode::Status(429)),
-                (_, Some(code)) => (HoldReason::Backoff, HoldCode::Error(code.clone())),
-                (outcome, None) => (
-                    HoldReason::Backoff,
-                    HoldCode::Error(ErrorCode::of(outcome.as_str())),
-                ),
+            let reason = match (last.outcome, &last.error_code) {
+                (Outcome::RateLimited, _) => HoldReason::RateLimited,
+                (_, Some(code)) => HoldReason::Backoff(code.clone()),
+                (outcome, None) => HoldReason::Backoff(ErrorCode::of(outcome.as_str())),
             };
-            Hold {
-                reason,
-                code,
-                until: Some(waiting.due_at),
-            }
+            let until = Some(waiting.due_at);
+            Hold { reason, until }
         });
         (Some(waiting.due_at), hold)
     }

@@ -37,14 +37,16 @@ pub use accept::{Rejection, Send, SendError, Sent, SentOutcome, written_at};
 pub use backfill::{
     BACKFILL_BATCH_MAX, BACKFILL_SKIPPED_SHOWN_MAX, BackfillProgress, BackfillReport, backfill,
 };
-pub use dispatch::{BreakerReport, ProviderReport};
-pub use hold::{Hold, HoldCode, HoldReason};
+pub use dispatch::{BreakerReport, CountsReport, ProviderReport, QueueReport};
+pub use resilience::breaker::BreakerState;
+
+pub use hold::{Hold, HoldReason};
 pub use housekeeping::UNSERVED_AFTER;
 pub use limits::{ClientLimit, Limits};
 pub use metrics::Metrics;
 pub use receive::{Receive, Received};
 pub use retry::retry_transient;
-pub use settings::{DispatchSettings, EngineSettings, LimitSettings};
+pub use settings::{DispatchSettings, EngineSettings, LaneSettings, LimitSettings};
 pub use spawn::{Spawn, Task, TokioTasks};
 
 use critical_tasks::CriticalTasks;

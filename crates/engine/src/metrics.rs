@@ -236,8 +236,8 @@ impl Metrics {
     pub(crate) fn count_transition(&self, provider: &ProviderName, transition: Transition) {
         let labels = ByTransition {
             provider: provider.to_string(),
-            from: Word(state_word(transition.from)),
-            to: Word(state_word(transition.to)),
+            from: Word(transition.from.as_str()),
+            to: Word(transition.to.as_str()),
         };
         self.breaker_transitions.get_or_create(&labels).inc();
         self.set_breaker_state(provider, transition.to);
@@ -248,7 +248,7 @@ impl Metrics {
         for state in [BreakerState::Closed, BreakerState::Open, BreakerState::HalfOpen] {
             let labels = ByState {
                 provider: provider.to_string(),
-                state: Word(state_word(state)),
+                state: Word(state.as_str()),
             };
             self.breaker_state
                 .get_or_create(&labels)
@@ -398,15 +398,6 @@ impl Default for Metrics {
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Metrics")
-    }
-}
-
-/// The word for a state of a breaker in JSON and in metrics.
-pub(crate) fn state_word(state: BreakerState) -> &'static str {
-    match state {
-        BreakerState::Closed => "closed",
-        BreakerState::Open => "open",
-        BreakerState::HalfOpen => "half_open",
     }
 }
 

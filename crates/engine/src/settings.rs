@@ -1,5 +1,6 @@
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
+use domain::ProviderName;
 use resilience::{Backoff, BreakerSettings, Quota};
 use store::Deadlines;
 
@@ -31,23 +32,40 @@ pub struct LimitSettings {
     pub webhook_per_ip: Quota,
 }
 
-/// How messages are dispatched, per provider.
+/// How messages are dispatched.
 #[derive(Debug, Clone)]
 pub struct DispatchSettings {
-    /// Calls to one provider at the same time.
-    pub concurrency: usize,
     /// Entries claimed or settled at once.
     pub batch_messages_max: usize,
     /// How often a lane looks for due entries when it has nothing to do.
     pub poll: Duration,
+    /// How long an entry is leased.
+    pub lease: Duration,
+    /// Counted attempts before a message becomes a dead letter.
+    pub attempts_max: u32,
+    /// How long to wait between attempts.
+    pub backoff: Backoff,
+    /// Settings of a provider that has none in `lanes`.
+    pub lane: LaneSettings,
+    /// Providers with settings of their own.
+    pub lanes: BTreeMap<ProviderName, LaneSettings>,
+}
+
+/// How one provider is called.
+#[derive(Debug, Clone, Copy)]
+pub struct LaneSettings {
+    /// Calls at the same time.
+    pub concurrency: usize,
     /// How long a call may take. At most half the lease.
     pub call_timeout: Duration,
-    /// How long a claimed entry is ours.
-    pub lease: Duration,
-    /// Counted attempts before a message is given up.
-    pub attempts_max: u32,
-    /// How long to wait between them.
-    pub backoff: Backoff,
-    /// When to stop calling a provider.
+    /// When to stop calling.
     pub breaker: BreakerSettings,
+}
+
+impl DispatchSettings {
+    /// The settings of a provider's lane: its own, or the default.
+    #[must_use]
+    pub fn lane_of(&self, provider: &ProviderName) -> LaneSettings {
+        self.lanes.get(provider).copied().unwrap_or(self.lane)
+    }
 }

@@ -5,10 +5,9 @@ mod world;
 use std::time::Duration;
 
 use domain::Status;
-use providers::SendResult;
-use trunkline_engine::{HoldCode, HoldReason};
+use trunkline_engine::{BreakerState, HoldReason};
 
-use world::{Act, World, email, error, rate_limited, settings, sms, tick};
+use world::{Act, World, email, error, rate_limited, settings, sms, success, tick};
 
 #[tokio::test(start_paused = true)]
 async fn the_breaker_opens_at_the_threshold_and_recovers_with_probes() {
@@ -19,7 +18,7 @@ async fn the_breaker_opens_at_the_threshold_and_recovers_with_probes() {
         ids.push(world.sent(sms(&format!("message {n}"))).await);
     }
     let breaker = async || world.sms_report().await.breaker;
-    while breaker().await.state == "closed" {
+    while breaker().await.state == BreakerState::Closed {
         tick().await;
     }
     let opened = world.clock.monotonic();
@@ -33,14 +32,11 @@ async fn the_breaker_opens_at_the_threshold_and_recovers_with_probes() {
     let detail = world.detail(ids[19]).await;
     let (_, hold) = world.engine.hold(&detail);
     let hold = hold.unwrap();
-    assert_eq!(
-        (hold.reason, hold.code),
-        (HoldReason::BreakerOpen, HoldCode::Status(503))
-    );
+    assert_eq!(hold.reason, HoldReason::BreakerOpen);
     assert!(hold.until.is_some());
 
-    world.sms.always(Act::SendResult(SendResult::Success));
-    while breaker().await.state == "open" {
+    world.sms.always(success());
+    while breaker().await.state == BreakerState::Open {
         assert_eq!(world.sms.calls().len(), calls, "a call while open");
         tick().await;
     }
@@ -52,7 +48,7 @@ async fn the_breaker_opens_at_the_threshold_and_recovers_with_probes() {
     for id in &ids {
         world.until(*id, Status::Dispatched).await;
     }
-    assert_eq!(breaker().await.state, "closed");
+    assert_eq!(breaker().await.state, BreakerState::Closed);
     let moved = |from: &str, to: &str| {
         world.metric(&format!(
             "trunkline_breaker_transitions_total{{provider=\"sms-mms\",from=\"{from}\",to=\"{to}\"}}"
@@ -78,14 +74,14 @@ async fn waiting_for_an_open_breaker_consumes_no_attempt_and_loses_nothing() {
     for n in 0..5 {
         ids.push(world.sent(sms(&format!("message {n}"))).await);
     }
-    while world.sms_report().await.breaker.state == "closed" {
+    while world.sms_report().await.breaker.state == BreakerState::Closed {
         tick().await;
     }
     let waiting = world.sent(sms("comes while it is open")).await;
     tokio::time::sleep(Duration::from_secs(20)).await;
     assert!(world.detail(waiting).await.attempts.is_empty());
     assert_eq!(world.status(waiting).await, Status::Pending);
-    world.sms.always(Act::SendResult(SendResult::Success));
+    world.sms.always(success());
     ids.push(waiting);
     for id in ids {
         world.until(id, Status::Dispatched).await;
@@ -95,7 +91,7 @@ async fn waiting_for_an_open_breaker_consumes_no_attempt_and_loses_nothing() {
 #[tokio::test(start_paused = true)]
 async fn half_open_probes_are_bounded_and_do_not_count_against_messages() {
     let mut world_settings = settings();
-    world_settings.dispatch.breaker.error_threshold = 1;
+    world_settings.dispatch.lane.breaker.error_threshold = 1;
     world_settings.dispatch.attempts_max = 2;
     let world = World::new(world_settings).await;
     world.sms.always(error());
@@ -105,7 +101,7 @@ async fn half_open_probes_are_bounded_and_do_not_count_against_messages() {
         assert_eq!(world.status(id).await, Status::Pending);
         tick().await;
     }
-    world.sms.always(Act::SendResult(SendResult::Success));
+    world.sms.always(success());
     world.until(id, Status::Dispatched).await;
 }
 
@@ -123,26 +119,20 @@ async fn one_providers_trouble_does_not_touch_the_other() {
         let took = world.clock.monotonic() - began;
         assert!(took <= Duration::from_millis(20), "{took:?}");
     }
-    while world.sms_report().await.breaker.state != "open" {
+    while world.sms_report().await.breaker.state != BreakerState::Open {
         tick().await;
     }
     let other = &world.engine.providers().await.unwrap()[0];
     assert_eq!(
         (other.breaker.state, other.breaker.consecutive_failures),
-        ("closed", 0)
+        (BreakerState::Closed, 0)
     );
 }
 
 #[tokio::test(start_paused = true)]
 async fn alternating_answers_do_not_make_the_breaker_flap() {
     let world = World::new(settings()).await;
-    let answers = (0..100).map(|n| {
-        if n % 2 == 0 {
-            error()
-        } else {
-            Act::SendResult(SendResult::Success)
-        }
-    });
+    let answers = (0..100).map(|n| if n % 2 == 0 { error() } else { success() });
     world.sms.play(answers);
     for n in 0..50 {
         let id = world.sent(sms(&format!("message {n}"))).await;

@@ -5,12 +5,11 @@ mod world;
 
 use std::time::Duration;
 
-use domain::{MessageId, Status, Timestamp};
-use providers::SendResult;
+use domain::{ErrorCode, MessageId, Status, Timestamp};
 use store::RedriveFilter;
-use trunkline_engine::{EngineSettings, HoldReason};
+use trunkline_engine::{BreakerState, EngineSettings, HoldReason};
 
-use world::{Act, World, error, rate_limited, settings, sms, tick};
+use world::{Act, World, error, rate_limited, settings, sms, success, tick};
 
 /// How long a message may take that nothing holds up: some calls, some transactions.
 const PROMPT: Duration = Duration::from_secs(1);
@@ -61,7 +60,7 @@ async fn what_is_redriven_is_sent_at_once() {
 #[tokio::test(start_paused = true)]
 async fn what_found_no_room_when_it_was_accepted_is_sent_as_soon_as_there_is_some() {
     let mut narrow = drowsy();
-    narrow.dispatch.concurrency = 1;
+    narrow.dispatch.lane.concurrency = 1;
     let world = World::new(narrow).await;
     world.sms.always(Act::Slow(Duration::from_millis(10)));
     let ids = sent(&world, 40).await;
@@ -71,15 +70,15 @@ async fn what_found_no_room_when_it_was_accepted_is_sent_as_soon_as_there_is_som
 #[tokio::test(start_paused = true)]
 async fn what_waited_for_the_breaker_is_sent_as_soon_as_it_closes() {
     let mut fragile = drowsy();
-    fragile.dispatch.breaker.error_threshold = 1;
+    fragile.dispatch.lane.breaker.error_threshold = 1;
     let world = World::new(fragile).await;
     world.sms.play([error()]);
     let mut ids = sent(&world, 1).await;
-    while world.sms_report().await.breaker.state == "closed" {
+    while world.sms_report().await.breaker.state == BreakerState::Closed {
         tick().await;
     }
     ids.extend(sent(&world, 40).await);
-    while world.sms_report().await.breaker.state != "closed" {
+    while world.sms_report().await.breaker.state != BreakerState::Closed {
         tick().await;
     }
     dispatched_promptly(&world, &ids).await;
@@ -109,18 +108,18 @@ async fn called_at(world: &World, before: usize, shown: Duration) {
 fn attentive() -> EngineSettings {
     let mut attentive = settings();
     attentive.dispatch.poll = Duration::from_millis(10);
-    attentive.dispatch.breaker.error_threshold = 1;
+    attentive.dispatch.lane.breaker.error_threshold = 1;
     attentive
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_message_that_is_held_is_tried_when_it_says() {
     for (act, reason) in [
-        (error(), HoldReason::Backoff),
+        (error(), HoldReason::Backoff(ErrorCode::of("provider_error"))),
         (rate_limited(Duration::from_secs(40)), HoldReason::RateLimited),
     ] {
         let mut patient = attentive();
-        patient.dispatch.breaker.error_threshold = 1_000;
+        patient.dispatch.lane.breaker.error_threshold = 1_000;
         let world = World::new(patient).await;
         // The second delay is long enough to be looked at.
         world.sms.play([act.clone(), act.clone(), act]);
@@ -135,7 +134,7 @@ async fn a_message_that_is_held_is_tried_when_it_says() {
                 // Its delay is over already.
                 continue;
             };
-            assert_eq!((hold.reason, hold.until), (reason, next));
+            assert_eq!((&hold.reason, hold.until), (&reason, next));
             let shown = monotonic(&world, next.unwrap());
             called_at(&world, attempts, shown).await;
         }
@@ -149,7 +148,7 @@ async fn what_waits_for_the_breaker_says_when_that_lets_a_call_through() {
     let world = World::new(attentive()).await;
     world.sms.play([error()]);
     sent(&world, 1).await;
-    while world.sms_report().await.breaker.state == "closed" {
+    while world.sms_report().await.breaker.state == BreakerState::Closed {
         tick().await;
     }
     let waiting = world.sent(sms("comes while it is open")).await;
@@ -171,7 +170,7 @@ async fn what_waits_for_two_reasons_shows_the_later_time() {
         tick().await;
     }
     sent(&world, 1).await;
-    while world.sms_report().await.breaker.state == "closed" {
+    while world.sms_report().await.breaker.state == BreakerState::Closed {
         tick().await;
     }
     let (next, hold) = world.engine.hold(&world.detail(asked).await);
@@ -184,6 +183,6 @@ async fn what_waits_for_two_reasons_shows_the_later_time() {
         tick().await;
     }
     assert!(world.clock.monotonic() >= shown);
-    world.sms.always(Act::SendResult(SendResult::Success));
+    world.sms.always(success());
     world.until(asked, Status::Dispatched).await;
 }

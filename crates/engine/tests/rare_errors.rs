@@ -12,7 +12,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use domain::{Channel, Clock, FailureReason, MessageId, Outcome, Status, Timestamp};
 use store::{Memory, Store};
-use trunkline_engine::EngineSettings;
+use trunkline_engine::{BreakerState, EngineSettings};
 
 use faulty_store::{Fault, FaultyStore};
 use world::{Act, DrivenClock, World, error, keyed, settings, sms, tick};
@@ -28,7 +28,7 @@ fn on_a_faulty_store(settings: EngineSettings) -> (World, Arc<FaultyStore>) {
 #[tokio::test(start_paused = true)]
 async fn a_lane_outlives_more_panics_than_it_has_workers() {
     let mut narrow = settings();
-    narrow.dispatch.concurrency = 2;
+    narrow.dispatch.lane.concurrency = 2;
     let world = World::new(narrow).await;
     for number in 0..3 {
         world.sms.play([Act::Panic, Act::Panic]);
@@ -44,14 +44,14 @@ async fn a_lane_outlives_more_panics_than_it_has_workers() {
 #[tokio::test(start_paused = true)]
 async fn a_breaker_outlives_more_panics_of_probes_than_it_admits() {
     let mut fragile = settings();
-    fragile.dispatch.breaker.error_threshold = 1;
-    fragile.dispatch.breaker.half_open_in_flight = 2;
+    fragile.dispatch.lane.breaker.error_threshold = 1;
+    fragile.dispatch.lane.breaker.half_open_in_flight = 2;
     let world = World::new(fragile).await;
     world.sms.play([error(), Act::Panic, Act::Panic, Act::Panic]);
     let mut ids = Vec::new();
     for number in 0..6 {
         ids.push(world.sent(sms(&format!("message {number}"))).await);
-        while world.sms_report().await.breaker.state == "closed" {
+        while world.sms_report().await.breaker.state == BreakerState::Closed {
             tick().await;
         }
     }
@@ -59,7 +59,7 @@ async fn a_breaker_outlives_more_panics_of_probes_than_it_admits() {
     for id in ids {
         world.until(id, Status::Dispatched).await;
     }
-    assert_eq!(world.sms_report().await.breaker.state, "closed");
+    assert_eq!(world.sms_report().await.breaker.state, BreakerState::Closed);
     // Once open, and half open for as long as its probes take: not until it gives them up.
     let took = world.clock.monotonic() - began;
     assert!(took <= Duration::from_secs(60), "{took:?}");
@@ -70,7 +70,7 @@ async fn what_waited_for_the_store_is_sent_as_soon_as_that_answers() {
     for fault in [Fault::SettlesNothing, Fault::ClaimsNothing, Fault::Away] {
         let mut drowsy = settings();
         drowsy.dispatch.poll = Duration::from_secs(3_600);
-        drowsy.dispatch.concurrency = 1;
+        drowsy.dispatch.lane.concurrency = 1;
         let (world, store) = on_a_faulty_store(drowsy);
         // Many more than fit into the lane: most are claimed, one after another.
         world.sms.always(Act::Slow(Duration::from_millis(50)));
@@ -93,8 +93,8 @@ async fn what_waited_for_the_store_is_sent_as_soon_as_that_answers() {
 #[tokio::test(start_paused = true)]
 async fn a_settlement_that_is_refused_fails_alone() {
     let mut wide = settings();
-    wide.dispatch.concurrency = 32;
-    wide.dispatch.breaker.error_threshold = 1_000;
+    wide.dispatch.lane.concurrency = 32;
+    wide.dispatch.lane.breaker.error_threshold = 1_000;
     let (world, store) = on_a_faulty_store(wide);
     store.set(Fault::RefusesErrors);
     let mut ids = Vec::new();
@@ -128,7 +128,7 @@ async fn a_sweep_that_fails_keeps_no_keys_and_is_made_up_for() {
     // Keys are purged at the start and every minute.
     hasty.idempotency_ttl = Duration::from_secs(90);
     hasty.deadlines.sms = Duration::from_secs(10);
-    hasty.dispatch.breaker.error_threshold = 1;
+    hasty.dispatch.lane.breaker.error_threshold = 1;
     let (world, store) = on_a_faulty_store(hasty.clone());
     let request = keyed("k", sms("hello"));
     let old = world.sent(request.clone()).await;

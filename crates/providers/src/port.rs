@@ -1,7 +1,7 @@
 use std::{fmt::Debug, time::Duration};
 
 use async_trait::async_trait;
-use domain::{Channel, Content, ErrorCode, MessageId, ProviderName};
+use domain::{Channel, Content, ErrorCode, MessageId, Outcome, ProviderMessageId, ProviderName};
 
 /// One try to hand a message to a provider.
 #[derive(Clone, Copy, Debug)]
@@ -19,7 +19,10 @@ pub struct Call<'a> {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum SendResult {
     /// The provider took the message.
-    Success,
+    Success {
+        /// The provider's own id of the message, if it gave one: receipts name it.
+        provider_message_id: Option<ProviderMessageId>,
+    },
     /// The provider asked to slow down. It is well, and it has not taken the message.
     RateLimited {
         /// How long it asked to be left alone, when it said so.
@@ -39,6 +42,31 @@ pub enum SendResult {
     },
     /// No answer in time: the provider may or may not have taken the message.
     Timeout,
+}
+
+impl SendResult {
+    /// The outcome under which the attempt goes on record.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::Success { .. } => Outcome::Success,
+            Self::RateLimited { .. } => Outcome::RateLimited,
+            Self::Error { .. } | Self::Rejected { .. } => Outcome::Error,
+            Self::Timeout => Outcome::Timeout,
+        }
+    }
+
+    /// What went wrong; `None` after a success.
+    #[must_use]
+    pub fn error_code(&self) -> Option<ErrorCode> {
+        match self {
+            Self::Success { .. } => None,
+            Self::RateLimited { error_code, .. }
+            | Self::Error { error_code }
+            | Self::Rejected { error_code } => Some(error_code.clone()),
+            Self::Timeout => Some(ErrorCode::of("timeout")),
+        }
+    }
 }
 
 /// Whoever carries messages of some channels to people.

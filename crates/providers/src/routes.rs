@@ -101,7 +101,9 @@ mod tests {
         }
 
         async fn send(&self, _: Call<'_>) -> SendResult {
-            SendResult::Success
+            SendResult::Success {
+                provider_message_id: None,
+            }
         }
     }
 

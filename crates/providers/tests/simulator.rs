@@ -80,7 +80,7 @@ async fn outcomes(simulators: &Simulators, channel: Channel, calls: usize) -> Ve
 
 fn outcome(answer: &SendResult) -> Outcome {
     match answer {
-        SendResult::Success => Outcome::Success,
+        SendResult::Success { .. } => Outcome::Success,
         SendResult::RateLimited { .. } => Outcome::RateLimited,
         SendResult::Error { .. } | SendResult::Rejected { .. } => Outcome::Error,
         SendResult::Timeout => Outcome::Timeout,
@@ -197,7 +197,14 @@ async fn each_answer_is_what_a_real_provider_would_give() {
     let error_code = ErrorCode::of("provider_error");
     let limited = ErrorCode::of("provider_rate_limited");
     for (timeout_pct, error_pct, ratelimit_pct, expected) in [
-        (0, 0, 0, SendResult::Success),
+        (
+            0,
+            0,
+            0,
+            SendResult::Success {
+                provider_message_id: None,
+            },
+        ),
         (0, 100, 0, SendResult::Error { error_code }),
         (
             0,
@@ -244,7 +251,12 @@ async fn latency_comes_before_the_reply_and_after_the_ledger() {
         ..perfect.clone()
     });
     let begun = tokio::time::Instant::now();
-    assert_eq!(call(&simulators, Channel::Email).await, SendResult::Success);
+    assert_eq!(
+        call(&simulators, Channel::Email).await,
+        SendResult::Success {
+            provider_message_id: None
+        }
+    );
     assert_eq!(begun.elapsed(), latency);
 
     // A caller that does not wait that long hears nothing, but the provider has the message.

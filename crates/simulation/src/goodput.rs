@@ -92,7 +92,7 @@ fn settings(crowd: Crowd) -> Settings {
     engine.limits = LimitSettings::per_minute(1_000_000, 1_000_000, 1_000_000).expect("no limit is 0");
     // The product's defaults.
     (engine.commit_batch_max, engine.commit_queue_max) = (512, 4_096);
-    engine.dispatch.concurrency = 32;
+    engine.dispatch.lane.concurrency = 32;
     engine.dispatch.batch_messages_max = 100;
     settings
 }

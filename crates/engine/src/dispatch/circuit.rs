@@ -6,9 +6,8 @@ use resilience::{
     Breaker,
     breaker::{Admission, BreakerState, Capacity, Permit, Transition, Verdict},
 };
-use serde::Serialize;
 
-use crate::{Metrics, metrics::state_word};
+use crate::Metrics;
 
 /// The breaker of one provider, driven by real time, its transitions counted and logged.
 pub(crate) struct Circuit {
@@ -26,16 +25,15 @@ pub(super) struct Permitted<'a> {
 }
 
 /// A breaker as the operator sees it.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy)]
 pub struct BreakerReport {
-    /// `closed`: calls flow; `open`: none are made; `half_open`: a few probe whether the provider is back.
-    pub state: &'static str,
+    pub state: BreakerState,
     /// Failures since the last success.
     pub consecutive_failures: u32,
     /// When the state last changed.
     pub last_transition_at: Option<Timestamp>,
-    /// Until probes are made.
-    pub cooldown_remaining_ms: u64,
+    /// Until probes are made; zero unless open.
+    pub cooldown_remaining: Duration,
 }
 
 impl Circuit {
@@ -100,12 +98,12 @@ impl Circuit {
         let snapshot = self.breaker().snapshot(monotonic);
         let ago = |at: Duration| i64::try_from(monotonic.saturating_sub(at).as_micros()).unwrap_or(i64::MAX);
         BreakerReport {
-            state: state_word(snapshot.state),
+            state: snapshot.state,
             consecutive_failures: snapshot.consecutive_failures,
             last_transition_at: snapshot
                 .last_transition_at
                 .and_then(|at| Timestamp::from_micros(now.as_micros().saturating_sub(ago(at)))),
-            cooldown_remaining_ms: u64::try_from(snapshot.cooldown_remaining.as_millis()).unwrap_or(u64::MAX),
+            cooldown_remaining: snapshot.cooldown_remaining,
         }
     }
 
@@ -116,7 +114,7 @@ impl Circuit {
     fn tell(&self, transition: Option<Transition>) {
         let Some(transition) = transition else { return };
         self.metrics.count_transition(&self.provider, transition);
-        let (from, to) = (state_word(transition.from), state_word(transition.to));
+        let (from, to) = (transition.from.as_str(), transition.to.as_str());
         if transition.to == BreakerState::Open {
             tracing::warn!(provider = %self.provider, from, to, "the breaker opened: messages wait");
         } else {

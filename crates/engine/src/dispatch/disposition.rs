@@ -6,7 +6,7 @@ use providers::SendResult;
 use resilience::Backoff;
 use store::{Disposition, Progress};
 
-use super::send::CallEnd;
+use super::send::Panicked;
 
 /// Panics after which a message is taken to be poison.
 const PANICS_MAX: u32 = 3;
@@ -24,7 +24,7 @@ impl Rules {
     pub(super) fn after(
         &self,
         progress: Progress,
-        reply: &CallEnd,
+        ended: &Result<SendResult, Panicked>,
         probe: bool,
         random: u64,
     ) -> (Progress, Disposition) {
@@ -37,15 +37,13 @@ impl Rules {
             counted: progress.counted + u32::from(!probe),
             ..tried
         };
-        match reply {
-            CallEnd::Answered(SendResult::Success) => (counted, Disposition::Finish),
-            CallEnd::Answered(SendResult::Rejected { .. }) if mutants::planted(Mutant::RejectionRetried) => {
+        match ended {
+            Ok(SendResult::Success { .. }) => (counted, Disposition::Finish),
+            Ok(SendResult::Rejected { .. }) if mutants::planted(Mutant::RejectionRetried) => {
                 (counted, self.retry_or_give_up(counted, random))
             }
-            CallEnd::Answered(SendResult::Rejected { .. }) => {
-                (counted, Disposition::DeadLetter(FailureReason::Rejected))
-            }
-            CallEnd::Answered(SendResult::RateLimited { retry_after, .. }) => {
+            Ok(SendResult::Rejected { .. }) => (counted, Disposition::DeadLetter(FailureReason::Rejected)),
+            Ok(SendResult::RateLimited { retry_after, .. }) => {
                 let in_a_row = progress.rate_limited_in_a_row + 1;
                 let hint = retry_after.filter(|_| !mutants::planted(Mutant::RetryBeforeRetryAfter));
                 let after = self.backoff.after_rate_limit(in_a_row, hint, random);
@@ -57,21 +55,21 @@ impl Rules {
                     Disposition::Retry { after },
                 )
             }
-            CallEnd::Panicked if progress.panics + 1 >= PANICS_MAX => (
+            Err(Panicked) if progress.panics + 1 >= PANICS_MAX => (
                 Progress {
                     panics: PANICS_MAX,
                     ..counted
                 },
                 Disposition::DeadLetter(FailureReason::Poison),
             ),
-            CallEnd::Panicked => {
+            Err(Panicked) => {
                 let progress = Progress {
                     panics: progress.panics + 1,
                     ..counted
                 };
                 (progress, self.retry_or_give_up(progress, random))
             }
-            CallEnd::Answered(SendResult::Error { .. } | SendResult::Timeout) => {
+            Ok(SendResult::Error { .. } | SendResult::Timeout) => {
                 (counted, self.retry_or_give_up(counted, random))
             }
         }
@@ -116,13 +114,13 @@ mod tests {
         ErrorCode::of("provider_error")
     }
 
-    fn error() -> CallEnd {
-        CallEnd::Answered(SendResult::Error { error_code: code() })
+    fn error() -> Result<SendResult, Panicked> {
+        Ok(SendResult::Error { error_code: code() })
     }
 
-    fn rate_limited(seconds: u64) -> CallEnd {
+    fn rate_limited(seconds: u64) -> Result<SendResult, Panicked> {
         let retry_after = Some(Duration::from_secs(seconds));
-        CallEnd::Answered(SendResult::RateLimited {
+        Ok(SendResult::RateLimited {
             retry_after,
             error_code: code(),
         })
@@ -132,7 +130,9 @@ mod tests {
     fn success_finishes() {
         let (progress, disposition) = rules().after(
             Progress::default(),
-            &CallEnd::Answered(SendResult::Success),
+            &Ok(SendResult::Success {
+                provider_message_id: None,
+            }),
             false,
             LONGEST,
         );
@@ -149,7 +149,7 @@ mod tests {
                 after: Duration::from_millis(500)
             }
         );
-        let timeout = CallEnd::Answered(SendResult::Timeout);
+        let timeout = Ok(SendResult::Timeout);
         let (second, disposition) = rules().after(first, &timeout, false, LONGEST);
         assert_eq!(
             disposition,
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_rejection_is_final_at_once() {
-        let rejected = CallEnd::Answered(SendResult::Rejected { error_code: code() });
+        let rejected = Ok(SendResult::Rejected { error_code: code() });
         let (_, disposition) = rules().after(Progress::default(), &rejected, false, LONGEST);
         assert_eq!(disposition, Disposition::DeadLetter(FailureReason::Rejected));
     }
@@ -204,10 +204,10 @@ mod tests {
         let mut progress = Progress::default();
         for _ in 0..2 {
             let disposition;
-            (progress, disposition) = generous.after(progress, &CallEnd::Panicked, false, LONGEST);
+            (progress, disposition) = generous.after(progress, &Err(Panicked), false, LONGEST);
             assert!(matches!(disposition, Disposition::Retry { .. }));
         }
-        let (_, disposition) = generous.after(progress, &CallEnd::Panicked, false, LONGEST);
+        let (_, disposition) = generous.after(progress, &Err(Panicked), false, LONGEST);
         assert_eq!(disposition, Disposition::DeadLetter(FailureReason::Poison));
     }
 
@@ -221,8 +221,8 @@ mod tests {
                 let reply = match kind {
                     0 => error(),
                     1 => rate_limited(3),
-                    2 => CallEnd::Panicked,
-                    _ => CallEnd::Answered(SendResult::Timeout),
+                    2 => Err(Panicked),
+                    _ => Ok(SendResult::Timeout),
                 };
                 let (next, disposition) = rules().after(progress, &reply, probe, random);
                 prop_assert_eq!(next.attempts, progress.attempts + 1);

@@ -24,7 +24,7 @@ use super::{
     CountsReport, ProviderReport, QueueReport, circuit::Circuit, disposition::Rules, settle::Settler,
     worker::lease_clock,
 };
-use crate::{DispatchSettings, Metrics, Spawn, critical_tasks::CriticalTasks};
+use crate::{DispatchSettings, LaneSettings, Metrics, Spawn, critical_tasks::CriticalTasks};
 
 /// Entries a lane holds in memory for each of its workers at most.
 const HELD_PER_WORKER_MAX: u32 = 6;
@@ -47,6 +47,7 @@ const STORE_RETRY_PAUSE: Duration = Duration::from_millis(200);
 pub(super) struct LaneParts {
     pub(super) provider: Arc<dyn Provider>,
     pub(super) settings: DispatchSettings,
+    pub(super) lane: LaneSettings,
     pub(super) store: Arc<dyn Store>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Entropy,
@@ -170,9 +171,9 @@ impl Lane {
         parts: LaneParts,
         critical_tasks: &CriticalTasks,
     ) -> (Arc<Self>, [JoinHandle<()>; 2]) {
-        let (queue, waiting) = mpsc::channel(held_max(&parts.settings));
+        let (queue, waiting) = mpsc::channel(held_max(&parts.lane, parts.settings.lease));
         let breaker =
-            Breaker::new(parts.settings.breaker).expect("the breaker's settings were checked at the start");
+            Breaker::new(parts.lane.breaker).expect("the breaker's settings were checked at the start");
         let lane = Arc::new(Self {
             circuit: Circuit::new(
                 breaker,
@@ -300,7 +301,7 @@ impl Lane {
     /// Takes entries off the queue as workers become free, until told to stop; then gives back what nobody began to
     /// send, and waits for the calls under way.
     async fn run_workers(self: Arc<Self>, mut waiting: mpsc::Receiver<Held>) {
-        let workers = Arc::new(Semaphore::new(self.parts.settings.concurrency));
+        let workers = Arc::new(Semaphore::new(self.parts.lane.concurrency));
         let stop = self.parts.stop.clone();
         loop {
             let next = async {
@@ -334,7 +335,7 @@ impl Lane {
                 .release(held.leased.id, held.leased.token)
                 .await;
         }
-        let all = u32::try_from(self.parts.settings.concurrency).unwrap_or(u32::MAX);
+        let all = u32::try_from(self.parts.lane.concurrency).unwrap_or(u32::MAX);
         let _ = workers.acquire_many(all).await;
     }
 
@@ -460,9 +461,9 @@ fn accepts_max(queue_size: usize) -> usize {
 
 /// Entries a lane holds in memory: no more than its workers get to while at least half of every lease is left, even if
 /// all their calls time out. Else leases would run out in the queue, and tries nobody made would go on record.
-fn held_max(settings: &DispatchSettings) -> usize {
-    let calls_per_half_lease = (settings.lease / 2).div_duration_f64(settings.call_timeout) as u32;
-    settings.concurrency * calls_per_half_lease.clamp(1, HELD_PER_WORKER_MAX) as usize
+fn held_max(lane: &LaneSettings, lease: Duration) -> usize {
+    let calls_per_half_lease = (lease / 2).div_duration_f64(lane.call_timeout) as u32;
+    lane.concurrency * calls_per_half_lease.clamp(1, HELD_PER_WORKER_MAX) as usize
 }
 
 #[cfg(test)]

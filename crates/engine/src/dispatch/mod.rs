@@ -13,7 +13,6 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use domain::{Channel, Entropy, MessageId, Outcome, ProviderName, Timestamp};
 use futures_util::{FutureExt, future::join_all};
 use providers::Routes;
-use serde::Serialize;
 use store::QueueDepth;
 use tokio::{sync::Mutex, task::JoinHandle};
 
@@ -35,7 +34,7 @@ pub(crate) struct Dispatcher {
 }
 
 /// A provider, its breaker and its queue, as the operator sees them.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub struct ProviderReport {
     /// Its name.
     pub name: ProviderName,
@@ -50,7 +49,7 @@ pub struct ProviderReport {
 }
 
 /// The entries of a queue.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct QueueReport {
     /// Pending and held by nobody.
     pub waiting: u64,
@@ -63,7 +62,7 @@ pub struct QueueReport {
 }
 
 /// Attempts by how they ended.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy)]
 pub struct CountsReport {
     pub success: u64,
     pub rate_limited: u64,
@@ -94,6 +93,7 @@ impl Dispatcher {
             let parts = LaneParts {
                 provider: Arc::clone(provider),
                 settings: settings.clone(),
+                lane: settings.lane_of(provider.name()),
                 store: Arc::clone(node.store),
                 clock: Arc::clone(node.clock),
                 entropy: entropy.child(&format!("lane/{}", provider.name())),

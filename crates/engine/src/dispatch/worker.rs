@@ -1,14 +1,15 @@
 use std::time::Duration;
 
-use domain::{Clock, FailureReason};
+use domain::{Clock, ErrorCode, FailureReason, Outcome};
 use mutants::Mutant;
-use providers::Call;
+use providers::{Call, SendResult};
+use resilience::breaker::Verdict;
 use store::{AttemptRecord, Disposition, Leased, Settlement};
 use tracing::Instrument;
 
 use super::{
     lane::{Held, Lane, LaneParts},
-    send,
+    send::{self, Panicked},
 };
 
 impl Lane {
@@ -17,6 +18,7 @@ impl Lane {
         let LaneParts {
             provider,
             settings,
+            lane,
             clock,
             metrics,
             settler,
@@ -88,20 +90,24 @@ impl Lane {
             "attempt",
             message_id = %id, %conversation_id, provider = %provider.name(), attempt = call.attempt_number
         );
-        let reply = send::call(provider.as_ref(), call, settings.call_timeout)
+        let ended = send::call(provider.as_ref(), call, lane.call_timeout)
             .instrument(attempt.clone())
             .await;
         let latency = clock.monotonic().saturating_sub(now);
-        match reply.verdict() {
-            Some(verdict) => permitted.record(verdict),
-            None => drop(permitted),
+        match &ended {
+            Ok(result) => permitted.record(verdict(result)),
+            // A panic says nothing about the provider.
+            Err(Panicked) => drop(permitted),
         }
         if probe {
             // The breaker has closed, or has room for another probe: what waits for that should not wait for the next look.
             self.wake();
         }
-        let (progress, disposition) = self.rules.after(progress, &reply, probe, self.jitter.next_u64());
-        let (outcome, error_code) = (reply.outcome(), reply.error_code());
+        let (progress, disposition) = self.rules.after(progress, &ended, probe, self.jitter.next_u64());
+        let (outcome, error_code) = match &ended {
+            Ok(result) => (result.outcome(), result.error_code()),
+            Err(Panicked) => (Outcome::Error, Some(ErrorCode::of("worker_panic"))),
+        };
         attempt.in_scope(|| tracing::debug!(%outcome, "dispatched"));
         let tried = Some(AttemptRecord {
             outcome,
@@ -121,6 +127,15 @@ impl Lane {
                 content.channel,
             )
             .await;
+    }
+}
+
+/// What a result says about the provider.
+fn verdict(result: &SendResult) -> Verdict {
+    match result {
+        SendResult::Success { .. } => Verdict::Success,
+        SendResult::RateLimited { .. } | SendResult::Rejected { .. } => Verdict::Answered,
+        SendResult::Error { .. } | SendResult::Timeout => Verdict::Failure,
     }
 }
 

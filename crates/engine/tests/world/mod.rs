@@ -4,7 +4,7 @@
 #![allow(dead_code, reason = "each test file uses its part of the world")]
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -18,8 +18,8 @@ use providers::{Call, Provider, Routes, SendResult};
 use resilience::{Backoff, BreakerSettings};
 use store::{Deadlines, IdempotentRequest, Memory, MessageDetail, Store};
 use trunkline_engine::{
-    DispatchSettings, Engine, EngineSettings, LimitSettings, Metrics, ProviderReport, Send, SendError, Sent,
-    SentOutcome, TokioTasks,
+    DispatchSettings, Engine, EngineSettings, LaneSettings, LimitSettings, Metrics, ProviderReport, Send,
+    SendError, Sent, SentOutcome, TokioTasks,
 };
 
 /// How long anything may take, on the driven clock.
@@ -63,6 +63,12 @@ pub enum Act {
     Panic,
     /// Answers after a while.
     Slow(Duration),
+}
+
+pub fn success() -> Act {
+    Act::SendResult(SendResult::Success {
+        provider_message_id: None,
+    })
 }
 
 pub fn error() -> Act {
@@ -155,7 +161,9 @@ impl Provider for Scripted {
             Act::Panic => panic!("told to"),
             Act::Slow(time) => {
                 tokio::time::sleep(time).await;
-                SendResult::Success
+                SendResult::Success {
+                    provider_message_id: None,
+                }
             }
         }
     }
@@ -180,20 +188,23 @@ pub fn settings() -> EngineSettings {
         commit_queue_max: 4_096,
         limits: LimitSettings::per_minute(1_000_000, 1_000_000, 1_000_000).unwrap(),
         dispatch: DispatchSettings {
-            concurrency: 8,
             batch_messages_max: 100,
             poll: Duration::from_millis(250),
-            call_timeout: Duration::from_secs(5),
             lease: Duration::from_secs(60),
             attempts_max: 12,
             backoff: Backoff::new(Duration::from_millis(500), Duration::from_secs(900)).unwrap(),
-            breaker: BreakerSettings {
-                error_threshold: 5,
-                open: Duration::from_secs(30),
-                max_open: Duration::from_secs(300),
-                half_open_samples: 3,
-                half_open_in_flight: 2,
+            lane: LaneSettings {
+                concurrency: 8,
+                call_timeout: Duration::from_secs(5),
+                breaker: BreakerSettings {
+                    error_threshold: 5,
+                    open: Duration::from_secs(30),
+                    max_open: Duration::from_secs(300),
+                    half_open_samples: 3,
+                    half_open_in_flight: 2,
+                },
             },
+            lanes: BTreeMap::new(),
         },
     }
 }
@@ -217,7 +228,7 @@ impl World {
                 name: name.parse().unwrap(),
                 channels,
                 script: Mutex::default(),
-                by_default: Mutex::new(Act::SendResult(SendResult::Success)),
+                by_default: Mutex::new(success()),
                 calls: Mutex::default(),
                 in_flight: Mutex::default(),
                 clock: Arc::clone(&clock),

@@ -31,7 +31,9 @@ impl WireResponse {
 /// What a reply means.
 pub(super) fn classify(reply: WireResponse) -> SendResult {
     match reply.status {
-        202 => SendResult::Success,
+        202 => SendResult::Success {
+            provider_message_id: None,
+        },
         429 => SendResult::RateLimited {
             retry_after: reply.retry_after,
             error_code: ErrorCode::of("provider_rate_limited"),
@@ -69,7 +71,14 @@ mod tests {
     #[test]
     fn every_reply_has_a_meaning() {
         let cases = [
-            ("taken", 202, None, SendResult::Success),
+            (
+                "taken",
+                202,
+                None,
+                SendResult::Success {
+                    provider_message_id: None,
+                },
+            ),
             (
                 "slow down, with a hint",
                 429,
@@ -94,7 +103,12 @@ mod tests {
     #[test]
     fn every_behaviour_has_its_answer() {
         let answer = |behaviour| WireResponse::of(behaviour, HINT).map(classify);
-        assert_eq!(answer(Behaviour::Accept), Some(SendResult::Success));
+        assert_eq!(
+            answer(Behaviour::Accept),
+            Some(SendResult::Success {
+                provider_message_id: None
+            })
+        );
         assert_eq!(answer(Behaviour::PushBack), Some(rate_limited(Some(HINT))));
         assert_eq!(answer(Behaviour::Fail), Some(error("provider_error")));
         assert_eq!(answer(Behaviour::Hang), None);

@@ -144,9 +144,13 @@ impl AcmeResponse {
 /// What a reply means. Nothing else in Trunkline knows Acme's codes.
 fn classify(reply: &AcmeResponse) -> SendResult {
     match reply.status {
-        200..=299 => SendResult::Success,
+        200..=299 => SendResult::Success {
+            provider_message_id: None,
+        },
         // It has this message already, from a try whose answer we never heard.
-        409 => SendResult::Success,
+        409 => SendResult::Success {
+            provider_message_id: None,
+        },
         429 => SendResult::RateLimited {
             retry_after: reply.retry_after,
             error_code: ErrorCode::of("acme_rate_limited"),
@@ -205,8 +209,20 @@ mod tests {
             ..reply(422)
         };
         let cases = [
-            ("taken", reply(202), SendResult::Success),
-            ("taken earlier", reply(409), SendResult::Success),
+            (
+                "taken",
+                reply(202),
+                SendResult::Success {
+                    provider_message_id: None,
+                },
+            ),
+            (
+                "taken earlier",
+                reply(409),
+                SendResult::Success {
+                    provider_message_id: None,
+                },
+            ),
             ("slow down", reply(429), rate_limited(None)),
             ("slow down, with a hint", hinted, rate_limited(week)),
             ("no such number", no_number, rejected("invalid_number")),

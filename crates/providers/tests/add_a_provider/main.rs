@@ -67,7 +67,12 @@ async fn a_call_is_one_request() {
     let acme = acme(&socket);
     let reply = "HTTP/1.1 202 Accepted\r\ncontent-length: 2\r\n\r\n{}";
     let (answer, request) = tokio::join!(send(&acme, 1), socket.answer(reply));
-    assert_eq!(answer, SendResult::Success);
+    assert_eq!(
+        answer,
+        SendResult::Success {
+            provider_message_id: None
+        }
+    );
     let (head, body) = request.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("POST /v1/messages HTTP/1.1\r\n"), "{head}");
     assert!(
@@ -113,7 +118,13 @@ async fn what_comes_back_is_understood() {
             "HTTP/1.1 422 No\r\nconnection: close\r\n\r\n{\"code\": \"no_such_number\"}",
             rejected,
         ),
-        ("far too long an answer", &endless, SendResult::Success),
+        (
+            "far too long an answer",
+            &endless,
+            SendResult::Success {
+                provider_message_id: None,
+            },
+        ),
         // It has our request: nobody knows what became of it.
         ("silence", "", SendResult::Timeout),
         ("no HTTP", "220 ready\r\n\r\n", SendResult::Timeout),

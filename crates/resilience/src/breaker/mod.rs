@@ -53,6 +53,18 @@ pub enum BreakerState {
     HalfOpen,
 }
 
+impl BreakerState {
+    /// The word in JSON, metrics and logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half_open",
+        }
+    }
+}
+
 /// One change of state, for metrics and logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "an uncounted transition makes the metrics wrong"]

@@ -1,5 +1,6 @@
 //! The vocabularies of the domain, as schemas: made from the same lists that parse and print them.
 
+use serde::Serialize;
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
@@ -58,9 +59,8 @@ pub(crate) enum PhoneChannel {
 
 /// What a pending message waits for: its provider's breaker, a provider that asked to slow down, or the time to pass after
 /// a failed attempt.
-#[derive(ToSchema)]
-#[schema(rename_all = "snake_case")]
-#[expect(dead_code, reason = "it describes `engine::HoldReason`")]
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum HoldReason {
     BreakerOpen,
     RateLimited,
@@ -68,9 +68,8 @@ pub(crate) enum HoldReason {
 }
 
 /// `closed`: calls flow. `open`: none are made. `half_open`: a few probe whether the provider is back.
-#[derive(ToSchema)]
-#[schema(rename_all = "snake_case")]
-#[expect(dead_code, reason = "it describes `engine::BreakerReport`")]
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum BreakerState {
     Closed,
     Open,

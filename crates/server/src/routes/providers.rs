@@ -1,5 +1,6 @@
 use axum::{Json, extract::State};
-use engine::ProviderReport;
+use domain::{Channel, ProviderName, Timestamp};
+use engine::{BreakerReport, BreakerState, CountsReport, ProviderReport, QueueReport};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -12,26 +13,24 @@ use crate::{
 /// All providers, by name.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Providers {
-    #[schema(value_type = Vec<Provider>)]
-    items: Vec<ProviderReport>,
+    items: Vec<Provider>,
 }
 
 /// How one provider fares.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "it describes `engine::ProviderReport`")]
+#[derive(Serialize, ToSchema)]
 struct Provider {
     #[schema(value_type = schemas::ProviderName)]
-    name: String,
+    name: ProviderName,
     /// The channels it serves.
-    channels: Vec<enums::Channel>,
+    #[schema(value_type = Vec<enums::Channel>)]
+    channels: Vec<Channel>,
     breaker: Breaker,
     queue: Queue,
     counts: Counts,
 }
 
 /// Whether the provider is called at the moment, by this node.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "it describes `engine::BreakerReport`")]
+#[derive(Serialize, ToSchema)]
 struct Breaker {
     state: enums::BreakerState,
     /// Failures since the last success.
@@ -39,15 +38,14 @@ struct Breaker {
     consecutive_failures: u32,
     /// When the state last changed; null if it never did.
     #[schema(required, value_type = Option<schemas::Timestamp>)]
-    last_transition_at: Option<String>,
+    last_transition_at: Option<Timestamp>,
     /// Until it is probed whether the provider is back.
     #[schema(value_type = schemas::Count)]
     cooldown_remaining_ms: u64,
 }
 
 /// What waits for the provider, on all nodes.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "it describes what `engine::ProviderReport` holds")]
+#[derive(Serialize, ToSchema)]
 struct Queue {
     /// Pending and held by nobody.
     #[schema(value_type = schemas::Count)]
@@ -63,8 +61,7 @@ struct Queue {
 }
 
 /// Attempts by outcome, on this node since it started.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "it describes what `engine::ProviderReport` holds")]
+#[derive(Serialize, ToSchema)]
 struct Counts {
     #[schema(value_type = schemas::Count)]
     success: u64,
@@ -78,6 +75,64 @@ struct Counts {
     unknown: u64,
 }
 
+impl Provider {
+    fn of(report: ProviderReport) -> Self {
+        let ProviderReport {
+            name,
+            channels,
+            breaker,
+            queue,
+            counts,
+        } = report;
+        let QueueReport {
+            waiting,
+            leased,
+            dead,
+            capped,
+        } = queue;
+        let CountsReport {
+            success,
+            rate_limited,
+            error,
+            timeout,
+            unknown,
+        } = counts;
+        Self {
+            name,
+            channels,
+            breaker: Breaker::of(breaker),
+            queue: Queue {
+                waiting,
+                leased,
+                dead,
+                capped,
+            },
+            counts: Counts {
+                success,
+                rate_limited,
+                error,
+                timeout,
+                unknown,
+            },
+        }
+    }
+}
+
+impl Breaker {
+    fn of(report: BreakerReport) -> Self {
+        Self {
+            state: match report.state {
+                BreakerState::Closed => enums::BreakerState::Closed,
+                BreakerState::Open => enums::BreakerState::Open,
+                BreakerState::HalfOpen => enums::BreakerState::HalfOpen,
+            },
+            consecutive_failures: report.consecutive_failures,
+            last_transition_at: report.last_transition_at,
+            cooldown_remaining_ms: u64::try_from(report.cooldown_remaining.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
 /// How providers fare
 ///
 /// Breakers and counts are this node's; queues are those of all nodes.
@@ -86,7 +141,7 @@ struct Counts {
     responses((status = 200, body = Providers, description = "All of them."), LookupErrors),
 )]
 pub(crate) async fn list(State(app): AppState) -> Result<Json<Providers>, Problem> {
-    Ok(Json(Providers {
-        items: app.engine().providers().await?,
-    }))
+    let reports = app.engine().providers().await?;
+    let items = reports.into_iter().map(Provider::of).collect();
+    Ok(Json(Providers { items }))
 }

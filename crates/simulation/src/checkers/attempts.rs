@@ -224,7 +224,7 @@ fn rejected(code: Option<&ErrorCode>) -> bool {
 /// What a node that saw the call end puts on record; nothing when it did not.
 fn outcome_of(call: &CallRecord) -> Option<Outcome> {
     match &call.ended.as_ref()?.1 {
-        CallEnd::Answered(SendResult::Success) => Some(Outcome::Success),
+        CallEnd::Answered(SendResult::Success { .. }) => Some(Outcome::Success),
         CallEnd::Answered(SendResult::RateLimited { .. }) => Some(Outcome::RateLimited),
         CallEnd::Answered(SendResult::Error { .. } | SendResult::Rejected { .. }) | CallEnd::Panicked => {
             Some(Outcome::Error)

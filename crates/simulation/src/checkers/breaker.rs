@@ -195,7 +195,7 @@ enum Verdict {
 
 fn verdict(end: &CallEnd) -> Option<Verdict> {
     match end {
-        CallEnd::Answered(SendResult::Success) => Some(Verdict::Success),
+        CallEnd::Answered(SendResult::Success { .. }) => Some(Verdict::Success),
         CallEnd::Answered(SendResult::RateLimited { .. } | SendResult::Rejected { .. }) => {
             Some(Verdict::Answered)
         }

@@ -27,7 +27,7 @@ pub(super) fn may_begin(call: &Beginning<'_>, settings: &Settings) -> Option<(&'
         return Some((RULE_LEASE, format!("{message} is called for and is in no outbox")));
     };
     let left = row.leased_until.map(|until| until.saturating_since(*now));
-    let timeout = settings.engine.dispatch.call_timeout;
+    let timeout = settings.engine.dispatch.lane.call_timeout;
     let (rule, problem) = if row.dead_at.is_some() || left.is_none_or(|left| left < timeout) {
         (RULE_LEASE, "its lease does not last")
     } else if row.progress.counted >= settings.engine.dispatch.attempts_max {

@@ -139,7 +139,7 @@ impl Response {
 impl CallEnd {
     fn word(&self) -> &'static str {
         match self {
-            Self::Answered(SendResult::Success) => "success",
+            Self::Answered(SendResult::Success { .. }) => "success",
             Self::Answered(SendResult::RateLimited { .. }) => "rate limited",
             Self::Answered(SendResult::Error { .. }) => "error",
             Self::Answered(SendResult::Rejected { .. }) => "rejected",

@@ -73,16 +73,16 @@ impl Progress {
 fn longest(settings: &Settings, backlog: usize, bytes: usize) -> Duration {
     let dispatch = &settings.engine.dispatch;
     let call = match settings.simulators {
-        Some(_) => dispatch.call_timeout,
+        Some(_) => dispatch.lane.call_timeout,
         None => settings.provider_trip_max * 2 + settings.store_trip_max * 4,
     };
-    let rounds = backlog.div_ceil(dispatch.concurrency) as u32;
+    let rounds = backlog.div_ceil(dispatch.lane.concurrency) as u32;
     // There and back again, for what was asked for in vain.
     let link = settings.link.map_or(Duration::ZERO, |rate| {
         Duration::from_secs_f64(4.0 * bytes as f64 / rate as f64)
     });
     dispatch.lease * LOST_CLAIMS_MAX
-        + dispatch.call_timeout * 2
+        + dispatch.lane.call_timeout * 2
         + dispatch.poll * 2
         + call * rounds
         + link

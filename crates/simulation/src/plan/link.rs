@@ -33,7 +33,7 @@ pub(super) fn draw(
     // As operators have it: only the link can say that it is too much to ask for. And no message dies of anything else.
     let engine = &mut settings.engine;
     engine.dispatch.batch_messages_max = 100;
-    engine.dispatch.concurrency = draw.pick(&[16, 64]);
+    engine.dispatch.lane.concurrency = draw.pick(&[16, 64]);
     engine.dispatch.attempts_max = 100;
     engine.limits = LimitSettings::per_minute(1_000, 1_000, 1_000).expect("no limit is 0");
     let an_hour = Duration::from_secs(3_600);

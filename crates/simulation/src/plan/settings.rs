@@ -1,6 +1,6 @@
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use engine::{DispatchSettings, EngineSettings, LimitSettings};
+use engine::{DispatchSettings, EngineSettings, LaneSettings, LimitSettings};
 use providers::simulator::SimulatorSettings;
 use resilience::{Backoff, BreakerSettings};
 use store::Deadlines;
@@ -59,15 +59,19 @@ impl Settings {
             half_open_samples: draw.pick(&[1, 1, 3, 5]),
             half_open_in_flight: draw.pick(&[1, 2]),
         };
-        let dispatch = DispatchSettings {
+        let lane = LaneSettings {
             concurrency: draw.pick(&[1, 2, 4, 16]),
+            call_timeout,
+            breaker,
+        };
+        let dispatch = DispatchSettings {
             batch_messages_max: draw.pick(&[1, 2, 8, 100]),
             poll: draw.millis(500, 4_000),
-            call_timeout,
             lease: Duration::from_millis(lease),
             attempts_max: draw.pick(&[1, 3, 5, 12]),
             backoff,
-            breaker,
+            lane,
+            lanes: BTreeMap::new(),
         };
         let deadline = |draw: &Draw| Duration::from_secs(draw.pick(&[20, 60, 300, 3_600]));
         let engine = EngineSettings {

@@ -114,7 +114,10 @@ impl World {
             settings.link,
         ));
         let service = |index| {
-            let (trip_max, timeout) = (settings.provider_trip_max, settings.engine.dispatch.call_timeout);
+            let (trip_max, timeout) = (
+                settings.provider_trip_max,
+                settings.engine.dispatch.lane.call_timeout,
+            );
             let trip_max = trip_max.min(timeout / 3);
             let draw = draw.child(&format!("provider/{index}"));
             Arc::new(Service::new(index, time, draw, trip_max, timeout))
@@ -281,7 +284,7 @@ impl World {
         let deadline = engine.deadlines.sms.max(engine.deadlines.email);
         deadline.min(Duration::from_secs(600))
             + engine.dispatch.lease * 2
-            + engine.dispatch.breaker.max_open * 4
+            + engine.dispatch.lane.breaker.max_open * 4
             + Duration::from_secs(900)
     }
 
@@ -303,7 +306,7 @@ impl World {
 
     /// In a world without trouble every node comes to its end when it is told to.
     async fn stop_all(&self) {
-        let within = self.plan.settings.engine.dispatch.call_timeout + Duration::from_secs(30);
+        let within = self.plan.settings.engine.dispatch.lane.call_timeout + Duration::from_secs(30);
         for node in &self.nodes {
             let Some(life) = node.life() else { continue };
             if !life.stop(within).await {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use domain::{Clock, ProviderName};
-use engine::{BreakerReport, Engine, Metrics, Spawn};
+use engine::{BreakerReport, BreakerState, Engine, Metrics, Spawn};
 use parking_lot::Mutex;
 use providers::{
     Provider, Routes,
@@ -157,7 +157,7 @@ impl Node {
 impl Life {
     /// Whether it could call this provider at the moment.
     pub(crate) fn is_serving(&self, provider: &ProviderName) -> bool {
-        let closed = |report: BreakerReport| report.state == "closed";
+        let closed = |report: BreakerReport| report.state == BreakerState::Closed;
         self.listening.load(Ordering::Relaxed)
             && self.gate.condition() == Condition::Running
             && self.engine.breaker(provider).is_some_and(closed)

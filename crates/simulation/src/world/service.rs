@@ -124,7 +124,9 @@ impl Service {
             MessageProfile::Rejected => SendResult::Rejected {
                 error_code: code("no_such_number"),
             },
-            _ => SendResult::Success,
+            _ => SendResult::Success {
+                provider_message_id: None,
+            },
         };
         match health {
             Health::Well | Health::Mixed => (Fate::Answers(taken()), quick),
@@ -163,7 +165,7 @@ impl ProviderStub {
             Fate::Nothing => {}
             Fate::TakenInSilence => database.observer.call_taken(call),
             Fate::Answers(answer) => {
-                if answer == SendResult::Success {
+                if matches!(answer, SendResult::Success { .. }) {
                     database.observer.call_taken(call);
                 }
                 tokio::time::sleep(trip).await;
@@ -180,7 +182,7 @@ impl ProviderStub {
         let ago = moved.map(|moved| engine.now().saturating_since(moved));
         let elapsed = self.service.time.elapsed();
         Some(Real {
-            state: report.state,
+            state: report.state.as_str(),
             moved_at: ago.map_or(Duration::ZERO, |ago| elapsed.saturating_sub(ago)),
         })
     }
@@ -217,7 +219,7 @@ impl Provider for ProviderStub {
         }
         if let Some(simulator) = &self.simulator {
             let answer = simulator.send(call).await;
-            if answer == SendResult::Success {
+            if matches!(answer, SendResult::Success { .. }) {
                 self.database.observer.call_taken(number);
             }
             flight.end(CallEnd::Answered(answer.clone()));

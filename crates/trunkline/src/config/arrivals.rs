@@ -200,22 +200,28 @@ const ARRIVALS: &[Arrival] = &[
         "false",
     ),
     number("breaker_error_threshold", "113", |config| {
-        config.engine.dispatch.breaker.error_threshold.to_string()
+        config.engine.dispatch.lane.breaker.error_threshold.to_string()
     }),
     number("breaker_open_secs", "114", |config| {
-        config.engine.dispatch.breaker.open.as_secs().to_string()
+        config.engine.dispatch.lane.breaker.open.as_secs().to_string()
     }),
     number("breaker_max_open_secs", "1115", |config| {
-        config.engine.dispatch.breaker.max_open.as_secs().to_string()
+        config.engine.dispatch.lane.breaker.max_open.as_secs().to_string()
     }),
     number("breaker_half_open_samples", "116", |config| {
-        config.engine.dispatch.breaker.half_open_samples.to_string()
+        config.engine.dispatch.lane.breaker.half_open_samples.to_string()
     }),
     number("breaker_half_open_in_flight", "117", |config| {
-        config.engine.dispatch.breaker.half_open_in_flight.to_string()
+        config
+            .engine
+            .dispatch
+            .lane
+            .breaker
+            .half_open_in_flight
+            .to_string()
     }),
     number("worker_concurrency", "118", |config| {
-        config.engine.dispatch.concurrency.to_string()
+        config.engine.dispatch.lane.concurrency.to_string()
     }),
     number("worker_batch_size", "119", |config| {
         config.engine.dispatch.batch_messages_max.to_string()
@@ -224,7 +230,7 @@ const ARRIVALS: &[Arrival] = &[
         config.engine.dispatch.poll.as_millis().to_string()
     }),
     number("worker_call_timeout_ms", "1122", |config| {
-        config.engine.dispatch.call_timeout.as_millis().to_string()
+        config.engine.dispatch.lane.call_timeout.as_millis().to_string()
     }),
     number("worker_claim_timeout_secs", "123", |config| {
         config.engine.dispatch.lease.as_secs().to_string()

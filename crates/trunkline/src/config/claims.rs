@@ -110,8 +110,8 @@ fn fit(resolved: &Resolved) {
             assert!(config.bind.ip().is_loopback() || config.server.api_keys.is_some());
             assert!(config.server.allowed_hosts.is_some() || config.server.api_keys.is_some());
             let dispatch = &config.engine.dispatch;
-            assert!(dispatch.call_timeout * 2 <= dispatch.lease);
-            assert!(dispatch.breaker.open <= dispatch.breaker.max_open);
+            assert!(dispatch.lane.call_timeout * 2 <= dispatch.lease);
+            assert!(dispatch.lane.breaker.open <= dispatch.lane.breaker.max_open);
             assert_eq!(Some(dispatch.attempts_max.into()), number("worker_max_attempts"));
             assert_eq!(Some(config.drain.as_secs()), number("drain_secs"));
             assert_eq!(Some(config.lame_duck.as_secs()), number("lame_duck_secs"));

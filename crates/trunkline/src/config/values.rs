@@ -1,8 +1,10 @@
-use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration};
+use std::{
+    collections::BTreeMap, net::SocketAddr, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration,
+};
 
 use anyhow::{Context, anyhow};
 use domain::{DraftRules, Region};
-use engine::{DispatchSettings, EngineSettings, LimitSettings};
+use engine::{DispatchSettings, EngineSettings, LaneSettings, LimitSettings};
 use providers::simulator::{Overrides, Simulated, SimulatorConfig, SimulatorSettings};
 use resilience::{Backoff, BreakerSettings, rate_limit::client_ip::parse_trusted_proxy};
 use server::{AllowedHosts, ApiKeys, ConnectionSettings, ServerSettings};
@@ -150,15 +152,18 @@ fn dispatch(read: &Reader<'_>) -> anyhow::Result<DispatchSettings> {
         .validate()
         .map_err(|error| read.invalid("breaker_max_open_secs", error))?;
     Ok(DispatchSettings {
-        concurrency: read.number("worker_concurrency", 1..=4_096)? as usize,
         // PostgreSQL may look through the whole batch for each of its entries (docs/decisions/0005).
         batch_messages_max: read.number("worker_batch_size", 1..=1_000)? as usize,
         poll: read.millis("worker_poll_ms", 1..=60_000)?,
-        call_timeout,
         lease,
         attempts_max: read.number("worker_max_attempts", 1..=1_000)? as u32,
         backoff: Backoff::new(base, max).map_err(|error| read.invalid("worker_backoff_max_ms", error))?,
-        breaker,
+        lane: LaneSettings {
+            concurrency: read.number("worker_concurrency", 1..=4_096)? as usize,
+            call_timeout,
+            breaker,
+        },
+        lanes: BTreeMap::new(),
     })
 }
 

@@ -9,7 +9,7 @@ use domain::{
     FailureReason, GivenAddress, Message, MessageId, Outcome, PAGE_BYTES_MAX, PageRequest, ProviderName,
     Status, Subject, Timestamp, snippet,
 };
-use engine::{Hold, HoldCode, HoldReason};
+use engine::{Hold, HoldReason};
 use serde::Serialize;
 use store::MessageFilter;
 use utoipa::ToSchema;
@@ -113,14 +113,21 @@ struct MessageDetailView {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Hold)]
 struct HoldView {
-    #[schema(value_type = enums::HoldReason)]
-    reason: HoldReason,
+    reason: enums::HoldReason,
     #[schema(value_type = schemas::HoldCode)]
     code: HoldCode,
     /// Until when, as far as anybody can tell.
     #[schema(value_type = schemas::Timestamp, required = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<Timestamp>,
+}
+
+/// The HTTP status behind a hold, or the code of the last error.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum HoldCode {
+    Status(u16),
+    Error(ErrorCode),
 }
 
 /// A try to hand a message to its provider.
@@ -186,7 +193,12 @@ impl MessageView {
 
 impl HoldView {
     fn of(hold: Hold) -> Self {
-        let Hold { reason, code, until } = hold;
+        let Hold { reason, until } = hold;
+        let (reason, code) = match reason {
+            HoldReason::BreakerOpen => (enums::HoldReason::BreakerOpen, HoldCode::Status(503)),
+            HoldReason::RateLimited => (enums::HoldReason::RateLimited, HoldCode::Status(429)),
+            HoldReason::Backoff(code) => (enums::HoldReason::Backoff, HoldCode::Error(code)),
+        };
         Self { reason, code, until }
     }
 }

@@ -218,8 +218,8 @@ async fn every_metric_of_the_contract_is_on_the_page() {
     let world = World::with(|settings| {
         settings.simulators.enabled_email = false;
         settings.engine.dispatch.attempts_max = 1;
-        settings.engine.dispatch.concurrency = 1;
-        settings.engine.dispatch.breaker.error_threshold = 1;
+        settings.engine.dispatch.lane.concurrency = 1;
+        settings.engine.dispatch.lane.breaker.error_threshold = 1;
         settings.engine.limits = engine::LimitSettings::per_minute(1_000, 6, 1_000).unwrap();
     })
     .await;

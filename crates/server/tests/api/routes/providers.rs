@@ -43,9 +43,9 @@ async fn every_provider_reports_its_breaker_its_queue_and_its_counts() {
 #[tokio::test]
 async fn trouble_shows() {
     let world = World::with(|settings| {
-        settings.engine.dispatch.breaker.error_threshold = 2;
+        settings.engine.dispatch.lane.breaker.error_threshold = 2;
         settings.engine.dispatch.attempts_max = 1;
-        settings.engine.dispatch.concurrency = 1;
+        settings.engine.dispatch.lane.concurrency = 1;
     })
     .await;
     let before = world.clock.now();

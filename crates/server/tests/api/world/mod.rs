@@ -5,10 +5,10 @@ mod clock;
 mod faulty_store;
 mod log;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use domain::{Clock, DraftRules, Entropy};
-use engine::{DispatchSettings, Engine, EngineSettings, LimitSettings, Metrics, TokioTasks};
+use engine::{DispatchSettings, Engine, EngineSettings, LaneSettings, LimitSettings, Metrics, TokioTasks};
 use providers::{
     Routes,
     simulator::{SimulatorConfig, SimulatorSettings, Simulators},
@@ -66,21 +66,24 @@ impl Default for Settings {
             commit_queue_max: 4_096,
             limits: LimitSettings::per_minute(1_000_000, 1_000_000, 1_000_000).unwrap(),
             dispatch: DispatchSettings {
-                concurrency: 8,
                 batch_messages_max: 100,
                 poll: Duration::from_millis(10),
-                call_timeout: Duration::from_millis(50),
                 // Longer than any test pushes its clock.
                 lease: Duration::from_secs(3_600),
                 attempts_max: 12,
                 backoff: Backoff::new(Duration::from_millis(10), Duration::from_secs(900)).unwrap(),
-                breaker: BreakerSettings {
-                    error_threshold: 5,
-                    open: Duration::from_secs(30),
-                    max_open: Duration::from_secs(300),
-                    half_open_samples: 3,
-                    half_open_in_flight: 2,
+                lane: LaneSettings {
+                    concurrency: 8,
+                    call_timeout: Duration::from_millis(50),
+                    breaker: BreakerSettings {
+                        error_threshold: 5,
+                        open: Duration::from_secs(30),
+                        max_open: Duration::from_secs(300),
+                        half_open_samples: 3,
+                        half_open_in_flight: 2,
+                    },
                 },
+                lanes: BTreeMap::new(),
             },
         };
         let server = ServerSettings {

@@ -170,7 +170,7 @@ impl Observer {
         }
         let model = inner.breakers.entry((life, provider)).or_default();
         let (breaker_epoch, problem) =
-            model.call_begins(now, breaker, &self.settings.engine.dispatch.breaker);
+            model.call_begins(now, breaker, &self.settings.engine.dispatch.lane.breaker);
         if let Some(detail) = problem {
             inner.find(
                 now,
@@ -218,7 +218,7 @@ impl Observer {
                 now,
                 record.breaker_epoch,
                 record,
-                &self.settings.engine.dispatch.breaker,
+                &self.settings.engine.dispatch.lane.breaker,
             );
         }
     }

@@ -10,7 +10,7 @@ use crate::world::{World, email, sms, sms_webhook};
 async fn unforgiving() -> World {
     let world = World::with(|settings| {
         settings.engine.dispatch.attempts_max = 1;
-        settings.engine.dispatch.breaker.error_threshold = 1_000;
+        settings.engine.dispatch.lane.breaker.error_threshold = 1_000;
     })
     .await;
     fail_all(&world, true).await;
