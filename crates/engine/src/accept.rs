@@ -16,7 +16,7 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 use tracing::Instrument;
 
-use crate::{Engine, dispatch::Reservation, limits::Refusal};
+use crate::{Engine, RateLimited, dispatch::Reservation, limits::Refusal};
 
 /// How far into the future a message may be dated; beyond, its clock is taken to be wrong.
 const FUTURE_MAX: Duration = Duration::from_secs(24 * 3_600);
@@ -65,12 +65,8 @@ pub enum SendError {
     /// Nobody serves its channel.
     #[error("no provider serves this channel")]
     NoProvider,
-    /// Its sender has sent too much.
     #[error("this sender has sent too many messages")]
-    RateLimited {
-        /// When there is room for another message.
-        retry_after: Duration,
-    },
+    RateLimited(RateLimited),
     /// Its key was used for something else.
     #[error("this idempotency key was used with another body")]
     KeyConflict,
@@ -138,18 +134,15 @@ impl Engine {
         };
         let place = match self.limits.reserve_for(send.from.participant.clone()) {
             Ok(place) => place,
-            Err(Refusal {
-                retry_after,
-                allowance,
-            }) => {
+            Err(Refusal { refused, allowance }) => {
                 if mutants::planted(Mutant::KeyBurnedBeforeLimit) {
                     let _ = self
                         .accept_for_sending(send.clone(), provider.name().clone())
                         .await;
                 }
                 let refuse = || {
-                    self.limits.count_sender_refusal();
-                    SendError::RateLimited { retry_after }
+                    self.limits.count_refusal(refused);
+                    SendError::RateLimited(refused)
                 };
                 let result = self.replay_or(send.request.as_ref(), refuse).await;
                 return SentOutcome {
@@ -167,7 +160,7 @@ impl Engine {
         };
         SentOutcome {
             result,
-            sender: Some(allowance),
+            sender: allowance,
         }
     }
 

@@ -42,7 +42,7 @@ pub use resilience::breaker::BreakerState;
 
 pub use hold::{Hold, HoldReason};
 pub use housekeeping::UNSERVED_AFTER;
-pub use limits::{ClientLimit, Limits};
+pub use limits::{ClientLimit, Limit, Limits, RateLimited};
 pub use metrics::Metrics;
 pub use receive::{Receive, Received};
 pub use retry::retry_transient;

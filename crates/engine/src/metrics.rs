@@ -1,17 +1,21 @@
-//! Everything that is counted, under the names of the contract. One registry per engine: several nodes live in one
-//! process when the simulation runs.
+//! The counters and gauges of one node, in one registry per engine: the simulation runs several nodes in one process.
+//!
+//! Every series whose labels are known exists from the start, at 0: a series that appears with its first event hides that
+//! event from `rate()` and `increase()`.
 
-use std::{fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, sync::atomic::AtomicU64, time::Duration};
 
 use domain::{Channel, ConversationChannel, Direction, FailureReason, Outcome, ProviderName};
 use parking_lot::Mutex;
 use prometheus_client::{
-    encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text::encode},
+    encoding::text::encode,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
 use resilience::breaker::{BreakerState, Transition};
 use store::{CommitReport, QueueDepth};
+
+use crate::Limit;
 
 /// Upper ends of the buckets for durations, in seconds.
 const SECONDS: [f64; 14] = [
@@ -20,134 +24,223 @@ const SECONDS: [f64; 14] = [
 /// Upper ends of the buckets for batches, in messages.
 const MESSAGES: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 
-/// The counters of one node.
+const BREAKER_STATES: [BreakerState; 3] = [BreakerState::Closed, BreakerState::Open, BreakerState::HalfOpen];
+const BREAKER_TRANSITIONS: [(BreakerState, BreakerState); 4] = [
+    (BreakerState::Closed, BreakerState::Open),
+    (BreakerState::Open, BreakerState::HalfOpen),
+    (BreakerState::HalfOpen, BreakerState::Open),
+    (BreakerState::HalfOpen, BreakerState::Closed),
+];
+
+type Labels = Vec<(&'static str, String)>;
+type Seconds = Gauge<f64, AtomicU64>;
+
 pub struct Metrics {
     registry: Mutex<Registry>,
-    accepted: Family<ByChannelAndDirection, Counter>,
-    inbound_rejected: Family<ByReason, Counter>,
-    attempts: Family<ByOutcome, Counter>,
-    dispatch_latency: Family<ByProvider, Histogram>,
-    short_circuited: Family<ByProvider, Counter>,
-    breaker_state: Family<ByState, Gauge>,
-    breaker_transitions: Family<ByTransition, Counter>,
-    rate_limited: Family<ByLimit, Counter>,
-    conversations_created: Family<ByConversationChannel, Counter>,
-    conversations_reused: Family<ByConversationChannel, Counter>,
-    conversation_failures: Family<ByConversationChannel, Counter>,
-    outbox_depth: Family<ByQueue, Gauge>,
-    outbox_oldest: Family<ByProvider, Gauge<f64, std::sync::atomic::AtomicU64>>,
-    dead_letters: Family<ByFailure, Counter>,
-    settlements_set_aside: Family<ByProvider, Gauge>,
+    accepted: Series<(Channel, Direction), Counter>,
+    inbound_rejected: Family<Labels, Counter>,
+    attempts: Family<Labels, Counter>,
+    dispatch_latency: Family<Labels, Histogram, fn() -> Histogram>,
+    short_circuited: Family<Labels, Counter>,
+    breaker_state: Family<Labels, Gauge>,
+    breaker_transitions: Family<Labels, Counter>,
+    rate_limited: Series<Limit, Counter>,
+    conversations_created: Series<ConversationChannel, Counter>,
+    conversations_reused: Series<ConversationChannel, Counter>,
+    conversation_failures: Series<ConversationChannel, Counter>,
+    outbox_depth: Family<Labels, Gauge>,
+    outbox_oldest: Family<Labels, Seconds>,
+    queues: Mutex<BTreeMap<ProviderName, Queue>>,
+    dead_letters: Family<Labels, Counter>,
+    settlements_set_aside: Family<Labels, Gauge>,
     pub(crate) invalid_routing: Counter,
     pub(crate) idempotent_replays: Counter,
+    inbound_conflicts: Counter,
     commit_batch: Histogram,
     commit_seconds: Histogram,
 }
 
-/// A word of a vocabulary as the value of a label.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-struct Word(&'static str);
+/// The series of one provider, their labels resolved once.
+pub(crate) struct ProviderMetrics {
+    metrics: Arc<Metrics>,
+    provider: ProviderName,
+    attempts: Series<(Channel, Outcome), Counter>,
+    latency: Histogram,
+    pub(crate) short_circuited: Counter,
+    breaker_state: Series<BreakerState, Gauge>,
+    breaker_transitions: Series<(BreakerState, BreakerState), Counter>,
+    settlements_set_aside: Gauge,
+}
 
-impl EncodeLabelValue for Word {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
-        EncodeLabelValue::encode(&self.0, encoder)
+/// The gauges of one provider's outbox entries.
+struct Queue {
+    waiting: Gauge,
+    leased: Gauge,
+    dead: Gauge,
+    oldest: Seconds,
+}
+
+/// The series of a metric for a fixed set of keys.
+struct Series<K, M>(Vec<(K, M)>);
+
+impl<K: PartialEq, M: Clone + Default> Series<K, M> {
+    fn new(family: &Family<Labels, M>, keys: impl IntoIterator<Item = (K, Labels)>) -> Self {
+        let keys = keys.into_iter();
+        Self(
+            keys.map(|(key, labels)| (key, family.get_or_create_owned(&labels)))
+                .collect(),
+        )
+    }
+
+    fn get(&self, key: &K) -> Option<&M> {
+        self.0
+            .iter()
+            .find(|(known, _)| known == key)
+            .map(|(_, metric)| metric)
     }
 }
 
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct ByChannelAndDirection {
-    channel: Word,
-    direction: Word,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct ByReason {
-    reason: Word,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct ByOutcome {
-    provider: String,
-    channel: Word,
-    outcome: Word,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct ByProvider {
-    provider: String,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct ByState {
-    provider: String,
-    state: Word,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct ByTransition {
-    provider: String,
-    from: Word,
-    to: Word,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct ByLimit {
-    limit: Word,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct ByConversationChannel {
-    channel: Word,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct ByQueue {
-    provider: String,
-    state: Word,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct ByFailure {
-    provider: String,
-    reason: Word,
+impl<K: PartialEq> Series<K, Counter> {
+    fn count(&self, key: &K) {
+        if let Some(counter) = self.get(key) {
+            counter.inc();
+        }
+    }
 }
 
 impl Metrics {
-    /// Everything at zero.
     #[must_use]
     pub fn new() -> Self {
-        let mut metrics = Self {
-            registry: Mutex::new(Registry::with_prefix("trunkline")),
-            accepted: Family::default(),
-            inbound_rejected: Family::default(),
-            attempts: Family::default(),
-            dispatch_latency: Family::new_with_constructor(|| Histogram::new(SECONDS)),
-            short_circuited: Family::default(),
-            breaker_state: Family::default(),
-            breaker_transitions: Family::default(),
-            rate_limited: Family::default(),
-            conversations_created: Family::default(),
-            conversations_reused: Family::default(),
-            conversation_failures: Family::default(),
-            outbox_depth: Family::default(),
-            outbox_oldest: Family::default(),
-            dead_letters: Family::default(),
-            settlements_set_aside: Family::default(),
-            invalid_routing: Counter::default(),
-            idempotent_replays: Counter::default(),
-            commit_batch: Histogram::new(MESSAGES),
-            commit_seconds: Histogram::new(SECONDS),
+        let mut root = Registry::default();
+        let registry = root.sub_registry_with_prefix("trunkline");
+        let accepted = counters(
+            registry,
+            "messages_accepted",
+            "Messages stored, in both directions",
+        );
+        let conversation = || {
+            let channels = ConversationChannel::ALL.iter();
+            channels.map(|channel| (*channel, vec![("channel", channel.to_string())]))
         };
-        metrics.register();
+        let metrics = Self {
+            accepted: Series::new(
+                &accepted,
+                Channel::ALL.iter().flat_map(|channel| {
+                    Direction::ALL.iter().map(|direction| {
+                        let labels = vec![
+                            ("channel", channel.to_string()),
+                            ("direction", direction.to_string()),
+                        ];
+                        ((*channel, *direction), labels)
+                    })
+                }),
+            ),
+            inbound_rejected: counters(registry, "inbound_rejected", "Inbound messages refused"),
+            inbound_conflicts: counter(
+                registry,
+                "inbound_conflicts",
+                "Inbound messages whose id is known with other content; the first is kept",
+            ),
+            attempts: counters(registry, "dispatch_attempts", "Attempts recorded, by outcome"),
+            dispatch_latency: {
+                let family = Family::new_with_constructor(seconds as fn() -> Histogram);
+                let help = "Duration of calls to a provider";
+                registry.register_with_unit("dispatch_latency", help, Unit::Seconds, family.clone());
+                family
+            },
+            short_circuited: counters(
+                registry,
+                "dispatch_short_circuited",
+                "Outbox entries held back by an open breaker; they wait, and no attempt is used up",
+            ),
+            breaker_state: gauges(
+                registry,
+                "breaker_state",
+                "1 for the current state of the breaker",
+            ),
+            breaker_transitions: counters(registry, "breaker_transitions", "State changes of the breaker"),
+            rate_limited: Series::new(
+                &counters(registry, "rate_limited", "Requests refused by a rate limit"),
+                Limit::ALL.map(|limit| (limit, vec![("limit", limit.as_str().to_owned())])),
+            ),
+            conversations_created: Series::new(
+                &counters(
+                    registry,
+                    "conversations_created",
+                    "Messages that began a conversation",
+                ),
+                conversation(),
+            ),
+            conversations_reused: Series::new(
+                &counters(
+                    registry,
+                    "conversations_reused",
+                    "Messages that joined an existing conversation",
+                ),
+                conversation(),
+            ),
+            conversation_failures: Series::new(
+                &counters(
+                    registry,
+                    "conversation_failures",
+                    "Messages that the store refused for good",
+                ),
+                conversation(),
+            ),
+            outbox_depth: gauges(registry, "outbox_depth", "Outbox entries, by state"),
+            outbox_oldest: {
+                let (family, help) = (
+                    Family::default(),
+                    "Time since the oldest pending entry became due",
+                );
+                registry.register_with_unit("outbox_oldest", help, Unit::Seconds, Family::clone(&family));
+                family
+            },
+            queues: Mutex::default(),
+            dead_letters: counters(registry, "dead_letters", "Messages that became dead letters"),
+            settlements_set_aside: gauges(
+                registry,
+                "settlements_set_aside",
+                "Results of calls that the store does not take yet",
+            ),
+            invalid_routing: counter(
+                registry,
+                "invalid_routing",
+                "Messages for a channel that no provider serves",
+            ),
+            idempotent_replays: counter(
+                registry,
+                "idempotent_replays",
+                "Repeated requests answered with the first answer",
+            ),
+            commit_batch: {
+                let histogram = Histogram::new(MESSAGES);
+                let help = "Messages that shared a commit";
+                registry.register("commit_batch_messages", help, histogram.clone());
+                histogram
+            },
+            commit_seconds: {
+                let histogram = seconds();
+                registry.register_with_unit(
+                    "commit",
+                    "Duration of commits",
+                    Unit::Seconds,
+                    histogram.clone(),
+                );
+                histogram
+            },
+            registry: Mutex::default(),
+        };
+        *metrics.registry.lock() = root;
         metrics
     }
 
-    /// Lets another part of the node register what it counts.
+    /// Lets another part of the node register its metrics. Their names get no prefix.
     pub fn register_with<T>(&self, register: impl FnOnce(&mut Registry) -> T) -> T {
         register(&mut self.registry.lock())
     }
 
-    /// Everything in the text format that Prometheus scrapes (OpenMetrics 1.0).
+    /// All metrics as OpenMetrics 1.0 text.
     ///
     /// # Errors
     /// When formatting fails, which writing into a string does not.
@@ -157,235 +250,182 @@ impl Metrics {
         Ok(text)
     }
 
-    /// Counts an inbound message that was turned away.
+    /// Shows these reasons for refusing an inbound message from the start.
+    pub fn declare_inbound_rejections(&self, reasons: &[&'static str]) {
+        for reason in reasons {
+            drop(self.inbound_rejected.get_or_create(&by_reason(reason)));
+        }
+    }
+
     pub fn count_inbound_rejected(&self, reason: &'static str) {
-        self.inbound_rejected
-            .get_or_create(&ByReason { reason: Word(reason) })
-            .inc();
+        self.inbound_rejected.get_or_create(&by_reason(reason)).inc();
+    }
+
+    pub fn count_inbound_conflict(&self) {
+        self.inbound_conflicts.inc();
     }
 
     pub(crate) fn count_accepted(&self, channel: Channel, direction: Direction, sequence: u64) {
-        let labels = ByChannelAndDirection {
-            channel: Word(channel.as_str()),
-            direction: Word(direction.as_str()),
-        };
-        self.accepted.get_or_create(&labels).inc();
-        let threads = if sequence == 1 {
+        self.accepted.count(&(channel, direction));
+        let conversations = if sequence == 1 {
             &self.conversations_created
         } else {
             &self.conversations_reused
         };
-        threads
-            .get_or_create(&by_conversation(channel.conversation()))
-            .inc();
+        conversations.count(&channel.conversation());
     }
 
     pub(crate) fn count_conversation_failure(&self, channel: Channel) {
-        self.conversation_failures
-            .get_or_create(&by_conversation(channel.conversation()))
-            .inc();
+        self.conversation_failures.count(&channel.conversation());
     }
 
-    pub(crate) fn count_rate_limited(&self, limit: &'static str) {
-        self.rate_limited
-            .get_or_create(&ByLimit { limit: Word(limit) })
-            .inc();
+    pub(crate) fn count_rate_limited(&self, limit: Limit) {
+        self.rate_limited.count(&limit);
     }
 
+    /// For providers that this node may not serve: a sweep finds other nodes' entries too.
     pub(crate) fn count_attempt(&self, provider: &ProviderName, channel: Channel, outcome: Outcome) {
         self.attempts
             .get_or_create(&by_outcome(provider, channel, outcome))
             .inc();
     }
 
-    /// How many attempts at a provider ended so, on this node since it started.
-    pub(crate) fn attempts(&self, provider: &ProviderName, outcome: Outcome) -> u64 {
-        // Only looked up: asking must not bring series into being that nothing was counted in.
-        let of_channel = |channel: &Channel| {
-            self.attempts
-                .get(&by_outcome(provider, *channel, outcome))
-                .map_or(0, |counter| counter.get())
-        };
-        Channel::ALL.iter().map(of_channel).sum()
-    }
-
-    pub(crate) fn observe_latency(&self, provider: &ProviderName, latency: Duration) {
-        self.dispatch_latency
-            .get_or_create(&by_provider(provider))
-            .observe(latency.as_secs_f64());
-    }
-
-    pub(crate) fn count_short_circuited(&self, provider: &ProviderName) {
-        self.short_circuited.get_or_create(&by_provider(provider)).inc();
-    }
-
     pub(crate) fn count_dead_letter(&self, provider: &ProviderName, reason: FailureReason) {
-        let labels = ByFailure {
-            provider: provider.to_string(),
-            reason: Word(reason.as_str()),
-        };
-        self.dead_letters.get_or_create(&labels).inc();
+        self.dead_letters
+            .get_or_create(&by_failure(provider, reason))
+            .inc();
     }
 
-    pub(crate) fn set_settlements_set_aside(&self, provider: &ProviderName, settlements: usize) {
-        self.settlements_set_aside
-            .get_or_create(&by_provider(provider))
-            .set(i64::try_from(settlements).unwrap_or(i64::MAX));
-    }
-
-    pub(crate) fn count_transition(&self, provider: &ProviderName, transition: Transition) {
-        let labels = ByTransition {
-            provider: provider.to_string(),
-            from: Word(transition.from.as_str()),
-            to: Word(transition.to.as_str()),
-        };
-        self.breaker_transitions.get_or_create(&labels).inc();
-        self.set_breaker_state(provider, transition.to);
-    }
-
-    /// One gauge per state, of which one is 1: what can be alerted on without knowing a code.
-    pub(crate) fn set_breaker_state(&self, provider: &ProviderName, now_in: BreakerState) {
-        for state in [BreakerState::Closed, BreakerState::Open, BreakerState::HalfOpen] {
-            let labels = ByState {
-                provider: provider.to_string(),
-                state: Word(state.as_str()),
-            };
-            self.breaker_state
-                .get_or_create(&labels)
-                .set(i64::from(state == now_in));
-        }
-    }
-
-    /// Shows what the queues held when they were last looked at.
+    /// Shows the outbox as it was last counted. A provider without entries is not among the depths; its gauges show 0.
     pub fn set_queue_depths(&self, depths: &[QueueDepth]) {
-        // A queue that has become empty is not among the depths any more, and must not show its last number.
-        self.outbox_depth.clear();
-        self.outbox_oldest.clear();
-        for QueueDepth {
-            provider,
-            waiting,
-            leased,
-            dead,
-            oldest,
-            capped: _,
-        } in depths
-        {
-            for (state, depth) in [("waiting", waiting), ("leased", leased), ("dead", dead)] {
-                let labels = ByQueue {
-                    provider: provider.to_string(),
-                    state: Word(state),
-                };
-                self.outbox_depth
-                    .get_or_create(&labels)
-                    .set(i64::try_from(*depth).unwrap_or(i64::MAX));
-            }
-            self.outbox_oldest
-                .get_or_create(&by_provider(provider))
-                .set(oldest.as_secs_f64());
+        let mut queues = self.queues.lock();
+        for depth in depths {
+            self.queue(&mut queues, &depth.provider);
         }
+        for (provider, queue) in &*queues {
+            match depths.iter().find(|depth| depth.provider == *provider) {
+                Some(depth) => queue.set(depth.waiting, depth.leased, depth.dead, depth.oldest),
+                None => queue.set(0, 0, 0, Duration::ZERO),
+            }
+        }
+    }
+
+    fn queue(&self, queues: &mut BTreeMap<ProviderName, Queue>, provider: &ProviderName) {
+        let depth = |state: &str| {
+            let labels = vec![("provider", provider.to_string()), ("state", state.to_owned())];
+            self.outbox_depth.get_or_create_owned(&labels)
+        };
+        queues.entry(provider.clone()).or_insert_with(|| Queue {
+            waiting: depth("waiting"),
+            leased: depth("leased"),
+            dead: depth("dead"),
+            oldest: self.outbox_oldest.get_or_create_owned(&by_provider(provider)),
+        });
     }
 
     pub(crate) fn count_commit(&self, report: CommitReport) {
         self.commit_batch.observe(report.messages as f64);
         self.commit_seconds.observe(report.took.as_secs_f64());
     }
+}
 
-    fn register(&mut self) {
-        let registry = self.registry.get_mut();
-        registry.register(
-            "messages_accepted",
-            "Messages stored, either way",
-            self.accepted.clone(),
-        );
-        registry.register(
-            "inbound_rejected",
-            "Inbound messages turned away",
-            self.inbound_rejected.clone(),
-        );
-        registry.register(
-            "dispatch_attempts",
-            "Attempts recorded, by how they ended",
-            self.attempts.clone(),
-        );
-        registry.register_with_unit(
-            "dispatch_latency",
-            "How long calls to a provider took",
-            Unit::Seconds,
-            self.dispatch_latency.clone(),
-        );
-        registry.register(
-            "dispatch_short_circuited",
-            "Entries turned away by an open breaker; they wait, and no attempt is consumed",
-            self.short_circuited.clone(),
-        );
-        registry.register(
-            "breaker_state",
-            "1 for the state the breaker is in",
-            self.breaker_state.clone(),
-        );
-        registry.register(
-            "breaker_transitions",
-            "Changes of state of a breaker",
-            self.breaker_transitions.clone(),
-        );
-        registry.register(
-            "rate_limited",
-            "Requests refused by a limit",
-            self.rate_limited.clone(),
-        );
-        registry.register(
-            "conversations_created",
-            "Messages that began a conversation",
-            self.conversations_created.clone(),
-        );
-        registry.register(
-            "conversations_reused",
-            "Messages that joined one",
-            self.conversations_reused.clone(),
-        );
-        registry.register(
-            "conversation_failures",
-            "Messages the store refused to thread",
-            self.conversation_failures.clone(),
-        );
-        registry.register(
-            "outbox_depth",
-            "Entries in the outbox, by state",
-            self.outbox_depth.clone(),
-        );
-        registry.register_with_unit(
-            "outbox_oldest",
-            "How long the oldest pending entry has been due",
-            Unit::Seconds,
-            self.outbox_oldest.clone(),
-        );
-        registry.register("dead_letters", "Messages given up", self.dead_letters.clone());
-        registry.register(
-            "settlements_set_aside",
-            "Results of calls that the store does not take yet",
-            self.settlements_set_aside.clone(),
-        );
-        registry.register(
-            "invalid_routing",
-            "Messages for a channel nobody serves",
-            self.invalid_routing.clone(),
-        );
-        registry.register(
-            "idempotent_replays",
-            "Repeated requests answered again",
-            self.idempotent_replays.clone(),
-        );
-        registry.register(
-            "commit_batch_messages",
-            "Messages that shared a commit",
-            self.commit_batch.clone(),
-        );
-        registry.register_with_unit(
-            "commit",
-            "How long commits took",
-            Unit::Seconds,
-            self.commit_seconds.clone(),
-        );
+impl ProviderMetrics {
+    /// Creates every series of a provider, at 0 and with a closed breaker.
+    pub(crate) fn new(metrics: &Arc<Metrics>, provider: &ProviderName, channels: &[Channel]) -> Self {
+        metrics.queue(&mut metrics.queues.lock(), provider);
+        for reason in FailureReason::ALL {
+            drop(metrics.dead_letters.get_or_create(&by_failure(provider, *reason)));
+        }
+        let attempts = channels.iter().flat_map(|channel| {
+            let outcomes = Outcome::ALL.iter();
+            outcomes.map(|outcome| ((*channel, *outcome), by_outcome(provider, *channel, *outcome)))
+        });
+        let states = BREAKER_STATES.map(|state| {
+            let labels = vec![
+                ("provider", provider.to_string()),
+                ("state", state.as_str().to_owned()),
+            ];
+            (state, labels)
+        });
+        let transitions = BREAKER_TRANSITIONS.map(|(from, to)| {
+            let labels = vec![
+                ("provider", provider.to_string()),
+                ("from", from.as_str().to_owned()),
+                ("to", to.as_str().to_owned()),
+            ];
+            ((from, to), labels)
+        });
+        let by_provider = by_provider(provider);
+        let this = Self {
+            attempts: Series::new(&metrics.attempts, attempts),
+            latency: metrics.dispatch_latency.get_or_create_owned(&by_provider),
+            short_circuited: metrics.short_circuited.get_or_create_owned(&by_provider),
+            breaker_state: Series::new(&metrics.breaker_state, states),
+            breaker_transitions: Series::new(&metrics.breaker_transitions, transitions),
+            settlements_set_aside: metrics.settlements_set_aside.get_or_create_owned(&by_provider),
+            metrics: Arc::clone(metrics),
+            provider: provider.clone(),
+        };
+        this.set_breaker_state(BreakerState::Closed);
+        this
+    }
+
+    pub(crate) fn count_attempt(&self, channel: Channel, outcome: Outcome) {
+        match self.attempts.get(&(channel, outcome)) {
+            Some(counter) => drop(counter.inc()),
+            // The provider served this channel when the message was accepted, and does not any more.
+            None => self.metrics.count_attempt(&self.provider, channel, outcome),
+        }
+    }
+
+    /// Attempts on record with this outcome, since the node started.
+    pub(crate) fn attempts(&self, outcome: Outcome) -> u64 {
+        let count = |channel: &Channel| {
+            let labels = by_outcome(&self.provider, *channel, outcome);
+            self.metrics
+                .attempts
+                .get(&labels)
+                .map_or(0, |counter| counter.get())
+        };
+        Channel::ALL.iter().map(count).sum()
+    }
+
+    pub(crate) fn observe_latency(&self, latency: Duration) {
+        self.latency.observe(latency.as_secs_f64());
+    }
+
+    pub(crate) fn count_dead_letter(&self, reason: FailureReason) {
+        self.metrics.count_dead_letter(&self.provider, reason);
+    }
+
+    pub(crate) fn set_settlements_set_aside(&self, settlements: usize) {
+        self.settlements_set_aside
+            .set(i64::try_from(settlements).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn count_transition(&self, transition: Transition) {
+        self.breaker_transitions.count(&(transition.from, transition.to));
+        self.set_breaker_state(transition.to);
+    }
+
+    /// One gauge per state, one of them 1: an alert needs no table of codes.
+    fn set_breaker_state(&self, current: BreakerState) {
+        for (state, gauge) in &self.breaker_state.0 {
+            gauge.set(i64::from(*state == current));
+        }
+    }
+}
+
+impl Queue {
+    fn set(&self, waiting: u64, leased: u64, dead: u64, oldest: Duration) {
+        for (gauge, depth) in [
+            (&self.waiting, waiting),
+            (&self.leased, leased),
+            (&self.dead, dead),
+        ] {
+            gauge.set(i64::try_from(depth).unwrap_or(i64::MAX));
+        }
+        self.oldest.set(oldest.as_secs_f64());
     }
 }
 
@@ -401,22 +441,44 @@ impl fmt::Debug for Metrics {
     }
 }
 
-fn by_conversation(channel: ConversationChannel) -> ByConversationChannel {
-    ByConversationChannel {
-        channel: Word(channel.as_str()),
-    }
+fn seconds() -> Histogram {
+    Histogram::new(SECONDS)
 }
 
-fn by_provider(provider: &ProviderName) -> ByProvider {
-    ByProvider {
-        provider: provider.to_string(),
-    }
+fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
+    let counter = Counter::default();
+    registry.register(name, help, counter.clone());
+    counter
 }
 
-fn by_outcome(provider: &ProviderName, channel: Channel, outcome: Outcome) -> ByOutcome {
-    ByOutcome {
-        provider: provider.to_string(),
-        channel: Word(channel.as_str()),
-        outcome: Word(outcome.as_str()),
-    }
+fn counters(registry: &mut Registry, name: &str, help: &str) -> Family<Labels, Counter> {
+    let family = Family::default();
+    registry.register(name, help, Family::clone(&family));
+    family
+}
+
+fn gauges(registry: &mut Registry, name: &str, help: &str) -> Family<Labels, Gauge> {
+    let family = Family::default();
+    registry.register(name, help, Family::clone(&family));
+    family
+}
+
+fn by_reason(reason: &str) -> Labels {
+    vec![("reason", reason.to_owned())]
+}
+
+fn by_provider(provider: &ProviderName) -> Labels {
+    vec![("provider", provider.to_string())]
+}
+
+fn by_outcome(provider: &ProviderName, channel: Channel, outcome: Outcome) -> Labels {
+    vec![
+        ("provider", provider.to_string()),
+        ("channel", channel.to_string()),
+        ("outcome", outcome.to_string()),
+    ]
+}
+
+fn by_failure(provider: &ProviderName, reason: FailureReason) -> Labels {
+    vec![("provider", provider.to_string()), ("reason", reason.to_string())]
 }

@@ -21,15 +21,15 @@ pub struct EngineSettings {
     pub dispatch: DispatchSettings,
 }
 
-/// How much clients may ask, each a minute and in one burst.
+/// Rate limits on clients, each a minute and in one burst; `None` is off.
 #[derive(Debug, Clone, Copy)]
 pub struct LimitSettings {
     /// Requests of one address to the send routes.
-    pub per_ip: Quota,
+    pub per_ip: Option<Quota>,
     /// Messages accepted from one sender.
-    pub per_sender: Quota,
+    pub per_sender: Option<Quota>,
     /// Requests of one address to the inbound routes.
-    pub webhook_per_ip: Quota,
+    pub webhook_per_ip: Option<Quota>,
 }
 
 /// How messages are dispatched.

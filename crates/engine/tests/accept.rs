@@ -8,7 +8,9 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use domain::{Address, Attachments, Body, Channel, Clock, Content, PageRequest, Start, Status};
 use store::{Memory, MessageFilter, Store};
-use trunkline_engine::{EngineSettings, LimitSettings, Receive, SendError, Sent};
+use trunkline_engine::{
+    ClientLimit, EngineSettings, Limit, LimitSettings, RateLimited, Receive, SendError, Sent,
+};
 
 use world::{DrivenClock, World, email, keyed, settings, sms};
 
@@ -34,7 +36,7 @@ async fn stored(world: &World) -> usize {
 }
 
 fn limited(per_ip: u32, per_sender: u32, webhook_per_ip: u32) -> LimitSettings {
-    LimitSettings::per_minute(per_ip, per_sender, webhook_per_ip).unwrap()
+    LimitSettings::per_minute(per_ip, per_sender, webhook_per_ip)
 }
 
 #[tokio::test(start_paused = true)]
@@ -83,7 +85,11 @@ async fn a_sender_beyond_its_limit_is_refused_but_its_repeats_are_answered() {
     world.sent(sms("the second")).await;
 
     let refused = world.send(keyed("unused", sms("the third"))).await;
-    let Err(SendError::RateLimited { retry_after }) = refused else {
+    let Err(SendError::RateLimited(RateLimited {
+        limit: Limit::Sender,
+        retry_after,
+    })) = refused
+    else {
         panic!("{refused:?}")
     };
     assert_eq!(retry_after, Duration::from_secs(30));
@@ -109,15 +115,37 @@ async fn addresses_have_allowances_of_their_own_for_sending_and_for_webhooks() {
     let world = World::new(EngineSettings { limits, ..settings() }).await;
     let limits = world.engine.limits();
     let [one, other] = [1, 2].map(|last| IpAddr::from([192, 0, 2, last]));
+    let refused = |limit, seconds| {
+        let retry_after = Duration::from_secs(seconds);
+        Some(RateLimited { limit, retry_after })
+    };
     let sends = [one, one, one, other].map(|ip| limits.check_ip(ip).refused);
-    assert_eq!(sends, [None, None, Some(Duration::from_secs(30)), None]);
+    assert_eq!(sends, [None, None, refused(Limit::Ip, 30), None]);
     let webhooks = [one, one, other].map(|ip| limits.check_webhook_ip(ip).refused);
-    assert_eq!(webhooks, [None, Some(Duration::from_secs(60)), None]);
+    assert_eq!(webhooks, [None, refused(Limit::WebhookIp, 60), None]);
     assert_eq!(world.metric("trunkline_rate_limited_total{limit=\"ip\"}"), 1);
     assert_eq!(
         world.metric("trunkline_rate_limited_total{limit=\"webhook_ip\"}"),
         1
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rate_limit_of_0_is_off() {
+    let limits = limited(0, 0, 0);
+    let world = World::new(EngineSettings { limits, ..settings() }).await;
+    for _ in 0..3 {
+        let outcome = world.send_outcome(sms("hello")).await;
+        assert!(outcome.result.is_ok());
+        assert_eq!(outcome.sender, None);
+        let ip = IpAddr::from([192, 0, 2, 1]);
+        let off = ClientLimit {
+            refused: None,
+            allowance: None,
+        };
+        assert_eq!(world.engine.limits().check_ip(ip), off);
+        assert_eq!(world.engine.limits().check_webhook_ip(ip), off);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -46,8 +46,8 @@ struct Parts {
     settings: ServerSettings,
     metrics: HttpMetrics,
     answers: Answers,
-    /// The same for each answer of a send route.
-    rate_limit_policy: HeaderValue,
+    /// The same in each answer of a send route.
+    rate_limit_policy: Option<HeaderValue>,
     ids: Entropy,
     draining: watch::Receiver<bool>,
 }

@@ -51,6 +51,7 @@ impl HttpMetrics {
             requests: Family::default(),
             seconds: Family::new_with_constructor(|| Histogram::new(SECONDS)),
         };
+        let registry = registry.sub_registry_with_prefix("trunkline");
         registry.register("http_requests", "Requests answered", metrics.requests.clone());
         registry.register_with_unit(
             "http_request",

@@ -7,7 +7,7 @@ use resilience::{
     breaker::{Admission, BreakerState, Capacity, Permit, Transition, Verdict},
 };
 
-use crate::Metrics;
+use crate::metrics::ProviderMetrics;
 
 /// The breaker of one provider, driven by real time, its transitions counted and logged.
 pub(crate) struct Circuit {
@@ -15,7 +15,7 @@ pub(crate) struct Circuit {
     provider: ProviderName,
     clock: Arc<dyn Clock>,
     jitter: Entropy,
-    metrics: Arc<Metrics>,
+    metrics: Arc<ProviderMetrics>,
 }
 
 /// The right to make one call. A call that is dropped or panics gives it back.
@@ -42,9 +42,8 @@ impl Circuit {
         provider: ProviderName,
         clock: Arc<dyn Clock>,
         jitter: Entropy,
-        metrics: Arc<Metrics>,
+        metrics: Arc<ProviderMetrics>,
     ) -> Self {
-        metrics.set_breaker_state(&provider, BreakerState::Closed);
         Self {
             breaker: Mutex::new(breaker),
             provider,
@@ -113,7 +112,7 @@ impl Circuit {
 
     fn tell(&self, transition: Option<Transition>) {
         let Some(transition) = transition else { return };
-        self.metrics.count_transition(&self.provider, transition);
+        self.metrics.count_transition(transition);
         let (from, to) = (transition.from.as_str(), transition.to.as_str());
         if transition.to == BreakerState::Open {
             tracing::warn!(provider = %self.provider, from, to, "the breaker opened: messages wait");

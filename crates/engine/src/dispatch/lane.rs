@@ -24,7 +24,7 @@ use super::{
     CountsReport, ProviderReport, QueueReport, circuit::Circuit, disposition::Rules, settle::Settler,
     worker::lease_clock,
 };
-use crate::{DispatchSettings, LaneSettings, Metrics, Spawn, critical_tasks::CriticalTasks};
+use crate::{DispatchSettings, LaneSettings, Spawn, critical_tasks::CriticalTasks, metrics::ProviderMetrics};
 
 /// Entries a lane holds in memory for each of its workers at most.
 const HELD_PER_WORKER_MAX: u32 = 6;
@@ -51,7 +51,7 @@ pub(super) struct LaneParts {
     pub(super) store: Arc<dyn Store>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Entropy,
-    pub(super) metrics: Arc<Metrics>,
+    pub(super) metrics: Arc<ProviderMetrics>,
     pub(super) settler: Settler,
     pub(super) tasks: Arc<dyn Spawn>,
     pub(super) stop: CancellationToken,
@@ -250,7 +250,7 @@ impl Lane {
             channels: provider.channels().to_vec(),
             breaker: self.circuit.report(now),
             queue,
-            counts: CountsReport::of(provider.name(), metrics),
+            counts: CountsReport::of(metrics),
         }
     }
 
@@ -406,7 +406,7 @@ impl Lane {
         } in claims.entries
         {
             if lease_expired {
-                metrics.count_attempt(provider.name(), leased.content.channel, Outcome::Unknown);
+                metrics.count_attempt(leased.content.channel, Outcome::Unknown);
                 tracing::warn!(
                     message_id = %leased.id, provider = %provider.name(),
                     "a worker vanished with this message: it may have been sent"

@@ -20,7 +20,7 @@ use self::{
     lane::{Lane, LaneParts},
     unconfirmed::Unconfirmed,
 };
-use crate::{DispatchSettings, Metrics, Node};
+use crate::{DispatchSettings, Node, metrics::ProviderMetrics};
 
 pub use circuit::BreakerReport;
 pub(crate) use lane::Reservation;
@@ -82,11 +82,16 @@ impl Dispatcher {
         let mut tasks = Vec::new();
         let mut recorders = Vec::new();
         for provider in routes.providers() {
+            let metrics = Arc::new(ProviderMetrics::new(
+                node.metrics,
+                provider.name(),
+                provider.channels(),
+            ));
             let (settler, recorder) = Settler::new(
                 provider.name().clone(),
                 Arc::clone(node.store),
                 Arc::clone(node.clock),
-                Arc::clone(node.metrics),
+                Arc::clone(&metrics),
                 settings.batch_messages_max,
             );
             recorders.push(recorder);
@@ -97,7 +102,7 @@ impl Dispatcher {
                 store: Arc::clone(node.store),
                 clock: Arc::clone(node.clock),
                 entropy: entropy.child(&format!("lane/{}", provider.name())),
-                metrics: Arc::clone(node.metrics),
+                metrics,
                 settler,
                 tasks: Arc::clone(node.tasks),
                 stop: node.stop.clone(),
@@ -188,8 +193,8 @@ impl Dispatcher {
 }
 
 impl CountsReport {
-    fn of(provider: &ProviderName, metrics: &Metrics) -> Self {
-        let count = |outcome| metrics.attempts(provider, outcome);
+    fn of(metrics: &ProviderMetrics) -> Self {
+        let count = |outcome| metrics.attempts(outcome);
         Self {
             success: count(Outcome::Success),
             rate_limited: count(Outcome::RateLimited),

@@ -14,7 +14,7 @@ use resilience::BatchSize;
 use store::{Disposition, Leased, Settled, Settlement, Store, StoreError};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::Metrics;
+use crate::metrics::ProviderMetrics;
 
 /// Settlements of a lane that may wait, as many again may be at hand to be recorded. One has less than a kibibyte. Beyond,
 /// workers wait before their next call: a store that is away stops the calls, not the record of what was called.
@@ -74,13 +74,11 @@ impl Settler {
         provider: ProviderName,
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
-        metrics: Arc<Metrics>,
+        metrics: Arc<ProviderMetrics>,
         batch_max: usize,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (queue, waiting) = mpsc::channel(WAITING_MAX);
         let shared = Arc::new(Shared::default());
-        // Shown from the start.
-        metrics.set_settlements_set_aside(&provider, 0);
         let recorder = Recorder {
             provider,
             store,
@@ -161,7 +159,7 @@ struct Recorder {
     provider: ProviderName,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
-    metrics: Arc<Metrics>,
+    metrics: Arc<ProviderMetrics>,
     shared: Arc<Shared>,
     waiting: mpsc::Receiver<Item>,
     closed: bool,
@@ -319,8 +317,7 @@ impl Recorder {
             self.aside_due = self.clock.monotonic() + PAUSE_MIN;
         }
         self.aside.push_back(work);
-        self.metrics
-            .set_settlements_set_aside(&self.provider, self.aside.len());
+        self.metrics.set_settlements_set_aside(self.aside.len());
     }
 
     /// Tries the first of those set aside again, if it is time: one by one, with pauses between failures, so that the others
@@ -339,8 +336,7 @@ impl Recorder {
                 // The store takes results: the next that fails alone is at fault itself.
                 self.failed_alone = false;
                 self.aside_pause = PAUSE_MIN;
-                self.metrics
-                    .set_settlements_set_aside(&self.provider, self.aside.len());
+                self.metrics.set_settlements_set_aside(self.aside.len());
                 let mut sent = self.shared.sent();
                 sent.remove(&id);
                 self.shared.any_sent.store(!sent.is_empty(), Ordering::Relaxed);
@@ -399,11 +395,11 @@ impl Recorder {
             return;
         }
         if let Some(tried) = &settlement.tried {
-            self.metrics.count_attempt(provider, channel, tried.outcome);
-            self.metrics.observe_latency(provider, tried.latency);
+            self.metrics.count_attempt(channel, tried.outcome);
+            self.metrics.observe_latency(tried.latency);
         }
         if let Disposition::DeadLetter(reason) = settlement.disposition {
-            self.metrics.count_dead_letter(provider, reason);
+            self.metrics.count_dead_letter(reason);
             tracing::warn!(
                 message_id = %settlement.id, %provider, %reason, "a message became a dead letter"
             );

@@ -66,7 +66,7 @@ impl Lane {
                 .await;
         }
         let Some(permitted) = self.circuit.admit() else {
-            metrics.count_short_circuited(provider.name());
+            metrics.short_circuited.inc();
             if mutants::planted(Mutant::DropOnBreakerOpen) {
                 let (tried, disposition) = (None, Disposition::Finish);
                 let dropped = Settlement {

@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use domain::FieldError;
-use engine::Rejection;
+use engine::{Limit, RateLimited, Rejection};
 use resilience::rate_limit::headers::delay_seconds;
 use serde::Serialize;
 use store::StoreError;
@@ -72,10 +72,17 @@ impl Problem {
         Self::new(Code::Unauthorized, detail)
     }
 
-    pub(crate) fn rate_limited(whom: &str, retry_after: Duration) -> Self {
-        let detail = format!("Too many requests from this {whom}. Try again after the time in Retry-After.");
+    pub(crate) fn rate_limited(refused: RateLimited) -> Self {
+        let (source, setting) = match refused.limit {
+            Limit::Ip => ("address", "API_RATE_LIMIT_PER_IP_PER_MIN"),
+            Limit::Sender => ("sender", "API_RATE_LIMIT_PER_SENDER_PER_MIN"),
+            Limit::WebhookIp => ("address", "API_RATE_LIMIT_WEBHOOK_PER_IP_PER_MIN"),
+        };
+        let detail = format!(
+            "Too many requests from this {source} ({setting}). Try again after the time in Retry-After."
+        );
         Self {
-            retry_after: Some(retry_after),
+            retry_after: Some(refused.retry_after),
             ..Self::new(Code::RateLimited, detail)
         }
     }

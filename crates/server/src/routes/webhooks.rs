@@ -165,8 +165,8 @@ pub(super) async fn receive(
         .engine()
         .limits()
         .check_webhook_ip(client::address(app, &head));
-    if let Some(retry_after) = limit.refused {
-        return Err(Problem::rate_limited("address", retry_after));
+    if let Some(refused) = limit.refused {
+        return Err(Problem::rate_limited(refused));
     }
     if app.engine().is_overloaded() {
         return Err(Problem::overloaded());

@@ -236,7 +236,7 @@ async fn a_key_is_not_used_up_by_what_was_refused() {
 #[tokio::test]
 async fn a_key_is_not_used_up_by_a_limit() {
     let world = World::with(|settings| {
-        settings.engine.limits = LimitSettings::per_minute(1_000, 1, 1_000).unwrap();
+        settings.engine.limits = LimitSettings::per_minute(1_000, 1, 1_000);
     })
     .await;
     world.post_with_key(SMS, "first", &sms("a")).await.expect(202);

@@ -11,7 +11,7 @@ const SMS: &str = "/api/messages/sms";
 
 async fn limited(ip: u32, sender: u32, webhook: u32) -> World {
     World::with(|settings| {
-        settings.engine.limits = LimitSettings::per_minute(ip, sender, webhook).unwrap();
+        settings.engine.limits = LimitSettings::per_minute(ip, sender, webhook);
     })
     .await
 }
@@ -290,7 +290,7 @@ async fn nobody_is_believed_who_is_no_trusted_proxy() {
     assert_eq!(refused_among(&world, &names).await, names[1..]);
 
     let world = World::with(|settings| {
-        settings.engine.limits = LimitSettings::per_minute(1, 1, 1).unwrap();
+        settings.engine.limits = LimitSettings::per_minute(1, 1, 1);
         settings.server.trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()];
     })
     .await;
@@ -301,7 +301,7 @@ async fn nobody_is_believed_who_is_no_trusted_proxy() {
 async fn a_trusted_proxy_names_its_clients() {
     let proxied = async || {
         World::with(|settings| {
-            settings.engine.limits = LimitSettings::per_minute(1, 1, 1).unwrap();
+            settings.engine.limits = LimitSettings::per_minute(1, 1, 1);
             settings.server.trusted_proxies =
                 vec!["127.0.0.0/8".parse().unwrap(), "10.0.0.0/8".parse().unwrap()];
         })

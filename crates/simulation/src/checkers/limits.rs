@@ -35,8 +35,8 @@ struct End {
 impl Limits {
     pub(super) fn new(settings: &LimitSettings) -> Self {
         Self {
-            per_client: settings.per_ip,
-            per_sender: settings.per_sender,
+            per_client: settings.per_ip.expect("the plan sets every limit"),
+            per_sender: settings.per_sender.expect("the plan sets every limit"),
             charges: BTreeMap::new(),
         }
     }

@@ -35,7 +35,7 @@ pub(super) fn draw(
     engine.dispatch.batch_messages_max = 100;
     engine.dispatch.lane.concurrency = draw.pick(&[16, 64]);
     engine.dispatch.attempts_max = 100;
-    engine.limits = LimitSettings::per_minute(1_000, 1_000, 1_000).expect("no limit is 0");
+    engine.limits = LimitSettings::per_minute(1_000, 1_000, 1_000);
     let an_hour = Duration::from_secs(3_600);
     engine.deadlines = Deadlines {
         sms: an_hour,

@@ -43,8 +43,7 @@ impl Settings {
         let lease = draw.pick(&[6_000, 10_000, 15_000, 30_000]);
         let call_timeout = Duration::from_millis(lease / draw.pick(&[2, 3, 6]));
         let limit = |draw: &Draw| draw.pick(&[3, 6, 20, 1_000]);
-        let limits = LimitSettings::per_minute(draw.pick(&[10, 60, 1_000]), limit(draw), 1_000)
-            .expect("no limit is 0");
+        let limits = LimitSettings::per_minute(draw.pick(&[10, 60, 1_000]), limit(draw), 1_000);
         let base = draw.pick(&[100, 500, 2_000]);
         let backoff = Backoff::new(
             Duration::from_millis(base),

@@ -55,8 +55,10 @@ async fn ask(
     let request = async move {
         let limit = engine.limits().check_ip(client);
         observer.client_checked(number, cells.0, limit.refused.is_some());
-        if let Some(retry_after) = limit.refused {
-            return Response::Limited { retry_after };
+        if let Some(refused) = limit.refused {
+            return Response::Limited {
+                retry_after: refused.retry_after,
+            };
         }
         let asked = observer.asked(number, operation, cells.1, send.request.clone());
         let reply = reply_of(engine.send(send).await);
@@ -82,7 +84,9 @@ fn reply_of(outcome: SentOutcome) -> Response {
             }
         }
         Err(SendError::KeyConflict) => Response::Conflict,
-        Err(SendError::RateLimited { retry_after }) => Response::Limited { retry_after },
+        Err(SendError::RateLimited(refused)) => Response::Limited {
+            retry_after: refused.retry_after,
+        },
         Err(SendError::NoProvider) => Response::NoProvider,
         Err(SendError::NotAccepted(rejection)) => of_rejection(&rejection),
     }

@@ -95,19 +95,19 @@ const ARRIVALS: &[Arrival] = &[
         "rate_limit_per_ip_per_min",
         "104",
         |config| format!("{:?}", config.engine.limits.per_ip),
-        "Quota { per_minute: 104 }",
+        "Some(Quota { per_minute: 104 })",
     ),
     arrival(
         "rate_limit_per_sender_per_min",
         "105",
         |config| format!("{:?}", config.engine.limits.per_sender),
-        "Quota { per_minute: 105 }",
+        "Some(Quota { per_minute: 105 })",
     ),
     arrival(
         "rate_limit_webhook_per_ip_per_min",
         "106",
         |config| format!("{:?}", config.engine.limits.webhook_per_ip),
-        "Quota { per_minute: 106 }",
+        "Some(Quota { per_minute: 106 })",
     ),
     number("idempotency_ttl_secs", "107", |config| {
         config.engine.idempotency_ttl.as_secs().to_string()

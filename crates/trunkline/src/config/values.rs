@@ -112,12 +112,12 @@ fn trusted_proxies(read: &Reader<'_>) -> anyhow::Result<Vec<resilience::rate_lim
 }
 
 fn engine(read: &Reader<'_>) -> anyhow::Result<EngineSettings> {
-    let limit = |key| read.number(key, 1..=100_000_000).map(|number| number as u32);
+    let limit = |key| read.number(key, 0..=100_000_000).map(|number| number as u32);
     let limits = LimitSettings::per_minute(
         limit("rate_limit_per_ip_per_min")?,
         limit("rate_limit_per_sender_per_min")?,
         limit("rate_limit_webhook_per_ip_per_min")?,
-    )?;
+    );
     Ok(EngineSettings {
         deadlines: Deadlines {
             sms: read.secs("deadline_sms_secs", 1..=365 * DAY)?,

@@ -255,9 +255,13 @@ async fn accept(
 ) -> Response {
     let (head, body) = request.into_parts();
     let ip = app.engine().limits().check_ip(client::address(app, &head));
-    let mut allowances = vec![(IP, ip.allowance)];
+    let mut allowances: Vec<_> = ip
+        .allowance
+        .map(|allowance| (IP, allowance))
+        .into_iter()
+        .collect();
     let result = match ip.refused {
-        Some(retry_after) => Err(Problem::rate_limited("address", retry_after)),
+        Some(refused) => Err(Problem::rate_limited(refused)),
         None => accept_limited(app, &head, body, draft, &mut allowances).await,
     };
     let mut response = result.into_response();
@@ -302,7 +306,7 @@ async fn accept_limited(
     match outcome.result {
         Ok(sent) => Ok(answer(&sent)),
         Err(SendError::NoProvider) => Err(Problem::no_provider()),
-        Err(SendError::RateLimited { retry_after }) => Err(Problem::rate_limited("sender", retry_after)),
+        Err(SendError::RateLimited(refused)) => Err(Problem::rate_limited(refused)),
         Err(SendError::KeyConflict) => {
             let detail =
                 "This Idempotency-Key was used for another message. Use a new key for a new message.";
@@ -339,15 +343,24 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Proble
     }
 }
 
-/// What `RateLimit-Policy` says.
-pub(crate) fn policy(quotas: &LimitSettings) -> HeaderValue {
+/// The value of `RateLimit-Policy`; `None` while both limits are off.
+pub(crate) fn policy(quotas: &LimitSettings) -> Option<HeaderValue> {
     let policies = [(SENDER, quotas.per_sender), (IP, quotas.per_ip)];
-    HeaderValue::try_from(rate_limit_policy(&policies)).expect("names and numbers")
+    let policies: Vec<_> = policies
+        .into_iter()
+        .filter_map(|(name, quota)| Some((name, quota?)))
+        .collect();
+    let value = || HeaderValue::try_from(rate_limit_policy(&policies)).expect("names and numbers");
+    (!policies.is_empty()).then(value)
 }
 
 fn tell_limits(app: &App, headers: &mut HeaderMap, allowances: &[(PolicyName, Allowance)]) {
-    headers.insert(RATE_LIMIT_POLICY, app.0.rate_limit_policy.clone());
-    if let Ok(value) = HeaderValue::try_from(rate_limit(allowances)) {
+    if let Some(policy) = &app.0.rate_limit_policy {
+        headers.insert(RATE_LIMIT_POLICY, policy.clone());
+    }
+    if !allowances.is_empty()
+        && let Ok(value) = HeaderValue::try_from(rate_limit(allowances))
+    {
         headers.insert(RATE_LIMIT, value);
     }
 }

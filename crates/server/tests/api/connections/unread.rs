@@ -73,7 +73,7 @@ async fn a_connection_goes_on_after_a_refusal_for_want_of_a_key_or_of_patience()
         assert_eq!((answer.status, answer.closes()), (401, false));
     }
     let world = World::with(|settings| {
-        settings.engine.limits = LimitSettings::per_minute(1, 1, 1).unwrap();
+        settings.engine.limits = LimitSettings::per_minute(1, 1, 1);
     })
     .await;
     for path in ["/api/messages/sms", "/api/webhooks/sms"] {

@@ -155,7 +155,7 @@ fn a_media_type_is_json_or_refused() {
 fn whoever_claims_to_be_somebody_else_is_counted_as_himself() {
     // One request for each address: the socket's is used up by the first.
     let edge = Edge::with(|settings| {
-        settings.engine.limits = LimitSettings::per_minute(1, 1_000_000, 1_000_000).unwrap();
+        settings.engine.limits = LimitSettings::per_minute(1, 1_000_000, 1_000_000);
     });
     edge.runtime
         .block_on(async { send(&edge.world, &[]).await.expect(202) });

@@ -220,7 +220,7 @@ async fn every_metric_of_the_contract_is_on_the_page() {
         settings.engine.dispatch.attempts_max = 1;
         settings.engine.dispatch.lane.concurrency = 1;
         settings.engine.dispatch.lane.breaker.error_threshold = 1;
-        settings.engine.limits = engine::LimitSettings::per_minute(1_000, 6, 1_000).unwrap();
+        settings.engine.limits = engine::LimitSettings::per_minute(1_000, 6, 1_000);
     })
     .await;
     world.post("/api/messages/email", &email("a")).await.expect(500);

@@ -64,7 +64,7 @@ impl Default for Settings {
             idempotency_ttl: Duration::from_secs(86_400),
             commit_batch_max: 512,
             commit_queue_max: 4_096,
-            limits: LimitSettings::per_minute(1_000_000, 1_000_000, 1_000_000).unwrap(),
+            limits: LimitSettings::per_minute(1_000_000, 1_000_000, 1_000_000),
             dispatch: DispatchSettings {
                 batch_messages_max: 100,
                 poll: Duration::from_millis(10),
