@@ -20,7 +20,7 @@ use crate::router;
 pub fn openapi() -> &'static str {
     static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
         let mut document = document();
-        shapes::add(&mut document);
+        shapes::simplify(&mut document);
         shared::add(&mut document);
         format!("{document:#}\n")
     });

@@ -10,7 +10,7 @@ use utoipa::{
         content::ContentBuilder,
         example::ExampleBuilder,
         response::{Response, ResponseBuilder},
-        schema::{AllOfBuilder, ObjectBuilder, Schema, Type},
+        schema::{ObjectBuilder, Schema, Type},
     },
 };
 
@@ -148,45 +148,28 @@ pub(super) fn responses(codes: &[Code]) -> BTreeMap<String, RefOr<Response>> {
     }
     by_status
         .into_iter()
-        .map(|(status, codes)| (status.to_string(), response(status, &codes).into()))
+        .map(|(status, codes)| (status.to_string(), response(&codes).into()))
         .collect()
 }
 
-fn response(status: u16, codes: &[Code]) -> Response {
+fn response(codes: &[Code]) -> Response {
     let meanings: Vec<String> = codes
         .iter()
         .map(|code| format!("`{}`: {}", code.as_str(), code.meaning()))
         .collect();
     ResponseBuilder::new()
         .description(meanings.join("\n\n"))
-        .content(PROBLEM_JSON, content(status, codes))
+        .content(PROBLEM_JSON, content(codes))
         .build()
 }
 
-fn content(status: u16, codes: &[Code]) -> Content {
-    let words = codes.iter().map(|code| code.as_str());
-    let narrowed = ObjectBuilder::new()
-        .property(
-            "status",
-            ObjectBuilder::new()
-                .schema_type(Type::Integer)
-                .enum_values(Some([status])),
-        )
-        .property(
-            "code",
-            ObjectBuilder::new()
-                .schema_type(Type::String)
-                .enum_values(Some(words)),
-        );
-    let schema = AllOfBuilder::new()
-        .item(Ref::from_schema_name("Problem"))
-        .item(narrowed);
+fn content(codes: &[Code]) -> Content {
     let examples = codes.iter().map(|code| {
         let example = ExampleBuilder::new().value(Some(example(*code)));
         (code.as_str(), example.build())
     });
     ContentBuilder::new()
-        .schema(Some(schema))
+        .schema(Some(Ref::from_schema_name("Problem")))
         .examples_from_iter(examples)
         .build()
 }

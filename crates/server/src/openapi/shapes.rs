@@ -1,60 +1,140 @@
-//! Rules between the fields of a request, which no single field can state: added to the schemas of the requests.
+//! Shapes that client generators can read. Generators skip operations whose bodies have a union beside their properties, and
+//! give inline unions and inline objects made-up names. So every union and every object has a name of its own.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-/// Adds each request's rules to its schema.
-pub(super) fn add(document: &mut Value) {
-    let phone = ["SmsRequest", "SmsWebhook"].map(|name| (name, phone_shapes("type")));
-    let named = ["MessageRequest", "MockInbound"].map(|name| (name, all_shapes()));
-    let redrive = [("RedriveRequest", redrive_shapes())];
-    let schemas = &mut document["components"]["schemas"];
-    for (name, shapes) in phone.into_iter().chain(named).chain(redrive) {
-        schemas[name]["anyOf"] = shapes;
+const SCHEMAS: &str = "#/components/schemas/";
+/// How utoipa names `Envelope<T>`.
+const PAGE_PREFIX: &str = "Envelope_";
+
+/// Rewrites what utoipa made of generic and optional types.
+pub(super) fn simplify(document: &mut Value) {
+    name_pages(document);
+    merge_flattened(&mut document["components"]["schemas"]);
+    let known = document["components"]["schemas"].clone();
+    let mut unions = Map::new();
+    for parameter in parameters(document) {
+        not_null(&mut parameter["schema"]);
     }
-    for name in ["EmailRequest", "EmailWebhook"] {
-        schemas[name]["properties"]["body"]["minLength"] = json!(1);
+    name_nullable(document, &known, &mut unions);
+    if let Some(schemas) = document["components"]["schemas"].as_object_mut() {
+        schemas.append(&mut unions);
     }
 }
 
-/// An SMS says something and carries nothing; an MMS says something or carries something.
-fn phone_shapes(named_by: &str) -> Value {
-    json!([
-        {"title": "SMS", "properties": {
-            named_by: {"const": "sms"}, "body": {"minLength": 1}, "attachments": {"maxItems": 0},
-        }},
-        {"title": "MMS with a body", "properties": {named_by: {"const": "mms"}, "body": {"minLength": 1}}},
-        {"title": "MMS with attachments", "required": ["attachments"], "properties": {
-            named_by: {"const": "mms"}, "attachments": {"type": "array", "minItems": 1},
-        }},
-    ])
-}
-
-/// Each channel has its own addresses, and `type` may only repeat what `channel` says.
-fn all_shapes() -> Value {
-    let mut shapes = phone_shapes("channel");
-    for shape in shapes.as_array_mut().into_iter().flatten() {
-        let properties = &mut shape["properties"];
-        properties["type"] = json!({"enum": [properties["channel"]["const"], null]});
-        properties["from"] = json!({"$ref": "#/components/schemas/Sender"});
-        properties["to"] = json!({"$ref": "#/components/schemas/PhoneNumber"});
+/// `Envelope_Message`, with the whole message inside, becomes `MessagePage`, which refers to `Message`.
+fn name_pages(document: &mut Value) {
+    let Some(schemas) = document["components"]["schemas"].as_object_mut() else {
+        return;
+    };
+    let names: Vec<String> = schemas.keys().cloned().collect();
+    for name in names {
+        if let Some(item) = name.strip_prefix(PAGE_PREFIX)
+            && let Some(mut page) = schemas.remove(&name)
+        {
+            page["properties"]["items"]["items"] = reference(item);
+            schemas.insert(format!("{item}Page"), page);
+        }
     }
-    let address = json!({"$ref": "#/components/schemas/EmailAddress"});
-    let email = json!({"title": "Email", "properties": {
-        "channel": {"const": "email"}, "type": {"enum": ["email", null]}, "from": address, "to": address,
-        "body": {"minLength": 1},
-    }});
-    shapes
-        .as_array_mut()
-        .into_iter()
-        .for_each(|all| all.push(email.clone()));
-    shapes
+    rename_pages(document);
 }
 
-/// At least one field that is not null.
-fn redrive_shapes() -> Value {
-    let shape = |name: &str| json!({"required": [name], "properties": {name: {"type": "string"}}});
-    ["provider", "channel", "reason", "failed_before"]
-        .map(shape)
-        .into_iter()
-        .collect()
+fn rename_pages(value: &mut Value) {
+    if let Some(item) = referred(value).and_then(|name| name.strip_prefix(PAGE_PREFIX)) {
+        *value = reference(&format!("{item}Page"));
+    }
+    children(value).for_each(rename_pages);
+}
+
+/// `allOf` is how utoipa says that a struct has the fields of another: the schema gets them itself.
+fn merge_flattened(schemas: &mut Value) {
+    let known = schemas.clone();
+    for schema in children(schemas) {
+        let Some(Value::Array(parts)) = schema.as_object_mut().and_then(|schema| schema.remove("allOf"))
+        else {
+            continue;
+        };
+        schema["type"] = json!("object");
+        for part in &parts {
+            let part = referred(part).map_or(part, |name| &known[name]);
+            let properties = part["properties"].as_object().into_iter().flatten();
+            for (name, property) in properties {
+                schema["properties"][name] = property.clone();
+            }
+            let required = part["required"].as_array().into_iter().flatten().cloned();
+            match &mut schema["required"] {
+                Value::Array(all) => all.extend(required),
+                none => *none = required.collect(),
+            }
+        }
+    }
+}
+
+fn parameters(document: &mut Value) -> impl Iterator<Item = &mut Value> {
+    let operations = children(&mut document["paths"]).flat_map(children);
+    operations.flat_map(|operation| match operation.get_mut("parameters") {
+        Some(Value::Array(parameters)) => parameters.as_mut_slice(),
+        _ => &mut [],
+    })
+}
+
+/// A parameter is missing, but never null.
+fn not_null(schema: &mut Value) {
+    if let Some((mut reference, _)) = nullable(schema) {
+        *schema = reference.take();
+    } else if let Some(first) = schema["type"].as_array().and_then(|types| types.first()) {
+        schema["type"] = first.clone();
+    }
+}
+
+/// A reference or null: of a plain string or number, the schema with null added; of anything else a union with a name.
+fn name_nullable(value: &mut Value, known: &Value, unions: &mut Map<String, Value>) {
+    if let Some((mut schema, name)) = nullable(value) {
+        let target = &known[&name];
+        let plain = target.get("enum").is_none() && target["type"].is_string() && target["type"] != "object";
+        let own = schema.as_object_mut().map(std::mem::take).unwrap_or_default();
+        *value = if plain {
+            let mut plain = target.clone();
+            plain["type"] = json!([target["type"], "null"]);
+            plain
+        } else {
+            let union = format!("{name}OrNull");
+            let other = json!({"oneOf": [reference(&name), {"type": "null"}]});
+            unions.insert(union.clone(), other);
+            reference(&union)
+        };
+        for (keyword, said) in own.into_iter().filter(|(keyword, _)| keyword != "$ref") {
+            value[keyword] = said;
+        }
+        return;
+    }
+    children(value).for_each(|child| name_nullable(child, known, unions));
+}
+
+/// The reference in `oneOf: [reference, null]`, and the name of what it refers to.
+fn nullable(schema: &Value) -> Option<(Value, String)> {
+    let [first, second] = schema.get("oneOf")?.as_array()?.as_slice() else {
+        return None;
+    };
+    let null = json!({"type": "null"});
+    let reference = [first, second].into_iter().find(|choice| **choice != null)?;
+    let others_null = [first, second].into_iter().any(|choice| *choice == null);
+    let name = referred(reference).filter(|_| others_null)?.to_owned();
+    Some((reference.clone(), name))
+}
+
+fn referred(value: &Value) -> Option<&str> {
+    value.get("$ref")?.as_str()?.strip_prefix(SCHEMAS)
+}
+
+fn reference(name: &str) -> Value {
+    json!({"$ref": format!("{SCHEMAS}{name}")})
+}
+
+fn children(value: &mut Value) -> Box<dyn Iterator<Item = &mut Value> + '_> {
+    match value {
+        Value::Object(members) => Box::new(members.values_mut()),
+        Value::Array(items) => Box::new(items.iter_mut()),
+        _ => Box::new(std::iter::empty()),
+    }
 }

@@ -54,6 +54,47 @@ fn the_description_says_everything_and_refers_to_nothing_that_is_missing() {
     }
 }
 
+#[test]
+fn client_generators_find_a_name_for_every_object_and_union() {
+    let document: Value = serde_json::from_str(trunkline_server::openapi()).unwrap();
+    let schemas = document["components"]["schemas"].as_object().unwrap();
+    let mut without_name = Vec::new();
+    for (name, schema) in schemas {
+        let is_union = schema.get("oneOf").or(schema.get("anyOf")).is_some();
+        assert!(
+            !is_union || schema.get("properties").is_none(),
+            "{name}: a union beside properties"
+        );
+        children(schema).for_each(|child| collect_nameless(child, &mut without_name));
+    }
+    for part in ["responses", "parameters", "headers"] {
+        collect_nameless(&document["components"][part], &mut without_name);
+    }
+    collect_nameless(&document["paths"], &mut without_name);
+    assert_eq!(without_name, Vec::<&Value>::new());
+}
+
+/// Unions and objects with properties within `value`, examples aside.
+fn collect_nameless<'a>(value: &'a Value, into: &mut Vec<&'a Value>) {
+    let has = |keyword: &str| {
+        value
+            .get(keyword)
+            .is_some_and(|said| said.is_array() || said.is_object())
+    };
+    if ["oneOf", "anyOf", "allOf", "properties"].into_iter().any(has) {
+        into.push(value);
+    }
+    children(value).for_each(|child| collect_nameless(child, into));
+}
+
+fn children(value: &Value) -> impl Iterator<Item = &Value> {
+    let members = value.as_object().into_iter().flatten();
+    let members = members
+        .filter(|(name, _)| *name != "examples")
+        .map(|(_, value)| value);
+    members.chain(value.as_array().into_iter().flatten())
+}
+
 fn collect_references(value: &Value, into: &mut BTreeSet<String>) {
     match value {
         Value::Object(members) => {
