@@ -13,6 +13,7 @@ mod draft;
 mod entropy;
 mod idempotency;
 mod ids;
+mod likely;
 mod message;
 mod page;
 mod phone;
@@ -30,6 +31,7 @@ pub use draft::{Draft, DraftRules, FieldError, ValidMessage, named_channel, phon
 pub use entropy::Entropy;
 pub use idempotency::{Fingerprint, IdempotencyKey, IdempotencyKeyError};
 pub use ids::{ConversationId, InvalidId, LeaseToken, MessageId, ProviderMessageId, ProviderName};
+pub use likely::likely_meant;
 pub use message::{Content, ContentError, Direction, Failure, Message, Status};
 pub use page::{
     ConversationPosition, CursorError, PAGE_BYTES_MAX, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, Page, PageRequest,

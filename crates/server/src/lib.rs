@@ -13,6 +13,7 @@ mod hosts;
 mod json;
 mod openapi;
 mod problem;
+mod query;
 mod request_id;
 mod router;
 mod routes;

@@ -15,6 +15,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     App, auth, headers, hosts,
     problem::{Code, Problem},
+    query::QueryParameters,
     request_id::take_or_make,
     routes::{conversations, docs, health, messages, provider_mock, providers, webhooks},
     telemetry,
@@ -22,12 +23,13 @@ use crate::{
 
 /// The routes, and what goes around each of them.
 pub(crate) fn router(app: App) -> Router {
-    let mut api = api();
+    let mut described = api().merge(operation());
     if app.0.simulators.is_some() {
-        api = api.merge(simulated());
+        described = described.merge(simulated());
     }
-    Router::from(api)
-        .merge(Router::from(operation()))
+    let (routes, description) = described.split_for_parts();
+    let queries = Arc::new(QueryParameters::of(&description));
+    routes
         // The files of a page, which are no part of the API.
         .route("/docs/{file}", get(docs::file))
         .fallback(async || Problem::not_found("route"))
@@ -35,7 +37,7 @@ pub(crate) fn router(app: App) -> Router {
             let detail = "This route does not take this method: see the Allow header.";
             Problem::new(Code::MethodNotAllowed, detail)
         })
-        .layer(from_fn_with_state(app.clone(), around))
+        .layer(from_fn_with_state((app.clone(), queries), around))
         .with_state(app)
 }
 
@@ -94,8 +96,12 @@ fn operation() -> OpenApiRouter<App> {
 
 /// What happens to every request, whatever its route. One layer does it all: for each request, each layer clones what
 /// is inside of it, and that what is inside of that.
-async fn around(State(app): State<App>, request: Request, next: Next) -> Response {
-    let answer = async |request: Request| match admit(&app, &request) {
+async fn around(
+    State((app, queries)): State<(App, Arc<QueryParameters>)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let answer = async |request: Request| match admit(&app, &queries, &request) {
         Ok(()) => {
             let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
             answer.unwrap_or_else(|_| Problem::internal().into_response())
@@ -105,7 +111,7 @@ async fn around(State(app): State<App>, request: Request, next: Next) -> Respons
     telemetry::observe(&app, request, answer).await
 }
 
-fn admit(app: &App, request: &Request) -> Result<(), Problem> {
+fn admit(app: &App, queries: &QueryParameters, request: &Request) -> Result<(), Problem> {
     headers::check(request)?;
     hosts::check(app, request)?;
     auth::check(app, request)?;
@@ -114,7 +120,7 @@ fn admit(app: &App, request: &Request) -> Result<(), Problem> {
         let detail = "Answers are JSON: let Accept include application/json.";
         return Err(Problem::new(Code::NotAcceptable, detail));
     }
-    Ok(())
+    queries.check(request)
 }
 
 /// Whether the media ranges of `Accept` cover JSON (RFC 9110, 12.5.1). The most specific one decides; a weight of zero

@@ -14,7 +14,6 @@ pub(super) fn add(document: &mut Value) {
     document["components"]["parameters"] = parameters();
     for (path, item) in objects(&mut document["paths"]) {
         for (_, operation) in objects(item) {
-            allow_empty(operation);
             add_parameter(operation, "RequestId");
             add_problems(path, operation);
             add_headers(operation);
@@ -101,14 +100,6 @@ fn add_parameter(operation: &mut Value, name: &str) {
     match &mut operation["parameters"] {
         Value::Array(parameters) => parameters.push(reference),
         none => *none = json!([reference]),
-    }
-}
-
-/// An empty parameter of a query counts as missing.
-fn allow_empty(operation: &mut Value) {
-    let parameters = operation["parameters"].as_array_mut();
-    for parameter in parameters.into_iter().flatten().filter(|it| it["in"] == "query") {
-        parameter["allowEmptyValue"] = json!(true);
     }
 }
 

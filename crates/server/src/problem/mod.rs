@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use domain::FieldError;
+use domain::{FieldError, likely_meant, snippet};
 use engine::{Limit, RateLimited, Rejection};
 use resilience::rate_limit::headers::delay_seconds;
 use serde::Serialize;
@@ -18,6 +18,8 @@ pub(crate) use code::Code;
 
 /// When to come back after the store was away or the queue was full.
 const BACK_SOON: Duration = Duration::from_secs(1);
+/// How much of an unknown name is repeated.
+const UNKNOWN_NAME_GRAPHEMES: usize = 64;
 
 /// What went wrong, and what to do about it.
 #[derive(Debug, Clone)]
@@ -28,6 +30,8 @@ pub(crate) struct Problem {
     pub(crate) detail: String,
     /// What is wrong where.
     pub(crate) errors: Vec<FieldError>,
+    /// Whether `errors` repeats names that the client made up, which must not reach the log.
+    pub(crate) names_unknown: bool,
     retry_after: Option<Duration>,
 }
 
@@ -51,6 +55,7 @@ impl Problem {
             code,
             detail: detail.into(),
             errors: Vec::new(),
+            names_unknown: false,
             retry_after: None,
         }
     }
@@ -60,6 +65,14 @@ impl Problem {
         Self {
             errors,
             ..Self::new(Code::Invalid, detail)
+        }
+    }
+
+    /// Fields or parameters that the route does not take.
+    pub(crate) fn unknown_names(errors: Vec<FieldError>) -> Self {
+        Self {
+            names_unknown: true,
+            ..Self::invalid(errors)
         }
     }
 
@@ -212,4 +225,16 @@ impl From<StoreError> for Problem {
             }
         }
     }
+}
+
+/// An unknown name, short enough to be repeated, and what to use instead of it.
+pub(crate) fn unknown_name<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> (String, String) {
+    let detail = match likely_meant(name, known.clone()) {
+        Some(likely) => format!("is unknown: did you mean {likely}?"),
+        None => match known.collect::<Vec<_>>()[..] {
+            [] => "is unknown: leave it out".to_owned(),
+            ref known => format!("is unknown: known are {}", known.join(", ")),
+        },
+    };
+    (snippet(name, UNKNOWN_NAME_GRAPHEMES), detail)
 }

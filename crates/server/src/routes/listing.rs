@@ -13,7 +13,7 @@ use crate::{App, answers::Room, openapi::schemas, problem::Problem};
 #[derive(Debug)]
 pub(crate) struct Parameters(BTreeMap<String, String>);
 
-/// The parameters that all listings share. An empty one counts as missing.
+/// The parameters that all listings share.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "it describes what `Parameters::page` reads")]
@@ -82,12 +82,8 @@ impl Parameters {
             .transpose()
     }
 
-    /// A parameter that is there and not empty.
     pub(super) fn given(&self, name: &str) -> Option<&str> {
-        self.0
-            .get(name)
-            .map(String::as_str)
-            .filter(|text| !text.is_empty())
+        self.0.get(name).map(String::as_str)
     }
 
     /// A count; one that is too large to hold is as good as the largest.

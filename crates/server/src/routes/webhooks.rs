@@ -13,7 +13,7 @@ use super::accepted::{Accepted, accepted};
 use crate::{
     App, client,
     extract::AppState,
-    json::{parse, read_body},
+    json::{parse_lenient, read_body},
     openapi::{enums::PhoneChannel, problems::ReceiveErrors, schemas},
     problem::Problem,
 };
@@ -94,7 +94,7 @@ pub(crate) async fn sms(State(app): AppState, request: Request) -> Result<Respon
             body,
             attachments,
             timestamp,
-        } = parse(body)?;
+        } = parse_lenient(body)?;
         let channel = phone_channel(r#type.as_deref()).map_err(|error| Problem::invalid(vec![error]))?;
         Ok(Inbound {
             draft: Draft {
@@ -136,7 +136,7 @@ pub(crate) async fn email(State(app): AppState, request: Request) -> Result<Resp
             body,
             attachments,
             timestamp,
-        } = parse(body)?;
+        } = parse_lenient(body)?;
         Ok(Inbound {
             draft: Draft {
                 channel: Channel::Email,
@@ -229,11 +229,8 @@ fn reject(app: &App, problem: Problem) -> Problem {
     app.engine()
         .metrics()
         .count_inbound_rejected(problem.code.as_str());
-    let fields: Vec<&str> = problem
-        .errors
-        .iter()
-        .map(|error| error.pointer.as_str())
-        .collect();
+    let errors = problem.errors.iter().filter(|_| !problem.names_unknown);
+    let fields: Vec<&str> = errors.map(|error| error.pointer.as_str()).collect();
     tracing::warn!(
         reason = problem.code.as_str(),
         fields = fields.join(" "),

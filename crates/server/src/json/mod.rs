@@ -1,3 +1,5 @@
+mod strict;
+
 use std::time::Duration;
 
 use axum::{
@@ -63,25 +65,42 @@ pub(crate) async fn read_body(app: &App, headers: &HeaderMap, body: Body) -> Res
     }
 }
 
-/// Parses a JSON body, an object of bounded depth, and says where it does not fit.
+/// Parses a JSON body, an object of bounded depth. Refuses fields that the type does not have, all of them at once.
 pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    let (result, mut errors) = read(body)?;
+    match result {
+        Ok(value) if errors.is_empty() => Ok(value),
+        Ok(_) => Err(Problem::unknown_names(errors)),
+        Err(error) => {
+            errors.insert(0, error);
+            Err(Problem::unknown_names(errors))
+        }
+    }
+}
+
+/// The same, but ignores fields that the type does not have.
+pub(crate) fn parse_lenient<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    let (result, _) = read(body)?;
+    result.map_err(|error| Problem::invalid(vec![error]))
+}
+
+/// The value, or where it does not fit; and the fields that the type does not have.
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<(Result<T, FieldError>, Vec<FieldError>), Problem> {
     let invalid = |detail: String| Err(Problem::invalid(vec![FieldError::new("", detail)]));
-    // The parser would also take an array for our fields, in the order in which we happen to name them.
+    // The parser would also take an array for the fields, in the order in which the type declares them.
     if body.trim_ascii_start().first() != Some(&b'{') {
         return invalid("use a JSON object".to_owned());
     }
     if is_too_deep(body) {
         return invalid(format!("nest objects and arrays {DEPTH_MAX} deep at most"));
     }
-    serde_json::from_slice(body).map_err(|error| {
-        // To know where it does not fit takes notes of the way, which take longer than the parsing: only now are they made.
-        let mut deserializer = serde_json::Deserializer::from_slice(body);
-        let error = match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
-            Ok(_) => FieldError::new("", error),
-            Err(error) => FieldError::new(pointer(error.path()), error.into_inner()),
-        };
-        Problem::invalid(vec![error])
-    })
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let (result, findings) = strict::read(&mut deserializer);
+    let result = result.and_then(|value| deserializer.end().map(|()| value));
+    Ok((
+        result.map_err(|error| FieldError::new(findings.failed_at, error)),
+        findings.unknown,
+    ))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -122,22 +141,4 @@ fn is_too_deep(json: &[u8]) -> bool {
         }
         depth > DEPTH_MAX
     })
-}
-
-/// A path as a JSON pointer (RFC 6901).
-fn pointer(path: &serde_path_to_error::Path) -> String {
-    use serde_path_to_error::Segment;
-    let mut pointer = String::new();
-    for segment in path {
-        match segment {
-            Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
-            Segment::Map { key } => {
-                pointer.push('/');
-                pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
-            }
-            Segment::Enum { variant } => pointer.push_str(&format!("/{variant}")),
-            Segment::Unknown => break,
-        }
-    }
-    pointer
 }

@@ -1,0 +1,287 @@
+//! Reads a type, notes every field that the type does not have, and where the first value that does not fit stands.
+//!
+//! A field of a type with `#[serde(flatten)]` or `untagged` is not seen here: strict types do without.
+
+use std::{borrow::Cow, cell::RefCell, fmt};
+
+use domain::FieldError;
+use serde::de::{
+    DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor, value::CowStrDeserializer,
+};
+
+use crate::problem::unknown_name;
+
+/// Fields reported at most.
+const UNKNOWN_MAX: usize = 20;
+
+/// What reading found wrong.
+#[derive(Default)]
+pub(super) struct Findings {
+    pub(super) unknown: Vec<FieldError>,
+    /// A JSON pointer to the value at which reading ended.
+    pub(super) failed_at: String,
+}
+
+type Fields = &'static [&'static str];
+
+/// A value's way from the root of the document.
+enum Place<'a> {
+    Root,
+    Field(&'a Place<'a>, &'a str),
+    Item(&'a Place<'a>, usize),
+}
+
+/// A deserializer, a visitor or a seed that knows where it stands.
+struct Placed<'a, T> {
+    inner: T,
+    place: &'a Place<'a>,
+    /// Of the type that is read; `None` for a map, which takes any.
+    fields: Option<Fields>,
+    findings: &'a RefCell<Findings>,
+}
+
+/// Reads a type from this deserializer.
+pub(super) fn read<'de, T: serde::Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> (Result<T, D::Error>, Findings) {
+    let findings = RefCell::default();
+    let result = T::deserialize(Placed::at(&Place::Root, deserializer, &findings));
+    (result, findings.into_inner())
+}
+
+impl Place<'_> {
+    /// As a JSON pointer (RFC 6901).
+    fn pointer(&self) -> String {
+        match self {
+            Self::Root => String::new(),
+            Self::Field(parent, name) => {
+                format!(
+                    "{}/{}",
+                    parent.pointer(),
+                    name.replace('~', "~0").replace('/', "~1")
+                )
+            }
+            Self::Item(parent, index) => format!("{}/{index}", parent.pointer()),
+        }
+    }
+
+    /// Every level up to the root sees an error; the innermost, which is the first, stays.
+    fn note_failure(&self, findings: &RefCell<Findings>) {
+        let mut findings = findings.borrow_mut();
+        if findings.failed_at.is_empty() {
+            findings.failed_at = self.pointer();
+        }
+    }
+}
+
+impl<'a, T> Placed<'a, T> {
+    fn at(place: &'a Place<'a>, inner: T, findings: &'a RefCell<Findings>) -> Self {
+        Self {
+            inner,
+            place,
+            fields: None,
+            findings,
+        }
+    }
+
+    fn around<U>(&self, inner: U, fields: Option<Fields>) -> Placed<'a, U> {
+        Placed {
+            inner,
+            place: self.place,
+            fields,
+            findings: self.findings,
+        }
+    }
+
+    fn check_name(&self, name: &str) {
+        let mut findings = self.findings.borrow_mut();
+        match self.fields {
+            Some(fields) if !fields.contains(&name) && findings.unknown.len() < UNKNOWN_MAX => {
+                let (name, detail) = unknown_name(name, fields.iter().copied());
+                let pointer = Place::Field(self.place, &name).pointer();
+                findings.unknown.push(FieldError::new(pointer, detail));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Values without anything inside, and those that keep all that is inside.
+macro_rules! forward {
+    ($($method:ident)+) => {
+        $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+            self.inner.$method(visitor)
+        })+
+    };
+}
+
+/// Values with others inside.
+macro_rules! wrap {
+    ($($method:ident($($argument:ident: $type:ty),*) $fields:expr;)+) => {
+        $(fn $method<V: Visitor<'de>>(self, $($argument: $type,)* visitor: V) -> Result<V::Value, D::Error> {
+            let visitor = self.around(visitor, $fields);
+            self.inner.$method($($argument,)* visitor)
+        })+
+    };
+}
+
+impl<'de, D: Deserializer<'de>> Deserializer<'de> for Placed<'_, D> {
+    type Error = D::Error;
+
+    forward! {
+        deserialize_any deserialize_bool deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64
+        deserialize_i128 deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 deserialize_u128
+        deserialize_f32 deserialize_f64 deserialize_char deserialize_str deserialize_string deserialize_bytes
+        deserialize_byte_buf deserialize_unit deserialize_identifier deserialize_ignored_any
+    }
+
+    wrap! {
+        deserialize_option() None;
+        deserialize_seq() None;
+        deserialize_map() None;
+        deserialize_tuple(len: usize) None;
+        deserialize_tuple_struct(name: &'static str, len: usize) None;
+        deserialize_unit_struct(name: &'static str) None;
+        deserialize_newtype_struct(name: &'static str) None;
+        deserialize_struct(name: &'static str, fields: Fields) Some(fields);
+        deserialize_enum(name: &'static str, variants: Fields) None;
+    }
+}
+
+impl<'de, V: Visitor<'de>> Visitor<'de> for Placed<'_, V> {
+    type Value = V::Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.expecting(f)
+    }
+
+    fn visit_unit<E: serde::de::Error>(self) -> Result<V::Value, E> {
+        self.inner.visit_unit()
+    }
+
+    fn visit_none<E: serde::de::Error>(self) -> Result<V::Value, E> {
+        self.inner.visit_none()
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<V::Value, D::Error> {
+        let deserializer = self.around(deserializer, None);
+        self.inner.visit_some(deserializer)
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<V::Value, D::Error> {
+        let deserializer = self.around(deserializer, None);
+        self.inner.visit_newtype_struct(deserializer)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<V::Value, A::Error> {
+        let items = Items {
+            placed: self.around(items, None),
+            index: 0,
+        };
+        self.inner.visit_seq(items)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<V::Value, A::Error> {
+        let members = Members {
+            placed: self.around(members, self.fields),
+            name: Cow::Borrowed(""),
+        };
+        self.inner.visit_map(members)
+    }
+
+    fn visit_enum<A: serde::de::EnumAccess<'de>>(self, variant: A) -> Result<V::Value, A::Error> {
+        self.inner.visit_enum(variant)
+    }
+}
+
+impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Placed<'_, S> {
+    type Value = S::Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<S::Value, D::Error> {
+        let deserializer = self.around(deserializer, None);
+        self.inner.deserialize(deserializer)
+    }
+}
+
+/// The items of an array.
+struct Items<'a, A> {
+    placed: Placed<'a, A>,
+    index: usize,
+}
+
+impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Items<'_, A> {
+    type Error = A::Error;
+
+    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
+        let place = Place::Item(self.placed.place, self.index);
+        self.index += 1;
+        let findings = self.placed.findings;
+        let item = self
+            .placed
+            .inner
+            .next_element_seed(Placed::at(&place, seed, findings));
+        item.inspect_err(|_| place.note_failure(findings))
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        self.placed.inner.size_hint()
+    }
+}
+
+/// The members of an object.
+struct Members<'a, 'de, A> {
+    placed: Placed<'a, A>,
+    /// Of the member whose value comes next.
+    name: Cow<'de, str>,
+}
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Members<'_, 'de, A> {
+    type Error = A::Error;
+
+    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
+        let Some(name) = self.placed.inner.next_key_seed(Name)? else {
+            return Ok(None);
+        };
+        self.placed.check_name(&name);
+        self.name = name.clone();
+        let name: CowStrDeserializer<'_, A::Error> = name.into_deserializer();
+        seed.deserialize(name).map(Some)
+    }
+
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
+        let place = Place::Field(self.placed.place, &self.name);
+        let findings = self.placed.findings;
+        let value = self
+            .placed
+            .inner
+            .next_value_seed(Placed::at(&place, seed, findings));
+        value.inspect_err(|_| place.note_failure(findings))
+    }
+}
+
+/// The name of a member, borrowed unless it has escapes.
+struct Name;
+
+impl<'de> DeserializeSeed<'de> for Name {
+    type Value = Cow<'de, str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Name {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a field")
+    }
+
+    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
+        Ok(Cow::Borrowed(name))
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(Cow::Owned(name.to_owned()))
+    }
+}
