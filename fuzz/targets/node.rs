@@ -18,7 +18,8 @@ use providers::{
 };
 use resilience::{Backoff, BreakerSettings};
 use server::{App, ConnectionSettings, Server, ServerSettings};
-use store::{Deadlines, Memory};
+use store::Deadlines;
+use store_model::Memory;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},

@@ -62,7 +62,7 @@ mod tests {
     use std::sync::Arc;
 
     use domain::{SystemClock, Timestamp};
-    use store::Memory;
+    use store_model::Memory;
 
     use super::*;
 

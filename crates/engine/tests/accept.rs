@@ -7,7 +7,8 @@ mod world;
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use domain::{Address, Attachments, Body, Channel, Clock, Content, PageRequest, Start, Status};
-use store::{Memory, MessageFilter, Store};
+use store::{MessageFilter, Store};
+use store_model::Memory;
 use trunkline_engine::{
     ClientLimit, EngineSettings, Limit, LimitSettings, RateLimited, Receive, SendError, Sent,
 };

@@ -8,7 +8,8 @@ use domain::{
     Attachments, Body, Channel, Content, Direction, Entropy, GivenAddress, MessageId, PageRequest, Region,
     Start, SystemClock, Timestamp,
 };
-use store::{ConversationFilter, Import, Memory, Store};
+use store::{ConversationFilter, Import, Store};
+use store_model::Memory;
 use trunkline_engine::{
     BACKFILL_BATCH_MAX, BACKFILL_SKIPPED_SHOWN_MAX, BackfillProgress, BackfillReport, backfill,
 };

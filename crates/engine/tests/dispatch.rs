@@ -9,7 +9,8 @@ use providers::{
     Routes,
     simulator::{SimulatorConfig, SimulatorSettings, Simulators},
 };
-use store::{Memory, RedriveFilter, Redriven, Store};
+use store::{RedriveFilter, Redriven, Store};
+use store_model::Memory;
 use trunkline_engine::{BreakerState, Engine, HoldReason, Metrics, TokioTasks};
 
 use world::{Act, DrivenClock, World, email, error, rate_limited, rejected, settings, sms, success, tick};

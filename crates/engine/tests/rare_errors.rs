@@ -11,7 +11,8 @@ mod faulty_store;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use domain::{Channel, Clock, FailureReason, MessageId, Outcome, Status, Timestamp};
-use store::{Memory, Store};
+use store::{Accepting, Store};
+use store_model::Memory;
 use trunkline_engine::{BreakerState, EngineSettings};
 
 use faulty_store::{Fault, FaultyStore};

@@ -9,7 +9,6 @@
 
 mod group_commit;
 mod json;
-mod memory;
 mod migrations;
 mod open;
 mod port;
@@ -17,13 +16,13 @@ mod postgres;
 mod sqlite;
 
 pub use group_commit::{AcceptError, CommitReport, GroupCommit, GroupCommitLimits};
-pub use memory::{Memory, OutboxRow};
 pub use open::{OpenError, open};
 pub use port::{
-    Accept, Accepted, Assigned, AttemptRecord, ClaimLimits, Claimed, Claims, ConversationFilter, DeadLetter,
-    Deadlines, Disposition, FIRST_LEASE, IdempotentRequest, Import, Kind, Leased, MessageDetail,
-    MessageFilter, Progress, QUEUE_COUNTED_MAX, QueueDepth, RedriveFilter, RedriveTerms, Redriven,
-    RedrivenBatch, Settled, Settlement, Store, StoreError, UnservedRule, Waiting, WithoutConversation,
+    Accept, Accepted, Accepting, Archive, Assigned, AttemptRecord, ClaimLimits, Claimed, Claims,
+    ConversationFilter, DeadLetter, Deadlines, Disposition, FIRST_LEASE, IdempotentRequest, Import, Kind,
+    Leased, MessageDetail, MessageFilter, Outbox, Progress, QUEUE_COUNTED_MAX, QueueDepth, Reads,
+    RedriveFilter, RedriveTerms, Redriven, RedrivenBatch, Settled, Settlement, Store, StoreError,
+    UnservedRule, Waiting, WithoutConversation, instant_after,
 };
 pub use postgres::Postgres;
 pub use sqlite::Sqlite;

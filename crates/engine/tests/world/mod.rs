@@ -16,7 +16,8 @@ use domain::{
 };
 use providers::{Call, Provider, Routes, SendResult};
 use resilience::{Backoff, BreakerSettings};
-use store::{Deadlines, IdempotentRequest, Memory, MessageDetail, Store};
+use store::{Deadlines, IdempotentRequest, MessageDetail, Store};
+use store_model::Memory;
 use trunkline_engine::{
     DispatchSettings, Engine, EngineSettings, LaneSettings, LimitSettings, Metrics, ProviderReport, Send,
     SendError, Sent, SentOutcome, TokioTasks,

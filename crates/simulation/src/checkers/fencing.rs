@@ -8,10 +8,8 @@ use std::{
 
 use domain::{FailureReason, LeaseToken, MessageId, Status, Timestamp};
 use engine::UNSERVED_AFTER;
-use store::{
-    Accept, Accepted, Claimed, DeadLetter, Disposition, FIRST_LEASE, Kind, Memory, OutboxRow, Settled,
-    Settlement,
-};
+use store::{Accept, Accepted, Claimed, DeadLetter, Disposition, FIRST_LEASE, Kind, Settled, Settlement};
+use store_model::{Memory, OutboxRow};
 
 use super::attempts;
 

@@ -21,7 +21,8 @@ use std::{fmt, time::Duration};
 
 use domain::{ConversationChannel, ConversationId, MessageId, Timestamp};
 use providers::SendResult;
-use store::{IdempotentRequest, OutboxRow};
+use store::IdempotentRequest;
+use store_model::OutboxRow;
 
 pub(crate) use breaker::Real;
 pub(crate) use fencing::Before;

@@ -1,6 +1,6 @@
 //! Invariant 22: what a row refers to is there. No foreign key guards it.
 
-use store::Memory;
+use store_model::Memory;
 
 const RULE: &str = "22: every reference leads somewhere";
 

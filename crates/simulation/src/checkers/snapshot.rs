@@ -4,7 +4,8 @@ use domain::{
     Conversation, ConversationPosition, MessageId, PAGE_SIZE_MAX, Page, PageRequest, Start, Timestamp,
 };
 use futures_util::FutureExt;
-use store::{ConversationFilter, Memory, MessageDetail, MessageFilter, OutboxRow, Store};
+use store::{ConversationFilter, MessageDetail, MessageFilter, Reads};
+use store_model::{Memory, OutboxRow};
 
 /// All that the database holds when a run is over, read as clients read it, and the outbox.
 pub(super) struct Snapshot {

@@ -10,9 +10,10 @@ use domain::{
 use futures_util::FutureExt;
 use mutants::Mutant;
 use store::{
-    Accept, Accepted, Assigned, ClaimLimits, Claims, ConversationFilter, DeadLetter, IdempotentRequest,
-    Import, MessageDetail, MessageFilter, QueueDepth, RedriveFilter, RedriveTerms, Redriven, RedrivenBatch,
-    Settled, Settlement, Store, StoreError, UnservedRule, WithoutConversation,
+    Accept, Accepted, Accepting, Archive, Assigned, ClaimLimits, Claims, ConversationFilter, DeadLetter,
+    IdempotentRequest, Import, MessageDetail, MessageFilter, Outbox, QueueDepth, Reads, RedriveFilter,
+    RedriveTerms, Redriven, RedrivenBatch, Settled, Settlement, Store, StoreError, UnservedRule,
+    WithoutConversation,
 };
 
 use super::database::{Database, Errand};
@@ -49,15 +50,7 @@ fn bytes_of_claimed(claims: &Claims) -> usize {
 }
 
 #[async_trait]
-impl Store for Connection {
-    async fn migrate(&self) -> Result<Vec<String>, StoreError> {
-        Ok(Vec::new())
-    }
-
-    async fn probe(&self) -> Result<(), StoreError> {
-        self.database.transact(Errand::READ, |_| Ok(())).await
-    }
-
+impl Accepting for Connection {
     async fn accept(&self, batch: &[Accept]) -> Result<Vec<Accepted>, StoreError> {
         let (batch, life) = (batch.to_vec(), self.life);
         let bytes = batch.iter().map(|accept| bytes_of(&accept.content)).sum();
@@ -94,7 +87,10 @@ impl Store for Connection {
             })
             .await
     }
+}
 
+#[async_trait]
+impl Outbox for Connection {
     async fn claim(
         &self,
         provider: &ProviderName,
@@ -221,58 +217,15 @@ impl Store for Connection {
             .await
     }
 
-    async fn purge_idempotency_keys(&self, kept: Duration, limit: u32) -> Result<u64, StoreError> {
-        self.database
-            .transact(Errand::WRITE, move |database| {
-                at_once!(database.memory.purge_idempotency_keys(kept, limit))
-            })
-            .await
-    }
-
-    async fn import(&self, batch: &[Import]) -> Result<u64, StoreError> {
-        let batch = batch.to_vec();
-        self.database
-            .transact(Errand::WRITE, move |database| {
-                at_once!(database.memory.import(&batch))
-            })
-            .await
-    }
-
-    async fn count_without_conversation(&self) -> Result<u64, StoreError> {
-        self.database
-            .transact(Errand::READ, |database| {
-                at_once!(database.memory.count_without_conversation())
-            })
-            .await
-    }
-
-    async fn without_conversation(
-        &self,
-        after: Option<MessageId>,
-        limit: u32,
-    ) -> Result<Vec<WithoutConversation>, StoreError> {
-        self.database
-            .transact(Errand::READ, move |database| {
-                at_once!(database.memory.without_conversation(after, limit))
-            })
-            .await
-    }
-
-    async fn assign(&self, batch: &[(MessageId, ConversationKey)]) -> Result<Assigned, StoreError> {
-        let batch = batch.to_vec();
-        self.database
-            .transact(Errand::WRITE, move |database| {
-                at_once!(database.memory.assign(&batch))
-            })
-            .await
-    }
-
     async fn queue_depths(&self) -> Result<Vec<QueueDepth>, StoreError> {
         self.database
             .transact(Errand::READ, |database| at_once!(database.memory.queue_depths()))
             .await
     }
+}
 
+#[async_trait]
+impl Reads for Connection {
     async fn message(&self, id: MessageId) -> Result<Option<MessageDetail>, StoreError> {
         let read = async || {
             self.database
@@ -335,5 +288,65 @@ impl Store for Connection {
                 at_once!(database.memory.thread(id, &page))
             })
             .await
+    }
+}
+
+#[async_trait]
+impl Archive for Connection {
+    async fn import(&self, batch: &[Import]) -> Result<u64, StoreError> {
+        let batch = batch.to_vec();
+        self.database
+            .transact(Errand::WRITE, move |database| {
+                at_once!(database.memory.import(&batch))
+            })
+            .await
+    }
+
+    async fn count_without_conversation(&self) -> Result<u64, StoreError> {
+        self.database
+            .transact(Errand::READ, |database| {
+                at_once!(database.memory.count_without_conversation())
+            })
+            .await
+    }
+
+    async fn without_conversation(
+        &self,
+        after: Option<MessageId>,
+        limit: u32,
+    ) -> Result<Vec<WithoutConversation>, StoreError> {
+        self.database
+            .transact(Errand::READ, move |database| {
+                at_once!(database.memory.without_conversation(after, limit))
+            })
+            .await
+    }
+
+    async fn assign(&self, batch: &[(MessageId, ConversationKey)]) -> Result<Assigned, StoreError> {
+        let batch = batch.to_vec();
+        self.database
+            .transact(Errand::WRITE, move |database| {
+                at_once!(database.memory.assign(&batch))
+            })
+            .await
+    }
+
+    async fn purge_idempotency_keys(&self, kept: Duration, limit: u32) -> Result<u64, StoreError> {
+        self.database
+            .transact(Errand::WRITE, move |database| {
+                at_once!(database.memory.purge_idempotency_keys(kept, limit))
+            })
+            .await
+    }
+}
+
+#[async_trait]
+impl Store for Connection {
+    async fn migrate(&self) -> Result<Vec<String>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn probe(&self) -> Result<(), StoreError> {
+        self.database.transact(Errand::READ, |_| Ok(())).await
     }
 }

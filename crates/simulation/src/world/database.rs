@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 
 use domain::{Clock, Timestamp};
 use parking_lot::{Mutex, MutexGuard};
-use store::{Memory, StoreError};
+use store::StoreError;
+use store_model::Memory;
 use tokio::sync::{Mutex as FairMutex, oneshot};
 
 use super::time::{DatabaseClock, Time};

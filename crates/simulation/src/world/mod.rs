@@ -16,7 +16,7 @@ use std::{
 
 use domain::{MessageId, ProviderName};
 use futures_util::FutureExt;
-use store::Store;
+use store::Reads;
 use tokio::task::JoinHandle;
 
 use crate::{

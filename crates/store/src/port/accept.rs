@@ -1,37 +1,53 @@
-//! Accepting: what goes in, and what came of it.
-
 use std::{sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use domain::{
     Content, ConversationId, ConversationKey, Fingerprint, IdempotencyKey, LeaseToken, MessageId,
     ProviderMessageId, ProviderName, Timestamp,
 };
 
+use crate::StoreError;
+
+/// Accepts new messages and recognizes repeated requests.
+#[async_trait]
+pub trait Accepting: Send + Sync {
+    /// Stores messages with their keys, conversations and outbox entries: all of the batch or none. The results are in the
+    /// order of the batch. Only [`GroupCommit`](crate::GroupCommit) calls this.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] concerns one message of the batch for good: bisect. After [`StoreError::OutcomeUnknown`], call
+    /// [`Accepting::find_accepted`].
+    async fn accept(&self, batch: &[Accept]) -> Result<Vec<Accepted>, StoreError>;
+
+    /// Looks up messages whose commit got no answer: `None` where nothing is found (yet). What is found is as durable as
+    /// what [`Accepting::accept`] returns.
+    async fn find_accepted(&self, batch: &[Accept]) -> Result<Vec<Option<Accepted>>, StoreError>;
+
+    /// The result of an earlier request with this key: [`Accepted::Repeated`] or [`Accepted::KeyConflict`]. What is found is
+    /// as durable as what [`Accepting::accept`] returns.
+    async fn find_repeated(&self, request: &IdempotentRequest) -> Result<Option<Accepted>, StoreError>;
+}
+
 /// A message to be accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accept {
-    /// Its id, minted before it is stored, so that it can be looked up when a commit goes unanswered.
+    /// Minted before the message is stored, so that it can be looked up when a commit gets no answer.
     pub id: MessageId,
-    /// Where it belongs.
     pub conversation: ConversationKey,
-    /// What it says.
     pub content: Arc<Content>,
     /// When it was written.
     pub timestamp: Timestamp,
     /// When it was accepted, by the node's clock.
     pub processed_at: Timestamp,
-    /// Who will serve it, or brought it.
     pub provider: ProviderName,
-    /// Which way it goes, and by what repeats are recognized.
     pub kind: Kind,
 }
 
-/// Which way an accepted message goes, and by what repeats are recognized.
+/// The direction of an accepted message, and how its repeats are recognized.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
     /// Outbound: gets an outbox entry.
     Send {
-        /// The client's key, if it gave one.
         request: Option<IdempotentRequest>,
         /// How long it may be tried.
         deadline: Duration,
@@ -40,7 +56,6 @@ pub enum Kind {
     },
     /// Inbound.
     Receive {
-        /// The provider's id, by which repeats are recognized.
         provider_message_id: ProviderMessageId,
         /// The request as it came.
         payload: Box<str>,
@@ -50,32 +65,29 @@ pub enum Kind {
 /// A request that can be recognized when it is repeated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotentRequest {
-    /// The client's key.
     pub key: IdempotencyKey,
-    /// What the request said.
     pub fingerprint: Fingerprint,
 }
 
 /// The token of an entry that was leased while it was accepted.
 pub const FIRST_LEASE: LeaseToken = LeaseToken(1);
 
-/// What became of a message that was to be accepted.
+/// The result of an accept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accepted {
-    /// It is stored.
+    /// The message is stored.
     New {
-        /// Its conversation.
         conversation_id: ConversationId,
-        /// Its place in it; 1 means that the conversation is new.
+        /// Its place in the conversation; 1 means that the conversation is new.
         sequence: u64,
     },
-    /// An earlier request with this key or provider message id was; nothing changed.
+    /// An earlier request had this key or provider message id; nothing changed.
     Repeated {
         /// The message of the earlier request.
         id: MessageId,
-        /// Its conversation; an imported message may have none yet.
+        /// `None` for an imported message before its backfill.
         conversation_id: Option<ConversationId>,
     },
-    /// An earlier request had this key and said something else; nothing changed.
+    /// An earlier request had this key and another body; nothing changed.
     KeyConflict,
 }

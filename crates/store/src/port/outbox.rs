@@ -1,158 +1,187 @@
-//! The outbox: what is leased, what came of it, what is dead and how it comes back.
-
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use domain::{
     Channel, Content, ConversationChannel, ConversationId, ErrorCode, FailureReason, LeaseToken, MessageId,
     Outcome, ProviderName, Timestamp,
 };
 
+use crate::StoreError;
+
+/// Leases, settles, dead-letters and redrives outbox entries.
+#[async_trait]
+pub trait Outbox: Send + Sync {
+    /// Leases due entries of a provider within `limits` for `lease`, those due longest first. An entry whose lease expired
+    /// first gets an `unknown` attempt for the worker that held it. That attempt is not counted against the budget: there
+    /// may have been no call.
+    async fn claim(
+        &self,
+        provider: &ProviderName,
+        limits: ClaimLimits,
+        lease: Duration,
+    ) -> Result<Claims, StoreError>;
+
+    /// Records the results of leased entries. The results are in the order of the batch; an entry appears at most once. Late
+    /// outcomes of lost leases may be added in a second transaction: they change nothing else.
+    async fn settle(&self, batch: &[Settlement]) -> Result<Vec<Settled>, StoreError>;
+
+    /// Gives back leased entries without an attempt, as if they had never been claimed. Returns those that were held, in the
+    /// order given.
+    async fn release(&self, leases: &[(MessageId, LeaseToken)]) -> Result<Vec<MessageId>, StoreError>;
+
+    /// Announces that a node serves these providers, and notes which other providers have entries. Nodes do so every few
+    /// seconds; `gap_max` is that of [`UnservedRule`].
+    async fn announce(&self, serving: &[ProviderName], gap_max: Duration) -> Result<(), StoreError>;
+
+    /// Dead-letters up to `limit` entries that no node holds and whose deadline has passed, or whose provider is neither in
+    /// `serving` nor served by another node according to `unserved`. Expired leases are recorded as in [`Outbox::claim`].
+    async fn sweep(
+        &self,
+        serving: &[ProviderName],
+        unserved: UnservedRule,
+        limit: u32,
+    ) -> Result<Vec<DeadLetter>, StoreError>;
+
+    /// Makes a dead letter pending again, with a fresh route, budget and deadline. Attempt numbers continue.
+    async fn redrive(&self, id: MessageId, terms: &RedriveTerms) -> Result<Redriven, StoreError>;
+
+    /// Redrives up to `limit` dead letters, in the order in which they were accepted.
+    async fn redrive_matching(
+        &self,
+        filter: &RedriveFilter,
+        terms: &RedriveTerms,
+        limit: u32,
+    ) -> Result<RedrivenBatch, StoreError>;
+
+    /// How many entries wait, are leased or are dead, per provider, counted up to [`QUEUE_COUNTED_MAX`].
+    async fn queue_depths(&self) -> Result<Vec<QueueDepth>, StoreError>;
+}
+
 /// An outbox entry leased to this node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leased {
-    /// The message.
     pub id: MessageId,
-    /// Its conversation.
     pub conversation_id: ConversationId,
-    /// What to send.
     pub content: Arc<Content>,
-    /// What proves that we hold it.
     pub token: LeaseToken,
-    /// What happened to it so far.
     pub progress: Progress,
 }
 
 /// How much a claim may lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClaimLimits {
-    /// Entries.
     pub entries: u32,
-    /// Bytes of their contents, to within a few for each attachment. The entry that has been due longest may be larger;
-    /// then it comes alone.
+    /// Bytes of content, to within a few for each attachment. The entry due longest may exceed it; then it comes alone.
     pub bytes: usize,
 }
 
-/// What a claim leased.
+/// The result of a claim.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Claims {
-    /// The entries, in the order of their ids.
+    /// In the order of their ids.
     pub entries: Vec<Claimed>,
-    /// Whether an entry that is due was left because the bytes did not suffice.
+    /// Whether a due entry was left because of the limit in bytes.
     pub cut_short: bool,
 }
 
-/// An entry just claimed.
+/// A claimed entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claimed {
-    /// The entry.
     pub leased: Leased,
-    /// Time left until its deadline, in whole milliseconds; zero when that has passed.
+    /// Time left until the deadline, in whole milliseconds; zero once it has passed.
     pub deadline_in: Duration,
-    /// Whether its last worker vanished and an `unknown` attempt was recorded for it just now.
+    /// Whether the claim recorded an `unknown` attempt for an expired lease.
     pub lease_expired: bool,
 }
 
-/// What happened to an outbox entry since it was accepted or redriven.
+/// The state of an entry's attempts. The counters but `attempts` start again with a redrive.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// All attempts ever, also those before a redrive; the next one has this number plus one.
+    /// All attempts ever; the next one has this number plus one.
     pub attempts: u32,
     /// Attempts that count against the budget.
     pub counted: u32,
-    /// How often in a row the provider asked to slow down.
+    /// The latest attempts that ended `rate_limited`, without another one between.
     pub rate_limited_in_a_row: u32,
-    /// How often sending it panicked the worker.
+    /// Attempts that panicked the worker.
     pub panics: u32,
 }
 
-/// What came of a leased entry.
+/// The result of a leased entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settlement {
-    /// The message.
     pub id: MessageId,
-    /// The lease under which it was tried.
+    /// The lease under which the attempt was made.
     pub token: LeaseToken,
-    /// The try, unless the entry was ended without one.
+    /// `None` when the entry ends without an attempt.
     pub tried: Option<AttemptRecord>,
-    /// What happens next.
     pub disposition: Disposition,
-    /// Its progress, this try included.
+    /// This attempt included.
     pub progress: Progress,
 }
 
-/// A try to be recorded; its number is the progress's count of attempts.
+/// An attempt to be recorded; its number is [`Progress::attempts`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptRecord {
-    /// How it ended.
     pub outcome: Outcome,
-    /// What went wrong.
     pub error_code: Option<ErrorCode>,
     /// When the call began, by the node's clock.
     pub occurred_at: Timestamp,
-    /// How long it took; kept in whole milliseconds.
+    /// Kept in whole milliseconds.
     pub latency: Duration,
 }
 
 /// What happens to an entry next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Disposition {
-    /// The provider has it.
+    /// The provider has the message: the entry is deleted.
     Finish,
-    /// It is due again after this time.
-    Retry {
-        /// From now, by the database's clock.
-        after: Duration,
-    },
-    /// It is given up and kept as a dead letter, with the error code of its last attempt.
+    /// The entry is due again after this time, by the database's clock.
+    Retry { after: Duration },
+    /// The entry becomes a dead letter, with the error code of its last attempt.
     DeadLetter(FailureReason),
 }
 
 /// Whether a settlement took effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Settled {
-    /// It did, now or when it was asked for before and the answer was lost.
+    /// It did, now or in an earlier call whose answer was lost.
     Applied,
-    /// The entry has gone to someone else, who recorded our try as `unknown`; our evidence was added to that record,
-    /// and nothing else changed.
+    /// Another worker claimed the entry and recorded this attempt as `unknown`. The outcome was added to that record;
+    /// nothing else changed.
     LeaseLost,
 }
 
 /// When a provider counts as served by no node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnservedRule {
-    /// No node has announced it for so long, and an entry has been due for so long.
+    /// No node has announced the provider for this long, and an entry has been due for this long.
     pub after: Duration,
-    /// Nodes have looked at least this often meanwhile: while all of them or the database were away, no node could announce
-    /// anything, and the time starts again.
+    /// The longest time between two announcements of any node. After a longer one no node or no database ran, and `after`
+    /// starts again.
     pub gap_max: Duration,
 }
 
-/// An entry that a sweep buried.
+/// An entry that a sweep dead-lettered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// The message.
     pub id: MessageId,
-    /// Whose queue it was in.
     pub provider: ProviderName,
-    /// How it was to travel.
     pub channel: Channel,
-    /// The rule.
     pub reason: FailureReason,
-    /// Whether its last worker vanished and an `unknown` attempt was recorded for it just now.
+    /// Whether the sweep recorded an `unknown` attempt for an expired lease.
     pub lease_expired: bool,
 }
 
-/// How long redriven messages may be tried again.
+/// How long redriven messages may be tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadlines {
     /// SMS and MMS.
     pub sms: Duration,
-    /// Email.
     pub email: Duration,
 }
 
 impl Deadlines {
-    /// The one for a channel.
     #[must_use]
     pub fn of(&self, channel: Channel) -> Duration {
         match channel.conversation() {
@@ -162,44 +191,73 @@ impl Deadlines {
     }
 }
 
-/// What redriven messages begin again with.
+/// The fresh deadline and route of redriven messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RedriveTerms {
-    /// How long they may be tried.
     pub deadlines: Deadlines,
-    /// The provider of each channel; a message of a channel without one keeps the provider it had.
+    /// The provider of each channel. A message of another channel keeps its provider.
     pub routes: BTreeMap<Channel, ProviderName>,
 }
 
-/// What a batch of redrives came to.
+/// The result of [`Outbox::redrive_matching`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RedrivenBatch {
     /// Messages that are pending again.
     pub redriven: u64,
-    /// When that was, by the database's clock: what failed before, failed before this batch.
+    /// The database's clock. Dead letters from before this time had failed before this batch.
     pub at: Timestamp,
 }
 
-/// What became of a redrive.
+/// The result of [`Outbox::redrive`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Redriven {
     /// The message is pending again.
     Pending,
-    /// It is not a dead letter.
+    /// The message is not a dead letter.
     NotFailed,
     /// There is no such message.
     NotFound,
 }
 
-/// Which dead letters to redrive; what is `None` does not matter.
+/// Which dead letters to redrive; `None` matches everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RedriveFilter {
-    /// Those of this provider.
     pub provider: Option<ProviderName>,
-    /// Those of this channel.
     pub channel: Option<Channel>,
-    /// Those that failed by this rule.
     pub reason: Option<FailureReason>,
-    /// Those that failed before this instant of the database's clock.
+    /// By the database's clock.
     pub failed_before: Option<Timestamp>,
+}
+
+/// The most pending and the most dead entries of a provider that are counted, so that counting a long queue costs no more.
+pub const QUEUE_COUNTED_MAX: u64 = 10_000;
+
+/// The queue of a provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueDepth {
+    pub provider: ProviderName,
+    /// Pending and not leased.
+    pub waiting: u64,
+    pub leased: u64,
+    pub dead: u64,
+    /// Whether counting stopped at [`QUEUE_COUNTED_MAX`] pending or dead entries.
+    pub capped: bool,
+    /// How long the oldest pending entry has been due; zero when none is.
+    pub oldest: Duration,
+}
+
+impl QueueDepth {
+    /// The depth of a queue that was counted up to [`QUEUE_COUNTED_MAX`] + 1.
+    #[must_use]
+    pub fn capped(self) -> Self {
+        let capped = self.waiting + self.leased > QUEUE_COUNTED_MAX || self.dead > QUEUE_COUNTED_MAX;
+        let at_most = |count: u64| count.min(QUEUE_COUNTED_MAX);
+        Self {
+            waiting: at_most(self.waiting),
+            leased: at_most(self.leased),
+            dead: at_most(self.dead),
+            capped,
+            ..self
+        }
+    }
 }

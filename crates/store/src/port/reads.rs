@@ -1,83 +1,74 @@
-//! What is read, and by what it is chosen.
+use async_trait::async_trait;
+use domain::{
+    Attempt, Channel, Conversation, ConversationChannel, ConversationId, ConversationPosition, Message,
+    MessageId, Page, PageRequest, Participant, ProviderName, Status, ThreadPosition, Timestamp,
+};
 
-use std::time::Duration;
+use crate::StoreError;
 
-use domain::{Attempt, Channel, ConversationChannel, Message, Participant, ProviderName, Status, Timestamp};
+/// Reads messages and conversations.
+#[async_trait]
+pub trait Reads: Send + Sync {
+    /// One message with its attempts, all read at one moment.
+    async fn message(&self, id: MessageId) -> Result<Option<MessageDetail>, StoreError>;
 
-/// Which messages to list; what is `None` does not matter.
+    /// Messages, newest processed first. A page ends before it exceeds [`PAGE_BYTES_MAX`](domain::PAGE_BYTES_MAX).
+    async fn messages(
+        &self,
+        filter: &MessageFilter,
+        page: &PageRequest<MessageId>,
+    ) -> Result<Page<Message, MessageId>, StoreError>;
+
+    async fn conversation(&self, id: ConversationId) -> Result<Option<Conversation>, StoreError>;
+
+    /// Conversations, latest activity first, then highest id.
+    async fn conversations(
+        &self,
+        filter: &ConversationFilter,
+        page: &PageRequest<ConversationPosition>,
+    ) -> Result<Page<Conversation, ConversationPosition>, StoreError>;
+
+    /// The messages of a conversation by timestamp, then in the order of joining; `None` for an unknown conversation. A page
+    /// ends before it exceeds [`PAGE_BYTES_MAX`](domain::PAGE_BYTES_MAX).
+    async fn thread(
+        &self,
+        id: ConversationId,
+        page: &PageRequest<ThreadPosition>,
+    ) -> Result<Option<Page<Message, ThreadPosition>>, StoreError>;
+}
+
+/// Which messages to list; `None` matches everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MessageFilter {
-    /// Those that stand here.
     pub status: Option<Status>,
-    /// Those of this channel.
     pub channel: Option<Channel>,
-    /// Those of this provider.
     pub provider: Option<ProviderName>,
 }
 
-/// Which conversations to list; what is `None` does not matter.
+/// Which conversations to list; `None` matches everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ConversationFilter {
-    /// Those of this channel.
     pub channel: Option<ConversationChannel>,
-    /// Those in which this participant takes part.
+    /// On either side.
     pub participant: Option<Participant>,
 }
 
-/// A message, its attempts, and what it waits for.
+/// A message with its attempts and its outbox entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MessageDetail {
-    /// The message.
     pub message: Message,
-    /// Every try, oldest first.
+    /// Oldest first.
     pub attempts: Vec<Attempt>,
-    /// Its outbox entry, while it is pending.
+    /// The outbox entry, while the message is pending.
     pub waiting: Option<Waiting>,
 }
 
-/// What a pending message waits for.
+/// When a pending message can be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Waiting {
-    /// When it is due.
     pub due_at: Timestamp,
     /// Whether it is due by now, by the database's clock.
     pub due: bool,
-    /// Whether a node holds it.
+    /// Whether a node holds a lease on it.
     pub leased: bool,
-}
-
-/// How many pending entries, and how many dead ones, of a provider are counted, so that looking at the queues costs the same however
-/// long they are.
-pub const QUEUE_COUNTED_MAX: u64 = 10_000;
-
-/// The queue of a provider.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct QueueDepth {
-    /// Whose queue.
-    pub provider: ProviderName,
-    /// Pending and not leased.
-    pub waiting: u64,
-    /// Held by a node.
-    pub leased: u64,
-    /// Dead letters.
-    pub dead: u64,
-    /// Whether counting stopped at [`QUEUE_COUNTED_MAX`] pending or dead entries.
-    pub capped: bool,
-    /// How long the oldest pending entry has been due; zero when none is.
-    pub oldest: Duration,
-}
-
-impl QueueDepth {
-    /// The depth of a queue whose counting was told to stop after [`QUEUE_COUNTED_MAX`] + 1.
-    pub(crate) fn capped(self) -> Self {
-        let capped = self.waiting + self.leased > QUEUE_COUNTED_MAX || self.dead > QUEUE_COUNTED_MAX;
-        let at_most = |count: u64| count.min(QUEUE_COUNTED_MAX);
-        Self {
-            waiting: at_most(self.waiting),
-            leased: at_most(self.leased),
-            dead: at_most(self.dead),
-            capped,
-            ..self
-        }
-    }
 }

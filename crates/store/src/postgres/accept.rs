@@ -1,11 +1,12 @@
 use std::collections::HashSet;
 
+use async_trait::async_trait;
 use domain::ConversationId;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::{Postgres, insert::insert, rows};
-use crate::{Accept, Accepted, IdempotentRequest, Kind, StoreError};
+use crate::{Accept, Accepted, Accepting, IdempotentRequest, Kind, StoreError};
 
 /// How often all that is left of a batch is tried at once. Whenever one request turns out to have been here before, or all to have
 /// come too late, the others begin again; then each is tried alone, so that requests which are repeated elsewhere cannot keep
@@ -14,7 +15,39 @@ const ROUNDS_TOGETHER_MAX: usize = 3;
 /// How often one is tried alone: it may have been purged between losing and being looked up.
 const ROUNDS_ALONE_MAX: usize = 3;
 
-pub(super) async fn accept(store: &Postgres, batch: &[Accept]) -> Result<Vec<Accepted>, StoreError> {
+#[async_trait]
+impl Accepting for Postgres {
+    async fn accept(&self, batch: &[Accept]) -> Result<Vec<Accepted>, StoreError> {
+        let accepted = accept(self, batch).await;
+        self.probe.note(&accepted);
+        accepted
+    }
+
+    async fn find_accepted(&self, batch: &[Accept]) -> Result<Vec<Option<Accepted>>, StoreError> {
+        find_accepted(self, &batch.iter().collect::<Vec<_>>()).await
+    }
+
+    async fn find_repeated(&self, request: &IdempotentRequest) -> Result<Option<Accepted>, StoreError> {
+        let sql = include_str!("../../sql/messages/find_accepted.postgres.sql");
+        let none: [Option<&str>; 1] = [None];
+        let rows = self
+            .write(
+                sql,
+                &[
+                    &[None::<Uuid>].as_slice(),
+                    &[request.key.as_str()].as_slice(),
+                    &[request.fingerprint.0.as_slice()].as_slice(),
+                    &none.as_slice(),
+                    &none.as_slice(),
+                ],
+            )
+            .await
+            .map_err(StoreError::of_nothing_changed)?;
+        rows.first().map(found).transpose()
+    }
+}
+
+async fn accept(store: &Postgres, batch: &[Accept]) -> Result<Vec<Accepted>, StoreError> {
     let mut answers = vec![None; batch.len()];
     let result = answer_all(store, batch, &mut answers).await;
     let stored = answers
@@ -89,10 +122,7 @@ fn claim(accept: &Accept) -> Option<(Option<&str>, &str)> {
     }
 }
 
-pub(super) async fn find_accepted(
-    store: &Postgres,
-    batch: &[&Accept],
-) -> Result<Vec<Option<Accepted>>, StoreError> {
+async fn find_accepted(store: &Postgres, batch: &[&Accept]) -> Result<Vec<Option<Accepted>>, StoreError> {
     let requests = batch.iter().map(|accept| match &accept.kind {
         Kind::Send { request, .. } => (request.as_ref(), None),
         Kind::Receive {
@@ -123,28 +153,6 @@ pub(super) async fn find_accepted(
         answers[place(row, batch.len())?] = Some(found(row)?);
     }
     Ok(answers)
-}
-
-pub(super) async fn find_repeated(
-    store: &Postgres,
-    request: &IdempotentRequest,
-) -> Result<Option<Accepted>, StoreError> {
-    let sql = include_str!("../../sql/messages/find_accepted.postgres.sql");
-    let none: [Option<&str>; 1] = [None];
-    let rows = store
-        .write(
-            sql,
-            &[
-                &[None::<Uuid>].as_slice(),
-                &[request.key.as_str()].as_slice(),
-                &[request.fingerprint.0.as_slice()].as_slice(),
-                &none.as_slice(),
-                &none.as_slice(),
-            ],
-        )
-        .await
-        .map_err(StoreError::of_nothing_changed)?;
-    rows.first().map(found).transpose()
 }
 
 fn found(row: &Row) -> Result<Accepted, StoreError> {

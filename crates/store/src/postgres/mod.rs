@@ -1,15 +1,14 @@
 //! PostgreSQL: what several nodes share.
 
 mod accept;
+mod archive;
 mod connections;
-mod conversations;
 mod failure;
 mod hosts;
-mod import;
 mod insert;
-mod messages;
 mod outbox;
 mod probe;
+mod reads;
 mod rows;
 mod server_check;
 mod server_clock;
@@ -19,16 +18,11 @@ mod tls;
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use domain::{
-    Clock, Conversation, ConversationId, ConversationKey, ConversationPosition, LeaseToken, Message,
-    MessageId, Page, PageRequest, ProviderName, ThreadPosition,
-};
+use domain::Clock;
 use tokio_postgres::{Row, types::ToSql};
 
 use crate::{
-    Accept, Accepted, Assigned, ClaimLimits, Claims, ConversationFilter, DeadLetter, IdempotentRequest,
-    Import, MessageDetail, MessageFilter, QueueDepth, RedriveFilter, RedriveTerms, Redriven, RedrivenBatch,
-    Settled, Settlement, Store, StoreError, UnservedRule, WithoutConversation,
+    Store, StoreError,
     migrations::{pending, too_new},
     port::DURATION_MAX,
 };
@@ -162,124 +156,6 @@ impl Store for Postgres {
 
     async fn probe(&self) -> Result<(), StoreError> {
         self.probe.run().await
-    }
-
-    async fn accept(&self, batch: &[Accept]) -> Result<Vec<Accepted>, StoreError> {
-        let accepted = accept::accept(self, batch).await;
-        self.probe.note(&accepted);
-        accepted
-    }
-
-    async fn find_accepted(&self, batch: &[Accept]) -> Result<Vec<Option<Accepted>>, StoreError> {
-        accept::find_accepted(self, &batch.iter().collect::<Vec<_>>()).await
-    }
-
-    async fn find_repeated(&self, request: &IdempotentRequest) -> Result<Option<Accepted>, StoreError> {
-        accept::find_repeated(self, request).await
-    }
-
-    async fn claim(
-        &self,
-        provider: &ProviderName,
-        limits: ClaimLimits,
-        lease: Duration,
-    ) -> Result<Claims, StoreError> {
-        outbox::claim(self, provider, limits, lease).await
-    }
-
-    async fn settle(&self, batch: &[Settlement]) -> Result<Vec<Settled>, StoreError> {
-        outbox::settle(self, batch).await
-    }
-
-    async fn release(&self, leases: &[(MessageId, LeaseToken)]) -> Result<Vec<MessageId>, StoreError> {
-        outbox::release(self, leases).await
-    }
-
-    async fn announce(&self, serving: &[ProviderName], gap_max: Duration) -> Result<(), StoreError> {
-        outbox::announce(self, serving, gap_max).await
-    }
-
-    async fn sweep(
-        &self,
-        serving: &[ProviderName],
-        unserved: UnservedRule,
-        limit: u32,
-    ) -> Result<Vec<DeadLetter>, StoreError> {
-        outbox::sweep(self, serving, unserved, limit).await
-    }
-
-    async fn redrive(&self, id: MessageId, terms: &RedriveTerms) -> Result<Redriven, StoreError> {
-        outbox::redrive(self, id, terms).await
-    }
-
-    async fn redrive_matching(
-        &self,
-        filter: &RedriveFilter,
-        terms: &RedriveTerms,
-        limit: u32,
-    ) -> Result<RedrivenBatch, StoreError> {
-        outbox::redrive_matching(self, None, filter, terms, limit).await
-    }
-
-    async fn purge_idempotency_keys(&self, kept: Duration, limit: u32) -> Result<u64, StoreError> {
-        let sql = include_str!("../../sql/idempotency_keys/purge.postgres.sql");
-        self.change(sql, &[&millis_float(kept), &i64::from(limit)]).await
-    }
-
-    async fn import(&self, batch: &[Import]) -> Result<u64, StoreError> {
-        import::import(self, batch).await
-    }
-
-    async fn count_without_conversation(&self) -> Result<u64, StoreError> {
-        import::count_without_conversation(self).await
-    }
-
-    async fn without_conversation(
-        &self,
-        after: Option<MessageId>,
-        limit: u32,
-    ) -> Result<Vec<WithoutConversation>, StoreError> {
-        import::without_conversation(self, after, limit).await
-    }
-
-    async fn assign(&self, batch: &[(MessageId, ConversationKey)]) -> Result<Assigned, StoreError> {
-        import::assign(self, batch).await
-    }
-
-    async fn queue_depths(&self) -> Result<Vec<QueueDepth>, StoreError> {
-        outbox::depths(self).await
-    }
-
-    async fn message(&self, id: MessageId) -> Result<Option<MessageDetail>, StoreError> {
-        messages::detail(self, id).await
-    }
-
-    async fn messages(
-        &self,
-        filter: &MessageFilter,
-        page: &PageRequest<MessageId>,
-    ) -> Result<Page<Message, MessageId>, StoreError> {
-        messages::list(self, filter, page).await
-    }
-
-    async fn conversation(&self, id: ConversationId) -> Result<Option<Conversation>, StoreError> {
-        conversations::get(self, id).await
-    }
-
-    async fn conversations(
-        &self,
-        filter: &ConversationFilter,
-        page: &PageRequest<ConversationPosition>,
-    ) -> Result<Page<Conversation, ConversationPosition>, StoreError> {
-        conversations::list(self, filter, page).await
-    }
-
-    async fn thread(
-        &self,
-        id: ConversationId,
-        page: &PageRequest<ThreadPosition>,
-    ) -> Result<Option<Page<Message, ThreadPosition>>, StoreError> {
-        conversations::thread(self, id, page).await
     }
 }
 

@@ -3,6 +3,7 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
 use domain::{ErrorCode, LeaseToken, MessageId, ProviderName};
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -13,8 +14,8 @@ use super::{
     millis, millis_float, rows,
 };
 use crate::{
-    ClaimLimits, Claimed, Claims, DeadLetter, Disposition, QUEUE_COUNTED_MAX, QueueDepth, RedriveFilter,
-    RedriveTerms, Redriven, RedrivenBatch, Settled, Settlement, StoreError, UnservedRule,
+    ClaimLimits, Claimed, Claims, DeadLetter, Disposition, Outbox, QUEUE_COUNTED_MAX, QueueDepth,
+    RedriveFilter, RedriveTerms, Redriven, RedrivenBatch, Settled, Settlement, StoreError, UnservedRule,
 };
 
 /// Bytes of texts that come with the leases: what 1 Mbit/s carries in half of the time a statement has.
@@ -22,18 +23,156 @@ const INLINE_BYTES_MAX: i64 = 64 << 10;
 /// The slowest connection to the server, in bytes per second, over which other texts are loaded.
 const SLOWEST_LINK_BYTES_PER_SEC: u64 = 32 << 10;
 
-pub(super) async fn claim(
-    store: &Postgres,
-    provider: &ProviderName,
-    limits: ClaimLimits,
-    lease: Duration,
-) -> Result<Claims, StoreError> {
-    let claims = match claim_in_time(store, provider, limits, lease).await? {
-        // Its clock may have jumped. By now we know where it is.
-        None => claim_in_time(store, provider, limits, lease).await?,
-        claims => claims,
-    };
-    Ok(claims.unwrap_or_default())
+#[async_trait]
+impl Outbox for Postgres {
+    async fn claim(
+        &self,
+        provider: &ProviderName,
+        limits: ClaimLimits,
+        lease: Duration,
+    ) -> Result<Claims, StoreError> {
+        let claims = match claim_in_time(self, provider, limits, lease).await? {
+            // Its clock may have jumped. By now we know where it is.
+            None => claim_in_time(self, provider, limits, lease).await?,
+            claims => claims,
+        };
+        Ok(claims.unwrap_or_default())
+    }
+
+    async fn settle(&self, batch: &[Settlement]) -> Result<Vec<Settled>, StoreError> {
+        let mut ordered: Vec<&Settlement> = batch.iter().collect();
+        ordered.sort_unstable_by_key(|settlement| settlement.id);
+        let columns = Columns::of(ordered);
+        let held = self
+            .settling
+            .query(
+                include_str!("../../sql/outbox/settle.postgres.sql"),
+                &[
+                    &columns.id,
+                    &columns.token,
+                    &columns.disposition,
+                    &columns.retry_after_ms,
+                    &columns.failure_reason,
+                    &columns.outcome,
+                    &columns.error_code,
+                    &columns.occurred_at,
+                    &columns.latency_ms,
+                    &columns.attempts,
+                    &columns.counted,
+                    &columns.rate_limited_in_a_row,
+                    &columns.panics,
+                ],
+            )
+            .await?;
+        let mut held: Vec<(Uuid, i64)> = held.iter().map(lease).collect::<Result<_, _>>()?;
+        held.sort_unstable();
+        let others = Columns::of(batch.iter().filter(|settlement| !contains(&held, settlement)));
+        if !others.id.is_empty() {
+            // The others are settled by now, and no failure may say otherwise.
+            let repeated = settled_before(self, &others).await.map_err(|error| {
+                StoreError::OutcomeUnknown(format!("settled, but not what came of lost leases: {error}"))
+            })?;
+            held.extend(repeated);
+            held.sort_unstable();
+        }
+        let settled = |settlement: &Settlement| {
+            if contains(&held, settlement) {
+                Settled::Applied
+            } else {
+                Settled::LeaseLost
+            }
+        };
+        Ok(batch.iter().map(settled).collect())
+    }
+
+    async fn release(&self, leases: &[(MessageId, LeaseToken)]) -> Result<Vec<MessageId>, StoreError> {
+        give_back(&self.settling, leases).await
+    }
+
+    async fn announce(&self, serving: &[ProviderName], gap_max: Duration) -> Result<(), StoreError> {
+        let sql = include_str!("../../sql/providers/announce.postgres.sql");
+        self.write(sql, &[&names(serving), &millis_float(gap_max)])
+            .await
+            .map(drop)
+    }
+
+    async fn sweep(
+        &self,
+        serving: &[ProviderName],
+        unserved: UnservedRule,
+        limit: u32,
+    ) -> Result<Vec<DeadLetter>, StoreError> {
+        let UnservedRule { after, gap_max } = unserved;
+        let rows = self
+            .write(
+                include_str!("../../sql/outbox/sweep.postgres.sql"),
+                &[
+                    &names(serving),
+                    &i64::from(limit),
+                    &millis_float(after),
+                    &millis_float(gap_max),
+                ],
+            )
+            .await?;
+        let dead_letter = |row| {
+            Ok(DeadLetter {
+                id: rows::get::<Uuid>(row, "message_id")?.into(),
+                provider: rows::word(row, "provider")?,
+                channel: rows::word(row, "channel")?,
+                reason: rows::word(row, "reason")?,
+                lease_expired: rows::get(row, "lease_expired")?,
+            })
+        };
+        rows.iter().map(dead_letter).collect()
+    }
+
+    async fn redrive(&self, id: MessageId, terms: &RedriveTerms) -> Result<Redriven, StoreError> {
+        let batch = redrive_some(self, Some(id), &RedriveFilter::default(), terms, 1).await?;
+        if batch.redriven == 1 {
+            return Ok(Redriven::Pending);
+        }
+        let known = self
+            .read(
+                include_str!("../../sql/messages/exists.postgres.sql"),
+                &[&id.as_uuid()],
+            )
+            .await?;
+        Ok(if known.is_empty() {
+            Redriven::NotFound
+        } else {
+            Redriven::NotFailed
+        })
+    }
+
+    async fn queue_depths(&self) -> Result<Vec<QueueDepth>, StoreError> {
+        let rows = self
+            .read(
+                include_str!("../../sql/outbox/depths.postgres.sql"),
+                &[&(QUEUE_COUNTED_MAX as i64 + 1)],
+            )
+            .await?;
+        let depth = |row| {
+            let depth = QueueDepth {
+                provider: rows::word(row, "provider")?,
+                waiting: rows::count(rows::get(row, "waiting")?)?,
+                leased: rows::count(rows::get(row, "leased")?)?,
+                dead: rows::count(rows::get(row, "dead")?)?,
+                capped: false,
+                oldest: Duration::from_millis(rows::count(rows::get(row, "oldest_ms")?)?),
+            };
+            Ok(depth.capped())
+        };
+        rows.iter().map(depth).collect()
+    }
+
+    async fn redrive_matching(
+        &self,
+        filter: &RedriveFilter,
+        terms: &RedriveTerms,
+        limit: u32,
+    ) -> Result<RedrivenBatch, StoreError> {
+        redrive_some(self, None, filter, terms, limit).await
+    }
 }
 
 /// `None` when it came too late, as the server sees it.
@@ -133,52 +272,6 @@ async fn give_back_unloaded(store: &Postgres, claimed: &BTreeMap<Uuid, &Row>) {
     }
 }
 
-pub(super) async fn settle(store: &Postgres, batch: &[Settlement]) -> Result<Vec<Settled>, StoreError> {
-    let mut ordered: Vec<&Settlement> = batch.iter().collect();
-    ordered.sort_unstable_by_key(|settlement| settlement.id);
-    let columns = Columns::of(ordered);
-    let held = store
-        .settling
-        .query(
-            include_str!("../../sql/outbox/settle.postgres.sql"),
-            &[
-                &columns.id,
-                &columns.token,
-                &columns.disposition,
-                &columns.retry_after_ms,
-                &columns.failure_reason,
-                &columns.outcome,
-                &columns.error_code,
-                &columns.occurred_at,
-                &columns.latency_ms,
-                &columns.attempts,
-                &columns.counted,
-                &columns.rate_limited_in_a_row,
-                &columns.panics,
-            ],
-        )
-        .await?;
-    let mut held: Vec<(Uuid, i64)> = held.iter().map(lease).collect::<Result<_, _>>()?;
-    held.sort_unstable();
-    let others = Columns::of(batch.iter().filter(|settlement| !contains(&held, settlement)));
-    if !others.id.is_empty() {
-        // The others are settled by now, and no failure may say otherwise.
-        let repeated = settled_before(store, &others).await.map_err(|error| {
-            StoreError::OutcomeUnknown(format!("settled, but not what came of lost leases: {error}"))
-        })?;
-        held.extend(repeated);
-        held.sort_unstable();
-    }
-    let settled = |settlement: &Settlement| {
-        if contains(&held, settlement) {
-            Settled::Applied
-        } else {
-            Settled::LeaseLost
-        }
-    };
-    Ok(batch.iter().map(settled).collect())
-}
-
 fn contains(leases: &[(Uuid, i64)], settlement: &Settlement) -> bool {
     leases
         .binary_search(&(settlement.id.as_uuid(), settlement.token.0))
@@ -206,13 +299,6 @@ fn lease(row: &Row) -> Result<(Uuid, i64), StoreError> {
     Ok((rows::get(row, "message_id")?, rows::get(row, "lease_token")?))
 }
 
-pub(super) async fn release(
-    store: &Postgres,
-    leases: &[(MessageId, LeaseToken)],
-) -> Result<Vec<MessageId>, StoreError> {
-    give_back(&store.settling, leases).await
-}
-
 async fn give_back(
     connections: &Connections,
     leases: &[(MessageId, LeaseToken)],
@@ -229,75 +315,11 @@ async fn give_back(
     Ok(held.filter(|id| released.contains(id)).collect())
 }
 
-pub(super) async fn announce(
-    store: &Postgres,
-    serving: &[ProviderName],
-    gap_max: Duration,
-) -> Result<(), StoreError> {
-    let sql = include_str!("../../sql/providers/announce.postgres.sql");
-    store
-        .write(sql, &[&names(serving), &millis_float(gap_max)])
-        .await
-        .map(drop)
-}
-
 fn names(providers: &[ProviderName]) -> Vec<&str> {
     providers.iter().map(ProviderName::as_str).collect()
 }
 
-pub(super) async fn sweep(
-    store: &Postgres,
-    serving: &[ProviderName],
-    unserved: UnservedRule,
-    limit: u32,
-) -> Result<Vec<DeadLetter>, StoreError> {
-    let UnservedRule { after, gap_max } = unserved;
-    let rows = store
-        .write(
-            include_str!("../../sql/outbox/sweep.postgres.sql"),
-            &[
-                &names(serving),
-                &i64::from(limit),
-                &millis_float(after),
-                &millis_float(gap_max),
-            ],
-        )
-        .await?;
-    let dead_letter = |row| {
-        Ok(DeadLetter {
-            id: rows::get::<Uuid>(row, "message_id")?.into(),
-            provider: rows::word(row, "provider")?,
-            channel: rows::word(row, "channel")?,
-            reason: rows::word(row, "reason")?,
-            lease_expired: rows::get(row, "lease_expired")?,
-        })
-    };
-    rows.iter().map(dead_letter).collect()
-}
-
-pub(super) async fn redrive(
-    store: &Postgres,
-    id: MessageId,
-    terms: &RedriveTerms,
-) -> Result<Redriven, StoreError> {
-    let batch = redrive_matching(store, Some(id), &RedriveFilter::default(), terms, 1).await?;
-    if batch.redriven == 1 {
-        return Ok(Redriven::Pending);
-    }
-    let known = store
-        .read(
-            include_str!("../../sql/messages/exists.postgres.sql"),
-            &[&id.as_uuid()],
-        )
-        .await?;
-    Ok(if known.is_empty() {
-        Redriven::NotFound
-    } else {
-        Redriven::NotFailed
-    })
-}
-
-pub(super) async fn redrive_matching(
+async fn redrive_some(
     store: &Postgres,
     id: Option<MessageId>,
     filter: &RedriveFilter,
@@ -336,27 +358,6 @@ pub(super) async fn redrive_matching(
         redriven: rows::count(rows::get(row, "redriven")?)?,
         at: rows::get::<jiff::Timestamp>(row, "at")?.into(),
     })
-}
-
-pub(super) async fn depths(store: &Postgres) -> Result<Vec<QueueDepth>, StoreError> {
-    let rows = store
-        .read(
-            include_str!("../../sql/outbox/depths.postgres.sql"),
-            &[&(QUEUE_COUNTED_MAX as i64 + 1)],
-        )
-        .await?;
-    let depth = |row| {
-        let depth = QueueDepth {
-            provider: rows::word(row, "provider")?,
-            waiting: rows::count(rows::get(row, "waiting")?)?,
-            leased: rows::count(rows::get(row, "leased")?)?,
-            dead: rows::count(rows::get(row, "dead")?)?,
-            capped: false,
-            oldest: Duration::from_millis(rows::count(rows::get(row, "oldest_ms")?)?),
-        };
-        Ok(depth.capped())
-    };
-    rows.iter().map(depth).collect()
 }
 
 /// Settlements as one array per column.

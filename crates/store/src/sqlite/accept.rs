@@ -1,39 +1,41 @@
+use async_trait::async_trait;
 use domain::{ConversationId, ConversationKey, MessageId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
-use super::rows;
-use crate::{Accept, Accepted, FIRST_LEASE, IdempotentRequest, Kind, json, port::instant_after};
+use super::{Sqlite, rows};
+use crate::{
+    Accept, Accepted, Accepting, FIRST_LEASE, IdempotentRequest, Kind, StoreError, instant_after, json,
+};
 
-pub(super) fn accept(
-    connection: &Connection,
-    batch: &[Accept],
-    now: Timestamp,
-) -> rusqlite::Result<Vec<Accepted>> {
-    batch
-        .iter()
-        .map(|accept| accept_one(connection, accept, now))
-        .collect()
-}
-
-pub(super) fn find_accepted(
-    connection: &Connection,
-    batch: &[Accept],
-) -> rusqlite::Result<Vec<Option<Accepted>>> {
-    batch
-        .iter()
-        .map(|accept| match own(connection, accept.id)? {
-            Some(accepted) => Ok(Some(accepted)),
-            None => repeated(connection, accept),
+#[async_trait]
+impl Accepting for Sqlite {
+    async fn accept(&self, batch: &[Accept]) -> Result<Vec<Accepted>, StoreError> {
+        let batch = batch.to_vec();
+        self.write(move |connection, now| {
+            let accepted = batch.iter().map(|accept| accept_one(connection, accept, now));
+            accepted.collect()
         })
-        .collect()
-}
+        .await
+    }
 
-pub(super) fn find_repeated(
-    connection: &Connection,
-    request: &IdempotentRequest,
-) -> rusqlite::Result<Option<Accepted>> {
-    find(connection, Some(request), None)
+    async fn find_accepted(&self, batch: &[Accept]) -> Result<Vec<Option<Accepted>>, StoreError> {
+        let batch = batch.to_vec();
+        self.read(move |connection, _| {
+            let found = batch.iter().map(|accept| match own(connection, accept.id)? {
+                Some(accepted) => Ok(Some(accepted)),
+                None => repeated(connection, accept),
+            });
+            found.collect()
+        })
+        .await
+    }
+
+    async fn find_repeated(&self, request: &IdempotentRequest) -> Result<Option<Accepted>, StoreError> {
+        let request = request.clone();
+        self.read(move |connection, _| find(connection, Some(&request), None))
+            .await
+    }
 }
 
 fn accept_one(connection: &Connection, accept: &Accept, now: Timestamp) -> rusqlite::Result<Accepted> {

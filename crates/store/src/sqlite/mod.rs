@@ -4,10 +4,10 @@
 //! one `fsync` (WAL, `synchronous=FULL`) for all of it. Reads have connections of their own and never wait for it.
 
 mod accept;
+mod archive;
 mod clock;
 #[cfg(test)]
 mod durability;
-mod import;
 mod outbox;
 mod readers;
 mod reads;
@@ -17,18 +17,13 @@ mod writer;
 use std::{fs::File, path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use domain::{
-    Clock, Conversation, ConversationId, ConversationKey, ConversationPosition, LeaseToken, Message,
-    MessageId, Page, PageRequest, ProviderName, ThreadPosition, Timestamp,
-};
-use rusqlite::{Connection, OpenFlags, params};
+use domain::{Clock, Timestamp};
+use rusqlite::{Connection, OpenFlags};
 use tokio::sync::Mutex;
 
 use self::{clock::DatabaseClock, readers::Readers, writer::Writer};
 use crate::{
-    Accept, Accepted, Assigned, ClaimLimits, Claims, ConversationFilter, DeadLetter, IdempotentRequest,
-    Import, MessageDetail, MessageFilter, QueueDepth, RedriveFilter, RedriveTerms, Redriven, RedrivenBatch,
-    Settled, Settlement, Store, StoreError, UnservedRule, WithoutConversation,
+    Store, StoreError,
     migrations::{pending, too_new},
 };
 
@@ -155,165 +150,6 @@ impl Store for Sqlite {
         let writer = Arc::clone(&self.writer);
         // A panic in there was reported when it happened.
         let _ = tokio::task::spawn_blocking(move || writer.close()).await;
-    }
-
-    async fn accept(&self, batch: &[Accept]) -> Result<Vec<Accepted>, StoreError> {
-        let batch = batch.to_vec();
-        self.write(move |connection, now| accept::accept(connection, &batch, now))
-            .await
-    }
-
-    async fn find_accepted(&self, batch: &[Accept]) -> Result<Vec<Option<Accepted>>, StoreError> {
-        let batch = batch.to_vec();
-        self.read(move |connection, _| accept::find_accepted(connection, &batch))
-            .await
-    }
-
-    async fn find_repeated(&self, request: &IdempotentRequest) -> Result<Option<Accepted>, StoreError> {
-        let request = request.clone();
-        self.read(move |connection, _| accept::find_repeated(connection, &request))
-            .await
-    }
-
-    async fn claim(
-        &self,
-        provider: &ProviderName,
-        limits: ClaimLimits,
-        lease: Duration,
-    ) -> Result<Claims, StoreError> {
-        let provider = provider.clone();
-        self.write(move |connection, now| outbox::claim(connection, &provider, limits, now, lease))
-            .await
-    }
-
-    async fn settle(&self, batch: &[Settlement]) -> Result<Vec<Settled>, StoreError> {
-        let batch = batch.to_vec();
-        self.write(move |connection, now| outbox::settle(connection, &batch, now))
-            .await
-    }
-
-    async fn release(&self, leases: &[(MessageId, LeaseToken)]) -> Result<Vec<MessageId>, StoreError> {
-        let leases = leases.to_vec();
-        self.write(move |connection, _| outbox::release(connection, &leases))
-            .await
-    }
-
-    async fn announce(&self, serving: &[ProviderName], gap_max: Duration) -> Result<(), StoreError> {
-        let serving = serving.to_vec();
-        self.write(move |connection, now| outbox::announce(connection, &serving, gap_max, now))
-            .await
-    }
-
-    async fn sweep(
-        &self,
-        serving: &[ProviderName],
-        unserved: UnservedRule,
-        limit: u32,
-    ) -> Result<Vec<DeadLetter>, StoreError> {
-        let serving = serving.to_vec();
-        self.write(move |connection, now| outbox::sweep(connection, &serving, unserved, limit, now))
-            .await
-    }
-
-    async fn redrive(&self, id: MessageId, terms: &RedriveTerms) -> Result<Redriven, StoreError> {
-        let terms = terms.clone();
-        self.write(move |connection, now| outbox::redrive(connection, id, &terms, now))
-            .await
-    }
-
-    async fn redrive_matching(
-        &self,
-        filter: &RedriveFilter,
-        terms: &RedriveTerms,
-        limit: u32,
-    ) -> Result<RedrivenBatch, StoreError> {
-        let (filter, terms) = (filter.clone(), terms.clone());
-        self.write(move |connection, now| {
-            let redriven = outbox::redrive_matching(connection, None, &filter, &terms, limit, now)?;
-            Ok(RedrivenBatch { redriven, at: now })
-        })
-        .await
-    }
-
-    async fn purge_idempotency_keys(&self, kept: Duration, limit: u32) -> Result<u64, StoreError> {
-        self.write(move |connection, now| {
-            let oldest = now.as_micros().saturating_sub(micros(kept));
-            let purged = connection
-                .prepare_cached(include_str!("../../sql/idempotency_keys/purge.sqlite.sql"))?
-                .execute(params![oldest, limit])?;
-            Ok(purged as u64)
-        })
-        .await
-    }
-
-    async fn import(&self, batch: &[Import]) -> Result<u64, StoreError> {
-        let batch = batch.to_vec();
-        self.write(move |connection, _| import::import(connection, &batch))
-            .await
-    }
-
-    async fn count_without_conversation(&self) -> Result<u64, StoreError> {
-        self.read(|connection, _| import::count_without_conversation(connection))
-            .await
-    }
-
-    async fn without_conversation(
-        &self,
-        after: Option<MessageId>,
-        limit: u32,
-    ) -> Result<Vec<WithoutConversation>, StoreError> {
-        self.read(move |connection, _| import::without_conversation(connection, after, limit))
-            .await
-    }
-
-    async fn assign(&self, batch: &[(MessageId, ConversationKey)]) -> Result<Assigned, StoreError> {
-        let batch = batch.to_vec();
-        self.write(move |connection, _| import::assign(connection, &batch))
-            .await
-    }
-
-    async fn queue_depths(&self) -> Result<Vec<QueueDepth>, StoreError> {
-        self.read(outbox::depths).await
-    }
-
-    async fn message(&self, id: MessageId) -> Result<Option<MessageDetail>, StoreError> {
-        self.read(move |connection, now| reads::detail(connection, id, now))
-            .await
-    }
-
-    async fn messages(
-        &self,
-        filter: &MessageFilter,
-        page: &PageRequest<MessageId>,
-    ) -> Result<Page<Message, MessageId>, StoreError> {
-        let (filter, page) = (filter.clone(), *page);
-        self.read(move |connection, _| reads::messages(connection, &filter, &page))
-            .await
-    }
-
-    async fn conversation(&self, id: ConversationId) -> Result<Option<Conversation>, StoreError> {
-        self.read(move |connection, _| reads::conversation(connection, id))
-            .await
-    }
-
-    async fn conversations(
-        &self,
-        filter: &ConversationFilter,
-        page: &PageRequest<ConversationPosition>,
-    ) -> Result<Page<Conversation, ConversationPosition>, StoreError> {
-        let (filter, page) = (filter.clone(), *page);
-        self.read(move |connection, _| reads::conversations(connection, &filter, &page))
-            .await
-    }
-
-    async fn thread(
-        &self,
-        id: ConversationId,
-        page: &PageRequest<ThreadPosition>,
-    ) -> Result<Option<Page<Message, ThreadPosition>>, StoreError> {
-        let page = *page;
-        self.read(move |connection, _| reads::thread(connection, id, &page))
-            .await
     }
 }
 

@@ -1,57 +1,186 @@
 use std::{sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use domain::{ErrorCode, FailureReason, LeaseToken, MessageId, Outcome, ProviderName, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
-use super::{micros, rows};
+use super::{Sqlite, micros, rows};
 use crate::{
-    ClaimLimits, Claimed, Claims, DeadLetter, Disposition, Leased, Progress, QUEUE_COUNTED_MAX, QueueDepth,
-    RedriveFilter, RedriveTerms, Redriven, Settled, Settlement, UnservedRule, port::instant_after,
+    ClaimLimits, Claimed, Claims, DeadLetter, Disposition, Leased, Outbox, Progress, QUEUE_COUNTED_MAX,
+    QueueDepth, RedriveFilter, RedriveTerms, Redriven, RedrivenBatch, Settled, Settlement, StoreError,
+    UnservedRule, instant_after,
 };
 
 /// The error code of a try whose worker vanished.
 const WORKER_VANISHED: &str = "lease_expired";
 
-pub(super) fn claim(
-    connection: &Connection,
-    provider: &ProviderName,
-    limits: ClaimLimits,
-    now: Timestamp,
-    lease: Duration,
-) -> rusqlite::Result<Claims> {
-    let claimable: Vec<Claimable> = connection
-        .prepare_cached(include_str!("../../sql/outbox/claimable.sqlite.sql"))?
-        .query_map(
-            params![provider.as_str(), now.as_micros(), limits.entries],
-            Claimable::read,
-        )?
-        .collect::<rusqlite::Result<_>>()?;
-    let mut claims = Claims {
-        entries: Vec::with_capacity(claimable.len()),
-        cut_short: false,
-    };
-    let mut bytes = 0;
-    for (place, entry) in claimable.into_iter().enumerate() {
-        bytes += entry.bytes;
-        if place > 0 && bytes > limits.bytes {
-            claims.cut_short = true;
-            break;
-        }
-        match entry.lease(connection, provider, now, lease) {
-            Ok(entry) => claims.entries.push(entry),
-            // One that cannot be read, or whose message is missing, must not hold up the others.
-            Err(
-                error
-                @ (rusqlite::Error::FromSqlConversionFailure(..) | rusqlite::Error::QueryReturnedNoRows),
-            ) => {
-                tracing::error!(%error, "skipping an outbox entry");
+#[async_trait]
+impl Outbox for Sqlite {
+    async fn claim(
+        &self,
+        provider: &ProviderName,
+        limits: ClaimLimits,
+        lease: Duration,
+    ) -> Result<Claims, StoreError> {
+        let provider = provider.clone();
+        self.write(move |connection, now| {
+            let claimable: Vec<Claimable> = connection
+                .prepare_cached(include_str!("../../sql/outbox/claimable.sqlite.sql"))?
+                .query_map(
+                    params![provider.as_str(), now.as_micros(), limits.entries],
+                    Claimable::read,
+                )?
+                .collect::<rusqlite::Result<_>>()?;
+            let mut claims = Claims {
+                entries: Vec::with_capacity(claimable.len()),
+                cut_short: false,
+            };
+            let mut bytes = 0;
+            for (place, entry) in claimable.into_iter().enumerate() {
+                bytes += entry.bytes;
+                if place > 0 && bytes > limits.bytes {
+                    claims.cut_short = true;
+                    break;
+                }
+                match entry.lease(connection, &provider, now, lease) {
+                    Ok(entry) => claims.entries.push(entry),
+                    // One that cannot be read, or whose message is missing, must not hold up the others.
+                    Err(
+                        error @ (rusqlite::Error::FromSqlConversionFailure(..)
+                        | rusqlite::Error::QueryReturnedNoRows),
+                    ) => {
+                        tracing::error!(%error, "skipping an outbox entry");
+                    }
+                    Err(error) => return Err(error),
+                }
             }
-            Err(error) => return Err(error),
-        }
+            claims.entries.sort_unstable_by_key(|claimed| claimed.leased.id);
+            Ok(claims)
+        })
+        .await
     }
-    claims.entries.sort_unstable_by_key(|claimed| claimed.leased.id);
-    Ok(claims)
+
+    async fn settle(&self, batch: &[Settlement]) -> Result<Vec<Settled>, StoreError> {
+        let batch = batch.to_vec();
+        self.write(move |connection, now| {
+            let settled = batch
+                .iter()
+                .map(|settlement| settle_one(connection, settlement, now));
+            settled.collect()
+        })
+        .await
+    }
+
+    async fn release(&self, leases: &[(MessageId, LeaseToken)]) -> Result<Vec<MessageId>, StoreError> {
+        let leases = leases.to_vec();
+        self.write(move |connection, _| {
+            let mut statement =
+                connection.prepare_cached(include_str!("../../sql/outbox/release.sqlite.sql"))?;
+            let mut released = Vec::new();
+            for (id, token) in leases {
+                if statement.execute(params![id.as_uuid(), token.0])? > 0 {
+                    released.push(id);
+                }
+            }
+            Ok(released)
+        })
+        .await
+    }
+
+    async fn announce(&self, serving: &[ProviderName], gap_max: Duration) -> Result<(), StoreError> {
+        let serving = json_of(serving);
+        self.write(move |connection, now| {
+            connection
+                .prepare_cached(include_str!("../../sql/providers/announce.sqlite.sql"))?
+                .execute(params![now.as_micros(), serving, micros(gap_max)])?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn sweep(
+        &self,
+        serving: &[ProviderName],
+        unserved: UnservedRule,
+        limit: u32,
+    ) -> Result<Vec<DeadLetter>, StoreError> {
+        let serving = json_of(serving);
+        let UnservedRule { after, gap_max } = unserved;
+        self.write(move |connection, now| {
+            let expired: Vec<Expired> = connection
+                .prepare_cached(include_str!("../../sql/outbox/expired.sqlite.sql"))?
+                .query_map(
+                    params![now.as_micros(), serving, limit, micros(after), micros(gap_max)],
+                    Expired::read,
+                )?
+                .collect::<rusqlite::Result<_>>()?;
+            let mut dead_letters = Vec::with_capacity(expired.len());
+            for entry in expired {
+                dead_letters.push(entry.dead_letter(connection, now)?);
+            }
+            Ok(dead_letters)
+        })
+        .await
+    }
+
+    async fn redrive(&self, id: MessageId, terms: &RedriveTerms) -> Result<Redriven, StoreError> {
+        let terms = terms.clone();
+        self.write(move |connection, now| {
+            if redrive_some(connection, Some(id), &RedriveFilter::default(), &terms, 1, now)? == 1 {
+                return Ok(Redriven::Pending);
+            }
+            let known = connection
+                .prepare_cached(include_str!("../../sql/messages/exists.sqlite.sql"))?
+                .exists([id.as_uuid()])?;
+            Ok(if known {
+                Redriven::NotFailed
+            } else {
+                Redriven::NotFound
+            })
+        })
+        .await
+    }
+
+    async fn redrive_matching(
+        &self,
+        filter: &RedriveFilter,
+        terms: &RedriveTerms,
+        limit: u32,
+    ) -> Result<RedrivenBatch, StoreError> {
+        let (filter, terms) = (filter.clone(), terms.clone());
+        self.write(move |connection, now| {
+            let redriven = redrive_some(connection, None, &filter, &terms, limit, now)?;
+            Ok(RedrivenBatch { redriven, at: now })
+        })
+        .await
+    }
+
+    async fn queue_depths(&self) -> Result<Vec<QueueDepth>, StoreError> {
+        self.read(move |connection, now| {
+            let providers: Vec<ProviderName> = connection
+                .prepare_cached(include_str!("../../sql/outbox/providers.sqlite.sql"))?
+                .query_map([], |row| rows::word(row, "provider"))?
+                .collect::<rusqlite::Result<_>>()?;
+            let mut count = connection.prepare_cached(include_str!("../../sql/outbox/depth.sqlite.sql"))?;
+            let depth = |provider: ProviderName| {
+                let parameters = params![provider.as_str(), now.as_micros(), QUEUE_COUNTED_MAX as i64 + 1];
+                let depth = count.query_row(parameters, |row| {
+                    Ok(QueueDepth {
+                        waiting: rows::count(row.get("waiting")?)?,
+                        leased: rows::count(row.get("leased")?)?,
+                        dead: rows::count(row.get("dead")?)?,
+                        capped: false,
+                        oldest: Duration::from_millis(rows::count(row.get("oldest_ms")?)?),
+                        provider: provider.clone(),
+                    })
+                });
+                depth.map(QueueDepth::capped)
+            };
+            providers.into_iter().map(depth).collect()
+        })
+        .await
+    }
 }
 
 /// An entry that is due, or whose lease ran out.
@@ -163,17 +292,6 @@ fn record_expired(
     Ok(())
 }
 
-pub(super) fn settle(
-    connection: &Connection,
-    batch: &[Settlement],
-    now: Timestamp,
-) -> rusqlite::Result<Vec<Settled>> {
-    batch
-        .iter()
-        .map(|settlement| settle_one(connection, settlement, now))
-        .collect()
-}
-
 fn settle_one(connection: &Connection, settlement: &Settlement, now: Timestamp) -> rusqlite::Result<Settled> {
     let Settlement {
         id,
@@ -263,62 +381,9 @@ fn keep(
     Ok(())
 }
 
-pub(super) fn release(
-    connection: &Connection,
-    leases: &[(MessageId, LeaseToken)],
-) -> rusqlite::Result<Vec<MessageId>> {
-    let mut statement = connection.prepare_cached(include_str!("../../sql/outbox/release.sqlite.sql"))?;
-    let mut released = Vec::new();
-    for (id, token) in leases {
-        if statement.execute(params![id.as_uuid(), token.0])? > 0 {
-            released.push(*id);
-        }
-    }
-    Ok(released)
-}
-
-pub(super) fn announce(
-    connection: &Connection,
-    serving: &[ProviderName],
-    gap_max: Duration,
-    now: Timestamp,
-) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached(include_str!("../../sql/providers/announce.sqlite.sql"))?
-        .execute(params![now.as_micros(), json_of(serving), micros(gap_max)])?;
-    Ok(())
-}
-
 fn json_of(providers: &[ProviderName]) -> String {
     let names: Vec<&str> = providers.iter().map(ProviderName::as_str).collect();
     serde_json::Value::from(names).to_string()
-}
-
-pub(super) fn sweep(
-    connection: &Connection,
-    serving: &[ProviderName],
-    UnservedRule { after, gap_max }: UnservedRule,
-    limit: u32,
-    now: Timestamp,
-) -> rusqlite::Result<Vec<DeadLetter>> {
-    let expired: Vec<Expired> = connection
-        .prepare_cached(include_str!("../../sql/outbox/expired.sqlite.sql"))?
-        .query_map(
-            params![
-                now.as_micros(),
-                json_of(serving),
-                limit,
-                micros(after),
-                micros(gap_max)
-            ],
-            Expired::read,
-        )?
-        .collect::<rusqlite::Result<_>>()?;
-    let mut dead_letters = Vec::with_capacity(expired.len());
-    for entry in expired {
-        dead_letters.push(entry.dead_letter(connection, now)?);
-    }
-    Ok(dead_letters)
 }
 
 /// An entry that nobody holds and that can no longer be sent.
@@ -363,26 +428,7 @@ impl Expired {
     }
 }
 
-pub(super) fn redrive(
-    connection: &Connection,
-    id: MessageId,
-    terms: &RedriveTerms,
-    now: Timestamp,
-) -> rusqlite::Result<Redriven> {
-    if redrive_matching(connection, Some(id), &RedriveFilter::default(), terms, 1, now)? == 1 {
-        return Ok(Redriven::Pending);
-    }
-    let known = connection
-        .prepare_cached(include_str!("../../sql/messages/exists.sqlite.sql"))?
-        .exists([id.as_uuid()])?;
-    Ok(if known {
-        Redriven::NotFailed
-    } else {
-        Redriven::NotFound
-    })
-}
-
-pub(super) fn redrive_matching(
+fn redrive_some(
     connection: &Connection,
     id: Option<MessageId>,
     filter: &RedriveFilter,
@@ -423,29 +469,6 @@ pub(super) fn redrive_matching(
         }
     }
     Ok(dead.len() as u64)
-}
-
-pub(super) fn depths(connection: &Connection, now: Timestamp) -> rusqlite::Result<Vec<QueueDepth>> {
-    let providers: Vec<ProviderName> = connection
-        .prepare_cached(include_str!("../../sql/outbox/providers.sqlite.sql"))?
-        .query_map([], |row| rows::word(row, "provider"))?
-        .collect::<rusqlite::Result<_>>()?;
-    let mut count = connection.prepare_cached(include_str!("../../sql/outbox/depth.sqlite.sql"))?;
-    let depth = |provider: ProviderName| {
-        let parameters = params![provider.as_str(), now.as_micros(), QUEUE_COUNTED_MAX as i64 + 1];
-        let depth = count.query_row(parameters, |row| {
-            Ok(QueueDepth {
-                waiting: rows::count(row.get("waiting")?)?,
-                leased: rows::count(row.get("leased")?)?,
-                dead: rows::count(row.get("dead")?)?,
-                capped: false,
-                oldest: Duration::from_millis(rows::count(row.get("oldest_ms")?)?),
-                provider: provider.clone(),
-            })
-        });
-        depth.map(QueueDepth::capped)
-    };
-    providers.into_iter().map(depth).collect()
 }
 
 /// Lets everything be claimed that a process which is gone by now had leased.

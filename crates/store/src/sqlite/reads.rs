@@ -1,67 +1,164 @@
+use async_trait::async_trait;
 use domain::{
     Channel, Conversation, ConversationChannel, ConversationId, ConversationPosition, Direction, Message,
-    MessageId, Page, PageRequest, Status, TOTAL_COUNTED_MAX, ThreadPosition, Timestamp, Total,
+    MessageId, Page, PageRequest, Status, TOTAL_COUNTED_MAX, ThreadPosition, Total,
 };
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Rows, ToSql, params, types::Value};
 use uuid::Uuid;
 
-use super::rows;
-use crate::{ConversationFilter, MessageDetail, MessageFilter, Waiting};
+use super::{Sqlite, rows};
+use crate::{ConversationFilter, MessageDetail, MessageFilter, Reads, StoreError, Waiting};
 
 const MESSAGE_PROVIDERS: &str = include_str!("../../sql/messages/providers.sqlite.sql");
 
-pub(super) fn detail(
-    connection: &Connection,
-    id: MessageId,
-    now: Timestamp,
-) -> rusqlite::Result<Option<MessageDetail>> {
-    let id = id.as_uuid();
-    let message = connection
-        .prepare_cached(include_str!("../../sql/messages/get.sqlite.sql"))?
-        .query_row([id], rows::message)
-        .optional()?;
-    let Some(message) = message else { return Ok(None) };
-    let attempts = connection
-        .prepare_cached(include_str!("../../sql/attempts/list.sqlite.sql"))?
-        .query_map([id], rows::attempt)?
-        .collect::<rusqlite::Result<_>>()?;
-    let waiting = connection
-        .prepare_cached(include_str!("../../sql/outbox/waiting.sqlite.sql"))?
-        .query_row(params![id, now.as_micros()], |row| {
-            Ok(Waiting {
-                due_at: rows::instant(row, "due_at")?,
-                due: row.get("due")?,
-                leased: row.get("leased")?,
-            })
+#[async_trait]
+impl Reads for Sqlite {
+    async fn message(&self, id: MessageId) -> Result<Option<MessageDetail>, StoreError> {
+        self.read(move |connection, now| {
+            let id = id.as_uuid();
+            let message = connection
+                .prepare_cached(include_str!("../../sql/messages/get.sqlite.sql"))?
+                .query_row([id], rows::message)
+                .optional()?;
+            let Some(message) = message else { return Ok(None) };
+            let attempts = connection
+                .prepare_cached(include_str!("../../sql/attempts/list.sqlite.sql"))?
+                .query_map([id], rows::attempt)?
+                .collect::<rusqlite::Result<_>>()?;
+            let waiting = connection
+                .prepare_cached(include_str!("../../sql/outbox/waiting.sqlite.sql"))?
+                .query_row(params![id, now.as_micros()], |row| {
+                    Ok(Waiting {
+                        due_at: rows::instant(row, "due_at")?,
+                        due: row.get("due")?,
+                        leased: row.get("leased")?,
+                    })
+                })
+                .optional()?;
+            Ok(Some(MessageDetail {
+                message,
+                attempts,
+                waiting,
+            }))
         })
-        .optional()?;
-    Ok(Some(MessageDetail {
-        message,
-        attempts,
-        waiting,
-    }))
-}
-
-pub(super) fn messages(
-    connection: &Connection,
-    filter: &MessageFilter,
-    page: &PageRequest<MessageId>,
-) -> rusqlite::Result<Page<Message, MessageId>> {
-    let kinds = kinds(connection, filter)?;
-    let counted = count_ids(connection, &kinds)?;
-    let after = page.after().map_or(Uuid::max(), |id| id.as_uuid());
-    let mut statements = kinds
-        .iter()
-        .map(|kind| connection.prepare_cached(kind.sql))
-        .collect::<rusqlite::Result<Vec<_>>>()?;
-    let mut ids = NewestFirst::default();
-    for (statement, kind) in statements.iter_mut().zip(&kinds) {
-        ids.add(kind.ids(statement, after)?)?;
+        .await
     }
-    let mut get = connection.prepare_cached(include_str!("../../sql/messages/get.sqlite.sql"))?;
-    let offset = usize::try_from(page.offset()).unwrap_or(usize::MAX);
-    let found = ids.skip(offset).map(|id| get.query_row([id?], rows::message));
-    Page::of_messages(page, found, Total::capped(counted), |message| message.id)
+
+    async fn messages(
+        &self,
+        filter: &MessageFilter,
+        page: &PageRequest<MessageId>,
+    ) -> Result<Page<Message, MessageId>, StoreError> {
+        let (filter, page) = (filter.clone(), *page);
+        self.read(move |connection, _| {
+            let kinds = kinds(connection, &filter)?;
+            let counted = count_ids(connection, &kinds)?;
+            let after = page.after().map_or(Uuid::max(), |id| id.as_uuid());
+            let mut statements = kinds
+                .iter()
+                .map(|kind| connection.prepare_cached(kind.sql))
+                .collect::<rusqlite::Result<Vec<_>>>()?;
+            let mut ids = NewestFirst::default();
+            for (statement, kind) in statements.iter_mut().zip(&kinds) {
+                ids.add(kind.ids(statement, after)?)?;
+            }
+            let mut get = connection.prepare_cached(include_str!("../../sql/messages/get.sqlite.sql"))?;
+            let offset = usize::try_from(page.offset()).unwrap_or(usize::MAX);
+            let found = ids.skip(offset).map(|id| get.query_row([id?], rows::message));
+            Page::of_messages(&page, found, Total::capped(counted), |message| message.id)
+        })
+        .await
+    }
+
+    async fn conversation(&self, id: ConversationId) -> Result<Option<Conversation>, StoreError> {
+        self.read(move |connection, _| conversation(connection, id)).await
+    }
+
+    async fn conversations(
+        &self,
+        filter: &ConversationFilter,
+        page: &PageRequest<ConversationPosition>,
+    ) -> Result<Page<Conversation, ConversationPosition>, StoreError> {
+        let (filter, page) = (filter.clone(), *page);
+        self.read(move |connection, _| {
+            let channel = filter.channel.map(ConversationChannel::as_str);
+            let (after_activity, after_id) = match page.after() {
+                Some(position) => (position.last_activity_at.as_micros(), position.id.get()),
+                None => (i64::MAX, i64::MAX),
+            };
+            let (limit, offset) = (page.size() + 1, page.offset() as i64);
+            let count_max = TOTAL_COUNTED_MAX as i64 + 1;
+            let list = |sql: &str, params: &[&dyn ToSql]| -> rusqlite::Result<Vec<Conversation>> {
+                connection
+                    .prepare_cached(sql)?
+                    .query_map(params, rows::conversation)?
+                    .collect()
+            };
+            let (items, counted) = match filter.participant.as_ref().map(domain::Participant::as_str) {
+                None => (
+                    list(
+                        include_str!("../../sql/conversations/list.sqlite.sql"),
+                        params![channel, after_activity, after_id, limit, offset],
+                    )?,
+                    count(
+                        connection,
+                        include_str!("../../sql/conversations/count.sqlite.sql"),
+                        params![channel, count_max],
+                    )?,
+                ),
+                Some(participant) => (
+                    list(
+                        include_str!("../../sql/conversations/list_of_participant.sqlite.sql"),
+                        params![channel, after_activity, after_id, limit, offset, participant],
+                    )?,
+                    count(
+                        connection,
+                        include_str!("../../sql/conversations/count_of_participant.sqlite.sql"),
+                        params![channel, count_max, participant],
+                    )?,
+                ),
+            };
+            Ok(Page::of(
+                &page,
+                items,
+                Total::capped(counted),
+                ConversationPosition::of,
+            ))
+        })
+        .await
+    }
+
+    async fn thread(
+        &self,
+        id: ConversationId,
+        page: &PageRequest<ThreadPosition>,
+    ) -> Result<Option<Page<Message, ThreadPosition>>, StoreError> {
+        let page = *page;
+        self.read(move |connection, _| {
+            let Some(conversation) = conversation(connection, id)? else {
+                return Ok(None);
+            };
+            let (after_timestamp, after_sequence) = match page.after() {
+                Some(position) => (position.timestamp.as_micros(), position.sequence as i64),
+                None => (i64::MIN, 0),
+            };
+            let mut list = connection
+                .prepare_cached(include_str!("../../sql/messages/list_of_conversation.sqlite.sql"))?;
+            let found = list.query_map(
+                params![
+                    id.get(),
+                    after_timestamp,
+                    after_sequence,
+                    page.size() + 1,
+                    page.offset() as i64
+                ],
+                rows::message,
+            )?;
+            let total = Total::exact(conversation.message_count);
+            Page::of_messages(&page, found, total, ThreadPosition::of).map(Some)
+        })
+        .await
+    }
 }
 
 /// Messages of which one index has the ids in order.
@@ -183,92 +280,11 @@ impl Iterator for NewestFirst<'_> {
     }
 }
 
-pub(super) fn conversation(
-    connection: &Connection,
-    id: ConversationId,
-) -> rusqlite::Result<Option<Conversation>> {
+fn conversation(connection: &Connection, id: ConversationId) -> rusqlite::Result<Option<Conversation>> {
     connection
         .prepare_cached(include_str!("../../sql/conversations/get.sqlite.sql"))?
         .query_row([id.get()], rows::conversation)
         .optional()
-}
-
-pub(super) fn conversations(
-    connection: &Connection,
-    filter: &ConversationFilter,
-    page: &PageRequest<ConversationPosition>,
-) -> rusqlite::Result<Page<Conversation, ConversationPosition>> {
-    let channel = filter.channel.map(ConversationChannel::as_str);
-    let (after_activity, after_id) = match page.after() {
-        Some(position) => (position.last_activity_at.as_micros(), position.id.get()),
-        None => (i64::MAX, i64::MAX),
-    };
-    let (limit, offset) = (page.size() + 1, page.offset() as i64);
-    let count_max = TOTAL_COUNTED_MAX as i64 + 1;
-    let list = |sql: &str, params: &[&dyn ToSql]| -> rusqlite::Result<Vec<Conversation>> {
-        connection
-            .prepare_cached(sql)?
-            .query_map(params, rows::conversation)?
-            .collect()
-    };
-    let (items, counted) = match filter.participant.as_ref().map(domain::Participant::as_str) {
-        None => (
-            list(
-                include_str!("../../sql/conversations/list.sqlite.sql"),
-                params![channel, after_activity, after_id, limit, offset],
-            )?,
-            count(
-                connection,
-                include_str!("../../sql/conversations/count.sqlite.sql"),
-                params![channel, count_max],
-            )?,
-        ),
-        Some(participant) => (
-            list(
-                include_str!("../../sql/conversations/list_of_participant.sqlite.sql"),
-                params![channel, after_activity, after_id, limit, offset, participant],
-            )?,
-            count(
-                connection,
-                include_str!("../../sql/conversations/count_of_participant.sqlite.sql"),
-                params![channel, count_max, participant],
-            )?,
-        ),
-    };
-    Ok(Page::of(
-        page,
-        items,
-        Total::capped(counted),
-        ConversationPosition::of,
-    ))
-}
-
-pub(super) fn thread(
-    connection: &Connection,
-    id: ConversationId,
-    page: &PageRequest<ThreadPosition>,
-) -> rusqlite::Result<Option<Page<Message, ThreadPosition>>> {
-    let Some(conversation) = conversation(connection, id)? else {
-        return Ok(None);
-    };
-    let (after_timestamp, after_sequence) = match page.after() {
-        Some(position) => (position.timestamp.as_micros(), position.sequence as i64),
-        None => (i64::MIN, 0),
-    };
-    let mut list =
-        connection.prepare_cached(include_str!("../../sql/messages/list_of_conversation.sqlite.sql"))?;
-    let found = list.query_map(
-        params![
-            id.get(),
-            after_timestamp,
-            after_sequence,
-            page.size() + 1,
-            page.offset() as i64
-        ],
-        rows::message,
-    )?;
-    let total = Total::exact(conversation.message_count);
-    Page::of_messages(page, found, total, ThreadPosition::of).map(Some)
 }
 
 fn count(connection: &Connection, sql: &str, params: &[&dyn ToSql]) -> rusqlite::Result<u64> {

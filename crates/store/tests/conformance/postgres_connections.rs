@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use domain::ConversationId;
 use throwaway_postgres::Cluster;
 use tokio::task::JoinSet;
-use trunkline_store::Store;
+use trunkline_store::{Reads, Store};
 
 use crate::world::{connect, open_postgres};
 

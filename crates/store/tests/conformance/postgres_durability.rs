@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::{Clock, Entropy, MessageId, SystemClock};
 use throwaway_postgres::{Cluster, Replication, StopMode};
-use trunkline_store::{Accepted, Store, StoreError};
+use trunkline_store::{Accepted, Accepting, Store, StoreError};
 
 use crate::{
     builders::{Draft, request},

@@ -8,7 +8,7 @@ use std::{
 
 use domain::{Clock, Entropy, MessageId, SystemClock};
 use throwaway_postgres::{Cluster, Proxy, Replication, UnreachablePort};
-use trunkline_store::{Accept, Accepted, Postgres, Store, StoreError};
+use trunkline_store::{Accept, Accepted, Accepting, Archive, Postgres, Reads, Store, StoreError};
 
 use crate::{
     builders::Draft,

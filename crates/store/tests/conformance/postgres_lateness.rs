@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::{Clock, Entropy, MessageId, SystemClock};
 use throwaway_postgres::Cluster;
-use trunkline_store::{Accepted, Claims, FIRST_LEASE, Postgres, Store, StoreError};
+use trunkline_store::{Accepted, Accepting, Claims, FIRST_LEASE, Outbox, Postgres, Reads, Store, StoreError};
 
 use crate::{
     builders::{Draft, NOT_YET, SMS, name, up_to},

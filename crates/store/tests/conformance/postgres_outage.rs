@@ -6,7 +6,7 @@ use domain::{Clock, Entropy, MessageId, SystemClock};
 use throwaway_postgres::{Cluster, Proxy, StopMode};
 use tokio::task::JoinSet;
 use trunkline_store::{
-    Accept, AcceptError, Accepted, GroupCommit, GroupCommitLimits, Postgres, Store, StoreError,
+    Accept, AcceptError, Accepted, GroupCommit, GroupCommitLimits, Postgres, Reads, Store, StoreError,
 };
 
 use crate::{

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::{Clock, Entropy, MessageId, SystemClock};
 use throwaway_postgres::Cluster;
-use trunkline_store::{Accept, Accepted, Postgres, Store, StoreError};
+use trunkline_store::{Accept, Accepted, Accepting, Postgres, Store, StoreError};
 
 use crate::{
     builders::Draft,

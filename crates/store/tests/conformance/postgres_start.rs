@@ -9,7 +9,7 @@ use std::{
 use domain::{Clock, ConversationId, Entropy, MessageId, SystemClock};
 use throwaway_postgres::Cluster;
 use tokio::task::JoinSet;
-use trunkline_store::{Accept, Accepted, Postgres, Store, StoreError};
+use trunkline_store::{Accept, Accepted, Accepting, Outbox, Postgres, Reads, Store, StoreError};
 
 use crate::{
     builders::{Draft, NOT_YET, SMS, name, up_to},

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::{Outcome, Status};
-use trunkline_store::{Claims, Disposition, Store};
+use trunkline_store::{Accepting, Archive, Claims, Disposition, Outbox, Reads};
 
 use crate::{
     builders::{AT_ONCE, Held, NOT_YET, SMS, name, retry, up_to},

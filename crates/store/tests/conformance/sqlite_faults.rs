@@ -11,7 +11,9 @@ use std::{
 use domain::{Clock, Entropy, MessageId, PageRequest, Start, SystemClock, Timestamp};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
-use trunkline_store::{Accepted, ConversationFilter, MessageFilter, Sqlite, Store, StoreError};
+use trunkline_store::{
+    Accepted, Accepting, ConversationFilter, MessageFilter, Outbox, Reads, Sqlite, Store, StoreError,
+};
 
 use crate::{
     builders::{Draft, NOT_YET, SMS, name, up_to},

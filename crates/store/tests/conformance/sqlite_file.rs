@@ -5,7 +5,8 @@ use std::sync::Arc;
 use domain::{Clock, Entropy, MessageId, Outcome, Status};
 use tempfile::TempDir;
 use trunkline_store::{
-    AcceptError, Accepted, Claims, FIRST_LEASE, GroupCommitLimits, Sqlite, Store, StoreError,
+    AcceptError, Accepted, Accepting, Claims, FIRST_LEASE, GroupCommitLimits, Outbox, Reads, Sqlite, Store,
+    StoreError,
 };
 
 use crate::{

@@ -4,11 +4,12 @@ use domain::{
     Clock, Conversation, ConversationId, ConversationPosition, Entropy, LeaseToken, Message, MessageId,
     PageRequest, Start, Status, SystemClock, ThreadPosition, Timestamp,
 };
+use store_model::Memory;
 use tempfile::TempDir;
 use throwaway_postgres::Cluster;
 use trunkline_store::{
     Accept, Accepted, Claimed, CommitReport, ConversationFilter, DeadLetter, GroupCommit, GroupCommitLimits,
-    Memory, MessageDetail, MessageFilter, Postgres, Settled, Settlement, Sqlite, Store,
+    MessageDetail, MessageFilter, Postgres, Settled, Settlement, Sqlite, Store,
 };
 
 use crate::{

@@ -9,9 +9,10 @@ use domain::{
     Outcome, Page, PageRequest, ProviderName, ThreadPosition,
 };
 use store::{
-    Accept, Accepted, Assigned, AttemptRecord, ClaimLimits, Claims, ConversationFilter, DeadLetter,
-    IdempotentRequest, Import, Kind, MessageDetail, MessageFilter, QueueDepth, RedriveFilter, RedriveTerms,
-    Redriven, RedrivenBatch, Settled, Settlement, Store, StoreError, UnservedRule, WithoutConversation,
+    Accept, Accepted, Accepting, Archive, Assigned, AttemptRecord, ClaimLimits, Claims, ConversationFilter,
+    DeadLetter, IdempotentRequest, Import, Kind, MessageDetail, MessageFilter, Outbox, QueueDepth, Reads,
+    RedriveFilter, RedriveTerms, Redriven, RedrivenBatch, Settled, Settlement, Store, StoreError,
+    UnservedRule, WithoutConversation,
 };
 use tokio::sync::watch;
 
@@ -132,7 +133,7 @@ fn lost() -> StoreError {
 }
 
 #[async_trait]
-impl Store for FaultyStore {
+impl Accepting for FaultyStore {
     async fn accept(&self, batch: &[Accept]) -> Result<Vec<Accepted>, StoreError> {
         self.batches.send_modify(|batches| *batches += 1);
         for accept in batch {
@@ -168,55 +169,13 @@ impl Store for FaultyStore {
         }
     }
 
-    async fn import(&self, batch: &[Import]) -> Result<u64, StoreError> {
-        self.reached()?.import(batch).await
-    }
-
-    async fn count_without_conversation(&self) -> Result<u64, StoreError> {
-        self.reached()?.count_without_conversation().await
-    }
-
-    async fn without_conversation(
-        &self,
-        after: Option<MessageId>,
-        limit: u32,
-    ) -> Result<Vec<WithoutConversation>, StoreError> {
-        self.reached()?.without_conversation(after, limit).await
-    }
-
-    async fn assign(&self, batch: &[(MessageId, ConversationKey)]) -> Result<Assigned, StoreError> {
-        self.reached()?.assign(batch).await
-    }
-
-    async fn redrive(&self, id: MessageId, terms: &RedriveTerms) -> Result<Redriven, StoreError> {
-        let redriven = self.reached()?.redrive(id, terms).await?;
-        match self.fault() {
-            Fault::SilentRedrive => Err(lost()),
-            _ => Ok(redriven),
-        }
-    }
-
-    async fn redrive_matching(
-        &self,
-        filter: &RedriveFilter,
-        terms: &RedriveTerms,
-        limit: u32,
-    ) -> Result<RedrivenBatch, StoreError> {
-        self.reached()?.redrive_matching(filter, terms, limit).await
-    }
-
-    async fn migrate(&self) -> Result<Vec<String>, StoreError> {
-        self.reached()?.migrate().await
-    }
-
-    async fn probe(&self) -> Result<(), StoreError> {
-        self.reached()?.probe().await
-    }
-
     async fn find_repeated(&self, request: &IdempotentRequest) -> Result<Option<Accepted>, StoreError> {
         self.reached()?.find_repeated(request).await
     }
+}
 
+#[async_trait]
+impl Outbox for FaultyStore {
     async fn claim(
         &self,
         provider: &ProviderName,
@@ -260,14 +219,30 @@ impl Store for FaultyStore {
         }
     }
 
-    async fn purge_idempotency_keys(&self, kept: Duration, limit: u32) -> Result<u64, StoreError> {
-        self.reached()?.purge_idempotency_keys(kept, limit).await
+    async fn redrive(&self, id: MessageId, terms: &RedriveTerms) -> Result<Redriven, StoreError> {
+        let redriven = self.reached()?.redrive(id, terms).await?;
+        match self.fault() {
+            Fault::SilentRedrive => Err(lost()),
+            _ => Ok(redriven),
+        }
+    }
+
+    async fn redrive_matching(
+        &self,
+        filter: &RedriveFilter,
+        terms: &RedriveTerms,
+        limit: u32,
+    ) -> Result<RedrivenBatch, StoreError> {
+        self.reached()?.redrive_matching(filter, terms, limit).await
     }
 
     async fn queue_depths(&self) -> Result<Vec<QueueDepth>, StoreError> {
         self.reached()?.queue_depths().await
     }
+}
 
+#[async_trait]
+impl Reads for FaultyStore {
     async fn message(&self, id: MessageId) -> Result<Option<MessageDetail>, StoreError> {
         self.reached()?.message(id).await
     }
@@ -298,5 +273,43 @@ impl Store for FaultyStore {
         page: &PageRequest<ThreadPosition>,
     ) -> Result<Option<Page<Message, ThreadPosition>>, StoreError> {
         self.reached()?.thread(id, page).await
+    }
+}
+
+#[async_trait]
+impl Archive for FaultyStore {
+    async fn import(&self, batch: &[Import]) -> Result<u64, StoreError> {
+        self.reached()?.import(batch).await
+    }
+
+    async fn count_without_conversation(&self) -> Result<u64, StoreError> {
+        self.reached()?.count_without_conversation().await
+    }
+
+    async fn without_conversation(
+        &self,
+        after: Option<MessageId>,
+        limit: u32,
+    ) -> Result<Vec<WithoutConversation>, StoreError> {
+        self.reached()?.without_conversation(after, limit).await
+    }
+
+    async fn assign(&self, batch: &[(MessageId, ConversationKey)]) -> Result<Assigned, StoreError> {
+        self.reached()?.assign(batch).await
+    }
+
+    async fn purge_idempotency_keys(&self, kept: Duration, limit: u32) -> Result<u64, StoreError> {
+        self.reached()?.purge_idempotency_keys(kept, limit).await
+    }
+}
+
+#[async_trait]
+impl Store for FaultyStore {
+    async fn migrate(&self) -> Result<Vec<String>, StoreError> {
+        self.reached()?.migrate().await
+    }
+
+    async fn probe(&self) -> Result<(), StoreError> {
+        self.reached()?.probe().await
     }
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use domain::{LeaseToken, MessageId, Timestamp};
-use store::{Claimed, DeadLetter, Memory, Settled, Settlement};
+use store::{Claimed, DeadLetter, Settled, Settlement};
+use store_model::Memory;
 
 use super::{
     super::{Before, Beginning, CallEnd, CallRecord, attempts, breaker, calls, fencing},

@@ -7,7 +7,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use domain::{MessageId, ProviderName, Timestamp};
 use engine::{Metrics, UNSERVED_AFTER};
 use parking_lot::{Mutex, MutexGuard};
-use store::{Accept, Accepted, IdempotentRequest, Kind, Memory, MessageDetail};
+use store::{Accept, Accepted, IdempotentRequest, Kind, MessageDetail};
+use store_model::Memory;
 
 use super::{
     CallRecord, Cell, Due, Request, Response, Violation, acknowledged, attempts, breaker, calls,

@@ -4,9 +4,10 @@ use domain::{
     Attempt, Channel, Clock, Conversation, ConversationId, Direction, Entropy, Message, MessageId, Outcome,
     ProviderName, Timestamp,
 };
+use store_model::Memory;
 use trunkline_store::{
-    Accept, Accepted, Assigned, Claimed, DeadLetter, Disposition, Import, Kind, Memory, MessageDetail,
-    QueueDepth, RedriveFilter, RedriveTerms, Settlement, Store, UnservedRule,
+    Accept, Accepted, Accepting, Archive, Assigned, Claimed, DeadLetter, Disposition, Import, Kind,
+    MessageDetail, Outbox, QueueDepth, Reads, RedriveFilter, RedriveTerms, Settlement, Store, UnservedRule,
 };
 
 use super::command::{Command, End, Request, RequestKind};

@@ -1,12 +1,50 @@
-use std::{convert::Infallible, time::Duration};
+use std::convert::Infallible;
 
+use async_trait::async_trait;
 use domain::{
-    Conversation, ConversationId, ConversationPosition, IdempotencyKey, Message, MessageId, Page,
-    PageRequest, ThreadPosition, Timestamp, Total,
+    Conversation, ConversationId, ConversationPosition, Message, MessageId, Page, PageRequest,
+    ThreadPosition, Timestamp, Total,
 };
 
-use super::{Key, Tables};
-use crate::{ConversationFilter, MessageDetail, MessageFilter, Waiting};
+use store::{ConversationFilter, MessageDetail, MessageFilter, Reads, StoreError, Waiting};
+
+use crate::{Memory, Tables};
+
+#[async_trait]
+impl Reads for Memory {
+    async fn message(&self, id: MessageId) -> Result<Option<MessageDetail>, StoreError> {
+        let (tables, now) = self.begin();
+        Ok(tables.message(id, now))
+    }
+
+    async fn messages(
+        &self,
+        filter: &MessageFilter,
+        page: &PageRequest<MessageId>,
+    ) -> Result<Page<Message, MessageId>, StoreError> {
+        Ok(self.begin().0.list_messages(filter, page))
+    }
+
+    async fn conversation(&self, id: ConversationId) -> Result<Option<Conversation>, StoreError> {
+        Ok(self.begin().0.conversations.get(&id).cloned())
+    }
+
+    async fn conversations(
+        &self,
+        filter: &ConversationFilter,
+        page: &PageRequest<ConversationPosition>,
+    ) -> Result<Page<Conversation, ConversationPosition>, StoreError> {
+        Ok(self.begin().0.list_conversations(filter, page))
+    }
+
+    async fn thread(
+        &self,
+        id: ConversationId,
+        page: &PageRequest<ThreadPosition>,
+    ) -> Result<Option<Page<Message, ThreadPosition>>, StoreError> {
+        Ok(self.begin().0.thread(id, page))
+    }
+}
 
 impl Tables {
     pub(super) fn message(&self, id: MessageId, now: Timestamp) -> Option<MessageDetail> {
@@ -99,22 +137,6 @@ impl Tables {
                 .is_none_or(|position| ThreadPosition::of(message) > *position)
         });
         Some(messages_of(page, after, total, ThreadPosition::of))
-    }
-
-    pub(super) fn purge_idempotency_keys(&mut self, kept: Duration, limit: u32, now: Timestamp) -> u64 {
-        let expired = |key: &Key| key.created_at.saturating_add(kept) <= now;
-        let mut expired: Vec<(Timestamp, IdempotencyKey)> = self
-            .keys
-            .iter()
-            .filter(|(_, row)| expired(row))
-            .map(|(key, row)| (row.created_at, key.clone()))
-            .collect();
-        expired.sort_unstable();
-        expired.truncate(limit as usize);
-        expired.iter().for_each(|(_, key)| {
-            self.keys.remove(key);
-        });
-        expired.len() as u64
     }
 }
 

@@ -1,7 +1,44 @@
-use domain::{ConversationKey, Direction, Message, MessageId, Status};
+use std::time::Duration;
 
-use super::Tables;
-use crate::{Assigned, Import, WithoutConversation};
+use async_trait::async_trait;
+use domain::{ConversationKey, Direction, IdempotencyKey, Message, MessageId, Status, Timestamp};
+
+use store::{Archive, Assigned, Import, StoreError, WithoutConversation};
+
+use crate::{Key, Memory, Tables};
+
+#[async_trait]
+impl Archive for Memory {
+    async fn import(&self, batch: &[Import]) -> Result<u64, StoreError> {
+        let (mut tables, _) = self.begin();
+        Ok(batch.iter().map(|import| u64::from(tables.import(import))).sum())
+    }
+
+    async fn count_without_conversation(&self) -> Result<u64, StoreError> {
+        Ok(self.begin().0.without_conversation().count() as u64)
+    }
+
+    async fn without_conversation(
+        &self,
+        after: Option<MessageId>,
+        limit: u32,
+    ) -> Result<Vec<WithoutConversation>, StoreError> {
+        let (tables, _) = self.begin();
+        let later = tables
+            .without_conversation()
+            .filter(|message| Some(message.id) > after);
+        Ok(later.take(limit as usize).collect())
+    }
+
+    async fn assign(&self, batch: &[(MessageId, ConversationKey)]) -> Result<Assigned, StoreError> {
+        Ok(self.begin().0.assign(batch))
+    }
+
+    async fn purge_idempotency_keys(&self, kept: Duration, limit: u32) -> Result<u64, StoreError> {
+        let (mut tables, now) = self.begin();
+        Ok(tables.purge_idempotency_keys(kept, limit, now))
+    }
+}
 
 impl Tables {
     pub(super) fn import(&mut self, import: &Import) -> bool {
@@ -55,5 +92,21 @@ impl Tables {
             assigned.conversations += u64::from(thread.1 == 1);
         }
         assigned
+    }
+
+    pub(super) fn purge_idempotency_keys(&mut self, kept: Duration, limit: u32, now: Timestamp) -> u64 {
+        let expired = |key: &Key| key.created_at.saturating_add(kept) <= now;
+        let mut expired: Vec<(Timestamp, IdempotencyKey)> = self
+            .keys
+            .iter()
+            .filter(|(_, row)| expired(row))
+            .map(|(key, row)| (row.created_at, key.clone()))
+            .collect();
+        expired.sort_unstable();
+        expired.truncate(limit as usize);
+        expired.iter().for_each(|(_, key)| {
+            self.keys.remove(key);
+        });
+        expired.len() as u64
     }
 }

@@ -2,8 +2,9 @@
 
 use domain::{LeaseToken, MessageId, ProviderName, Status, Timestamp};
 
-use super::{Entry, Memory};
-use crate::Progress;
+use store::Progress;
+
+use crate::{Entry, Memory};
 
 /// An outbox entry as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]

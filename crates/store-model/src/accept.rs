@@ -1,3 +1,4 @@
+use async_trait::async_trait;
 use domain::{
     Conversation, ConversationId, ConversationKey, Direction, LeaseToken, Message, MessageId, Status,
     Timestamp,
@@ -5,8 +6,28 @@ use domain::{
 
 use mutants::Mutant;
 
-use super::{Entry, Key, Tables};
-use crate::{Accept, Accepted, FIRST_LEASE, IdempotentRequest, Kind, Progress, port::instant_after};
+use store::{
+    Accept, Accepted, Accepting, FIRST_LEASE, IdempotentRequest, Kind, Progress, StoreError, instant_after,
+};
+
+use crate::{Entry, Key, Memory, Tables};
+
+#[async_trait]
+impl Accepting for Memory {
+    async fn accept(&self, batch: &[Accept]) -> Result<Vec<Accepted>, StoreError> {
+        let (mut tables, now) = self.begin();
+        Ok(batch.iter().map(|accept| tables.accept(accept, now)).collect())
+    }
+
+    async fn find_accepted(&self, batch: &[Accept]) -> Result<Vec<Option<Accepted>>, StoreError> {
+        let (tables, _) = self.begin();
+        Ok(batch.iter().map(|accept| tables.find_accepted(accept)).collect())
+    }
+
+    async fn find_repeated(&self, request: &IdempotentRequest) -> Result<Option<Accepted>, StoreError> {
+        Ok(self.begin().0.find_repeated(request))
+    }
+}
 
 impl Tables {
     pub(super) fn accept(&mut self, accept: &Accept, now: Timestamp) -> Accepted {

@@ -4,6 +4,7 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
 use domain::{
     Attempt, ErrorCode, Failure, FailureReason, LeaseToken, MessageId, Outcome, ProviderName, Status,
     Timestamp,
@@ -11,11 +12,76 @@ use domain::{
 
 use mutants::Mutant;
 
-use super::{Entry, Tables, Watched};
-use crate::{
-    ClaimLimits, Claimed, Claims, DeadLetter, Disposition, Leased, QueueDepth, RedriveFilter, RedriveTerms,
-    Redriven, Settled, Settlement, UnservedRule, port::instant_after,
+use store::{
+    ClaimLimits, Claimed, Claims, DeadLetter, Disposition, Leased, Outbox, QueueDepth, RedriveFilter,
+    RedriveTerms, Redriven, RedrivenBatch, Settled, Settlement, StoreError, UnservedRule, instant_after,
 };
+
+use crate::{Entry, Memory, Tables, Watched};
+
+#[async_trait]
+impl Outbox for Memory {
+    async fn claim(
+        &self,
+        provider: &ProviderName,
+        limits: ClaimLimits,
+        lease: Duration,
+    ) -> Result<Claims, StoreError> {
+        let (mut tables, now) = self.begin();
+        Ok(tables.claim(provider, limits, lease, now))
+    }
+
+    async fn settle(&self, batch: &[Settlement]) -> Result<Vec<Settled>, StoreError> {
+        let (mut tables, now) = self.begin();
+        Ok(batch
+            .iter()
+            .map(|settlement| tables.settle(settlement, now))
+            .collect())
+    }
+
+    async fn release(&self, leases: &[(MessageId, LeaseToken)]) -> Result<Vec<MessageId>, StoreError> {
+        let (mut tables, _) = self.begin();
+        let released = leases.iter().filter(|(id, token)| tables.release(*id, *token));
+        Ok(released.map(|(id, _)| *id).collect())
+    }
+
+    async fn announce(&self, serving: &[ProviderName], gap_max: Duration) -> Result<(), StoreError> {
+        let (mut tables, now) = self.begin();
+        tables.announce(serving, gap_max, now);
+        Ok(())
+    }
+
+    async fn sweep(
+        &self,
+        serving: &[ProviderName],
+        unserved: UnservedRule,
+        limit: u32,
+    ) -> Result<Vec<DeadLetter>, StoreError> {
+        let (mut tables, now) = self.begin();
+        Ok(tables.sweep(serving, unserved, limit, now))
+    }
+
+    async fn redrive(&self, id: MessageId, terms: &RedriveTerms) -> Result<Redriven, StoreError> {
+        let (mut tables, now) = self.begin();
+        Ok(tables.redrive(id, terms, now))
+    }
+
+    async fn redrive_matching(
+        &self,
+        filter: &RedriveFilter,
+        terms: &RedriveTerms,
+        limit: u32,
+    ) -> Result<RedrivenBatch, StoreError> {
+        let (mut tables, now) = self.begin();
+        let redriven = tables.redrive_matching(filter, terms, limit, now);
+        Ok(RedrivenBatch { redriven, at: now })
+    }
+
+    async fn queue_depths(&self) -> Result<Vec<QueueDepth>, StoreError> {
+        let (tables, now) = self.begin();
+        Ok(tables.queue_depths(now))
+    }
+}
 
 impl Entry {
     /// When it may be claimed: when it is due, or when the lease on it runs out.

@@ -1,0 +1,97 @@
+//! The reference model: what the other stores must do, in the plainest words.
+//!
+//! Tests compare PostgreSQL and SQLite with it, and the simulation runs on it. It is not durable and not for production:
+//! nothing outside tests opens it.
+
+mod accept;
+mod archive;
+mod inspect;
+mod outbox;
+mod reads;
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use parking_lot::{Mutex, MutexGuard};
+
+pub use inspect::OutboxRow;
+
+use async_trait::async_trait;
+use domain::{
+    Attempt, Clock, Conversation, ConversationId, ConversationKey, Fingerprint, IdempotencyKey, LeaseToken,
+    Message, MessageId, ProviderMessageId, ProviderName, Timestamp,
+};
+
+use store::{Progress, Store, StoreError};
+
+/// A store in memory.
+pub struct Memory {
+    tables: Mutex<Tables>,
+    clock: Arc<dyn Clock>,
+}
+
+#[derive(Default)]
+struct Tables {
+    conversations: BTreeMap<ConversationId, Conversation>,
+    conversation_ids: BTreeMap<ConversationKey, ConversationId>,
+    messages: BTreeMap<MessageId, Message>,
+    outbox: BTreeMap<MessageId, Entry>,
+    attempts: BTreeMap<MessageId, Vec<(LeaseToken, Attempt)>>,
+    keys: BTreeMap<IdempotencyKey, Key>,
+    inbound_ids: BTreeMap<(ProviderName, ProviderMessageId), MessageId>,
+    providers: BTreeMap<ProviderName, Watched>,
+}
+
+struct Entry {
+    provider: ProviderName,
+    due_at: Timestamp,
+    leased_until: Option<Timestamp>,
+    token: LeaseToken,
+    deadline_at: Timestamp,
+    dead_at: Option<Timestamp>,
+    progress: Progress,
+}
+
+/// A provider as the nodes see it together.
+struct Watched {
+    unserved_since: Timestamp,
+    observed_at: Timestamp,
+}
+
+struct Key {
+    fingerprint: Fingerprint,
+    message_id: MessageId,
+    created_at: Timestamp,
+}
+
+impl Memory {
+    /// An empty store; `clock` plays the part of the database's clock.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            tables: Mutex::default(),
+            clock,
+        }
+    }
+
+    /// The tables and the time, as one transaction sees them.
+    fn begin(&self) -> (MutexGuard<'_, Tables>, Timestamp) {
+        (self.tables.lock(), self.clock.now())
+    }
+}
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Memory")
+    }
+}
+
+#[async_trait]
+impl Store for Memory {
+    async fn migrate(&self) -> Result<Vec<String>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn probe(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
