@@ -16,15 +16,13 @@ async fn a_repeat_is_answered_as_the_first() {
     let world = World::new().await;
     let first = world.post_with_key(SMS, "k", &sms("a")).await.expect(202);
     assert!(first.header("idempotent-replayed").is_none());
-    // White space, the order of fields and fields nobody knows say nothing.
+    // White space, the order of fields and empty ones make no other message.
     let spaced = serde_json::to_string_pretty(&sms("a")).unwrap();
     let spaced = world.client.request("POST", SMS).text("application/json", spaced);
     let spaced = spaced.header("idempotency-key", "k").send().await;
     let mut answers = vec![spaced];
     for repeat in [
         sms("a"),
-        with(&sms("a"), "note", "unknown"),
-        with(&sms("a"), "subject", "An SMS has none"),
         with(&sms("a"), "attachments", Value::Null),
         with(&sms("a"), "attachments", json!([])),
         with(&sms("a"), "timestamp", Value::Null),
@@ -40,7 +38,7 @@ async fn a_repeat_is_answered_as_the_first() {
     world.until(&first.id(), "dispatched").await;
     assert_eq!(world.messages_stored().await, 1);
     assert_eq!(world.simulators.calls(Simulated::SmsMms).len(), 1);
-    assert_eq!(world.metric("trunkline_idempotent_replays_total").await, 7.0);
+    assert_eq!(world.metric("trunkline_idempotent_replays_total").await, 5.0);
 }
 
 #[tokio::test]

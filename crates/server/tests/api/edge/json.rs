@@ -18,7 +18,7 @@ pub enum Change {
     Remove(Index),
     Replace(Index, String),
     Repeat(Index, String),
-    /// A field nobody knows.
+    /// An unknown field.
     Add(String),
     Rename(Index),
     Reorder(Index),
@@ -82,14 +82,20 @@ impl Document {
 }
 
 impl Change {
-    /// Whether it leaves a valid document valid, whatever it was.
-    pub fn is_harmless(&self) -> bool {
+    /// Whether it leaves any valid document valid, for a route that ignores unknown fields or refuses them.
+    pub fn is_harmless(&self, ignores_unknown: bool) -> bool {
         match self {
             Self::Reorder(_) => true,
             // As deep as it will stand: the parser has a bound of its own.
-            Self::Add(value) => serde_json::from_str::<Value>(&format!("[{value}]")).is_ok(),
+            Self::Add(value) => {
+                ignores_unknown && serde_json::from_str::<Value>(&format!("[{value}]")).is_ok()
+            }
             _ => false,
         }
+    }
+
+    pub fn adds(&self) -> bool {
+        matches!(self, Self::Add(_))
     }
 }
 

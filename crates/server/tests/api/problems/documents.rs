@@ -5,7 +5,7 @@ use crate::world::{Fault, Log, World, sms, sms_webhook};
 #[tokio::test]
 async fn a_problem_says_what_happened_and_where() {
     let world = World::new().await;
-    let request = world.client.request("GET", "/api/messages/nobody?x=1");
+    let request = world.client.request("GET", "/api/messages/nobody");
     let response = request.header("x-request-id", "order-17:retry").send().await;
     assert_eq!(
         response.expect(404).json(),

@@ -128,7 +128,6 @@ async fn pages_count_from_one_and_have_bounded_sizes() {
         ("", 1, 50, 0..50),
         ("page=1", 1, 50, 0..50),
         ("pageSize=0", 1, 50, 0..50),
-        ("pageSize=", 1, 50, 0..50),
         ("pageSize=1", 1, 1, 0..1),
         ("pageSize=200", 1, 200, 0..200),
         ("pageSize=201", 1, 200, 0..200),
@@ -234,8 +233,6 @@ async fn conversations_are_found_by_participant_and_channel() {
         ("participant=Customer%2Btag@EXAMPLE.com", &["4"]),
         ("participant=%2B12016661234&channel=email", &[]),
         ("participant=%2B12016661234&channel=sms", &["2", "1"]),
-        ("participant=", &["4", "3", "2", "1"]),
-        ("%FF=%FE&sort=key&channel", &["4", "3", "2", "1"]),
         ("participant=%2B19999999999", &[]),
     ];
     for (query, expected) in cases {

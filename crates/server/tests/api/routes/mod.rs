@@ -6,4 +6,5 @@ mod health;
 mod messages;
 mod provider_mock;
 mod providers;
+mod strictness;
 mod webhooks;

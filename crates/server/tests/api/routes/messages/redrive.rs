@@ -73,7 +73,7 @@ async fn failed_messages_can_be_redriven_together() {
     let route = "/api/messages/redrive";
     let cases: Vec<(Value, &[&str])> = vec![
         (json!({}), &[""]),
-        (json!({"note": "nothing of this is a filter"}), &[""]),
+        (json!({"note": "no filter", "channel": "sms"}), &["/note"]),
         (json!({"provider": "Twilio!"}), &["/provider"]),
         (json!({"provider": 1}), &["/provider"]),
         (json!({"channel": "fax"}), &["/channel"]),
