@@ -13,7 +13,7 @@ use claims::draft::{Sketch, of_sketch, of_two_sketches};
 use domain::{Channel, DraftRules};
 
 type Given<'a> = Option<&'a str>;
-type Parts<'a> = (u8, [Given<'a>; 5], Option<Vec<&'a str>>);
+type Parts<'a> = (bool, u8, [Given<'a>; 5], Option<Vec<&'a str>>);
 
 const RULES: DraftRules = DraftRules {
     default_region: None,
@@ -26,10 +26,11 @@ fuzz_target!(|drafts: (Parts<'_>, Parts<'_>)| {
     of_two_sketches(&one, &other);
 });
 
-fn sketch((channel, texts, attachments): Parts<'_>) -> Sketch {
+fn sketch((lenient, channel, texts, attachments): Parts<'_>) -> Sketch {
     let [from, to, subject, body, timestamp] = texts.map(|text| text.map(str::to_owned));
     let owned = |urls: Vec<&str>| urls.into_iter().map(str::to_owned).collect();
     Sketch {
+        lenient,
         channel: Channel::ALL[usize::from(channel) % Channel::ALL.len()],
         from,
         to,

@@ -1,63 +1,55 @@
-use std::fmt;
+use std::{fmt, sync::Arc, time::Duration};
 
 use serde::Serialize;
 
 use crate::{
-    Address, Attachments, AttachmentsError, Body, Channel, Content, ContentError, Fingerprint, Region,
-    Subject, Timestamp,
+    Address, Attachments, AttachmentsError, Body, Channel, Content, Fingerprint, NewMessage, Region, Subject,
+    Timestamp,
 };
 
-/// A message as it was written down outside; `None` where nothing was given.
-pub struct Draft {
-    /// How it travels.
-    pub channel: Channel,
-    /// From whom.
-    pub from: Option<String>,
-    /// To whom.
-    pub to: Option<String>,
-    /// Its subject; email only.
-    pub subject: Option<String>,
-    /// What it says.
-    pub body: Option<String>,
-    /// The URLs of its attachments.
-    pub attachments: Option<Vec<String>>,
-    /// When it was written.
-    pub timestamp: Option<String>,
-}
+/// How far ahead of our clock a message may be dated. Beyond, the other clock counts as wrong.
+const AHEAD_MAX: Duration = Duration::from_secs(3_600);
 
-/// A message whose every part is valid.
-#[derive(Debug, Clone)]
-pub struct ValidMessage {
-    /// From whom.
-    pub from: Address,
-    /// To whom.
-    pub to: Address,
-    /// What it says.
-    pub content: Content,
-    /// When it was written, if that was said in a way that can be read.
+/// A message as a request or a record spells it, not yet checked. `None` where nothing was given.
+pub struct Draft {
+    pub origin: Origin,
+    pub channel: Channel,
+    pub from: Option<String>,
+    pub to: Option<String>,
+    /// Ignored unless the channel is email.
+    pub subject: Option<String>,
+    pub body: Option<String>,
+    pub attachments: Option<Vec<String>>,
     pub timestamp: Option<Timestamp>,
 }
 
-/// What drafts are checked against.
+/// How strictly a draft is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// A client asks to send it and can correct it: every rule applies.
+    Client,
+    /// It exists already, at a provider or in an archive: only what cannot be stored is refused.
+    Provider,
+}
+
 #[derive(Debug, Clone, Copy)]
 pub struct DraftRules {
     /// The region whose national phone numbers are understood.
     pub default_region: Option<Region>,
-    /// Attachments a message may have.
+    /// The greatest number of attachments of one message.
     pub attachments_max: usize,
 }
 
-/// What is wrong with one part of what came from outside.
+/// What is wrong with one field of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FieldError {
-    /// Where: a JSON pointer (RFC 6901) into the body, or the name of a parameter or header.
+    /// A JSON pointer (RFC 6901) into the body, or the name of a parameter or header.
     pub pointer: String,
-    /// What is wrong, and what would be right.
+    /// What is wrong and how to correct it. It never repeats what was given.
     pub detail: String,
 }
 
 impl FieldError {
-    /// What is wrong where.
     pub fn new(pointer: impl Into<String>, detail: impl ToString) -> Self {
         Self {
             pointer: pointer.into(),
@@ -66,113 +58,148 @@ impl FieldError {
     }
 }
 
-/// Says nothing of what it holds: addresses and words of people.
+/// Shows no address and no text.
 impl fmt::Debug for Draft {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Draft({})", self.channel)
     }
 }
 
+impl Origin {
+    /// The channel that the fields `channel` and `type` name together. A route of one channel needs neither.
+    ///
+    /// # Errors
+    /// When a field names none of `taken`, both are missing, or they contradict each other.
+    pub fn channel(
+        self,
+        taken: &[Channel],
+        channel: Option<&str>,
+        kind: Option<&str>,
+    ) -> Result<Channel, FieldError> {
+        let named = |pointer: &str, word: Option<&str>| match word {
+            None => Ok(None),
+            Some(word) => {
+                let same = |channel: &&Channel| match self {
+                    Self::Client => channel.as_str() == word,
+                    Self::Provider => channel.as_str().eq_ignore_ascii_case(word.trim()),
+                };
+                let found = taken.iter().find(same).copied().map(Some);
+                found.ok_or_else(|| FieldError::new(pointer, format!("use one of: {}", words(taken))))
+            }
+        };
+        match (named("/channel", channel)?, named("/type", kind)?) {
+            (Some(channel), Some(kind)) if channel != kind => Err(FieldError::new(
+                "/type",
+                format!("must be the channel, {channel}, or left out"),
+            )),
+            (Some(channel), _) | (None, Some(channel)) => Ok(channel),
+            (None, None) => match taken {
+                [only] => Ok(*only),
+                [Channel::Sms, Channel::Mms] => Err(FieldError::new("/type", "is required: sms or mms")),
+                _ => Err(FieldError::new(
+                    "/channel",
+                    format!("is required, one of: {}", words(taken)),
+                )),
+            },
+        }
+    }
+}
+
+fn words(channels: &[Channel]) -> String {
+    channels
+        .iter()
+        .map(|channel| channel.as_str())
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
 impl Draft {
-    /// What was said, for comparing it with what another request of the same key says.
+    /// Identifies what the request says, to compare it with another request of the same idempotency key. Instants count,
+    /// not their spelling; a timestamp that is never believed equals a missing one.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
-        let Self {
-            channel,
-            from,
-            to,
-            subject,
-            body,
-            attachments,
-            timestamp,
-        } = self;
+        let timestamp = self
+            .timestamp
+            .filter(|timestamp| *timestamp >= Timestamp::EARLIEST);
+        let timestamp = timestamp.map(|timestamp| timestamp.to_string());
         let fields = [
-            Some(channel.as_str()),
-            from.as_deref(),
-            to.as_deref(),
-            subject.as_deref(),
-            body.as_deref(),
+            Some(self.channel.as_str()),
+            self.from.as_deref(),
+            self.to.as_deref(),
+            self.subject.as_deref().filter(|_| self.channel == Channel::Email),
+            self.body.as_deref(),
+            timestamp.as_deref(),
         ];
-        let attachments = attachments.iter().flatten().map(|url| Some(url.as_str()));
-        Fingerprint::of(
-            fields
-                .into_iter()
-                .chain([timestamp.as_deref()])
-                .chain(attachments),
-        )
+        let attachments = self.attachments.iter().flatten().map(|url| Some(url.as_str()));
+        Fingerprint::of(fields.into_iter().chain(attachments))
     }
 
-    /// Checks every part.
+    /// Checks every part. A timestamp before 1990 or more than an hour after `now` counts as missing.
     ///
     /// # Errors
     /// All that is wrong, not only the first thing.
-    pub fn check(self, rules: &DraftRules) -> Result<ValidMessage, Vec<FieldError>> {
+    pub fn check(self, rules: &DraftRules, now: Timestamp) -> Result<NewMessage, Vec<FieldError>> {
         let (channel, region) = (self.channel, rules.default_region);
+        let lenient = self.origin == Origin::Provider;
         let mut errors = Vec::new();
         let from = required("/from", self.from, &mut errors)
             .and_then(|text| valid("/from", Address::sender(channel, &text, region), &mut errors));
         let to = required("/to", self.to, &mut errors)
             .and_then(|text| valid("/to", Address::recipient(channel, &text, region), &mut errors));
-        let subject = self
-            .subject
-            .map(|text| valid("/subject", Subject::new(text), &mut errors))
-            .unwrap_or_default();
-        let body = required("/body", self.body, &mut errors)
-            .and_then(|text| valid("/body", Body::new(text), &mut errors));
+        let subject = self.subject.filter(|_| channel == Channel::Email);
+        let subject = subject.map(|text| if lenient { Subject::unfold(&text) } else { text });
+        let subject = subject.and_then(|text| valid("/subject", Subject::new(text), &mut errors));
+        let body = match self.body {
+            None if lenient || channel == Channel::Mms => Some(String::new()),
+            body => required("/body", body, &mut errors),
+        };
+        let body = body.and_then(|text| valid("/body", Body::new(text), &mut errors));
         let attachments = attachments(rules, self.attachments.unwrap_or_default(), &mut errors);
+        if let (Some(body), Some(attachments)) = (&body, &attachments) {
+            let error = wrong_shape(channel, lenient, body, attachments);
+            errors.extend(error);
+        }
         let (Some(from), Some(to), Some(body), Some(attachments), true) =
             (from, to, body, attachments, errors.is_empty())
         else {
             return Err(errors);
         };
-        let content = Content::new(channel, &from, &to, subject, body, attachments).map_err(|error| {
-            let pointer = if error == ContentError::SmsAttachments {
-                "/attachments"
-            } else {
-                "/body"
-            };
-            vec![FieldError::new(pointer, error)]
-        })?;
-        // A timestamp that cannot be read is no error: the message counts from when it was processed.
-        let timestamp = self.timestamp.as_deref().and_then(Timestamp::parse);
-        Ok(ValidMessage {
-            from,
-            to,
-            content,
-            timestamp,
+        let content = Content {
+            channel,
+            from: from.given,
+            to: to.given,
+            subject,
+            body,
+            attachments,
+        };
+        let believable = Timestamp::EARLIEST..=now.saturating_add(AHEAD_MAX);
+        Ok(NewMessage {
+            from: from.participant,
+            to: to.participant,
+            content: Arc::new(content),
+            timestamp: self.timestamp.filter(|timestamp| believable.contains(timestamp)),
         })
     }
 }
 
-/// The channel of a message on a route for SMS and MMS, by its `type`.
-///
-/// # Errors
-/// When there is none, or another.
-pub fn phone_channel(kind: Option<&str>) -> Result<Channel, FieldError> {
-    match kind {
-        Some("sms") => Ok(Channel::Sms),
-        Some("mms") => Ok(Channel::Mms),
-        Some(_) => Err(FieldError::new("/type", "use one of: sms, mms")),
-        None => Err(FieldError::new("/type", "is required: sms or mms")),
-    }
-}
-
-/// The channel that `channel` names; a `type` that says otherwise is a contradiction.
-///
-/// # Errors
-/// When there is none, another, or a contradiction.
-pub fn named_channel(channel: Option<&str>, kind: Option<&str>) -> Result<Channel, FieldError> {
-    let Some(name) = channel else {
-        return Err(FieldError::new("/channel", "is required: sms, mms or email"));
+/// What is wrong with a body and attachments that are valid on their own.
+fn wrong_shape(
+    channel: Channel,
+    lenient: bool,
+    body: &Body,
+    attachments: &Attachments,
+) -> Option<FieldError> {
+    let (pointer, detail) = match (channel, body.as_str().is_empty(), attachments.is_empty()) {
+        (Channel::Sms, _, false) => ("/attachments", "an SMS has no attachments: use type \"mms\""),
+        _ if lenient => return None,
+        (Channel::Mms, _, true) => (
+            "/attachments",
+            "an MMS needs at least one attachment: add one, or use type \"sms\"",
+        ),
+        (Channel::Sms | Channel::Email, true, _) => ("/body", "must not be empty"),
+        _ => return None,
     };
-    let channel: Channel = name.parse().map_err(|error| FieldError::new("/channel", error))?;
-    match kind {
-        Some(kind) if kind != channel.as_str() => Err(FieldError::new(
-            "/type",
-            format!("leave it out, or let it agree with the channel: {channel}"),
-        )),
-        _ => Ok(channel),
-    }
+    Some(FieldError::new(pointer, detail))
 }
 
 fn required<T>(pointer: &str, value: Option<T>, errors: &mut Vec<FieldError>) -> Option<T> {

@@ -27,12 +27,12 @@ pub use attempt::{Attempt, ErrorCode, FailureReason, Outcome};
 pub use channel::{Channel, ConversationChannel};
 pub use clock::{Clock, SystemClock};
 pub use conversation::{Conversation, ConversationKey};
-pub use draft::{Draft, DraftRules, FieldError, ValidMessage, named_channel, phone_channel};
+pub use draft::{Draft, DraftRules, FieldError, Origin};
 pub use entropy::Entropy;
 pub use idempotency::{Fingerprint, IdempotencyKey, IdempotencyKeyError};
 pub use ids::{ConversationId, InvalidId, LeaseToken, MessageId, ProviderMessageId, ProviderName};
 pub use likely::likely_meant;
-pub use message::{Content, ContentError, Direction, Failure, Message, Status};
+pub use message::{Content, Direction, Failure, Message, NewMessage, Status};
 pub use page::{
     ConversationPosition, CursorError, PAGE_BYTES_MAX, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, Page, PageRequest,
     Position, Start, TOTAL_COUNTED_MAX, ThreadPosition, Total,

@@ -1,8 +1,8 @@
-use thiserror::Error;
+use std::sync::Arc;
 
 use crate::{
-    Address, Attachments, Body, Channel, ConversationId, ErrorCode, FailureReason, GivenAddress, MessageId,
-    ProviderName, Subject, Timestamp, vocabulary::vocabulary,
+    Attachments, Body, Channel, ConversationId, ConversationKey, ErrorCode, FailureReason, GivenAddress,
+    MessageId, Participant, ProviderName, Subject, Timestamp, vocabulary::vocabulary,
 };
 
 vocabulary! {
@@ -46,53 +46,6 @@ pub struct Content {
     pub attachments: Attachments,
 }
 
-/// Parts that are fine each, but do not make a message of their channel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum ContentError {
-    /// Nothing is said.
-    #[error("must not be empty")]
-    EmptyBody,
-    /// An MMS that says nothing and shows nothing.
-    #[error("an MMS needs a body or at least one attachment")]
-    EmptyMms,
-    /// An SMS cannot carry attachments.
-    #[error("an SMS has no attachments: use type \"mms\"")]
-    SmsAttachments,
-}
-
-impl Content {
-    /// Puts the parts of a message together.
-    ///
-    /// # Errors
-    /// When they do not make a message of this channel. A subject is dropped on SMS and MMS, which have none.
-    pub fn new(
-        channel: Channel,
-        from: &Address,
-        to: &Address,
-        subject: Option<Subject>,
-        body: Body,
-        attachments: Attachments,
-    ) -> Result<Self, ContentError> {
-        match (channel, body.as_str().is_empty(), attachments.is_empty()) {
-            (Channel::Sms, _, false) => Err(ContentError::SmsAttachments),
-            (Channel::Mms, true, true) => Err(ContentError::EmptyMms),
-            (Channel::Sms | Channel::Email, true, _) => Err(ContentError::EmptyBody),
-            _ => {
-                let subject = subject.filter(|_| channel == Channel::Email);
-                let (from, to) = (from.given.clone(), to.given.clone());
-                Ok(Self {
-                    channel,
-                    from,
-                    to,
-                    subject,
-                    body,
-                    attachments,
-                })
-            }
-        }
-    }
-}
-
 impl Content {
     /// Bytes of its texts: subject, body and attachments.
     #[must_use]
@@ -100,6 +53,25 @@ impl Content {
         let subject = self.subject.as_ref().map_or(0, |subject| subject.as_str().len());
         let attachments: usize = self.attachments.as_slice().iter().map(String::len).sum();
         subject + self.body.as_str().len() + attachments
+    }
+}
+
+/// A message that was checked at the edge and is not stored yet.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NewMessage {
+    pub from: Participant,
+    pub to: Participant,
+    /// Shared, because it is stored and dispatched at the same time.
+    pub content: Arc<Content>,
+    /// When it was written; `None` if its source gives no believable time.
+    pub timestamp: Option<Timestamp>,
+}
+
+impl NewMessage {
+    #[must_use]
+    pub fn conversation(&self) -> ConversationKey {
+        let channel = self.content.channel.conversation();
+        ConversationKey::new(channel, self.from.clone(), self.to.clone())
     }
 }
 
@@ -134,52 +106,4 @@ pub struct Failure {
     pub reason: FailureReason,
     /// The last error, if a provider or worker gave one.
     pub error_code: Option<ErrorCode>,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn content(channel: Channel, body: &str, attachments: &[&str]) -> Result<Content, ContentError> {
-        let text = if channel == Channel::Email {
-            "a@example.com"
-        } else {
-            "+12016661234"
-        };
-        let address = Address::recipient(channel, text, None).unwrap();
-        let attachments = attachments.iter().map(|url| (*url).to_owned()).collect();
-        let attachments = Attachments::new(attachments, 10).unwrap();
-        let subject = Some(Subject::new("s").unwrap());
-        Content::new(
-            channel,
-            &address,
-            &address,
-            subject,
-            Body::new(body).unwrap(),
-            attachments,
-        )
-    }
-
-    #[test]
-    fn each_channel_has_its_shape() {
-        let url = ["https://example.com/a.png"];
-        assert!(content(Channel::Sms, "hi", &[]).is_ok());
-        assert!(content(Channel::Sms, " ", &[]).is_ok());
-        assert!(content(Channel::Mms, "", &url).is_ok());
-        assert!(content(Channel::Mms, "hi", &[]).is_ok());
-        assert!(content(Channel::Email, "<p>hi</p>", &url).is_ok());
-        assert_eq!(content(Channel::Sms, "", &[]), Err(ContentError::EmptyBody));
-        assert_eq!(
-            content(Channel::Sms, "hi", &url),
-            Err(ContentError::SmsAttachments)
-        );
-        assert_eq!(content(Channel::Mms, "", &[]), Err(ContentError::EmptyMms));
-        assert_eq!(content(Channel::Email, "", &url), Err(ContentError::EmptyBody));
-    }
-
-    #[test]
-    fn only_emails_have_subjects() {
-        assert_eq!(content(Channel::Sms, "hi", &[]).unwrap().subject, None);
-        assert!(content(Channel::Email, "hi", &[]).unwrap().subject.is_some());
-    }
 }

@@ -17,10 +17,14 @@ pub struct Subject(Box<str>);
 #[derive(Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Attachments(Vec<String>);
 
-/// Text that cannot be kept.
+/// Why a text is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("remove the NUL character: it cannot be stored")]
-pub struct TextError;
+pub enum TextError {
+    #[error("remove the NUL character: it cannot be stored")]
+    Nul,
+    #[error("remove the line break: a subject is one line")]
+    LineBreak,
+}
 
 /// What is wrong with attachments.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -57,9 +61,27 @@ impl Body {
 
 impl Subject {
     /// # Errors
-    /// When the text holds a NUL character.
+    /// When the text holds a NUL character or a line break, which would begin another header of an email.
     pub fn new(text: impl Into<Box<str>>) -> Result<Self, TextError> {
-        without_nul(text.into()).map(Self)
+        let text = without_nul(text.into())?;
+        if text.contains(['\r', '\n']) {
+            return Err(TextError::LineBreak);
+        }
+        Ok(Self(text))
+    }
+
+    /// Joins the lines of a subject that was folded (RFC 5322, 2.2.3): each line break becomes one space, together with
+    /// the white space after it.
+    #[must_use]
+    pub fn unfold(text: &str) -> String {
+        let mut lines = text.split(['\r', '\n']);
+        let mut unfolded = lines.next().unwrap_or_default().to_owned();
+        let rest = lines.map(|line| line.trim_start_matches([' ', '\t']));
+        for line in rest.filter(|line| !line.is_empty()) {
+            unfolded.push(' ');
+            unfolded.push_str(line);
+        }
+        unfolded
     }
 
     /// The text.
@@ -109,7 +131,7 @@ impl Attachments {
 
 fn without_nul(text: Box<str>) -> Result<Box<str>, TextError> {
     if text.contains('\0') {
-        Err(TextError)
+        Err(TextError::Nul)
     } else {
         Ok(text)
     }
@@ -157,8 +179,28 @@ mod tests {
         let body = Body::new(html).unwrap();
         assert_eq!(body.as_str(), html);
         assert_eq!(format!("{body:?}"), format!("Body({} bytes)", html.len()));
-        assert_eq!(Body::new("a\0b"), Err(TextError));
-        assert_eq!(Subject::new("\0"), Err(TextError));
+        assert_eq!(Body::new("a\0b"), Err(TextError::Nul));
+        assert_eq!(Subject::new("\0"), Err(TextError::Nul));
+    }
+
+    #[test]
+    fn a_subject_is_one_line() {
+        for text in ["a\r\nBcc: b@example.com", "a\nb", "a\rb", "a\r\n b", "\n"] {
+            assert_eq!(Subject::new(text), Err(TextError::LineBreak), "{text:?}");
+        }
+        for (folded, unfolded) in [
+            ("Your order\r\n is on its way", "Your order is on its way"),
+            ("a\r\n\t b", "a b"),
+            ("a\r\nb", "a b"),
+            ("a\nb\rc", "a b c"),
+            ("a\r\n\r\n b\r\n", "a b"),
+            ("a  b", "a  b"),
+            ("\r\n a", " a"),
+            ("", ""),
+        ] {
+            assert_eq!(Subject::unfold(folded), unfolded, "{folded:?}");
+            assert!(Subject::new(unfolded).is_ok());
+        }
     }
 
     #[test]

@@ -14,6 +14,9 @@ impl Timestamp {
     /// The earliest instant a message can have: the year 1, before which neither PostgreSQL nor RFC 3339 can tell much.
     pub const MIN: Self = Self(jiff::Timestamp::constant(-62_135_596_800, 0));
 
+    /// The earliest time at which a message is believed to be written. Clocks that were never set show earlier ones.
+    pub const EARLIEST: Self = Self(jiff::Timestamp::constant(631_152_000, 0));
+
     /// Reads an RFC 3339 date and time with an offset, in the years 1 to 9999. `None` for anything else.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

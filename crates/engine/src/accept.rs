@@ -4,10 +4,7 @@ use std::{
     time::Duration,
 };
 
-use domain::{
-    Address, Channel, Content, ConversationChannel, ConversationId, ConversationKey, Direction, MessageId,
-    ProviderName, Timestamp,
-};
+use domain::{Channel, ConversationId, Direction, MessageId, NewMessage, ProviderName};
 use futures_util::FutureExt;
 use mutants::Mutant;
 use resilience::rate_limit::Allowance;
@@ -18,26 +15,8 @@ use tracing::Instrument;
 
 use crate::{Engine, RateLimited, dispatch::Reservation, limits::Refusal};
 
-/// How far into the future a message may be dated; beyond, its clock is taken to be wrong.
-const FUTURE_MAX: Duration = Duration::from_secs(24 * 3_600);
-
 /// How long a client waits for an answer, whatever the database does.
 const ANSWER_BUDGET: Duration = Duration::from_millis(1_600);
-
-/// A message a client wants sent.
-#[derive(Debug, Clone)]
-pub struct Send {
-    /// From whom.
-    pub from: Address,
-    /// To whom.
-    pub to: Address,
-    /// What it says.
-    pub content: Content,
-    /// When it was written, if the client said so in a way that can be read.
-    pub timestamp: Option<Timestamp>,
-    /// The client's key, if it gave one.
-    pub request: Option<IdempotentRequest>,
-}
 
 /// What became of a message that was to be sent.
 #[derive(Debug)]
@@ -95,9 +74,13 @@ pub enum Rejection {
 impl Engine {
     /// Accepts a message for sending. It runs to its end even if nobody waits for the answer, and is answered within
     /// `ANSWER_BUDGET` even if it has not come to its end.
-    pub async fn send(self: &Arc<Self>, send: Send) -> SentOutcome {
+    pub async fn send(
+        self: &Arc<Self>,
+        message: NewMessage,
+        request: Option<IdempotentRequest>,
+    ) -> SentOutcome {
         let engine = Arc::clone(self);
-        let answer = self.run_to_the_end(async move { engine.send_to_the_end(send).await });
+        let answer = self.run_to_the_end(async move { engine.send_to_the_end(message, request).await });
         answer_in_time(answer).await.unwrap_or_else(|| SentOutcome {
             result: Err(Rejection::OutcomeUnknown.into()),
             sender: None,
@@ -119,39 +102,40 @@ impl Engine {
         answer
     }
 
-    async fn send_to_the_end(&self, send: Send) -> SentOutcome {
-        let channel = send.content.channel;
+    async fn send_to_the_end(&self, message: NewMessage, request: Option<IdempotentRequest>) -> SentOutcome {
+        let channel = message.content.channel;
         let Some(provider) = self.routes.serving(channel) else {
             if mutants::planted(Mutant::StoredWithoutProvider)
                 && let Ok(nobody) = "nobody".parse()
             {
-                let _ = self.accept_for_sending(send.clone(), nobody).await;
+                let _ = self.accept_for_sending(message, request.clone(), nobody).await;
             }
             let result = self
-                .replay_or(send.request.as_ref(), || self.no_provider(channel))
+                .replay_or(request.as_ref(), || self.no_provider(channel))
                 .await;
             return SentOutcome { result, sender: None };
         };
-        let place = match self.limits.reserve_for(send.from.participant.clone()) {
+        let place = match self.limits.reserve_for(message.from.clone()) {
             Ok(place) => place,
             Err(Refusal { refused, allowance }) => {
                 if mutants::planted(Mutant::KeyBurnedBeforeLimit) {
                     let _ = self
-                        .accept_for_sending(send.clone(), provider.name().clone())
+                        .accept_for_sending(message, request.clone(), provider.name().clone())
                         .await;
                 }
                 let refuse = || {
                     self.limits.count_refusal(refused);
                     SendError::RateLimited(refused)
                 };
-                let result = self.replay_or(send.request.as_ref(), refuse).await;
+                let result = self.replay_or(request.as_ref(), refuse).await;
                 return SentOutcome {
                     result,
                     sender: Some(allowance),
                 };
             }
         };
-        let result = self.accept_for_sending(send, provider.name().clone()).await;
+        let provider = provider.name().clone();
+        let result = self.accept_for_sending(message, request, provider).await;
         let allowance = match result {
             Ok(Sent { replayed: false, .. }) | Err(SendError::NotAccepted(Rejection::OutcomeUnknown)) => {
                 place.commit()
@@ -183,20 +167,19 @@ impl Engine {
         }
     }
 
-    fn no_provider(&self, channel: Channel) -> SendError {
+    pub(crate) fn no_provider(&self, channel: Channel) -> SendError {
         self.metrics.invalid_routing.inc();
         tracing::error!(%channel, "no provider serves this channel");
         SendError::NoProvider
     }
 
-    async fn accept_for_sending(&self, send: Send, provider: ProviderName) -> Result<Sent, SendError> {
-        let Send {
-            from,
-            to,
-            content,
-            timestamp,
-            request,
-        } = send;
+    async fn accept_for_sending(
+        &self,
+        message: NewMessage,
+        request: Option<IdempotentRequest>,
+        provider: ProviderName,
+    ) -> Result<Sent, SendError> {
+        let content = Arc::clone(&message.content);
         let channel = content.channel;
         let deadline = self.settings.deadlines.of(channel);
         // With room in the lane and a closed breaker, the entry is leased to us as it is stored, and needs no claim.
@@ -207,8 +190,8 @@ impl Engine {
             deadline,
             lease,
         };
-        let accept = self.accept_of(from, to, content, timestamp, provider.clone(), kind);
-        let (id, content) = (accept.id, Arc::clone(&accept.content));
+        let accept = self.accept_of(message, provider.clone(), kind);
+        let id = accept.id;
         match self.commits.accept(accept).await {
             Ok(Accepted::New {
                 conversation_id,
@@ -257,22 +240,11 @@ impl Engine {
         }
     }
 
-    /// Mints the id, derives the conversation and settles the time of a message.
-    pub(crate) fn accept_of(
-        &self,
-        from: Address,
-        to: Address,
-        content: Content,
-        timestamp: Option<Timestamp>,
-        provider: ProviderName,
-        kind: Kind,
-    ) -> Accept {
+    pub(crate) fn accept_of(&self, message: NewMessage, provider: ProviderName, kind: Kind) -> Accept {
         let now = self.clock.now();
         Accept {
             id: MessageId::mint(now, &self.ids),
-            conversation: ConversationKey::new(thread_of(content.channel), from.participant, to.participant),
-            content: Arc::new(content),
-            timestamp: written_at(timestamp, now),
+            message,
             processed_at: now,
             provider,
             kind,
@@ -307,22 +279,6 @@ impl Engine {
                 Rejection::Refused
             }
         }
-    }
-}
-
-/// When a message was written: as it says, unless it says nothing or something that cannot be.
-#[must_use]
-pub fn written_at(given: Option<Timestamp>, now: Timestamp) -> Timestamp {
-    given
-        .filter(|timestamp| *timestamp <= now.saturating_add(FUTURE_MAX))
-        .unwrap_or(now)
-}
-
-/// Where messages of a channel are threaded.
-fn thread_of(channel: Channel) -> ConversationChannel {
-    match channel {
-        Channel::Mms if mutants::planted(Mutant::SplitConversationKey) => ConversationChannel::Email,
-        channel => channel.conversation(),
     }
 }
 

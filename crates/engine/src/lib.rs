@@ -33,7 +33,7 @@ use store::{CommitReport, GroupCommit, GroupCommitLimits, QueueDepth, Store, Sto
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-pub use accept::{Rejection, Send, SendError, Sent, SentOutcome, written_at};
+pub use accept::{Rejection, SendError, Sent, SentOutcome};
 pub use backfill::{
     BACKFILL_BATCH_MAX, BACKFILL_SKIPPED_SHOWN_MAX, BackfillProgress, BackfillReport, backfill,
 };
@@ -44,7 +44,7 @@ pub use hold::{Hold, HoldReason};
 pub use housekeeping::UNSERVED_AFTER;
 pub use limits::{ClientLimit, Limit, Limits, RateLimited};
 pub use metrics::Metrics;
-pub use receive::{Receive, Received};
+pub use receive::{InboundProviderError, Received};
 pub use retry::retry_transient;
 pub use settings::{DispatchSettings, EngineSettings, LaneSettings, LimitSettings};
 pub use spawn::{Spawn, Task, TokioTasks};

@@ -1,30 +1,10 @@
 use std::sync::Arc;
 
-use domain::{
-    Address, Content, ConversationId, Direction, MessageId, ProviderMessageId, ProviderName, Timestamp,
-};
+use domain::{Channel, ConversationId, Direction, MessageId, NewMessage, ProviderMessageId, ProviderName};
 use store::{Accepted, Kind};
+use thiserror::Error;
 
 use crate::{Engine, Rejection, accept::answer_in_time};
-
-/// A message a provider brought.
-#[derive(Debug, Clone)]
-pub struct Receive {
-    /// Who brought it.
-    pub provider: ProviderName,
-    /// The provider's id, by which repeats are recognized.
-    pub provider_message_id: ProviderMessageId,
-    /// From whom.
-    pub from: Address,
-    /// To whom.
-    pub to: Address,
-    /// What it says.
-    pub content: Content,
-    /// When it was written, if the provider said so in a way that can be read.
-    pub timestamp: Option<Timestamp>,
-    /// The request as it came.
-    pub payload: Box<str>,
-}
 
 /// A message that is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,36 +15,78 @@ pub struct Received {
     pub conversation_id: Option<ConversationId>,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum InboundProviderError {
+    #[error("no provider serves this channel")]
+    NoProvider,
+    #[error("use the name of a configured provider: {configured}")]
+    Unknown { configured: String },
+}
+
 impl Engine {
+    /// The provider that brings a message: the named one, or else the first that serves the channel.
+    ///
+    /// # Errors
+    /// When no provider is configured under this name or for this channel.
+    pub fn inbound_provider(
+        &self,
+        channel: Channel,
+        named: Option<&str>,
+    ) -> Result<ProviderName, InboundProviderError> {
+        let Some(name) = named else {
+            let serving = self.routes.serving(channel);
+            let none = || {
+                self.no_provider(channel);
+                InboundProviderError::NoProvider
+            };
+            return serving.map(|provider| provider.name().clone()).ok_or_else(none);
+        };
+        let mut names = self.routes.providers().iter().map(|provider| provider.name());
+        names
+            .clone()
+            .find(|configured| configured.as_str() == name)
+            .cloned()
+            .ok_or_else(|| InboundProviderError::Unknown {
+                configured: names
+                    .by_ref()
+                    .map(ProviderName::as_str)
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            })
+    }
+
     /// Stores an inbound message, once for each provider message id. It runs to its end even if nobody waits for the
     /// answer.
     ///
     /// # Errors
     /// When it is not, or not known to be, stored.
-    pub async fn receive(self: &Arc<Self>, receive: Receive) -> Result<Received, Rejection> {
+    pub async fn receive(
+        self: &Arc<Self>,
+        message: NewMessage,
+        provider: ProviderName,
+        provider_message_id: ProviderMessageId,
+        payload: Box<str>,
+    ) -> Result<Received, Rejection> {
         let engine = Arc::clone(self);
-        let answer = self.run_to_the_end(async move { engine.receive_to_the_end(receive).await });
+        let kind = Kind::Receive {
+            provider_message_id,
+            payload,
+        };
+        let answer =
+            self.run_to_the_end(async move { engine.receive_to_the_end(message, provider, kind).await });
         answer_in_time(answer)
             .await
             .unwrap_or(Err(Rejection::OutcomeUnknown))
     }
 
-    async fn receive_to_the_end(&self, receive: Receive) -> Result<Received, Rejection> {
-        let Receive {
-            provider,
-            provider_message_id,
-            from,
-            to,
-            content,
-            timestamp,
-            payload,
-        } = receive;
-        let channel = content.channel;
-        let kind = Kind::Receive {
-            provider_message_id,
-            payload,
-        };
-        let accept = self.accept_of(from, to, content, timestamp, provider, kind);
+    async fn receive_to_the_end(
+        &self,
+        message: NewMessage,
+        provider: ProviderName,
+        kind: Kind,
+    ) -> Result<Received, Rejection> {
+        let channel = message.content.channel;
+        let accept = self.accept_of(message, provider, kind);
         let id = accept.id;
         match self.commits.accept(accept).await {
             Ok(Accepted::New {

@@ -6,28 +6,20 @@ mod world;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use domain::{Address, Attachments, Body, Channel, Clock, Content, PageRequest, Start, Status};
+use domain::{Channel, Clock, PageRequest, Start, Status};
 use store::{MessageFilter, Store};
 use store_model::Memory;
 use trunkline_engine::{
-    ClientLimit, EngineSettings, Limit, LimitSettings, RateLimited, Receive, SendError, Sent,
+    ClientLimit, EngineSettings, Limit, LimitSettings, RateLimited, Received, SendError, Sent,
 };
 
-use world::{DrivenClock, World, email, keyed, settings, sms};
+use world::{DrivenClock, World, email, keyed, message, settings, sms};
 
-fn webhook(body: &str) -> Receive {
-    let address = |text| Address::recipient(Channel::Sms, text, None).unwrap();
-    let (from, to) = (address("+18045551234"), address("+12016661234"));
-    let body = Body::new(body).unwrap();
-    Receive {
-        provider: "sms-mms".parse().unwrap(),
-        provider_message_id: "event-1".parse().unwrap(),
-        content: Content::new(Channel::Sms, &from, &to, None, body, Attachments::default()).unwrap(),
-        from,
-        to,
-        timestamp: None,
-        payload: "{}".into(),
-    }
+async fn webhook(world: &World, body: &str) -> Received {
+    let (message, _) = message(Channel::Sms, "+18045551234", "+12016661234", body);
+    let (provider, id) = ("sms-mms".parse().unwrap(), "event-1".parse().unwrap());
+    let received = world.engine.receive(message, provider, id, "{}".into()).await;
+    received.unwrap()
 }
 
 async fn stored(world: &World) -> usize {
@@ -152,8 +144,8 @@ async fn a_rate_limit_of_0_is_off() {
 #[tokio::test(start_paused = true)]
 async fn a_webhook_delivered_twice_is_stored_once_and_sent_nowhere() {
     let world = World::new(settings()).await;
-    let first = world.engine.receive(webhook("hello")).await.unwrap();
-    let again = world.engine.receive(webhook("hello")).await.unwrap();
+    let first = webhook(&world, "hello").await;
+    let again = webhook(&world, "hello").await;
     assert_eq!(first, again);
     assert_eq!(world.status(first.id).await, Status::Received);
     assert_eq!(stored(&world).await, 1);

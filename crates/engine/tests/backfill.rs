@@ -5,8 +5,8 @@
 use std::{cmp::Reverse, collections::BTreeMap, sync::Arc, time::Duration};
 
 use domain::{
-    Attachments, Body, Channel, Content, Direction, Entropy, GivenAddress, MessageId, PageRequest, Region,
-    Start, SystemClock, Timestamp,
+    Attachments, Body, Channel, Content, Direction, Entropy, GivenAddress, MessageId, NewMessage,
+    PageRequest, Participant, Region, Start, SystemClock, Timestamp,
 };
 use store::{ConversationFilter, Import, Store};
 use store_model::Memory;
@@ -29,19 +29,25 @@ fn instant(seconds: u64) -> Timestamp {
 
 /// The past message with this number.
 fn past(number: u64, channel: Channel, from: &str, to: &str) -> Import {
+    let content = Content {
+        channel,
+        from: GivenAddress::from_stored(from),
+        to: GivenAddress::from_stored(to),
+        subject: None,
+        body: Body::new("hello").unwrap(),
+        attachments: Attachments::default(),
+    };
+    let message = NewMessage {
+        from: Participant::from_stored(from),
+        to: Participant::from_stored(to),
+        content: Arc::new(content),
+        // Written in another order than they are imported.
+        timestamp: Some(instant(number * 7_919 % MESSAGES)),
+    };
     Import {
         id: MessageId::mint(instant(number), &Entropy::from_seed(number)),
         direction: Direction::Inbound,
-        content: Content {
-            channel,
-            from: GivenAddress::from_stored(from),
-            to: GivenAddress::from_stored(to),
-            subject: None,
-            body: Body::new("hello").unwrap(),
-            attachments: Attachments::default(),
-        },
-        // Written in another order than they are imported.
-        timestamp: instant(number * 7_919 % MESSAGES),
+        message,
         processed_at: instant(number),
         provider: "sms-mms".parse().unwrap(),
         provider_message_id: format!("past-{number}").parse().unwrap(),
@@ -111,7 +117,7 @@ async fn every_message_gets_its_conversation_and_a_second_run_does_nothing() {
     let mut expected: BTreeMap<u64, (u64, Timestamp)> = BTreeMap::new();
     for (number, import) in (0..).zip(&imports) {
         let pair = expected.entry(number % PAIRS).or_insert((0, Timestamp::MIN));
-        *pair = (pair.0 + 1, pair.1.max(import.timestamp));
+        *pair = (pair.0 + 1, pair.1.max(import.timestamp()));
     }
     let mut expected: Vec<_> = expected.into_values().collect();
     expected.sort_unstable_by_key(|(_, last)| Reverse(*last));

@@ -357,7 +357,8 @@ async fn without_a_seed_the_shares_of_outcomes_come_out_as_configured() {
         Arc::new(TokioTasks),
     );
     for n in 0..MESSAGES {
-        engine.send(sms(&format!("message {n}"))).await.result.unwrap();
+        let (message, request) = sms(&format!("message {n}"));
+        engine.send(message, request).await.result.unwrap();
     }
     // A few may have used up their tries, which is fine here: what counts is that nothing is left to be tried.
     while store

@@ -134,7 +134,7 @@ async fn a_sweep_that_fails_keeps_no_keys_and_is_made_up_for() {
     let request = keyed("k", sms("hello"));
     let old = world.sent(request.clone()).await;
     world.until(old, Status::Dispatched).await;
-    let key = request.request.unwrap();
+    let key = request.1.unwrap();
     tokio::time::sleep(Duration::from_secs(100)).await;
     assert!(store.find_repeated(&key).await.unwrap().is_some());
     world.engine.drain(Duration::from_secs(10)).await;

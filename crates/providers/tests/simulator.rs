@@ -51,8 +51,14 @@ fn content(channel: Channel) -> Content {
         Channel::Sms | Channel::Mms => "+12016661234",
     };
     let address = Address::recipient(channel, address, None).unwrap();
-    let body = Body::new("secret words").unwrap();
-    Content::new(channel, &address, &address, None, body, Attachments::default()).unwrap()
+    Content {
+        channel,
+        from: address.given.clone(),
+        to: address.given,
+        subject: None,
+        body: Body::new("secret words").unwrap(),
+        attachments: Attachments::default(),
+    }
 }
 
 /// One call with the caller's deadline around it, as the engine makes it.

@@ -11,6 +11,7 @@ mod extract;
 mod headers;
 mod hosts;
 mod json;
+pub mod lenient;
 mod openapi;
 mod problem;
 mod query;

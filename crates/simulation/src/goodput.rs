@@ -119,13 +119,13 @@ async fn send_on(world: Arc<World>, crowd: Crowd, client: usize) -> Goodput {
             tries: 1,
             client: 0,
         };
-        let send = workload::to_send(&plan, 0, world.common.database.now());
+        let (message, request) = workload::to_send(&plan, 0, world.common.database.now());
         let life = world.nodes[0].life().expect("nothing ends it");
         let engine = Arc::clone(&life.engine);
         let answer = life
             .request(PATIENCE, async move {
                 engine.limits().check_ip(IpAddr::from([192, 0, 2, 1]));
-                engine.send(send).await.result
+                engine.send(message, request).await.result
             })
             .await;
         got.slowest = got.slowest.max(time.elapsed() - began);

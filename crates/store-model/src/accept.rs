@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use domain::{
-    Conversation, ConversationId, ConversationKey, Direction, LeaseToken, Message, MessageId, Status,
-    Timestamp,
+    Channel, Conversation, ConversationChannel, ConversationId, ConversationKey, Direction, LeaseToken,
+    Message, MessageId, NewMessage, Status, Timestamp,
 };
 
 use mutants::Mutant;
@@ -33,7 +33,7 @@ impl Tables {
     pub(super) fn accept(&mut self, accept: &Accept, now: Timestamp) -> Accepted {
         if let Some(earlier) = self.repeated(accept) {
             if mutants::planted(Mutant::CountOutsideTransaction) {
-                self.join(&accept.conversation, accept.timestamp, accept.processed_at);
+                self.join(&conversation_of(accept), accept.timestamp(), accept.processed_at);
             }
             if mutants::planted(Mutant::LoserLeavesEntry) {
                 let dead = Entry {
@@ -50,7 +50,7 @@ impl Tables {
             return earlier;
         }
         let (conversation_id, sequence) =
-            self.join(&accept.conversation, accept.timestamp, accept.processed_at);
+            self.join(&conversation_of(accept), accept.timestamp(), accept.processed_at);
         let (direction, status) = match accept.kind {
             Kind::Send { .. } => (Direction::Outbound, Status::Pending),
             Kind::Receive { .. } => (Direction::Inbound, Status::Received),
@@ -59,8 +59,8 @@ impl Tables {
             id: accept.id,
             thread: Some((conversation_id, sequence)),
             direction,
-            content: (*accept.content).clone(),
-            timestamp: accept.timestamp,
+            content: (*accept.message.content).clone(),
+            timestamp: accept.timestamp(),
             processed_at: accept.processed_at,
             status,
             provider: Some(accept.provider.clone()),
@@ -178,6 +178,16 @@ impl Tables {
         }
         (id, next_sequence(conversation.message_count))
     }
+}
+
+fn conversation_of(accept: &Accept) -> ConversationKey {
+    let NewMessage {
+        from, to, content, ..
+    } = &accept.message;
+    if content.channel == Channel::Mms && mutants::planted(Mutant::SplitConversationKey) {
+        return ConversationKey::new(ConversationChannel::Email, from.clone(), to.clone());
+    }
+    accept.message.conversation()
 }
 
 /// The place in its conversation of a message that makes it `count` messages long.

@@ -51,8 +51,8 @@ impl Tables {
             id: import.id,
             thread: None,
             direction: import.direction,
-            content: import.content.clone(),
-            timestamp: import.timestamp,
+            content: (*import.message.content).clone(),
+            timestamp: import.timestamp(),
             processed_at: import.processed_at,
             status: match import.direction {
                 Direction::Inbound => Status::Received,

@@ -361,7 +361,7 @@ fn size(accept: &Accept) -> usize {
         Kind::Receive { payload, .. } => payload.len(),
         Kind::Send { .. } => 0,
     };
-    accept.content.bytes() + payload + ROWS_BYTES
+    accept.message.content.bytes() + payload + ROWS_BYTES
 }
 
 fn too_late() -> AcceptError {

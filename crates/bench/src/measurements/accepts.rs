@@ -1,8 +1,8 @@
 use std::{sync::Arc, time::Duration};
 
 use domain::{
-    Channel, Clock, Content, ConversationKey, Draft, DraftRules, Entropy, Fingerprint, MessageId,
-    ProviderName, SystemClock,
+    Channel, Clock, Draft, DraftRules, Entropy, Fingerprint, MessageId, NewMessage, Origin, ProviderName,
+    SystemClock,
 };
 use store::{Accept, IdempotentRequest, Kind};
 
@@ -13,13 +13,14 @@ pub(super) struct Accepts {
     clock: Arc<SystemClock>,
     ids: Entropy,
     provider: ProviderName,
-    prepared: Vec<(ConversationKey, Arc<Content>)>,
+    prepared: Vec<NewMessage>,
 }
 
 impl Accepts {
     pub(super) fn new(clock: Arc<SystemClock>) -> anyhow::Result<Self> {
         let prepared = (0..PAIRS).map(|pair| {
             let draft = Draft {
+                origin: Origin::Client,
                 channel: Channel::Sms,
                 from: Some(format!("+1202{pair:07}")),
                 to: Some(format!("+1303{pair:07}")),
@@ -32,17 +33,15 @@ impl Accepts {
                 default_region: None,
                 attachments_max: 0,
             };
-            let checked = draft.check(&rules);
-            let checked = checked.map_err(|errors| anyhow::anyhow!("{errors:?}"))?;
-            let (from, to) = (checked.from.participant, checked.to.participant);
-            let conversation = ConversationKey::new(Channel::Sms.conversation(), from, to);
-            Ok((conversation, Arc::new(checked.content)))
+            let checked = draft.check(&rules, clock.now());
+            checked.map_err(|errors| anyhow::anyhow!("{errors:?}"))
         });
+        let prepared = prepared.collect::<anyhow::Result<_>>()?;
         Ok(Self {
             clock,
             ids: Entropy::from_system(),
             provider: "sms-mms".parse()?,
-            prepared: prepared.collect::<anyhow::Result<_>>()?,
+            prepared,
         })
     }
 
@@ -52,12 +51,10 @@ impl Accepts {
 
     fn accept(&self) -> Accept {
         let (now, random) = (self.clock.now(), self.ids.next_u64());
-        let (conversation, content) = &self.prepared[(random % u64::from(PAIRS)) as usize];
+        let message = &self.prepared[(random % u64::from(PAIRS)) as usize];
         Accept {
             id: MessageId::mint(now, &self.ids),
-            conversation: conversation.clone(),
-            content: Arc::clone(content),
-            timestamp: now,
+            message: message.clone(),
             processed_at: now,
             provider: self.provider.clone(),
             kind: Kind::Send {

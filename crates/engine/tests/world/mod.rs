@@ -11,15 +11,15 @@ use std::{
 
 use async_trait::async_trait;
 use domain::{
-    Address, Attachments, Body, Channel, Clock, Content, Entropy, ErrorCode, Fingerprint, MessageId, Outcome,
-    ProviderName, Status, Timestamp,
+    Address, Attachments, Body, Channel, Clock, Content, Entropy, ErrorCode, Fingerprint, MessageId,
+    NewMessage, Outcome, ProviderName, Status, Timestamp,
 };
 use providers::{Call, Provider, Routes, SendResult};
 use resilience::{Backoff, BreakerSettings};
 use store::{Deadlines, IdempotentRequest, MessageDetail, Store};
 use store_model::Memory;
 use trunkline_engine::{
-    DispatchSettings, Engine, EngineSettings, LaneSettings, LimitSettings, Metrics, ProviderReport, Send,
+    DispatchSettings, Engine, EngineSettings, LaneSettings, LimitSettings, Metrics, ProviderReport,
     SendError, Sent, SentOutcome, TokioTasks,
 };
 
@@ -269,8 +269,8 @@ impl World {
         self.send_outcome(message).await.result
     }
 
-    pub async fn send_outcome(&self, message: Send) -> SentOutcome {
-        self.engine.send(message).await
+    pub async fn send_outcome(&self, (message, request): Send) -> SentOutcome {
+        self.engine.send(message, request).await
     }
 
     /// Sends a message that must be accepted.
@@ -332,6 +332,9 @@ pub async fn tick() {
     tokio::time::sleep(Duration::from_millis(10)).await;
 }
 
+/// What the engine is asked to send.
+pub type Send = (NewMessage, Option<IdempotentRequest>);
+
 pub fn sms(body: &str) -> Send {
     message(Channel::Sms, "+12016661234", "+18045551234", body)
 }
@@ -343,24 +346,27 @@ pub fn email(body: &str) -> Send {
 pub fn message(channel: Channel, from: &str, to: &str, body: &str) -> Send {
     let from = Address::sender(channel, from, None).unwrap();
     let to = Address::recipient(channel, to, None).unwrap();
-    let body = Body::new(body).unwrap();
-    let content = Content::new(channel, &from, &to, None, body, Attachments::default()).unwrap();
-    Send {
-        from,
-        to,
-        content,
+    let content = Content {
+        channel,
+        from: from.given,
+        to: to.given,
+        subject: None,
+        body: Body::new(body).unwrap(),
+        attachments: Attachments::default(),
+    };
+    let message = NewMessage {
+        from: from.participant,
+        to: to.participant,
+        content: Arc::new(content),
         timestamp: None,
-        request: None,
-    }
+    };
+    (message, None)
 }
 
-pub fn keyed(key: &str, send: Send) -> Send {
-    let fingerprint = Fingerprint::of([Some(send.content.body.as_str())]);
-    Send {
-        request: Some(IdempotentRequest {
-            key: key.parse().unwrap(),
-            fingerprint,
-        }),
-        ..send
-    }
+pub fn keyed(key: &str, (message, _): Send) -> Send {
+    let request = IdempotentRequest {
+        key: key.parse().unwrap(),
+        fingerprint: Fingerprint::of([Some(message.content.body.as_str())]),
+    };
+    (message, Some(request))
 }

@@ -30,18 +30,15 @@ fn acme(socket: &Socket) -> Acme {
 }
 
 fn content() -> Content {
-    let address = |text| Address::recipient(Channel::Mms, text, None).unwrap();
-    let attachments = Attachments::new(vec!["https://example.com/cat.png".to_owned()], 10).unwrap();
-    let (from, to) = (address("+12016661234"), address("+18045551234"));
-    Content::new(
-        Channel::Mms,
-        &from,
-        &to,
-        None,
-        Body::new("Hello!").unwrap(),
-        attachments,
-    )
-    .unwrap()
+    let address = |text| Address::recipient(Channel::Mms, text, None).unwrap().given;
+    Content {
+        channel: Channel::Mms,
+        from: address("+12016661234"),
+        to: address("+18045551234"),
+        subject: None,
+        body: Body::new("Hello!").unwrap(),
+        attachments: Attachments::new(vec!["https://example.com/cat.png".to_owned()], 10).unwrap(),
+    }
 }
 
 fn message_id() -> MessageId {

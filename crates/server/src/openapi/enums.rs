@@ -51,10 +51,18 @@ enums! {
 /// The channels of the routes for text messages.
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case")]
-#[expect(dead_code, reason = "it describes what `domain::phone_channel` reads")]
+#[expect(dead_code, reason = "it describes what `domain::Origin::channel` reads")]
 pub(crate) enum PhoneChannel {
     Sms,
     Mms,
+}
+
+/// The channel of the routes for email.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "it describes what `domain::Origin::channel` reads")]
+pub(crate) enum EmailChannel {
+    Email,
 }
 
 /// What a pending message waits for: its provider's breaker, a provider that asked to slow down, or the time to pass after

@@ -10,3 +10,4 @@ pub(crate) mod webhooks;
 
 mod accepted;
 mod listing;
+mod message_body;

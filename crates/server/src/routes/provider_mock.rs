@@ -5,19 +5,20 @@ use axum::{
     extract::{Request, State},
     response::{IntoResponse, Response},
 };
-use domain::{Draft, FieldError, MessageId, named_channel};
+use domain::{Channel, FieldError, MessageId, Origin};
 use providers::simulator::{ConfigError, SimulatorConfig, Simulators};
-use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::{
     accepted::Accepted,
-    webhooks::{Inbound, receive, required_id},
+    message_body::{message_body, provider_message_id},
+    webhooks::{Inbound, InboundParams, receive},
 };
 use crate::{
     App,
     extract::AppState,
-    json::{parse, read_body},
+    json::{parse, parse_lenient, read_body},
+    lenient,
     openapi::{
         enums,
         problems::{InjectErrors, SimulatorConfigErrors, SimulatorErrors},
@@ -26,37 +27,30 @@ use crate::{
     problem::Problem,
 };
 
-/// A message that a simulated provider delivers.
-#[derive(Deserialize, ToSchema)]
-#[schema(as = MockInbound)]
-struct InboundRequest {
-    #[schema(required, value_type = enums::Channel)]
-    channel: Option<String>,
-    /// If given, the same as `channel`.
-    #[schema(value_type = Option<enums::Channel>)]
-    r#type: Option<String>,
-    /// A phone number, short code or sender name; of an email an email address.
-    #[schema(required, value_type = String)]
-    from: Option<String>,
-    /// A phone number or short code; of an email an email address.
-    #[schema(required, value_type = String)]
-    to: Option<String>,
-    /// Of an email; else it is ignored.
-    #[schema(value_type = Option<schemas::Text>)]
-    subject: Option<String>,
-    /// What it says.
-    #[schema(required, value_type = schemas::Text)]
-    body: Option<String>,
-    /// What is attached; 10 at most, unless the operator set another limit.
-    #[schema(value_type = Option<Vec<schemas::Attachment>>, max_items = 10)]
-    attachments: Option<Vec<String>>,
-    /// When it was written, in RFC 3339. One that is missing, cannot be read or lies more than a day ahead is no error: the
-    /// message then counts from when it is processed.
-    #[schema(example = "2026-11-21T10:00:00Z")]
-    timestamp: Option<String>,
-    /// If none is given, one is made up.
-    #[schema(value_type = Option<schemas::ProviderMessageId>)]
-    provider_message_id: Option<String>,
+message_body! {
+    /// A message that a simulated provider delivers. Fields that are not listed are ignored.
+    MockInbound {
+        #[schema(required, value_type = enums::Channel)]
+        channel,
+        /// If given, the same as `channel`.
+        #[schema(value_type = Option<enums::Channel>)]
+        r#type,
+        /// A phone number, short code or sender name; of an email an email address.
+        #[schema(required, value_type = String)]
+        #[serde(deserialize_with = "lenient::text_or_integer")]
+        from,
+        /// A phone number or short code; of an email an email address.
+        #[schema(required, value_type = String)]
+        #[serde(deserialize_with = "lenient::text_or_integer")]
+        to,
+        /// May be empty or missing.
+        #[schema(value_type = Option<schemas::Text>)]
+        body,
+        /// Made up if missing.
+        #[schema(value_type = Option<schemas::ProviderMessageId>)]
+        #[serde(deserialize_with = "lenient::text_or_integer")]
+        provider_message_id,
+    }
 }
 
 /// How the simulated providers are to behave.
@@ -178,8 +172,9 @@ pub(crate) async fn replace(State(app): AppState, request: Request) -> Result<Re
 /// changes nothing. This route exists only while a provider is simulated.
 #[utoipa::path(
     post, path = "/api/provider/mock/inbound", operation_id = "injectInbound", tag = "Simulated providers",
+    params(InboundParams),
     request_body(
-        content = InboundRequest,
+        content = MockInbound,
         examples(
             ("sms" = (value = json!({"channel": "sms", "from": "+18045551234", "to": "+12016661234", "body": "Hi, who is this?"}))),
         ),
@@ -190,32 +185,11 @@ pub(crate) async fn inbound(State(app): AppState, request: Request) -> Result<Re
     // A simulated message needs no id of its own; real providers always have one.
     let made_up = || format!("simulated-{}", MessageId::mint(app.engine().now(), &app.0.ids));
     receive(&app, request, |body| {
-        let request: InboundRequest = parse(body)?;
-        let InboundRequest {
-            channel,
-            r#type,
-            from,
-            to,
-            subject,
-            body,
-            attachments,
-            timestamp,
-            provider_message_id,
-        } = request;
-        let channel = named_channel(channel.as_deref(), r#type.as_deref());
-        let channel = channel.map_err(|error| Problem::invalid(vec![error]))?;
-        let id = provider_message_id.unwrap_or_else(made_up);
+        let mut body: MockInbound = parse_lenient(body)?;
+        let id = body.provider_message_id.take().unwrap_or_else(made_up);
         Ok(Inbound {
-            draft: Draft {
-                channel,
-                from,
-                to,
-                subject,
-                body,
-                attachments,
-                timestamp,
-            },
-            provider_message_id: required_id("/provider_message_id", Some(id)),
+            provider_message_id: provider_message_id("/provider_message_id", Some(id)),
+            draft: body.draft(Origin::Provider, Channel::ALL)?,
         })
     })
     .await

@@ -1,70 +1,88 @@
+use std::collections::BTreeMap;
+
 use axum::{
-    body::Bytes,
-    extract::{Request, State},
+    extract::{Query, Request, State},
+    http::request::Parts,
     response::Response,
 };
-use domain::{Channel, Draft, FieldError, ProviderMessageId, ValidMessage, phone_channel};
-use engine::Receive;
-use providers::simulator::provider_name;
-use serde::Deserialize;
-use utoipa::ToSchema;
+use domain::{Channel, Draft, FieldError, NewMessage, Origin, ProviderMessageId, ProviderName};
+use engine::InboundProviderError;
+use utoipa::IntoParams;
 
-use super::accepted::{Accepted, accepted};
+use super::{
+    accepted::{Accepted, accepted},
+    message_body::{message_body, provider_message_id},
+};
 use crate::{
     App, client,
     extract::AppState,
     json::{parse_lenient, read_body},
-    openapi::{enums::PhoneChannel, problems::ReceiveErrors, schemas},
+    lenient,
+    openapi::{
+        enums::{EmailChannel, PhoneChannel},
+        problems::ReceiveErrors,
+        schemas,
+    },
     problem::Problem,
 };
 
-/// An SMS or MMS that came in.
-#[derive(Deserialize, ToSchema)]
-struct SmsWebhook {
-    #[schema(required, value_type = schemas::Sender)]
-    from: Option<String>,
-    #[schema(required, value_type = schemas::PhoneNumber)]
-    to: Option<String>,
-    #[schema(required, value_type = PhoneChannel)]
-    r#type: Option<String>,
-    #[schema(required, value_type = schemas::ProviderMessageId)]
-    messaging_provider_id: Option<String>,
-    /// What it says.
-    #[schema(required, value_type = schemas::Text)]
-    body: Option<String>,
-    /// What is attached; 10 at most, unless the operator set another limit.
-    #[schema(value_type = Option<Vec<schemas::Attachment>>, max_items = 10)]
-    attachments: Option<Vec<String>>,
-    /// When it was written, in RFC 3339. One that is missing, cannot be read or lies more than a day ahead is no error: the
-    /// message then counts from when it is processed.
-    #[schema(example = "2026-11-21T10:00:00Z")]
-    timestamp: Option<String>,
+message_body! {
+    /// An SMS or MMS from a provider. Fields that are not listed are ignored.
+    SmsWebhook {
+        /// If given, the same as `type`.
+        #[schema(value_type = Option<PhoneChannel>)]
+        channel,
+        #[schema(required, value_type = PhoneChannel)]
+        r#type,
+        #[schema(required, value_type = schemas::Sender)]
+        #[serde(deserialize_with = "lenient::text_or_integer")]
+        from,
+        #[schema(required, value_type = schemas::PhoneNumber)]
+        #[serde(deserialize_with = "lenient::text_or_integer")]
+        to,
+        /// A repeat with the same participants is stored once.
+        #[schema(required, value_type = schemas::ProviderMessageId)]
+        #[serde(deserialize_with = "lenient::text_or_integer")]
+        messaging_provider_id,
+        /// May be empty or missing.
+        #[schema(value_type = Option<schemas::Text>)]
+        body,
+    }
 }
 
-/// An email that came in.
-#[derive(Deserialize, ToSchema)]
-struct EmailWebhook {
-    #[schema(required, value_type = schemas::EmailAddress)]
-    from: Option<String>,
-    #[schema(required, value_type = schemas::EmailAddress)]
-    to: Option<String>,
-    #[schema(required, value_type = schemas::ProviderMessageId)]
-    xillio_id: Option<String>,
-    #[schema(value_type = Option<schemas::Text>)]
-    subject: Option<String>,
-    /// What it says.
-    #[schema(required, value_type = schemas::Text)]
-    body: Option<String>,
-    /// What is attached; 10 at most, unless the operator set another limit.
-    #[schema(value_type = Option<Vec<schemas::Attachment>>, max_items = 10)]
-    attachments: Option<Vec<String>>,
-    /// When it was written, in RFC 3339. One that is missing, cannot be read or lies more than a day ahead is no error: the
-    /// message then counts from when it is processed.
-    #[schema(example = "2026-11-21T10:00:00Z")]
-    timestamp: Option<String>,
+message_body! {
+    /// An email from a provider. Fields that are not listed are ignored.
+    EmailWebhook {
+        /// If given, `email`.
+        #[schema(value_type = Option<EmailChannel>)]
+        channel,
+        /// If given, `email`.
+        #[schema(value_type = Option<EmailChannel>)]
+        r#type,
+        #[schema(required, value_type = schemas::EmailAddress)]
+        from,
+        #[schema(required, value_type = schemas::EmailAddress)]
+        to,
+        /// A repeat with the same participants is stored once.
+        #[schema(required, value_type = schemas::ProviderMessageId)]
+        #[serde(deserialize_with = "lenient::text_or_integer")]
+        xillio_id,
+        /// May be empty or missing.
+        #[schema(value_type = Option<schemas::Text>)]
+        body,
+    }
 }
 
-/// An inbound message whose parts have been told apart, and not checked yet.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "it describes what `provider` reads")]
+pub(super) struct InboundParams {
+    /// The configured provider that brings the message. Without it, the first one that serves the channel.
+    #[param(value_type = Option<schemas::ProviderName>)]
+    provider: Option<String>,
+}
+
+/// An inbound message that is parsed and not checked.
 pub(super) struct Inbound {
     pub(super) draft: Draft,
     pub(super) provider_message_id: Result<ProviderMessageId, FieldError>,
@@ -76,6 +94,7 @@ pub(super) struct Inbound {
 /// changes nothing.
 #[utoipa::path(
     post, path = "/api/webhooks/sms", operation_id = "receiveSms", tag = "Receive",
+    params(InboundParams),
     request_body(
         content = SmsWebhook,
         examples(
@@ -86,27 +105,13 @@ pub(super) struct Inbound {
 )]
 pub(crate) async fn sms(State(app): AppState, request: Request) -> Result<Response, Problem> {
     receive(&app, request, |body| {
-        let SmsWebhook {
-            from,
-            to,
-            r#type,
-            messaging_provider_id,
-            body,
-            attachments,
-            timestamp,
-        } = parse_lenient(body)?;
-        let channel = phone_channel(r#type.as_deref()).map_err(|error| Problem::invalid(vec![error]))?;
+        let mut body: SmsWebhook = parse_lenient(body)?;
         Ok(Inbound {
-            draft: Draft {
-                channel,
-                from,
-                to,
-                subject: None,
-                body,
-                attachments,
-                timestamp,
-            },
-            provider_message_id: required_id("/messaging_provider_id", messaging_provider_id),
+            provider_message_id: provider_message_id(
+                "/messaging_provider_id",
+                body.messaging_provider_id.take(),
+            ),
+            draft: body.draft(Origin::Provider, &[Channel::Sms, Channel::Mms])?,
         })
     })
     .await
@@ -118,6 +123,7 @@ pub(crate) async fn sms(State(app): AppState, request: Request) -> Result<Respon
 /// changes nothing.
 #[utoipa::path(
     post, path = "/api/webhooks/email", operation_id = "receiveEmail", tag = "Receive",
+    params(InboundParams),
     request_body(
         content = EmailWebhook,
         examples(
@@ -128,33 +134,17 @@ pub(crate) async fn sms(State(app): AppState, request: Request) -> Result<Respon
 )]
 pub(crate) async fn email(State(app): AppState, request: Request) -> Result<Response, Problem> {
     receive(&app, request, |body| {
-        let EmailWebhook {
-            from,
-            to,
-            xillio_id,
-            subject,
-            body,
-            attachments,
-            timestamp,
-        } = parse_lenient(body)?;
+        let mut body: EmailWebhook = parse_lenient(body)?;
         Ok(Inbound {
-            draft: Draft {
-                channel: Channel::Email,
-                from,
-                to,
-                subject,
-                body,
-                attachments,
-                timestamp,
-            },
-            provider_message_id: required_id("/xillio_id", xillio_id),
+            provider_message_id: provider_message_id("/xillio_id", body.xillio_id.take()),
+            draft: body.draft(Origin::Provider, &[Channel::Email])?,
         })
     })
     .await
 }
 
-/// Limits, reads, checks and stores an inbound message. A malformed one leaves one line in the log and nothing else:
-/// its provider would only send the same again.
+/// Limits, reads, checks and stores an inbound message. A malformed one is logged once, counted and not stored: its
+/// provider would only repeat it.
 pub(super) async fn receive(
     app: &App,
     request: Request,
@@ -171,70 +161,72 @@ pub(super) async fn receive(
     if app.engine().is_overloaded() {
         return Err(Problem::overloaded());
     }
-    let body = match read_body(app, &head.headers, body).await {
-        Ok(body) => body,
-        Err(problem) => return Err(reject(app, problem)),
-    };
-    let receive = check(app, &body, read).map_err(|problem| reject(app, problem))?;
-    let received = app.engine().receive(receive).await?;
+    let body = read_body(app, &head.headers, body).await;
+    let body = body.map_err(|problem| reject(app, problem))?;
+    let (message, provider_message_id) = check(app, &body, read).map_err(|problem| reject(app, problem))?;
+    let provider = provider(app, message.content.channel, &head)?;
+    // The parser skips fields it does not need, but the payload is stored as text.
+    let payload = std::str::from_utf8(&body)
+        .map_err(|_| reject(app, Problem::invalid(vec![FieldError::new("", "use UTF-8")])))?;
+    let receiving = app
+        .engine()
+        .receive(message, provider, provider_message_id, payload.into());
+    let received = receiving.await?;
     Ok(accepted(received.id, received.conversation_id))
 }
 
 fn check(
     app: &App,
-    body: &Bytes,
+    body: &[u8],
     read: impl FnOnce(&[u8]) -> Result<Inbound, Problem>,
-) -> Result<Receive, Problem> {
+) -> Result<(NewMessage, ProviderMessageId), Problem> {
     let Inbound {
         draft,
         provider_message_id,
     } = read(body)?;
-    let channel = draft.channel;
-    let (checked, provider_message_id) = match (draft.check(&app.settings().drafts), provider_message_id) {
-        (Ok(checked), Ok(id)) => (checked, id),
+    let checked = draft.check(&app.settings().drafts, app.engine().now());
+    match (checked, provider_message_id) {
+        (Ok(message), Ok(id)) => Ok((message, id)),
         (checked, id) => {
             let mut errors = checked.err().unwrap_or_default();
             errors.extend(id.err());
-            return Err(Problem::invalid(errors));
+            Err(Problem::invalid(errors))
         }
-    };
-    // The parser skips over what it does not need; the payload is kept whole, and has to be text throughout.
-    let payload = std::str::from_utf8(body)
-        .map_err(|_| Problem::invalid(vec![FieldError::new("", "use UTF-8")]))?
-        .into();
-    let ValidMessage {
-        from,
-        to,
-        content,
-        timestamp,
-    } = checked;
-    Ok(Receive {
-        provider: provider_name(channel),
-        provider_message_id,
-        from,
-        to,
-        content,
-        timestamp,
-        payload,
-    })
+    }
 }
 
-pub(super) fn required_id(pointer: &str, id: Option<String>) -> Result<ProviderMessageId, FieldError> {
-    let id = id.ok_or_else(|| FieldError::new(pointer, "is required"))?;
-    id.parse().map_err(|error| FieldError::new(pointer, error))
-}
-
-/// Counts and logs what is wrong, in one line and without a word of the message.
-fn reject(app: &App, problem: Problem) -> Problem {
+/// The provider that the query names, or else the first that serves the channel.
+fn provider(app: &App, channel: Channel, head: &Parts) -> Result<ProviderName, Problem> {
+    let query = Query::<BTreeMap<String, String>>::try_from_uri(&head.uri);
+    let query = query.unwrap_or_default();
+    let named = query.get("provider").filter(|name| !name.is_empty());
     app.engine()
-        .metrics()
-        .count_inbound_rejected(problem.code.as_str());
+        .inbound_provider(channel, named.map(String::as_str))
+        .map_err(|error| match error {
+            InboundProviderError::NoProvider => {
+                let problem = Problem::no_provider();
+                app.engine()
+                    .metrics()
+                    .count_inbound_rejected(problem.code.as_str());
+                problem
+            }
+            unknown @ InboundProviderError::Unknown { .. } => {
+                reject(app, Problem::invalid(vec![FieldError::new("provider", unknown)]))
+            }
+        })
+}
+
+/// Counts and logs a refusal, in one line and without a word of the message.
+fn reject(app: &App, problem: Problem) -> Problem {
+    let reason = problem.code.as_str();
+    app.engine().metrics().count_inbound_rejected(reason);
+    // A pointer that names an unknown field repeats what was sent.
     let errors = problem.errors.iter().filter(|_| !problem.names_unknown);
     let fields: Vec<&str> = errors.map(|error| error.pointer.as_str()).collect();
     tracing::warn!(
-        reason = problem.code.as_str(),
+        reason,
         fields = fields.join(" "),
-        "validation error: an inbound message was turned away"
+        "validation error: an inbound message is refused and not stored"
     );
     problem
 }

@@ -1,10 +1,11 @@
 //! Who writes to whom, and what.
 
+use std::sync::Arc;
+
 use domain::{
     Address, Attachments, Body, Channel, Content, ConversationChannel, ConversationKey, Fingerprint,
-    IdempotencyKey, Participant, ProviderMessageId, ProviderName, Timestamp,
+    IdempotencyKey, NewMessage, Participant, ProviderMessageId, Timestamp,
 };
-use engine::{Receive, Send};
 use store::IdempotentRequest;
 
 use crate::plan::{ReceivePlan, SendPlan};
@@ -64,41 +65,32 @@ pub(crate) fn conversation(channel: Channel, from: usize, to: usize) -> Conversa
 }
 
 /// The request that a client makes. `try_number` decides how addresses are written, except under a key: then the body is the same to the letter.
-pub(crate) fn to_send(plan: &SendPlan, try_number: u32, now: Timestamp) -> Send {
+pub(crate) fn to_send(
+    plan: &SendPlan,
+    try_number: u32,
+    now: Timestamp,
+) -> (NewMessage, Option<IdempotentRequest>) {
     let spelling = if plan.keyed { 0 } else { try_number };
-    let (from, to) = addresses(plan.channel, plan.from, plan.to, spelling);
-    let content = content(plan.channel, &from, &to, &body_of_send(plan));
+    let body = body_of_send(plan);
     let request = key_of(plan).map(|key| IdempotentRequest {
         key,
-        fingerprint: Fingerprint::of([Some(content.body.as_str())]),
+        fingerprint: Fingerprint::of([Some(body.as_str())]),
     });
-    Send {
-        from,
-        to,
-        content,
-        timestamp: written(plan.written_ms, now),
-        request,
-    }
+    let (from, to) = addresses(plan.channel, plan.from, plan.to, spelling);
+    let written = written(plan.written_ms, now);
+    (message(plan.channel, from, to, &body, written), request)
 }
 
-/// The webhook that a provider delivers.
+/// The message that a provider delivers, and the provider's id for it.
 pub(crate) fn to_receive(
     plan: &ReceivePlan,
     try_number: u32,
-    provider: ProviderName,
     now: Timestamp,
-) -> Receive {
+) -> (NewMessage, ProviderMessageId) {
     let (from, to) = addresses(plan.channel, plan.from, plan.to, try_number);
-    let content = content(plan.channel, &from, &to, &body_of_receive(plan));
-    Receive {
-        provider,
-        provider_message_id: event_id(plan),
-        from,
-        to,
-        content,
-        timestamp: written(plan.written_ms, now),
-        payload: "{}".into(),
-    }
+    let written = written(plan.written_ms, now);
+    let message = message(plan.channel, from, to, &body_of_receive(plan), written);
+    (message, event_id(plan))
 }
 
 fn addresses(channel: Channel, from: usize, to: usize, spelling: u32) -> (Address, Address) {
@@ -113,9 +105,27 @@ fn addresses(channel: Channel, from: usize, to: usize, spelling: u32) -> (Addres
     (read(from), read(to))
 }
 
-fn content(channel: Channel, from: &Address, to: &Address, body: &str) -> Content {
-    let body = Body::new(body).expect("no NUL");
-    Content::new(channel, from, to, None, body, Attachments::default()).expect("a message with a body")
+fn message(
+    channel: Channel,
+    from: Address,
+    to: Address,
+    body: &str,
+    timestamp: Option<Timestamp>,
+) -> NewMessage {
+    let content = Content {
+        channel,
+        from: from.given,
+        to: to.given,
+        subject: None,
+        body: Body::new(body).expect("no NUL"),
+        attachments: Attachments::default(),
+    };
+    NewMessage {
+        from: from.participant,
+        to: to.participant,
+        content: Arc::new(content),
+        timestamp,
+    }
 }
 
 fn written(after_ms: Option<i64>, now: Timestamp) -> Option<Timestamp> {

@@ -23,11 +23,11 @@ pub(super) async fn perform(world: &Arc<World>, operation: usize, plan: &Receive
         let (engine, observer) = (Arc::clone(&life.engine), Arc::clone(&world.common.observer));
         let database = Arc::clone(&world.common.database);
         let name = world.common.services[plan.provider].name().clone();
-        let receive = to_receive(plan, try_number, name, database.now());
+        let (message, id) = to_receive(plan, try_number, database.now());
         let number = life.number;
         let request = async move {
             let asked = observer.asked(number, operation, Cell::None, None);
-            let reply = match engine.receive(receive).await {
+            let reply = match engine.receive(message, name, id, "{}".into()).await {
                 Ok(Received { id, conversation_id }) => Response::New(Ack {
                     id,
                     conversation: conversation_id.expect("nothing is imported here"),

@@ -51,7 +51,7 @@ async fn ask(
         ),
     );
     let memory = Arc::clone(&world.common.database);
-    let send = to_send(plan, try_number, memory.now());
+    let (message, request_key) = to_send(plan, try_number, memory.now());
     let request = async move {
         let limit = engine.limits().check_ip(client);
         observer.client_checked(number, cells.0, limit.refused.is_some());
@@ -60,8 +60,8 @@ async fn ask(
                 retry_after: refused.retry_after,
             };
         }
-        let asked = observer.asked(number, operation, cells.1, send.request.clone());
-        let reply = reply_of(engine.send(send).await);
+        let asked = observer.asked(number, operation, cells.1, request_key.clone());
+        let reply = reply_of(engine.send(message, request_key).await);
         observer.answered(asked, &reply, &memory.memory);
         reply
     };

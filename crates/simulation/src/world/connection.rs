@@ -53,11 +53,11 @@ fn bytes_of_claimed(claims: &Claims) -> usize {
 impl Accepting for Connection {
     async fn accept(&self, batch: &[Accept]) -> Result<Vec<Accepted>, StoreError> {
         let (batch, life) = (batch.to_vec(), self.life);
-        let bytes = batch.iter().map(|accept| bytes_of(&accept.content)).sum();
+        let bytes = batch.iter().map(|accept| bytes_of(&accept.message.content)).sum();
         self.database
             .transact(Errand::accept(bytes), move |database| {
                 if batch.iter().any(|accept| {
-                    MessageProfile::of_body(accept.content.body.as_str()) == MessageProfile::Refused
+                    MessageProfile::of_body(accept.message.content.body.as_str()) == MessageProfile::Refused
                 }) {
                     return Err(StoreError::Refused("cannot be kept".to_owned()));
                 }

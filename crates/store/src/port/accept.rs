@@ -1,9 +1,9 @@
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::{
-    Content, ConversationId, ConversationKey, Fingerprint, IdempotencyKey, LeaseToken, MessageId,
-    ProviderMessageId, ProviderName, Timestamp,
+    ConversationId, Fingerprint, IdempotencyKey, LeaseToken, MessageId, NewMessage, ProviderMessageId,
+    ProviderName, Timestamp,
 };
 
 use crate::StoreError;
@@ -33,14 +33,19 @@ pub trait Accepting: Send + Sync {
 pub struct Accept {
     /// Minted before the message is stored, so that it can be looked up when a commit gets no answer.
     pub id: MessageId,
-    pub conversation: ConversationKey,
-    pub content: Arc<Content>,
-    /// When it was written.
-    pub timestamp: Timestamp,
+    pub message: NewMessage,
     /// When it was accepted, by the node's clock.
     pub processed_at: Timestamp,
     pub provider: ProviderName,
     pub kind: Kind,
+}
+
+impl Accept {
+    /// When it was written, or else accepted.
+    #[must_use]
+    pub fn timestamp(&self) -> Timestamp {
+        self.message.timestamp.unwrap_or(self.processed_at)
+    }
 }
 
 /// The direction of an accepted message, and how its repeats are recognized.

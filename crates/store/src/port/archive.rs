@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::{
-    Channel, Content, ConversationKey, Direction, GivenAddress, MessageId, ProviderMessageId, ProviderName,
-    Timestamp,
+    Channel, ConversationKey, Direction, GivenAddress, MessageId, NewMessage, ProviderMessageId,
+    ProviderName, Timestamp,
 };
 
 use crate::StoreError;
@@ -39,15 +39,21 @@ pub trait Archive: Send + Sync {
 pub struct Import {
     pub id: MessageId,
     pub direction: Direction,
-    pub content: Content,
-    /// When it was written.
-    pub timestamp: Timestamp,
+    pub message: NewMessage,
     /// When it was imported.
     pub processed_at: Timestamp,
     pub provider: ProviderName,
     pub provider_message_id: ProviderMessageId,
     /// The record as it came.
     pub payload: Box<str>,
+}
+
+impl Import {
+    /// When it was written, or else imported.
+    #[must_use]
+    pub fn timestamp(&self) -> Timestamp {
+        self.message.timestamp.unwrap_or(self.processed_at)
+    }
 }
 
 /// A message without a conversation, and the fields that determine it.

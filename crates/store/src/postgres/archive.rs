@@ -15,24 +15,31 @@ impl Archive for Postgres {
         let ids: Vec<Uuid> = batch.iter().map(|import| import.id.as_uuid()).collect();
         let subjects: Vec<Option<&str>> = batch
             .iter()
-            .map(|import| import.content.subject.as_ref().map(domain::Subject::as_str))
+            .map(|import| {
+                import
+                    .message
+                    .content
+                    .subject
+                    .as_ref()
+                    .map(domain::Subject::as_str)
+            })
             .collect();
         let attachments: Vec<Option<String>> = batch
             .iter()
-            .map(|import| json::from_attachments(&import.content.attachments))
+            .map(|import| json::from_attachments(&import.message.content.attachments))
             .collect();
         self.change(
             include_str!("../../sql/messages/import.postgres.sql"),
             &[
                 &ids,
                 &texts(|import| import.direction.as_str()),
-                &texts(|import| import.content.channel.as_str()),
-                &texts(|import| import.content.from.as_str()),
-                &texts(|import| import.content.to.as_str()),
+                &texts(|import| import.message.content.channel.as_str()),
+                &texts(|import| import.message.content.from.as_str()),
+                &texts(|import| import.message.content.to.as_str()),
                 &subjects,
-                &texts(|import| import.content.body.as_str()),
+                &texts(|import| import.message.content.body.as_str()),
                 &attachments,
-                &times(|import| import.timestamp.into()),
+                &times(|import| import.timestamp().into()),
                 &times(|import| import.processed_at.into()),
                 &texts(|import| import.provider.as_str()),
                 &texts(|import| import.provider_message_id.as_str()),

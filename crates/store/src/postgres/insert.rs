@@ -26,7 +26,8 @@ pub(super) async fn insert(store: &Postgres, batch: &[&Accept]) -> Result<Option
     }
     keys.sort_unstable();
     inbound_ids.sort_unstable();
-    let (shares, places) = shares(batch);
+    let conversations = column(batch, |accept| accept.message.conversation());
+    let (shares, places) = shares(batch, &conversations);
     let deadline = store.server_clock.deadline();
     let told = store
         .accepting
@@ -49,17 +50,17 @@ pub(super) async fn insert(store: &Postgres, batch: &[&Accept]) -> Result<Option
                 &column(batch, |accept| accept.id.as_uuid()),
                 &column(&places, |place| place.share as i64),
                 &column(&places, |place| place.following),
-                &column(batch, |accept| accept.content.channel.as_str()),
-                &column(batch, |accept| accept.content.from.as_str()),
-                &column(batch, |accept| accept.content.to.as_str()),
+                &column(batch, |accept| accept.message.content.channel.as_str()),
+                &column(batch, |accept| accept.message.content.from.as_str()),
+                &column(batch, |accept| accept.message.content.to.as_str()),
                 &column(batch, |accept| {
-                    accept.content.subject.as_ref().map(Subject::as_str)
+                    accept.message.content.subject.as_ref().map(Subject::as_str)
                 }),
-                &column(batch, |accept| accept.content.body.as_str()),
+                &column(batch, |accept| accept.message.content.body.as_str()),
                 &column(batch, |accept| {
-                    json::from_attachments(&accept.content.attachments)
+                    json::from_attachments(&accept.message.content.attachments)
                 }),
-                &column(batch, |accept| moment(accept.timestamp)),
+                &column(batch, |accept| moment(accept.timestamp())),
                 &column(batch, |accept| moment(accept.processed_at)),
                 &column(batch, |accept| accept.provider.as_str()),
                 &column(batch, |accept| match accept.kind {
@@ -107,8 +108,8 @@ struct Place {
 }
 
 /// Each conversation of a batch once, in the order in which all nodes touch conversations, and the place of each message.
-fn shares<'a>(batch: &[&'a Accept]) -> (Vec<Share<'a>>, Vec<Place>) {
-    let keys = column(batch, |accept| order(&accept.conversation));
+fn shares<'a>(batch: &[&Accept], conversations: &'a [ConversationKey]) -> (Vec<Share<'a>>, Vec<Place>) {
+    let keys = column(conversations, order);
     let mut by_key: Vec<usize> = (0..batch.len()).collect();
     by_key.sort_by_key(|message| keys[*message]);
     let (mut shares, mut places) = (Vec::new(), vec![Place::default(); batch.len()]);
@@ -116,7 +117,7 @@ fn shares<'a>(batch: &[&'a Accept]) -> (Vec<Share<'a>>, Vec<Place>) {
         let mut share = Share {
             key: keys[messages[0]],
             messages: 0,
-            last_activity_at: batch[messages[0]].timestamp,
+            last_activity_at: batch[messages[0]].timestamp(),
             created_at: batch[messages[0]].processed_at,
         };
         for message in messages.iter().rev() {
@@ -126,7 +127,7 @@ fn shares<'a>(batch: &[&'a Accept]) -> (Vec<Share<'a>>, Vec<Place>) {
                 following: share.messages,
             };
             share.messages += 1;
-            share.last_activity_at = share.last_activity_at.max(accept.timestamp);
+            share.last_activity_at = share.last_activity_at.max(accept.timestamp());
             share.created_at = share.created_at.min(accept.processed_at);
         }
         shares.push(share);

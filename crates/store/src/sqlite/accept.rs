@@ -41,20 +41,20 @@ impl Accepting for Sqlite {
 fn accept_one(connection: &Connection, accept: &Accept, now: Timestamp) -> rusqlite::Result<Accepted> {
     let Accept {
         id,
-        conversation,
-        content,
-        timestamp,
+        message,
         processed_at,
         provider,
         kind,
     } = accept;
+    let content = &message.content;
+    let timestamp = accept.timestamp();
     // One thread writes, so what stands in the way is there already, and nothing can come in between.
     if let Some(earlier) = repeated(connection, accept)? {
         return Ok(earlier);
     }
     let (conversation_id, sequence) = join(
         connection,
-        conversation,
+        &message.conversation(),
         timestamp.as_micros(),
         processed_at.as_micros(),
     )?;

@@ -96,13 +96,13 @@ fn import_one(connection: &Connection, import: &Import) -> rusqlite::Result<bool
     let Import {
         id,
         direction,
-        content,
-        timestamp,
+        message,
         processed_at,
         provider,
         provider_message_id,
         payload,
     } = import;
+    let content = &message.content;
     let inbound_id = (provider.as_str(), provider_message_id.as_str());
     if accept::find(connection, None, Some(inbound_id))?.is_some() {
         return Ok(false);
@@ -118,7 +118,7 @@ fn import_one(connection: &Connection, import: &Import) -> rusqlite::Result<bool
             content.subject.as_ref().map(domain::Subject::as_str),
             content.body.as_str(),
             json::from_attachments(&content.attachments),
-            timestamp.as_micros(),
+            import.timestamp().as_micros(),
             processed_at.as_micros(),
             provider.as_str(),
         ])?;

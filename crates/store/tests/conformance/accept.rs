@@ -26,8 +26,8 @@ fn expected(accept: &Accept, accepted: Accepted) -> Message {
         id: accept.id,
         thread: Some((conversation_id, sequence)),
         direction,
-        content: (*accept.content).clone(),
-        timestamp: accept.timestamp,
+        content: (*accept.message.content).clone(),
+        timestamp: accept.timestamp(),
         processed_at: accept.processed_at,
         status,
         provider: Some(accept.provider.clone()),
@@ -85,7 +85,7 @@ pub(crate) async fn messages_read_back_to_the_byte(world: &World) {
         let Some((id, _)) = message.thread else {
             unreachable!()
         };
-        assert_eq!(world.conversation(id).await.key, accept.conversation);
+        assert_eq!(world.conversation(id).await.key, accept.message.conversation());
         assert!(world.thread(id).await.contains(&message));
     }
     let listed = world.messages().await;
@@ -112,7 +112,7 @@ pub(crate) async fn the_first_conversation_has_id_one(world: &World) {
     assert_eq!((conversation_id.get(), sequence), (1, 1));
     let conversation = world.conversation(conversation_id).await;
     assert_eq!(conversation.created_at, accept.processed_at);
-    assert_eq!(conversation.last_activity_at, accept.timestamp);
+    assert_eq!(conversation.last_activity_at, accept.timestamp());
 }
 
 pub(crate) async fn directions_and_sms_and_mms_share_a_conversation_and_email_has_its_own(world: &World) {
@@ -245,7 +245,7 @@ pub(crate) async fn many_pairs_from_two_nodes(world: &World) {
                         let pair = world.below(20) as u32;
                         let draft = world.outbound().between(pair, pair + 1);
                         let accept = draft.written(world.below(1_000) as i64).accept();
-                        *expected.entry(accept.conversation.clone()).or_default() += 1;
+                        *expected.entry(accept.message.conversation()).or_default() += 1;
                         accept
                     })
                     .collect()

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use domain::{
-    Address, Attachments, Body, Channel, Content, ConversationKey, ErrorCode, FailureReason, Fingerprint,
-    LeaseToken, MessageId, Outcome, ProviderName, Subject, Timestamp,
+    Address, Attachments, Body, Channel, Content, ErrorCode, FailureReason, Fingerprint, LeaseToken,
+    MessageId, NewMessage, Outcome, ProviderName, Subject, Timestamp,
 };
 use trunkline_store::{
     Accept, AttemptRecord, ClaimLimits, Claimed, Deadlines, Disposition, FIRST_LEASE, IdempotentRequest,
@@ -158,14 +158,14 @@ impl Draft {
     pub(crate) fn accept(self) -> Accept {
         let from = Address::sender(self.channel, &self.from, None).unwrap();
         let to = Address::recipient(self.channel, &self.to, None).unwrap();
-        let content = Content::new(
-            self.channel,
-            &from,
-            &to,
-            self.subject.map(|subject| Subject::new(subject).unwrap()),
-            Body::new(self.body.clone()).unwrap(),
-            Attachments::new(self.attachments, 10).unwrap(),
-        );
+        let content = Content {
+            channel: self.channel,
+            from: from.given,
+            to: to.given,
+            subject: self.subject.map(|subject| Subject::new(subject).unwrap()),
+            body: Body::new(self.body.clone()).unwrap(),
+            attachments: Attachments::new(self.attachments, 10).unwrap(),
+        };
         let provider = self.provider.unwrap_or_else(|| match self.channel {
             Channel::Sms | Channel::Mms => name(SMS),
             Channel::Email => name(EMAIL),
@@ -183,9 +183,12 @@ impl Draft {
         };
         Accept {
             id: self.id,
-            conversation: ConversationKey::new(self.channel.conversation(), from.participant, to.participant),
-            content: Arc::new(content.unwrap()),
-            timestamp: self.timestamp,
+            message: NewMessage {
+                from: from.participant,
+                to: to.participant,
+                content: Arc::new(content),
+                timestamp: Some(self.timestamp),
+            },
             processed_at: self.now,
             provider,
             kind,

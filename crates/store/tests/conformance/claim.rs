@@ -77,7 +77,7 @@ pub(crate) async fn carries_the_message_and_its_conversation(world: &World) {
     };
     let (conversation_id, _) = world.detail(accept.id).await.message.thread.unwrap();
     assert_eq!((leased.id, leased.conversation_id), (accept.id, conversation_id));
-    assert_eq!(leased.content, accept.content);
+    assert_eq!(leased.content, accept.message.content);
     assert_eq!(
         (leased.token, leased.progress),
         (FIRST_LEASE, Progress::default())

@@ -157,7 +157,7 @@ pub(crate) async fn one_message_per_key_from_two_nodes_at_once(world: &World) {
             Accepted::Repeated { id, .. } => {
                 assert_eq!(found, *answer);
                 let winner = stored.iter().find(|message| message.id == id).unwrap();
-                assert_eq!(winner.content.body, accept.content.body);
+                assert_eq!(winner.content.body, accept.message.content.body);
             }
             Accepted::KeyConflict => assert_eq!(found, Accepted::KeyConflict),
         }

@@ -15,8 +15,7 @@ pub(crate) fn past(accept: Accept, direction: Direction, provider_message_id: &s
     Import {
         id: accept.id,
         direction,
-        content: (*accept.content).clone(),
-        timestamp: accept.timestamp,
+        message: accept.message,
         processed_at: accept.processed_at,
         provider: accept.provider,
         provider_message_id: id(provider_message_id),
@@ -55,8 +54,8 @@ pub(crate) async fn an_import_is_final_and_belongs_nowhere_yet(world: &World) {
         assert_eq!((message.status, message.direction), (status, import.direction));
         assert_eq!((message.thread, message.failure), (None, None));
         assert_eq!(
-            (message.content, message.timestamp),
-            (import.content, import.timestamp)
+            (&message.content, message.timestamp),
+            (&*import.message.content, import.timestamp())
         );
         assert_eq!(message.provider, Some(import.provider));
     }

@@ -71,12 +71,15 @@ impl Places {
 async fn is_stored_at(world: &World, accept: &Accept, thread: (ConversationId, u64)) {
     let message = world.detail(accept.id).await.message;
     assert_eq!(message.thread, Some(thread));
-    assert_eq!(message.content, *accept.content);
+    assert_eq!(message.content, *accept.message.content);
     assert_eq!(
         (message.timestamp, message.processed_at, message.provider.as_ref()),
-        (accept.timestamp, accept.processed_at, Some(&accept.provider))
+        (accept.timestamp(), accept.processed_at, Some(&accept.provider))
     );
-    assert_eq!(world.conversation(thread.0).await.key, accept.conversation);
+    assert_eq!(
+        world.conversation(thread.0).await.key,
+        accept.message.conversation()
+    );
 }
 
 /// `count` messages that are leased from the start.
@@ -101,7 +104,7 @@ pub(crate) async fn accepted_messages_follow_each_other_as_in_the_batch(world: &
             else {
                 panic!("{answer:?}")
             };
-            assert_eq!(sequence, places.next(&accept.conversation));
+            assert_eq!(sequence, places.next(&accept.message.conversation()));
             is_stored_at(world, accept, (conversation_id, sequence)).await;
         }
     }
@@ -137,12 +140,12 @@ pub(crate) async fn repeats_among_accepted_messages_take_no_place(world: &World)
                 else {
                     panic!("{answer:?}")
                 };
-                assert_eq!(sequence, places.next(&accept.conversation));
+                assert_eq!(sequence, places.next(&accept.message.conversation()));
                 is_stored_at(world, accept, (conversation_id, sequence)).await;
                 firsts.insert(*name, (accept.clone(), conversation_id));
                 continue;
             };
-            let says_the_same = accept.content.body == first.content.body;
+            let says_the_same = accept.message.content.body == first.message.content.body;
             let expected = if says_the_same || name % 2 == 1 {
                 Accepted::Repeated {
                     id: first.id,
@@ -193,7 +196,7 @@ pub(crate) async fn of_imports_with_one_id_the_first_counts(world: &World) {
     let stored = world.messages().await;
     assert_eq!(stored.len(), firsts.len());
     for message in stored {
-        assert_eq!(message.content, firsts[&message.id].content);
+        assert_eq!(message.content, *firsts[&message.id].message.content);
     }
 }
 
@@ -210,12 +213,12 @@ pub(crate) async fn assigned_messages_follow_each_other_as_in_the_batch(world: &
     for half in batch.chunks(MANY / 2) {
         let joining: Vec<_> = half
             .iter()
-            .map(|accept| (accept.id, accept.conversation.clone()))
+            .map(|accept| (accept.id, accept.message.conversation()))
             .collect();
         let before = places.0.len();
         let expected: Vec<u64> = half
             .iter()
-            .map(|accept| places.next(&accept.conversation))
+            .map(|accept| places.next(&accept.message.conversation()))
             .collect();
         let assigned = Assigned {
             messages: half.len() as u64,
@@ -258,7 +261,7 @@ pub(crate) async fn those_due_longest_are_claimed_first_with_their_messages(worl
         assert_eq!(ids, due.keys().copied().collect());
         for claimed in claimed {
             let leased = claimed.leased;
-            assert_eq!(leased.content, due[&leased.id].content);
+            assert_eq!(leased.content, due[&leased.id].message.content);
             assert_eq!(leased.conversation_id, conversations[&leased.id]);
         }
     }

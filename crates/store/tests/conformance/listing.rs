@@ -157,7 +157,7 @@ pub(crate) async fn conversations_of_a_channel_and_of_a_participant_on_either_si
     let keys = |places: &[usize]| {
         places
             .iter()
-            .map(|place| batch[*place].conversation.clone())
+            .map(|place| batch[*place].message.conversation())
             .collect::<BTreeSet<_>>()
     };
     let cases: [(Option<ConversationChannel>, Option<&str>, &[usize]); 9] = [

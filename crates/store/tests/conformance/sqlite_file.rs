@@ -221,7 +221,7 @@ async fn a_transaction_that_ends_early_takes_nobody_along_unnoticed() {
                 Err(StoreError::Unavailable(_)) => assert_eq!(stored, None),
                 Err(StoreError::Refused(reason)) => {
                     assert_eq!(
-                        (accept.content.body.as_str(), stored),
+                        (accept.message.content.body.as_str(), stored),
                         ("poison", None),
                         "{reason}"
                     );

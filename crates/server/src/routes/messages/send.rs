@@ -4,27 +4,29 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts},
     response::{IntoResponse, Response},
 };
-use domain::{Channel, Draft, FieldError, IdempotencyKey, ValidMessage, named_channel, phone_channel};
-use engine::{LimitSettings, Send, SendError, Sent};
+use domain::{Channel, Draft, FieldError, IdempotencyKey, Origin};
+use engine::{LimitSettings, SendError, Sent};
 use resilience::rate_limit::{
     Allowance,
     headers::{PolicyName, rate_limit, rate_limit_policy},
 };
-use serde::Deserialize;
 use store::IdempotentRequest;
-use utoipa::{IntoParams, IntoResponses, ToSchema};
+use utoipa::{IntoParams, IntoResponses};
 
 use crate::{
     App, client,
     extract::AppState,
     json::{parse, read_body},
     openapi::{
-        enums::{self, PhoneChannel},
+        enums::{self, EmailChannel, PhoneChannel},
         problems::SendErrors,
         schemas,
     },
     problem::{Code, Problem},
-    routes::accepted::{Accepted, accepted},
+    routes::{
+        accepted::{Accepted, accepted},
+        message_body::message_body,
+    },
 };
 
 const SENDER: PolicyName = PolicyName::new("sender");
@@ -45,75 +47,60 @@ struct SendHeaders {
     idempotency_key: Option<String>,
 }
 
-/// An SMS or MMS to be sent.
-#[derive(Deserialize, ToSchema)]
-struct SmsRequest {
-    #[schema(required, value_type = schemas::Sender)]
-    from: Option<String>,
-    #[schema(required, value_type = schemas::PhoneNumber)]
-    to: Option<String>,
-    #[schema(required, value_type = PhoneChannel)]
-    r#type: Option<String>,
-    /// What it says.
-    #[schema(required, value_type = schemas::Text)]
-    body: Option<String>,
-    /// What is attached; 10 at most, unless the operator set another limit.
-    #[schema(value_type = Option<Vec<schemas::Attachment>>, max_items = 10)]
-    attachments: Option<Vec<String>>,
-    /// When it was written, in RFC 3339. One that is missing, cannot be read or lies more than a day ahead is no error: the
-    /// message then counts from when it is processed.
-    #[schema(example = "2026-11-21T10:00:00Z")]
-    timestamp: Option<String>,
+message_body! {
+    /// An SMS or MMS to send. An SMS needs a body, an MMS at least one attachment.
+    SmsRequest {
+        /// If given, the same as `type`.
+        #[schema(value_type = Option<PhoneChannel>)]
+        channel,
+        #[schema(required, value_type = PhoneChannel)]
+        r#type,
+        #[schema(required, value_type = schemas::Sender)]
+        from,
+        #[schema(required, value_type = schemas::PhoneNumber)]
+        to,
+        /// May be empty or missing in an MMS.
+        #[schema(value_type = Option<schemas::Text>)]
+        body,
+    }
 }
 
-/// An email to be sent.
-#[derive(Deserialize, ToSchema)]
-struct EmailRequest {
-    #[schema(required, value_type = schemas::EmailAddress)]
-    from: Option<String>,
-    #[schema(required, value_type = schemas::EmailAddress)]
-    to: Option<String>,
-    #[schema(value_type = Option<schemas::Text>)]
-    subject: Option<String>,
-    /// What it says.
-    #[schema(required, value_type = schemas::Text)]
-    body: Option<String>,
-    /// What is attached; 10 at most, unless the operator set another limit.
-    #[schema(value_type = Option<Vec<schemas::Attachment>>, max_items = 10)]
-    attachments: Option<Vec<String>>,
-    /// When it was written, in RFC 3339. One that is missing, cannot be read or lies more than a day ahead is no error: the
-    /// message then counts from when it is processed.
-    #[schema(example = "2026-11-21T10:00:00Z")]
-    timestamp: Option<String>,
+message_body! {
+    /// An email to send.
+    EmailRequest {
+        /// If given, `email`.
+        #[schema(value_type = Option<EmailChannel>)]
+        channel,
+        /// If given, `email`.
+        #[schema(value_type = Option<EmailChannel>)]
+        r#type,
+        #[schema(required, value_type = schemas::EmailAddress)]
+        from,
+        #[schema(required, value_type = schemas::EmailAddress)]
+        to,
+        #[schema(required, value_type = schemas::Text)]
+        body,
+    }
 }
 
-/// A message to be sent, of any channel.
-#[derive(Deserialize, ToSchema)]
-struct MessageRequest {
-    #[schema(required, value_type = enums::Channel)]
-    channel: Option<String>,
-    /// If given, the same as `channel`.
-    #[schema(value_type = Option<enums::Channel>)]
-    r#type: Option<String>,
-    /// A phone number, short code or sender name; of an email an email address.
-    #[schema(required, value_type = String)]
-    from: Option<String>,
-    /// A phone number or short code; of an email an email address.
-    #[schema(required, value_type = String)]
-    to: Option<String>,
-    /// Of an email; else it is ignored.
-    #[schema(value_type = Option<schemas::Text>)]
-    subject: Option<String>,
-    /// What it says.
-    #[schema(required, value_type = schemas::Text)]
-    body: Option<String>,
-    /// What is attached; 10 at most, unless the operator set another limit.
-    #[schema(value_type = Option<Vec<schemas::Attachment>>, max_items = 10)]
-    attachments: Option<Vec<String>>,
-    /// When it was written, in RFC 3339. One that is missing, cannot be read or lies more than a day ahead is no error: the
-    /// message then counts from when it is processed.
-    #[schema(example = "2026-11-21T10:00:00Z")]
-    timestamp: Option<String>,
+message_body! {
+    /// A message to send, of any channel. An SMS or email needs a body, an MMS at least one attachment.
+    MessageRequest {
+        #[schema(required, value_type = enums::Channel)]
+        channel,
+        /// If given, the same as `channel`.
+        #[schema(value_type = Option<enums::Channel>)]
+        r#type,
+        /// A phone number, short code or sender name; of an email an email address.
+        #[schema(required, value_type = String)]
+        from,
+        /// A phone number or short code; of an email an email address.
+        #[schema(required, value_type = String)]
+        to,
+        /// May be empty or missing in an MMS.
+        #[schema(value_type = Option<schemas::Text>)]
+        body,
+    }
 }
 
 /// Accepted, or accepted before under the same key.
@@ -143,24 +130,7 @@ struct AcceptedToSend(Accepted);
 )]
 pub(crate) async fn send_sms(State(app): AppState, request: Request) -> Response {
     accept(&app, request, |body| {
-        let SmsRequest {
-            from,
-            to,
-            r#type,
-            body,
-            attachments,
-            timestamp,
-        } = parse(body)?;
-        let channel = phone_channel(r#type.as_deref()).map_err(|error| Problem::invalid(vec![error]))?;
-        Ok(Draft {
-            channel,
-            from,
-            to,
-            subject: None,
-            body,
-            attachments,
-            timestamp,
-        })
+        parse::<SmsRequest>(body)?.draft(Origin::Client, &[Channel::Sms, Channel::Mms])
     })
     .await
 }
@@ -182,23 +152,7 @@ pub(crate) async fn send_sms(State(app): AppState, request: Request) -> Response
 )]
 pub(crate) async fn send_email(State(app): AppState, request: Request) -> Response {
     accept(&app, request, |body| {
-        let EmailRequest {
-            from,
-            to,
-            subject,
-            body,
-            attachments,
-            timestamp,
-        } = parse(body)?;
-        Ok(Draft {
-            channel: Channel::Email,
-            from,
-            to,
-            subject,
-            body,
-            attachments,
-            timestamp,
-        })
+        parse::<EmailRequest>(body)?.draft(Origin::Client, &[Channel::Email])
     })
     .await
 }
@@ -221,28 +175,7 @@ pub(crate) async fn send_email(State(app): AppState, request: Request) -> Respon
 )]
 pub(crate) async fn send(State(app): AppState, request: Request) -> Response {
     accept(&app, request, |body| {
-        let MessageRequest {
-            channel,
-            r#type,
-            from,
-            to,
-            subject,
-            body,
-            attachments,
-            timestamp,
-        } = parse(body)?;
-        let channel = named_channel(channel.as_deref(), r#type.as_deref());
-        let channel = channel.map_err(|error| Problem::invalid(vec![error]))?;
-        let subject = subject.filter(|_| channel == Channel::Email);
-        Ok(Draft {
-            channel,
-            from,
-            to,
-            subject,
-            body,
-            attachments,
-            timestamp,
-        })
+        parse::<MessageRequest>(body)?.draft(Origin::Client, Channel::ALL)
     })
     .await
 }
@@ -286,22 +219,9 @@ async fn accept_limited(
         key,
         fingerprint: draft.fingerprint(),
     });
-    let ValidMessage {
-        from,
-        to,
-        content,
-        timestamp,
-    } = draft.check(&app.settings().drafts).map_err(Problem::invalid)?;
-    let outcome = app
-        .engine()
-        .send(Send {
-            from,
-            to,
-            content,
-            timestamp,
-            request,
-        })
-        .await;
+    let checked = draft.check(&app.settings().drafts, app.engine().now());
+    let message = checked.map_err(Problem::invalid)?;
+    let outcome = app.engine().send(message, request).await;
     allowances.extend(outcome.sender.map(|allowance| (SENDER, allowance)));
     match outcome.result {
         Ok(sent) => Ok(answer(&sent)),

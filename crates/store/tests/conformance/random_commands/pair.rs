@@ -233,8 +233,7 @@ impl Pair {
         Import {
             id: accept.id,
             direction,
-            content: (*accept.content).clone(),
-            timestamp: accept.timestamp,
+            message: accept.message,
             processed_at: accept.processed_at,
             provider: accept.provider,
             provider_message_id: id.to_string().parse().unwrap(),

@@ -143,7 +143,7 @@ fn addresses(who: usize, contact: &Contact, channel: Channel) -> (&'static str, 
 mod tests {
     use std::collections::BTreeSet;
 
-    use domain::{Draft, DraftRules};
+    use domain::{Clock, Draft, DraftRules, Origin, SystemClock};
 
     use super::{super::people::CONTACTS_MAX, *};
 
@@ -173,6 +173,7 @@ mod tests {
             let text = |name: &str| step.body[name].as_str().map(str::to_owned);
             let named = text("channel").or_else(|| text("type"));
             let draft = Draft {
+                origin: Origin::Client,
                 channel: named.map_or(Channel::Email, |channel| channel.parse().unwrap()),
                 from: text("from"),
                 to: text("to"),
@@ -183,7 +184,7 @@ mod tests {
                     .map(|urls| urls.iter().map(|url| url.as_str().unwrap().to_owned()).collect()),
                 timestamp: None,
             };
-            assert!(draft.check(&rules).is_ok(), "{step:?}");
+            assert!(draft.check(&rules, SystemClock::new().now()).is_ok(), "{step:?}");
             paths.insert(step.path);
         }
         assert_eq!(paths.len(), 4, "{paths:?}");

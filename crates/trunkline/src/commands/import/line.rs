@@ -1,106 +1,107 @@
 use domain::{
-    Content, Direction, Draft, DraftRules, FieldError, ProviderMessageId, ProviderName, Timestamp,
-    ValidMessage, named_channel,
+    Channel, Direction, Draft, DraftRules, FieldError, MessageId, Origin, ProviderMessageId, ProviderName,
+    Timestamp,
 };
-use providers::simulator::provider_name;
 use serde::Deserialize;
+use server::lenient;
+use store::Import;
 
-/// A line, told apart and not checked yet.
 #[derive(Deserialize)]
-struct PastLine {
+struct ImportLine {
     direction: Option<String>,
     channel: Option<String>,
     r#type: Option<String>,
+    #[serde(default, deserialize_with = "lenient::text_or_integer")]
     from: Option<String>,
+    #[serde(default, deserialize_with = "lenient::text_or_integer")]
     to: Option<String>,
     subject: Option<String>,
     body: Option<String>,
     attachments: Option<Vec<String>>,
-    timestamp: Option<String>,
+    #[serde(default, deserialize_with = "lenient::timestamp")]
+    timestamp: Option<Timestamp>,
     provider: Option<String>,
+    #[serde(default, deserialize_with = "lenient::text_or_integer")]
     provider_message_id: Option<String>,
 }
 
-/// A past message whose every part is valid.
-pub(super) struct Past {
-    pub(super) direction: Direction,
-    pub(super) content: Content,
-    pub(super) timestamp: Option<Timestamp>,
-    pub(super) provider: ProviderName,
-    pub(super) provider_message_id: ProviderMessageId,
-    pub(super) payload: Box<str>,
-}
-
-impl Past {
-    /// Reads a line. What is wrong with it is told without a word of what it says.
-    pub(super) fn read(line: &[u8], rules: &DraftRules) -> Result<Self, Vec<String>> {
-        let text = std::str::from_utf8(line).map_err(|_| vec!["is not UTF-8".to_owned()])?;
-        let parsed = parse(text).map_err(|problem| vec![problem])?;
-        check(parsed, text, rules).map_err(|errors| {
-            let told = |error: FieldError| format!("{}: {}", error.pointer, error.detail);
-            errors.into_iter().map(told).collect()
-        })
-    }
-}
-
-fn check(line: PastLine, text: &str, rules: &DraftRules) -> Result<Past, Vec<FieldError>> {
+/// Reads the message on a line.
+///
+/// # Errors
+/// What is wrong with the line, without a word of the message.
+pub(super) fn read(
+    line: &[u8],
+    rules: &DraftRules,
+    serving: impl Fn(Channel) -> Option<ProviderName>,
+    id: MessageId,
+    processed_at: Timestamp,
+) -> Result<Import, Vec<String>> {
+    let text = std::str::from_utf8(line).map_err(|_| vec!["is not UTF-8".to_owned()])?;
+    let line = parse(text).map_err(|problem| vec![problem])?;
     let mut errors = Vec::new();
     let direction = valid(direction(line.direction.as_deref()), &mut errors);
-    let channel = valid(
-        named_channel(line.channel.as_deref(), line.r#type.as_deref()),
-        &mut errors,
-    );
-    let id = valid(provider_message_id(line.provider_message_id), &mut errors);
-    let named = line.provider.map(|name| {
-        name.parse::<ProviderName>()
-            .map_err(|error| FieldError::new("/provider", error))
-    });
-    let named = valid(named.transpose(), &mut errors);
+    let origin = Origin::Provider;
+    let channel = origin.channel(Channel::ALL, line.channel.as_deref(), line.r#type.as_deref());
+    let channel = valid(channel, &mut errors);
+    let provider_message_id = valid(provider_message_id(line.provider_message_id), &mut errors);
+    let provider = channel.and_then(|channel| valid(provider(line.provider, channel, serving), &mut errors));
     // What else is wrong depends on the channel.
-    let Some(channel) = channel else {
-        return Err(errors);
-    };
-    let draft = Draft {
-        channel,
-        from: line.from,
-        to: line.to,
-        // As over HTTP: only an email has one.
-        subject: line.subject.filter(|_| channel == domain::Channel::Email),
-        body: line.body,
-        attachments: line.attachments,
-        timestamp: line.timestamp,
-    };
-    let checked = draft.check(rules).map_err(|found| errors.extend(found)).ok();
-    let (Some(direction), Some(provider_message_id), Some(named), Some(checked)) =
-        (direction, id, named, checked)
+    let message = channel.and_then(|channel| {
+        let draft = Draft {
+            origin,
+            channel,
+            from: line.from,
+            to: line.to,
+            subject: line.subject,
+            body: line.body,
+            attachments: line.attachments,
+            timestamp: line.timestamp,
+        };
+        let checked = draft.check(rules, processed_at);
+        checked.map_err(|found| errors.extend(found)).ok()
+    });
+    let (Some(direction), Some(message), Some(provider), Some(provider_message_id)) =
+        (direction, message, provider, provider_message_id)
     else {
-        return Err(errors);
+        let shown = |error: FieldError| format!("{}: {}", error.pointer, error.detail);
+        return Err(errors.into_iter().map(shown).collect());
     };
-    let ValidMessage {
-        from: _,
-        to: _,
-        content,
-        timestamp,
-    } = checked;
-    Ok(Past {
+    Ok(Import {
+        id,
         direction,
-        content,
-        timestamp,
-        provider: named.unwrap_or_else(|| provider_name(channel)),
+        message,
+        processed_at,
+        provider,
         provider_message_id,
         payload: text.into(),
     })
 }
 
+/// The provider that the line names, or else the first that serves the channel.
+fn provider(
+    name: Option<String>,
+    channel: Channel,
+    serving: impl Fn(Channel) -> Option<ProviderName>,
+) -> Result<ProviderName, FieldError> {
+    let error = |detail: String| FieldError::new("/provider", detail);
+    match name {
+        Some(name) => name
+            .parse()
+            .map_err(|wrong: domain::InvalidId| error(wrong.to_string())),
+        None => serving(channel)
+            .ok_or_else(|| error(format!("is required: no configured provider serves {channel}"))),
+    }
+}
+
 /// The parser's own words would quote the line, so only the place is taken from it.
-fn parse(text: &str) -> Result<PastLine, String> {
+fn parse(text: &str) -> Result<ImportLine, String> {
     // The parser would also take an array for our fields, in the order in which we happen to name them.
     if !text.starts_with('{') {
         return Err("is no JSON object".to_owned());
     }
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let invalid = |error: &serde_json::Error| format!("is not valid JSON, at column {}", error.column());
-    let parsed: PastLine = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+    let parsed: ImportLine = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
         let error = error.into_inner();
         match (error.is_data(), path.as_str()) {
@@ -130,6 +131,7 @@ fn valid<T>(result: Result<T, FieldError>, errors: &mut Vec<FieldError>) -> Opti
 
 #[cfg(test)]
 mod tests {
+    use domain::Entropy;
     use proptest::{prelude::*, sample::Index};
     use serde_json::{Value, json};
 
@@ -148,27 +150,92 @@ mod tests {
                "provider_message_id": "m1"})
     }
 
+    /// Reads a line where `primary` serves SMS and nothing serves the other channels.
+    fn read(line: &[u8]) -> Result<Import, Vec<String>> {
+        let serving = |channel| (channel == Channel::Sms).then(|| "primary".parse().unwrap());
+        let now = Timestamp::parse("2026-11-21T10:00:00Z").unwrap();
+        super::read(
+            line,
+            &RULES,
+            serving,
+            MessageId::mint(now, &Entropy::from_seed(1)),
+            now,
+        )
+    }
+
     fn problems(line: &str) -> String {
-        let problems = Past::read(line.as_bytes(), &RULES)
-            .err()
-            .expect("it is not valid");
-        problems.join("; ")
+        read(line.as_bytes()).expect_err("it is not valid").join("; ")
     }
 
     #[test]
     fn a_line_is_a_message() {
-        let past = Past::read(sms().to_string().as_bytes(), &RULES).ok().unwrap();
-        assert_eq!(past.direction, Direction::Inbound);
-        assert_eq!(past.provider.as_str(), "sms-mms");
-        assert_eq!(past.provider_message_id.as_str(), "m1");
-        assert_eq!(*past.payload, sms().to_string());
-        let mut named = sms();
-        named["provider"] = json!("elsewhere");
-        named["unknown"] = json!({"is": ["left", "alone"]});
-        named["subject"] = json!("of an SMS");
-        let past = Past::read(named.to_string().as_bytes(), &RULES).ok().unwrap();
-        assert_eq!(past.provider.as_str(), "elsewhere");
-        assert_eq!(past.content.subject, None);
+        let import = read(sms().to_string().as_bytes()).unwrap();
+        assert_eq!(import.direction, Direction::Inbound);
+        assert_eq!(import.provider.as_str(), "primary");
+        assert_eq!(import.provider_message_id.as_str(), "m1");
+        assert_eq!(*import.payload, sms().to_string());
+        let mut line = sms();
+        line["provider"] = json!("elsewhere");
+        line["unknown"] = json!({"is": ["ignored"]});
+        line["subject"] = json!("of an SMS");
+        let import = read(line.to_string().as_bytes()).unwrap();
+        assert_eq!(import.provider.as_str(), "elsewhere");
+        assert_eq!(import.message.content.subject, None);
+    }
+
+    /// It happened: it is imported in whatever shape it had.
+    #[test]
+    fn a_past_message_is_not_refused_for_a_formality() {
+        let url = json!(["https://example.com/a.png"]);
+        for (field, value) in [
+            ("body", json!("")),
+            ("body", json!(null)),
+            ("channel", json!("SMS")),
+            ("provider_message_id", json!(4711)),
+            ("timestamp", json!(1_764_000_000)),
+            ("timestamp", json!({"not": "a time"})),
+            ("attachments", json!(null)),
+            ("from", json!(12_015_550_123_u64)),
+        ] {
+            let mut line = sms();
+            line[field] = value;
+            assert!(read(line.to_string().as_bytes()).is_ok(), "{line}");
+            line["direction"] = json!("outbound");
+            line["channel"] = json!("mms");
+            line["provider"] = json!("elsewhere");
+            assert!(read(line.to_string().as_bytes()).is_ok(), "{line}");
+            line["attachments"] = url.clone();
+            assert!(read(line.to_string().as_bytes()).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_timestamp_that_cannot_be_believed_is_the_time_of_the_import() {
+        for (timestamp, believed) in [
+            ("1990-01-01T00:00:00Z", true),
+            ("2026-11-21T11:00:00Z", true),
+            ("1989-12-31T23:59:59.999999Z", false),
+            ("0001-01-01T00:00:00Z", false),
+            ("2026-11-21T11:00:00.000001Z", false),
+            ("yesterday", false),
+        ] {
+            let mut line = sms();
+            line["timestamp"] = json!(timestamp);
+            let import = read(line.to_string().as_bytes()).unwrap();
+            let expected = match believed {
+                true => Timestamp::parse(timestamp).unwrap(),
+                false => import.processed_at,
+            };
+            assert_eq!(import.timestamp(), expected, "{timestamp}");
+        }
+    }
+
+    #[test]
+    fn a_line_must_name_its_provider_if_none_serves_the_channel() {
+        let mut line = sms();
+        line["channel"] = json!("mms");
+        let told = problems(&line.to_string());
+        assert_eq!(told, "/provider: is required: no configured provider serves mms");
     }
 
     #[test]
@@ -184,7 +251,6 @@ mod tests {
             ("type", json!("mms"), "/type: leave it out"),
             ("from", json!("secret@example.com"), "/from: use a phone number"),
             ("to", json!(null), "/to: is required"),
-            ("body", json!(""), "/body: "),
             ("body", json!("secret\u{0}"), "/body: remove the NUL character"),
             ("body", json!(["secret"]), "body has the wrong type"),
             (
@@ -217,7 +283,7 @@ mod tests {
             assert!(!problems.to_lowercase().contains("secret"), "{problems}");
         }
         let everything = problems("{\"channel\": \"sms\"}");
-        for field in ["/direction", "/provider_message_id", "/from", "/to", "/body"] {
+        for field in ["/direction", "/provider_message_id", "/from", "/to"] {
             assert!(everything.contains(field), "{everything}");
         }
     }
@@ -236,10 +302,7 @@ mod tests {
             assert!(problems.contains(told), "{told} is not in: {problems}");
             assert!(!problems.contains("secret"), "{problems}");
         }
-        assert_eq!(
-            Past::read(b"{\"body\":\"\xff\"}", &RULES).err().unwrap(),
-            ["is not UTF-8"]
-        );
+        assert_eq!(read(b"{\"body\":\"\xff\"}").unwrap_err(), ["is not UTF-8"]);
         let deep = format!("{{\"unknown\":{}", "[".repeat(200_000));
         assert!(problems(&deep).contains("is not valid JSON"));
     }
@@ -261,12 +324,13 @@ mod tests {
                     _ => line.truncate(at.max(1)),
                 }
             }
-            match Past::read(&line, &RULES) {
-                Ok(past) => {
-                    prop_assert_eq!(past.payload.as_bytes(), &line);
+            match read(&line) {
+                Ok(import) => {
+                    prop_assert_eq!(import.payload.as_bytes(), &line);
                     let said: Value = serde_json::from_slice(&line).unwrap();
-                    prop_assert_eq!(said["body"].as_str(), Some(past.content.body.as_str()));
-                    prop_assert_eq!(said["provider_message_id"].as_str(), Some(past.provider_message_id.as_str()));
+                    let body = said["body"].as_str().unwrap_or_default();
+                    prop_assert_eq!(body, import.message.content.body.as_str());
+                    prop_assert_eq!(said["provider_message_id"].as_str(), Some(import.provider_message_id.as_str()));
                 }
                 Err(problems) => {
                     prop_assert!(!problems.is_empty());

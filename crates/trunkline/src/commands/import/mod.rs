@@ -12,15 +12,13 @@ use std::{
 use anyhow::{Context, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use domain::{Clock, DraftRules, Entropy, MessageId, SystemClock, Timestamp};
-use engine::{retry_transient, written_at};
+use engine::retry_transient;
+use providers::{Routes, simulator::Simulators};
 use serde::Serialize;
 use store::{Import, Store};
 use tokio::runtime::Runtime;
 
-use self::{
-    line::Past,
-    lines::{ImportLine, Lines},
-};
+use self::lines::{ImportLine, Lines};
 use crate::{
     config::{Config, flags},
     terminal::{Progress, grouped, print, print_json},
@@ -75,6 +73,12 @@ pub(crate) fn run(config: &Config, arguments: &ArgMatches) -> anyhow::Result<()>
         .build()?;
     let store = store::open(&config.database_url, Arc::clone(&clock))?;
     runtime.block_on(retry_transient(async || store.migrate().await))?;
+    let simulators = Simulators::new(
+        config.simulators.clone(),
+        &Entropy::from_system(),
+        Arc::clone(&clock),
+    )?;
+    let routes = Routes::new(simulators.providers())?;
     let mut importer = Importer {
         runtime,
         store,
@@ -84,6 +88,7 @@ pub(crate) fn run(config: &Config, arguments: &ArgMatches) -> anyhow::Result<()>
             last: Timestamp::MIN,
         },
         rules: config.server.drafts,
+        routes,
         batch: Vec::with_capacity(BATCH_MESSAGES_MAX),
         batch_bytes: 0,
         progress: Progress::of("importing"),
@@ -175,6 +180,7 @@ struct Importer {
     store: Arc<dyn Store>,
     minter: Minter,
     rules: DraftRules,
+    routes: Routes,
     batch: Vec<Import>,
     batch_bytes: usize,
     progress: Progress,
@@ -188,15 +194,22 @@ impl Importer {
             let number = lines.number() + 1;
             let line = lines.next();
             let line = line.with_context(|| self.stopped("cannot read on", number))?;
-            let past = match line {
+            let import = match line {
                 None => break,
                 Some(ImportLine::Blank) => continue,
                 Some(ImportLine::TooLong) => Err(vec![format!("is longer than {LINE_BYTES_MAX} bytes")]),
-                Some(ImportLine::Text(text)) => Past::read(text, &self.rules),
+                Some(ImportLine::Text(text)) => {
+                    let (processed_at, id) = self.minter.mint();
+                    let serving = |channel| Some(self.routes.serving(channel)?.name().clone());
+                    line::read(text, &self.rules, serving, id, processed_at)
+                }
             };
             self.summary.read += 1;
-            match past {
-                Ok(past) => self.take(past),
+            match import {
+                Ok(import) => {
+                    self.batch_bytes += import.payload.len();
+                    self.batch.push(import);
+                }
                 Err(problems) => self.refuse(number, &problems),
             }
             if self.batch.len() == BATCH_MESSAGES_MAX || self.batch_bytes >= BATCH_BYTES_MAX {
@@ -205,21 +218,6 @@ impl Importer {
             }
         }
         self.store(lines.number())
-    }
-
-    fn take(&mut self, past: Past) {
-        let (processed_at, id) = self.minter.mint();
-        self.batch_bytes += past.payload.len();
-        self.batch.push(Import {
-            id,
-            direction: past.direction,
-            content: past.content,
-            timestamp: written_at(past.timestamp, processed_at),
-            processed_at,
-            provider: past.provider,
-            provider_message_id: past.provider_message_id,
-            payload: past.payload,
-        });
     }
 
     fn refuse(&mut self, number: u64, problems: &[String]) {
