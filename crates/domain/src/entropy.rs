@@ -44,6 +44,12 @@ impl Entropy {
         )
     }
 
+    /// The same stream from its beginning: it has the same children.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        Self::from_bytes(self.seed)
+    }
+
     /// The next number of the stream, uniform over all 64-bit values.
     #[must_use]
     pub fn next_u64(&self) -> u64 {

@@ -4,11 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use domain::{Outcome, ProviderName};
 use mutants::Mutant;
-use providers::Routes;
 use store::{DeadLetter, Store, StoreError, UnservedRule};
-use tokio::task::JoinHandle;
 
-use crate::{Metrics, Node};
+use crate::{Metrics, Node, dispatch::Dispatcher};
 
 /// How often a node announces what it serves, and sweeps the outbox for entries that can no longer be sent.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
@@ -23,20 +21,15 @@ const SWEEPS_PER_PURGE: u32 = 12;
 /// Rows one transaction touches.
 const BATCH_ROWS_MAX: u32 = 500;
 
-pub(crate) fn start(idempotency_ttl: Duration, routes: &Routes, node: &Node<'_>) -> JoinHandle<()> {
-    let serving = routes
-        .providers()
-        .iter()
-        .map(|provider| provider.name().clone())
-        .collect();
+pub(crate) fn start(idempotency_ttl: Duration, dispatcher: Arc<Dispatcher>, node: &Node) {
     let housekeeper = Housekeeper {
-        store: Arc::clone(node.store),
-        metrics: Arc::clone(node.metrics),
-        serving,
+        store: Arc::clone(&node.store),
+        metrics: Arc::clone(&node.metrics),
+        dispatcher,
         idempotency_ttl,
     };
     let stop = node.stop.clone();
-    node.critical_tasks.spawn("housekeeping", async move {
+    let rounds = async move {
         let mut round = 0;
         loop {
             if let Err(error) = housekeeper.round(round).await {
@@ -50,33 +43,33 @@ pub(crate) fn start(idempotency_ttl: Duration, routes: &Routes, node: &Node<'_>)
                 return;
             }
         }
-    })
+    };
+    let rounds = node.ends_with_drain.track_future(rounds);
+    node.critical_tasks.spawn("housekeeping", rounds);
 }
 
 struct Housekeeper {
     store: Arc<dyn Store>,
     metrics: Arc<Metrics>,
-    serving: Vec<ProviderName>,
+    dispatcher: Arc<Dispatcher>,
     idempotency_ttl: Duration,
 }
 
 impl Housekeeper {
     async fn round(&self, round: u32) -> Result<(), StoreError> {
+        let serving = self.dispatcher.serving();
         // None must keep the others from being done.
         let (announced, swept, purged) = (
-            self.store.announce(&self.serving, ANNOUNCEMENT_GAP_MAX).await,
-            self.sweep().await,
+            self.store.announce(&serving, ANNOUNCEMENT_GAP_MAX).await,
+            self.sweep(&serving).await,
             if round == 0 { self.purge().await } else { Ok(()) },
         );
         announced.and(swept).and(purged)
     }
 
-    async fn sweep(&self) -> Result<(), StoreError> {
+    async fn sweep(&self, serving: &[ProviderName]) -> Result<(), StoreError> {
         loop {
-            let buried = self
-                .store
-                .sweep(&self.serving, unserved(), BATCH_ROWS_MAX)
-                .await?;
+            let buried = self.store.sweep(serving, unserved(), BATCH_ROWS_MAX).await?;
             for DeadLetter {
                 id,
                 provider,

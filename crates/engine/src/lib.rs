@@ -21,23 +21,21 @@ mod settings;
 mod spawn;
 
 use std::{
-    collections::BTreeMap,
     fmt,
     sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
 use domain::{Clock, Entropy, ProviderName, Timestamp};
-use providers::Routes;
+use providers::{Provider, Routes};
 use store::{CommitReport, GroupCommit, GroupCommitLimits, QueueDepth, Store, StoreError};
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use accept::{Rejection, SendError, Sent, SentOutcome};
 pub use backfill::{
     BACKFILL_BATCH_MAX, BACKFILL_SKIPPED_SHOWN_MAX, BackfillProgress, BackfillReport, backfill,
 };
-pub use dispatch::{BreakerReport, CountsReport, ProviderReport, QueueReport};
+pub use dispatch::{AddProviderError, BreakerReport, CountsReport, ProviderReport, QueueReport};
 pub use resilience::breaker::BreakerState;
 
 pub use hold::{Hold, HoldReason};
@@ -53,14 +51,16 @@ use critical_tasks::CriticalTasks;
 use depths::Depths;
 use dispatch::Dispatcher;
 
-/// What every task of a node works with.
-struct Node<'a> {
-    store: &'a Arc<dyn Store>,
-    clock: &'a Arc<dyn Clock>,
-    metrics: &'a Arc<Metrics>,
-    critical_tasks: &'a CriticalTasks,
-    tasks: &'a Arc<dyn Spawn>,
-    stop: &'a CancellationToken,
+/// What the tasks of a node share.
+struct Node {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    critical_tasks: CriticalTasks,
+    tasks: Arc<dyn Spawn>,
+    stop: CancellationToken,
+    /// The tasks, beside those of the lanes, that [`Engine::drain`] waits for.
+    ends_with_drain: TaskTracker,
 }
 
 /// Everything that happens to a message between HTTP, the store and the providers, on one node.
@@ -68,18 +68,16 @@ pub struct Engine {
     store: Arc<dyn Store>,
     routes: Routes,
     commits: GroupCommit,
-    dispatcher: Dispatcher,
+    dispatcher: Arc<Dispatcher>,
     limits: Limits,
     depths: Depths,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
     ids: Entropy,
     settings: EngineSettings,
-    critical_tasks: CriticalTasks,
     tasks: Arc<dyn Spawn>,
     store_away: AtomicBool,
-    stop: CancellationToken,
-    housekeeping: tokio::sync::Mutex<Option<JoinHandle<()>>>,
+    node: Arc<Node>,
 }
 
 impl Engine {
@@ -94,7 +92,6 @@ impl Engine {
         metrics: Arc<Metrics>,
         tasks: Arc<dyn Spawn>,
     ) -> Arc<Self> {
-        let stop = CancellationToken::default();
         let limits = GroupCommitLimits {
             queue_max: settings.commit_queue_max,
             batch_max: settings.commit_batch_max,
@@ -104,21 +101,25 @@ impl Engine {
         let (commits, committing) = GroupCommit::new(Arc::clone(&store), limits, Arc::clone(&clock), report);
         // Its end is noticed by `GroupCommit::ended`.
         tasks.spawn_apart("commit", Box::pin(committing));
-        let critical_tasks = CriticalTasks::new(Arc::clone(&tasks));
-        let node = Node {
-            store: &store,
-            clock: &clock,
-            metrics: &metrics,
-            critical_tasks: &critical_tasks,
-            tasks: &tasks,
-            stop: &stop,
-        };
-        let dispatcher = Dispatcher::start(&settings.dispatch, &routes, entropy, &node);
-        let housekeeping = housekeeping::start(settings.idempotency_ttl, &routes, &node);
+        let node = Arc::new(Node {
+            store: Arc::clone(&store),
+            clock: Arc::clone(&clock),
+            metrics: Arc::clone(&metrics),
+            critical_tasks: CriticalTasks::new(Arc::clone(&tasks)),
+            tasks: Arc::clone(&tasks),
+            stop: CancellationToken::new(),
+            ends_with_drain: TaskTracker::new(),
+        });
+        let dispatcher = Arc::new(Dispatcher::start(
+            &node,
+            settings.dispatch.clone(),
+            &routes,
+            entropy,
+        ));
+        housekeeping::start(settings.idempotency_ttl, Arc::clone(&dispatcher), &node);
         Arc::new(Self {
             limits: Limits::new(&settings.limits, Arc::clone(&clock), Arc::clone(&metrics)),
             ids: entropy.child("ids"),
-            housekeeping: tokio::sync::Mutex::new(Some(housekeeping)),
             depths: Depths::default(),
             store,
             routes,
@@ -127,10 +128,9 @@ impl Engine {
             metrics,
             clock,
             settings,
-            critical_tasks,
             tasks,
             store_away: AtomicBool::new(false),
-            stop,
+            node,
         })
     }
 
@@ -176,9 +176,25 @@ impl Engine {
     /// When the store cannot tell the queues.
     pub async fn providers(&self) -> Result<Vec<ProviderReport>, StoreError> {
         let depths = self.count_queues().await?;
-        let depths: BTreeMap<&ProviderName, &QueueDepth> =
-            depths.iter().map(|depth| (&depth.provider, depth)).collect();
         Ok(self.dispatcher.reports(self.clock.now(), &depths))
+    }
+
+    /// Starts to send the messages of another provider, such as those that another node has left. Routes stay as they are.
+    ///
+    /// # Errors
+    /// When a provider of this name runs already, or its settings are out of range.
+    pub async fn add_provider(
+        &self,
+        provider: Arc<dyn Provider>,
+        settings: LaneSettings,
+    ) -> Result<(), AddProviderError> {
+        self.dispatcher.add(provider, settings).await
+    }
+
+    /// Stops sending the messages of a provider: claims no more, gives back what was not sent, and waits until the calls under
+    /// way are settled. Its messages wait for a node that serves it. False when it does not run here.
+    pub async fn remove_provider(&self, provider: &ProviderName) -> bool {
+        self.dispatcher.remove(provider).await
     }
 
     /// The breaker of one provider on this node, without asking the store.
@@ -202,24 +218,22 @@ impl Engine {
         tokio::select! {
             biased;
             () = self.commits.ended() => {}
-            () = self.critical_tasks.failed() => {}
+            () = self.node.critical_tasks.failed() => {}
         }
     }
 
-    /// Stops claiming, gives back what was not sent, finishes the calls under way and records what came of them, for at
-    /// most `within`; what is not settled by then comes back when its lease runs out.
+    /// Stops claiming, gives back what was not sent, finishes the calls under way and records their results, for at most
+    /// `within`. What is not settled by then is claimed again when its lease expires.
     pub async fn drain(&self, within: Duration) {
-        self.stop.cancel();
+        self.node.stop.cancel();
+        self.node.ends_with_drain.close();
         let drained = tokio::time::timeout(within, async {
-            self.dispatcher.drained().await;
-            if let Some(housekeeping) = self.housekeeping.lock().await.take() {
-                // A panic in there was reported when it happened.
-                let _ = housekeeping.await;
-            }
+            self.dispatcher.drain().await;
+            self.node.ends_with_drain.wait().await;
         });
         if drained.await.is_err() {
             tracing::warn!(
-                "not everything was settled in time: it will be tried again when its lease runs out"
+                "some calls were not settled before the node stopped: their messages are sent again when the leases expire"
             );
         }
     }
@@ -228,7 +242,7 @@ impl Engine {
 /// Tasks do not outlive their engine.
 impl Drop for Engine {
     fn drop(&mut self) {
-        self.stop.cancel();
+        self.node.stop.cancel();
     }
 }
 

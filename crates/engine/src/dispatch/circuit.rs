@@ -1,21 +1,21 @@
 use std::{sync::Arc, time::Duration};
 
-use domain::{Clock, Entropy, ProviderName, Timestamp};
+use domain::{Entropy, ProviderName, Timestamp};
 use parking_lot::{Mutex, MutexGuard};
 use resilience::{
-    Breaker,
-    breaker::{Admission, BreakerState, Capacity, Permit, Transition, Verdict},
+    Breaker, BreakerSettings,
+    breaker::{Admission, BreakerSettingsError, BreakerState, Capacity, Permit, Transition, Verdict},
 };
 
-use crate::metrics::ProviderMetrics;
+use crate::{Node, metrics::ProviderMetrics};
 
 /// The breaker of one provider, driven by real time, its transitions counted and logged.
 pub(crate) struct Circuit {
     breaker: Mutex<Breaker>,
     provider: ProviderName,
-    clock: Arc<dyn Clock>,
-    jitter: Entropy,
+    node: Arc<Node>,
     metrics: Arc<ProviderMetrics>,
+    jitter: Entropy,
 }
 
 /// The right to make one call. A call that is dropped or panics gives it back.
@@ -38,26 +38,27 @@ pub struct BreakerReport {
 
 impl Circuit {
     pub(super) fn new(
-        breaker: Breaker,
+        settings: BreakerSettings,
         provider: ProviderName,
-        clock: Arc<dyn Clock>,
-        jitter: Entropy,
+        node: Arc<Node>,
         metrics: Arc<ProviderMetrics>,
-    ) -> Self {
-        Self {
-            breaker: Mutex::new(breaker),
+        jitter: Entropy,
+    ) -> Result<Self, BreakerSettingsError> {
+        let breaker = Mutex::new(Breaker::new(settings)?);
+        Ok(Self {
+            breaker,
             provider,
-            clock,
-            jitter,
+            node,
             metrics,
-        }
+            jitter,
+        })
     }
 
     /// Asks for a call.
     pub(super) fn admit(&self) -> Option<Permitted<'_>> {
         let (admission, transition) = self
             .breaker()
-            .admit(self.clock.monotonic(), self.jitter.next_u64());
+            .admit(self.node.clock.monotonic(), self.jitter.next_u64());
         self.tell(transition);
         match admission {
             Admission::Admitted(permit) => Some(Permitted {
@@ -72,28 +73,28 @@ impl Circuit {
     pub(super) fn tick(&self) {
         let transition = self
             .breaker()
-            .tick(self.clock.monotonic(), self.jitter.next_u64());
+            .tick(self.node.clock.monotonic(), self.jitter.next_u64());
         self.tell(transition);
     }
 
     /// Calls that may start now.
     pub(super) fn capacity(&self) -> Capacity {
-        self.breaker().capacity(self.clock.monotonic())
+        self.breaker().capacity(self.node.clock.monotonic())
     }
 
     /// Until time alone changes something; `None` while closed.
     pub(super) fn next_change_in(&self) -> Option<Duration> {
-        self.breaker().next_change_in(self.clock.monotonic())
+        self.breaker().next_change_in(self.node.clock.monotonic())
     }
 
     /// For how long no call will be made; zero while probes are, `None` when calls flow.
     pub(super) fn blocked_for(&self) -> Option<Duration> {
-        let snapshot = self.breaker().snapshot(self.clock.monotonic());
+        let snapshot = self.breaker().snapshot(self.node.clock.monotonic());
         (snapshot.state != BreakerState::Closed).then_some(snapshot.cooldown_remaining)
     }
 
     pub(super) fn report(&self, now: Timestamp) -> BreakerReport {
-        let monotonic = self.clock.monotonic();
+        let monotonic = self.node.clock.monotonic();
         let snapshot = self.breaker().snapshot(monotonic);
         let ago = |at: Duration| i64::try_from(monotonic.saturating_sub(at).as_micros()).unwrap_or(i64::MAX);
         BreakerReport {
@@ -132,7 +133,7 @@ impl Permitted<'_> {
     pub(super) fn record(mut self, verdict: Verdict) {
         if let Some(permit) = self.permit.take() {
             let circuit = self.circuit;
-            let (now, random) = (circuit.clock.monotonic(), circuit.jitter.next_u64());
+            let (now, random) = (circuit.node.clock.monotonic(), circuit.jitter.next_u64());
             let transition = circuit.breaker().record(permit, verdict, now, random);
             circuit.tell(transition);
         }

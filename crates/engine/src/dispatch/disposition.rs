@@ -6,7 +6,7 @@ use providers::SendResult;
 use resilience::Backoff;
 use store::{Disposition, Progress};
 
-use super::send::Panicked;
+use super::call::Panicked;
 
 /// Panics after which a message is taken to be poison.
 const PANICS_MAX: u32 = 3;

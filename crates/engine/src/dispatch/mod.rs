@@ -1,206 +1,241 @@
 //! From the outbox to the providers: a lane for each, so that one provider's trouble never slows another's.
 
+mod call;
 mod circuit;
+mod claim;
 mod disposition;
 mod lane;
-mod send;
-mod settle;
+mod queue;
+mod recorder;
+mod report;
+mod set_aside;
+mod settler;
 mod unconfirmed;
+mod work;
 mod worker;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use domain::{Channel, Entropy, MessageId, Outcome, ProviderName, Timestamp};
-use futures_util::{FutureExt, future::join_all};
-use providers::Routes;
+use domain::{Entropy, MessageId, ProviderName, Timestamp};
+use futures_util::{StreamExt, future::join_all, stream::FuturesUnordered};
+use parking_lot::RwLock;
+use providers::{Provider, Routes};
+use resilience::breaker::BreakerSettingsError;
 use store::QueueDepth;
-use tokio::{sync::Mutex, task::JoinHandle};
+use thiserror::Error;
+use tokio::sync::mpsc;
 
-use self::{
-    lane::{Lane, LaneParts},
-    unconfirmed::Unconfirmed,
-};
-use crate::{DispatchSettings, Node, metrics::ProviderMetrics};
+use self::{claim::Claimer, lane::Lane, unconfirmed::Unconfirmed};
+use crate::{DispatchSettings, LaneSettings, Node, Task, metrics::ProviderMetrics};
 
 pub use circuit::BreakerReport;
 pub(crate) use lane::Reservation;
-use settle::Settler;
+pub use report::{CountsReport, ProviderReport, QueueReport};
 
-/// All lanes of a node.
+/// Recorders of new lanes that may wait for the settling task to run them.
+const NEW_RECORDERS_MAX: usize = 16;
+
+/// The lanes of a node.
 pub(crate) struct Dispatcher {
-    lanes: BTreeMap<ProviderName, Arc<Lane>>,
-    tasks: Mutex<Vec<JoinHandle<()>>>,
+    node: Arc<Node>,
+    settings: Arc<DispatchSettings>,
+    entropy: Entropy,
+    lanes: RwLock<BTreeMap<ProviderName, Arc<Lane>>>,
+    recorders: mpsc::Sender<Task>,
     unconfirmed: Unconfirmed,
 }
 
-/// A provider, its breaker and its queue, as the operator sees them.
-#[derive(Debug, Clone)]
-pub struct ProviderReport {
-    /// Its name.
-    pub name: ProviderName,
-    /// The channels it serves.
-    pub channels: Vec<Channel>,
-    /// Whether it is called at the moment, by this node.
-    pub breaker: BreakerReport,
-    /// What waits for it, on all nodes.
-    pub queue: QueueReport,
-    /// How attempts ended, on this node since it started.
-    pub counts: CountsReport,
-}
-
-/// The entries of a queue.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct QueueReport {
-    /// Pending and held by nobody.
-    pub waiting: u64,
-    /// Held by a node.
-    pub leased: u64,
-    /// Dead letters.
-    pub dead: u64,
-    /// Whether counting stopped at 10,000 pending or dead ones.
-    pub capped: bool,
-}
-
-/// Attempts by how they ended.
-#[derive(Debug, Clone, Copy)]
-pub struct CountsReport {
-    pub success: u64,
-    pub rate_limited: u64,
-    pub error: u64,
-    pub timeout: u64,
-    pub unknown: u64,
+/// Why a provider was not added.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum AddProviderError {
+    #[error("a provider named {0} runs already")]
+    SameName(ProviderName),
+    #[error("a call may take at most half a lease, which is {0:?}")]
+    CallTimeout(Duration),
+    #[error(transparent)]
+    Breaker(#[from] BreakerSettingsError),
 }
 
 impl Dispatcher {
+    /// Starts a lane for each provider.
+    ///
+    /// # Panics
+    /// When the settings of a lane are out of range.
     pub(crate) fn start(
-        settings: &DispatchSettings,
+        node: &Arc<Node>,
+        settings: DispatchSettings,
         routes: &Routes,
         entropy: &Entropy,
-        node: &Node<'_>,
     ) -> Self {
-        let mut lanes = BTreeMap::new();
-        let mut tasks = Vec::new();
-        let mut recorders = Vec::new();
+        let (recorders, new_recorders) = mpsc::channel(NEW_RECORDERS_MAX);
+        let dispatcher = Self {
+            unconfirmed: Unconfirmed::start(node),
+            node: Arc::clone(node),
+            entropy: entropy.again(),
+            lanes: RwLock::default(),
+            recorders,
+            settings: Arc::new(settings),
+        };
+        let running = FuturesUnordered::new();
         for provider in routes.providers() {
-            let metrics = Arc::new(ProviderMetrics::new(
-                node.metrics,
-                provider.name(),
-                provider.channels(),
-            ));
-            let (settler, recorder) = Settler::new(
-                provider.name().clone(),
-                Arc::clone(node.store),
-                Arc::clone(node.clock),
-                Arc::clone(&metrics),
-                settings.batch_messages_max,
-            );
-            recorders.push(recorder);
-            let parts = LaneParts {
-                provider: Arc::clone(provider),
-                settings: settings.clone(),
-                lane: settings.lane_of(provider.name()),
-                store: Arc::clone(node.store),
-                clock: Arc::clone(node.clock),
-                entropy: entropy.child(&format!("lane/{}", provider.name())),
-                metrics,
-                settler,
-                tasks: Arc::clone(node.tasks),
-                stop: node.stop.clone(),
-            };
-            let (lane, lane_tasks) = Lane::start(parts, node.critical_tasks);
-            lanes.insert(provider.name().clone(), lane);
-            tasks.extend(lane_tasks);
+            let lane = dispatcher.settings.lane_of(provider.name());
+            let recorder = dispatcher.add_lane(Arc::clone(provider), lane);
+            running.push(recorder.expect("the settings of lanes were checked when they were read"));
         }
-        // One thread for all of them: they only wait for the store, each on its own.
         node.critical_tasks
-            .spawn_apart("settle", join_all(recorders).map(drop));
-        let (unconfirmed, giving_back) = Unconfirmed::start(node);
-        tasks.push(giving_back);
-        Self {
-            lanes,
-            tasks: Mutex::new(tasks),
-            unconfirmed,
-        }
+            .spawn_apart("settle", run_recorders(running, new_recorders));
+        dispatcher
     }
 
-    /// A place in the lane of a provider for a message about to be accepted, whose content has so many bytes; `None` when
-    /// there is no room, or the provider is not called at the moment.
+    /// Starts the lane of another provider.
+    pub(crate) async fn add(
+        &self,
+        provider: Arc<dyn Provider>,
+        settings: LaneSettings,
+    ) -> Result<(), AddProviderError> {
+        let recorder = self.add_lane(provider, settings)?;
+        // The settling task ends only with the process.
+        let _ = self.recorders.send(recorder).await;
+        Ok(())
+    }
+
+    /// Starts a lane whose results are recorded as soon as the returned task runs.
+    fn add_lane(
+        &self,
+        provider: Arc<dyn Provider>,
+        settings: LaneSettings,
+    ) -> Result<Task, AddProviderError> {
+        let name = provider.name().clone();
+        if settings.call_timeout > self.settings.lease / 2 {
+            return Err(AddProviderError::CallTimeout(self.settings.lease));
+        }
+        let mut lanes = self.lanes.write();
+        if lanes.contains_key(&name) {
+            return Err(AddProviderError::SameName(name));
+        }
+        let metrics = Arc::new(ProviderMetrics::new(
+            &self.node.metrics,
+            &name,
+            provider.channels(),
+        ));
+        let batch_max = self.settings.batch_messages_max;
+        let (settler, recorder) = settler::new(&self.node, name.clone(), Arc::clone(&metrics), batch_max);
+        let entropy = self.entropy.child(&format!("lane/{name}"));
+        let (lane, waiting) = Lane::new(
+            &self.node,
+            provider,
+            &self.settings,
+            settings,
+            &entropy,
+            settler,
+            metrics,
+        )?;
+        let lane = Arc::new(lane);
+        let claimer = Claimer::new(Arc::clone(&lane));
+        let critical_tasks = &self.node.critical_tasks;
+        critical_tasks.spawn("claim", lane.tasks.track_future(claimer.run()));
+        let workers = worker::run(Arc::clone(&lane), waiting);
+        critical_tasks.spawn("workers", lane.tasks.track_future(workers));
+        lanes.insert(name, lane);
+        Ok(Box::pin(recorder.run()))
+    }
+
+    /// Drains the lane of a provider and removes it. False when there is none. A call that is cut off may be repeated.
+    pub(crate) async fn remove(&self, provider: &ProviderName) -> bool {
+        let Some(lane) = self.lane(provider) else {
+            return false;
+        };
+        lane.drain().await;
+        let mut lanes = self.lanes.write();
+        if lanes.get(provider).is_some_and(|now| Arc::ptr_eq(now, &lane)) {
+            lanes.remove(provider);
+        }
+        true
+    }
+
+    /// The providers whose messages this node sends.
+    pub(crate) fn serving(&self) -> Vec<ProviderName> {
+        let lanes = self.lanes.read();
+        let running = lanes.iter().filter(|(_, lane)| !lane.stop.is_cancelled());
+        running.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// A place in the lane of a provider for a message of so many bytes that is about to be accepted; `None` when there is no
+    /// room, or the breaker is not closed.
     pub(crate) fn reserve(
         &self,
         provider: &ProviderName,
         deadline: Duration,
         bytes: usize,
     ) -> Option<Reservation> {
-        self.lanes.get(provider)?.reserve(deadline, bytes)
+        self.lanes.read().get(provider)?.reserve(deadline, bytes)
     }
 
-    /// Has the lease given back under which a message was to be accepted, should it turn out to be stored.
+    /// Gives back the lease of a message whose accept ended without an answer, if the message turns out to be stored.
     pub(crate) fn give_back(&self, id: MessageId, provider: &ProviderName, lease: Duration) {
-        if let Some(lane) = self.lanes.get(provider) {
+        if let Some(lane) = self.lane(provider) {
             self.unconfirmed.give_back(id, lane, lease);
         }
     }
 
-    /// Lets a lane look for due entries now.
+    /// Makes a lane look for due entries now.
     pub(crate) fn wake(&self, provider: &ProviderName) {
-        if let Some(lane) = self.lanes.get(provider) {
+        if let Some(lane) = self.lanes.read().get(provider) {
             lane.wake();
         }
     }
 
-    /// Lets every lane look for due entries now.
+    /// Makes every lane look for due entries now.
     pub(crate) fn wake_all(&self) {
-        self.lanes.values().for_each(|lane| lane.wake());
+        self.lanes.read().values().for_each(|lane| lane.wake());
     }
 
-    /// For how long a provider will not be called; `None` when it is.
+    /// How long a provider will not be called; `None` while its breaker is closed.
     pub(crate) fn blocked_for(&self, provider: &ProviderName) -> Option<Duration> {
-        self.lanes.get(provider)?.circuit().blocked_for()
+        self.lanes.read().get(provider)?.circuit.blocked_for()
     }
 
     pub(crate) fn breaker(&self, provider: &ProviderName, now: Timestamp) -> Option<BreakerReport> {
-        Some(self.lanes.get(provider)?.circuit().report(now))
+        Some(self.lanes.read().get(provider)?.circuit.report(now))
     }
 
-    pub(crate) fn reports(
-        &self,
-        now: Timestamp,
-        depths: &BTreeMap<&ProviderName, &QueueDepth>,
-    ) -> Vec<ProviderReport> {
-        let queue = |name| match depths.get(name) {
-            Some(depth) => QueueReport {
+    pub(crate) fn reports(&self, now: Timestamp, depths: &[QueueDepth]) -> Vec<ProviderReport> {
+        let queue = |name: &ProviderName| {
+            let depth = depths.iter().find(|depth| depth.provider == *name);
+            depth.map_or_else(QueueReport::default, |depth| QueueReport {
                 waiting: depth.waiting,
                 leased: depth.leased,
                 dead: depth.dead,
                 capped: depth.capped,
-            },
-            None => QueueReport::default(),
+            })
         };
-        self.lanes
-            .iter()
-            .map(|(name, lane)| lane.report(now, queue(name)))
-            .collect()
+        let lanes = self.lanes.read();
+        let report = |(name, lane): (&ProviderName, &Arc<Lane>)| lane.report(now, queue(name));
+        lanes.iter().map(report).collect()
     }
 
-    /// Waits until every lane has given back or settled what it held. The lanes begin when they are told to stop.
-    pub(crate) async fn drained(&self) {
-        for task in self.tasks.lock().await.drain(..) {
-            // A panic in there was reported when it happened.
-            let _ = task.await;
-        }
-        join_all(self.lanes.values().map(|lane| lane.settler().flush())).await;
+    /// Drains all lanes.
+    pub(crate) async fn drain(&self) {
+        let lanes: Vec<_> = self.lanes.read().values().cloned().collect();
+        join_all(lanes.iter().map(|lane| lane.drain())).await;
+    }
+
+    fn lane(&self, provider: &ProviderName) -> Option<Arc<Lane>> {
+        self.lanes.read().get(provider).cloned()
     }
 }
 
-impl CountsReport {
-    fn of(metrics: &ProviderMetrics) -> Self {
-        let count = |outcome| metrics.attempts(outcome);
-        Self {
-            success: count(Outcome::Success),
-            rate_limited: count(Outcome::RateLimited),
-            error: count(Outcome::Error),
-            timeout: count(Outcome::Timeout),
-            unknown: count(Outcome::Unknown),
+/// Runs the recorders of all lanes. They only wait for the store, so that one thread does for all.
+async fn run_recorders(mut running: FuturesUnordered<Task>, mut added: mpsc::Receiver<Task>) {
+    let mut open = true;
+    while open || !running.is_empty() {
+        tokio::select! {
+            biased;
+            Some(()) = running.next() => {}
+            recorder = added.recv(), if open => match recorder {
+                Some(recorder) => running.push(recorder),
+                None => open = false,
+            },
         }
     }
 }

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use domain::{Clock, MessageId};
 use mutants::Mutant;
 use store::{FIRST_LEASE, Store, StoreError};
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::lane::Lane;
@@ -37,21 +37,22 @@ struct Candidate {
 }
 
 impl Unconfirmed {
-    pub(super) fn start(node: &Node<'_>) -> (Self, JoinHandle<()>) {
+    pub(super) fn start(node: &Node) -> Self {
         let (queue, waiting) = mpsc::channel(UNCONFIRMED_MAX);
-        let clock = Arc::clone(node.clock);
+        let clock = Arc::clone(&node.clock);
         let search = Search {
-            store: Arc::clone(node.store),
+            store: Arc::clone(&node.store),
             clock: Arc::clone(&clock),
             stop: node.stop.clone(),
             candidates: Vec::new(),
         };
-        let task = node.critical_tasks.spawn("give back", search.run(waiting));
-        (Self { queue, clock }, task)
+        let search = node.ends_with_drain.track_future(search.run(waiting));
+        node.critical_tasks.spawn("give back", search);
+        Self { queue, clock }
     }
 
     /// Has the lease of a message given back, should the message turn out to be stored.
-    pub(super) fn give_back(&self, id: MessageId, lane: &Arc<Lane>, lease: Duration) {
+    pub(super) fn give_back(&self, id: MessageId, lane: Arc<Lane>, lease: Duration) {
         let looks = if mutants::planted(Mutant::LateAcceptForgotten) {
             LOOK_EVERY
         } else {
@@ -59,11 +60,7 @@ impl Unconfirmed {
         };
         let until = self.clock.monotonic().saturating_add(looks);
         // When there are too many, the lease runs out.
-        let _ = self.queue.try_send(Candidate {
-            id,
-            lane: Arc::clone(lane),
-            until,
-        });
+        let _ = self.queue.try_send(Candidate { id, lane, until });
     }
 }
 

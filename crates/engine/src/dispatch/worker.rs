@@ -1,131 +1,135 @@
-use std::time::Duration;
+use std::sync::Arc;
 
-use domain::{Clock, ErrorCode, FailureReason, Outcome};
+use domain::{ErrorCode, FailureReason, Outcome};
 use mutants::Mutant;
 use providers::{Call, SendResult};
 use resilience::breaker::Verdict;
-use store::{AttemptRecord, Disposition, Leased, Settlement};
+use store::{AttemptRecord, Disposition, Leased};
+use tokio::sync::{Semaphore, mpsc};
 use tracing::Instrument;
 
 use super::{
-    lane::{Held, Lane, LaneParts},
-    send::{self, Panicked},
+    call::{self, Panicked},
+    circuit::Permitted,
+    lane::{Lane, lease_clock},
+    queue::Held,
 };
 
-impl Lane {
-    /// Sends one message, unless there is a reason not to, and has recorded what came of it.
-    pub(super) async fn process(&self, held: Held) {
-        let LaneParts {
-            provider,
-            settings,
-            lane,
-            clock,
-            metrics,
-            settler,
-            ..
-        } = &self.parts;
-        let Held {
-            leased,
-            lease_ends,
-            deadline_ends,
-            ..
-        } = held;
-        let Leased {
-            id,
-            conversation_id,
-            content,
-            token,
-            progress,
-        } = leased;
-        let now = clock.monotonic();
-        // A call must be over before the lease is: it takes half a lease at most, so half of it must be left.
-        let left = lease_ends.saturating_sub(lease_clock(clock.as_ref()));
-        if left <= settings.lease / 2 && !mutants::planted(Mutant::LeaseNotChecked) {
-            return settler.release(id, token).await;
-        }
-        let expired = if now >= deadline_ends && !mutants::planted(Mutant::DeadlineIgnored) {
-            Some(FailureReason::Deadline)
-        } else {
-            self.rules
-                .is_exhausted(progress)
-                .then_some(FailureReason::Exhausted)
+/// Gives queued entries to workers until the lane stops. Then gives back what was not started, and waits for the calls under way.
+pub(super) async fn run(lane: Arc<Lane>, mut waiting: mpsc::Receiver<Held>) {
+    let concurrency = lane.settings.concurrency;
+    let workers = Arc::new(Semaphore::new(concurrency));
+    loop {
+        let next = async {
+            let worker = Arc::clone(&workers).acquire_owned().await;
+            (worker, waiting.recv().await)
         };
-        if let Some(reason) = expired {
-            let disposition = Disposition::DeadLetter(reason);
-            return settler
-                .settle(
-                    Settlement {
-                        id,
-                        token,
-                        tried: None,
-                        disposition,
-                        progress,
-                    },
-                    content.channel,
-                )
+        let (worker, held) = tokio::select! {
+            biased;
+            () = lane.stop.cancelled() => break,
+            next = next => next,
+        };
+        let (Ok(worker), Some(mut held)) = (worker, held) else {
+            break;
+        };
+        lane.queue.taken(&mut held);
+        let shared = Arc::clone(&lane);
+        lane.node.tasks.spawn(Box::pin(async move {
+            shared.process(held).await;
+            if mutants::planted(Mutant::WorkerPermitLeak) && shared.circuit.blocked_for().is_some() {
+                worker.forget();
+                return;
+            }
+            drop(worker);
+        }));
+    }
+    waiting.close();
+    while let Some(Held { leased, .. }) = waiting.recv().await {
+        lane.settler.release(leased.id, leased.token).await;
+    }
+    let all = u32::try_from(concurrency).unwrap_or(u32::MAX);
+    let _ = workers.acquire_many(all).await;
+}
+
+impl Lane {
+    /// Calls the provider and settles the result, unless there is a reason not to call.
+    async fn process(&self, held: Held) {
+        let leased = &held.leased;
+        // A call must end before the lease does. It may take half a lease, so more than half must be left.
+        let left = held.lease_ends.saturating_sub(lease_clock(&*self.node.clock));
+        if left <= self.dispatch.lease / 2 && !mutants::planted(Mutant::LeaseNotChecked) {
+            return self.settler.release(leased.id, leased.token).await;
+        }
+        if let Some(reason) = self.expired(&held) {
+            return self
+                .end_without_call(leased, Disposition::DeadLetter(reason))
                 .await;
         }
         let Some(permitted) = self.circuit.admit() else {
-            metrics.short_circuited.inc();
+            self.metrics.short_circuited.inc();
             if mutants::planted(Mutant::DropOnBreakerOpen) {
-                let (tried, disposition) = (None, Disposition::Finish);
-                let dropped = Settlement {
-                    id,
-                    token,
-                    tried,
-                    disposition,
-                    progress,
-                };
-                return settler.settle(dropped, content.channel).await;
+                return self.end_without_call(leased, Disposition::Finish).await;
             }
-            return settler.release(id, token).await;
+            return self.settler.release(leased.id, leased.token).await;
         };
-        let (occurred_at, probe) = (clock.now(), permitted.is_probe());
-        let call = Call {
-            message_id: id,
-            attempt_number: progress.attempts + 1,
-            content: &content,
-        };
-        let attempt = tracing::info_span!(
-            "attempt",
-            message_id = %id, %conversation_id, provider = %provider.name(), attempt = call.attempt_number
-        );
-        let ended = send::call(provider.as_ref(), call, lane.call_timeout)
-            .instrument(attempt.clone())
+        self.call(leased, permitted).await;
+    }
+
+    fn expired(&self, held: &Held) -> Option<FailureReason> {
+        if self.node.clock.monotonic() >= held.deadline_ends && !mutants::planted(Mutant::DeadlineIgnored) {
+            return Some(FailureReason::Deadline);
+        }
+        let exhausted = self.rules.is_exhausted(held.leased.progress);
+        exhausted.then_some(FailureReason::Exhausted)
+    }
+
+    async fn end_without_call(&self, leased: &Leased, disposition: Disposition) {
+        self.settler
+            .settle(leased, None, leased.progress, disposition)
             .await;
-        let latency = clock.monotonic().saturating_sub(now);
+    }
+
+    async fn call(&self, leased: &Leased, permitted: Permitted<'_>) {
+        let clock = &self.node.clock;
+        let (began, occurred_at, probe) = (clock.monotonic(), clock.now(), permitted.is_probe());
+        let call = Call {
+            message_id: leased.id,
+            attempt_number: leased.progress.attempts + 1,
+            content: &leased.content,
+        };
+        let span = tracing::info_span!(
+            "attempt",
+            message_id = %leased.id, conversation_id = %leased.conversation_id,
+            provider = %self.provider.name(), attempt = call.attempt_number
+        );
+        let ended = call::call(&*self.provider, call, self.settings.call_timeout)
+            .instrument(span.clone())
+            .await;
+        let latency = clock.monotonic().saturating_sub(began);
         match &ended {
             Ok(result) => permitted.record(verdict(result)),
             // A panic says nothing about the provider.
             Err(Panicked) => drop(permitted),
         }
         if probe {
-            // The breaker has closed, or has room for another probe: what waits for that should not wait for the next look.
+            // The breaker may have closed, or admit another probe: what waits for that is claimed now.
             self.wake();
         }
-        let (progress, disposition) = self.rules.after(progress, &ended, probe, self.jitter.next_u64());
+        let random = self.jitter.next_u64();
+        let (progress, disposition) = self.rules.after(leased.progress, &ended, probe, random);
         let (outcome, error_code) = match &ended {
             Ok(result) => (result.outcome(), result.error_code()),
             Err(Panicked) => (Outcome::Error, Some(ErrorCode::of("worker_panic"))),
         };
-        attempt.in_scope(|| tracing::debug!(%outcome, "dispatched"));
-        let tried = Some(AttemptRecord {
+        span.in_scope(|| tracing::debug!(%outcome, "the call ended"));
+        let attempt = AttemptRecord {
             outcome,
             error_code,
             occurred_at,
             latency,
-        });
-        settler
-            .settle(
-                Settlement {
-                    id,
-                    token,
-                    tried,
-                    disposition,
-                    progress,
-                },
-                content.channel,
-            )
+        };
+        self.settler
+            .settle(leased, Some(attempt), progress, disposition)
             .await;
     }
 }
@@ -137,13 +141,4 @@ fn verdict(result: &SendResult) -> Verdict {
         SendResult::RateLimited { .. } | SendResult::Rejected { .. } => Verdict::Answered,
         SendResult::Error { .. } | SendResult::Timeout => Verdict::Failure,
     }
-}
-
-/// The clock by which leases are measured on this side: a monotonic one, or a wall clock that is set back would make them
-/// longer than the store's.
-pub(super) fn lease_clock(clock: &dyn Clock) -> Duration {
-    if mutants::planted(Mutant::LeaseByNodeClock) {
-        return clock.now().saturating_since(domain::Timestamp::MIN);
-    }
-    clock.monotonic()
 }

@@ -1,0 +1,83 @@
+use std::sync::Arc;
+
+use domain::{LeaseToken, MessageId, ProviderName};
+use store::{AttemptRecord, Disposition, Leased, Progress, Settlement};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    recorder::{Item, Recorder, RecorderState, WAITING_MAX},
+    work::Work,
+};
+use crate::{Node, metrics::ProviderMetrics};
+
+/// Hands the results of a lane's calls to its recorder. A result is kept until it is recorded or its lease is lost.
+pub(super) struct Settler {
+    queue: mpsc::Sender<Item>,
+    state: Arc<RecorderState>,
+}
+
+/// The settler of a provider's lane and its recorder, which ends with the settler.
+pub(super) fn new(
+    node: &Arc<Node>,
+    provider: ProviderName,
+    metrics: Arc<ProviderMetrics>,
+    batch_max: usize,
+) -> (Settler, Recorder) {
+    let (queue, waiting) = mpsc::channel(WAITING_MAX);
+    let state = Arc::new(RecorderState::default());
+    let recorder = Recorder::new(node, provider, metrics, batch_max, waiting, Arc::clone(&state));
+    (Settler { queue, state }, recorder)
+}
+
+impl Settler {
+    pub(super) fn is_behind(&self) -> bool {
+        self.state.is_behind()
+    }
+
+    /// Has the result of a leased entry recorded.
+    pub(super) async fn settle(
+        &self,
+        leased: &Leased,
+        attempt: Option<AttemptRecord>,
+        progress: Progress,
+        disposition: Disposition,
+    ) {
+        let settlement = Settlement {
+            id: leased.id,
+            token: leased.token,
+            tried: attempt,
+            disposition,
+            progress,
+        };
+        let work = Work::Settle(settlement, leased.content.channel);
+        self.put(Item::Work(work)).await;
+    }
+
+    /// Has an entry given back without an attempt.
+    pub(super) async fn release(&self, id: MessageId, token: LeaseToken) {
+        self.put(Item::Work(Work::Release(id, token))).await;
+    }
+
+    /// Finishes an entry that was sent, whose lease expired while its result was set aside, and that was claimed again right
+    /// after. False when it is not known to be sent.
+    pub(super) async fn finish_sent(&self, leased: &Leased) -> bool {
+        let sent = self.state.was_sent(leased);
+        if sent {
+            self.settle(leased, None, leased.progress, Disposition::Finish)
+                .await;
+        }
+        sent
+    }
+
+    /// Waits until all that was put in before is recorded.
+    pub(super) async fn flush(&self) {
+        let (done, flushed) = oneshot::channel();
+        self.put(Item::Flush(done)).await;
+        let _ = flushed.await;
+    }
+
+    async fn put(&self, item: Item) {
+        // The recorder ends only with its settler, or with the process.
+        let _ = self.queue.send(item).await;
+    }
+}
