@@ -14,6 +14,7 @@ mod json;
 pub mod lenient;
 mod openapi;
 mod problem;
+mod process_metrics;
 mod query;
 mod request_id;
 mod router;
@@ -36,6 +37,7 @@ pub use openapi::openapi;
 pub use settings::ServerSettings;
 
 use answers::Answers;
+use problem::Code;
 use telemetry::HttpMetrics;
 
 /// What the routes work with.
@@ -65,7 +67,13 @@ impl App {
         entropy: &Entropy,
         draining: watch::Receiver<bool>,
     ) -> Self {
-        let metrics = engine.metrics().register_with(HttpMetrics::register);
+        let metrics = engine.metrics().register_with(|registry| {
+            process_metrics::register(registry);
+            HttpMetrics::register(registry)
+        });
+        engine
+            .metrics()
+            .declare_inbound_rejections(&routes::webhooks::REJECTIONS.map(Code::as_str));
         let rate_limit_policy = routes::messages::send::policy(engine.limits().quotas());
         let ids = entropy.child("requests");
         Self(Arc::new(Parts {

@@ -17,7 +17,7 @@ use crate::{
     problem::{Code, Problem},
     query::QueryParameters,
     request_id::take_or_make,
-    routes::{conversations, docs, health, messages, provider_mock, providers, webhooks},
+    routes::{conversations, docs, health, messages, metrics, provider_mock, providers, webhooks},
     telemetry,
 };
 
@@ -89,7 +89,7 @@ fn operation() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
-        .routes(routes!(health::metrics))
+        .routes(routes!(metrics::metrics))
         .routes(routes!(docs::description))
         .routes(routes!(docs::page))
 }

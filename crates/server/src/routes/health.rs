@@ -1,16 +1,12 @@
 use axum::{
     Json,
     extract::State,
-    http::header,
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{extract::AppState, openapi::problems::ReadinessErrors, problem::Problem};
-
-/// What `prometheus-client` writes.
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// How the node is.
 #[derive(Serialize, ToSchema)]
@@ -44,22 +40,4 @@ pub(crate) async fn readyz(State(app): AppState) -> Result<Response, Problem> {
     }
     app.engine().store().probe().await?;
     Ok(Json(Health { status: "ready" }).into_response())
-}
-
-/// Metrics for Prometheus
-///
-/// Their names begin with `trunkline_`. The queues are looked at anew; while the store is away they show what they held
-/// before.
-#[utoipa::path(
-    get, path = "/metrics", operation_id = "measure", tag = "Operate",
-    responses((
-        status = 200, description = "OpenMetrics text.", body = String,
-        content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8",
-    )),
-)]
-pub(crate) async fn metrics(State(app): AppState) -> Result<Response, Problem> {
-    // The queues show what they held before while they cannot be counted.
-    let _ = app.engine().count_queues().await;
-    let text = app.engine().metrics().render().map_err(|_| Problem::internal())?;
-    Ok(([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response())
 }

@@ -4,6 +4,7 @@ pub(crate) mod conversations;
 pub(crate) mod docs;
 pub(crate) mod health;
 pub(crate) mod messages;
+pub(crate) mod metrics;
 pub(crate) mod provider_mock;
 pub(crate) mod providers;
 pub(crate) mod webhooks;

@@ -23,7 +23,7 @@ use crate::{
         problems::ReceiveErrors,
         schemas,
     },
-    problem::Problem,
+    problem::{Code, Problem},
 };
 
 message_body! {
@@ -142,6 +142,14 @@ pub(crate) async fn email(State(app): AppState, request: Request) -> Result<Resp
     })
     .await
 }
+
+/// Why an inbound message is refused.
+pub(crate) const REJECTIONS: [Code; 4] = [
+    Code::Invalid,
+    Code::RequestTimeout,
+    Code::BodyTooLarge,
+    Code::UnsupportedMediaType,
+];
 
 /// Limits, reads, checks and stores an inbound message. A malformed one is logged once, counted and not stored: its
 /// provider would only repeat it.

@@ -344,3 +344,45 @@ async fn a_trusted_proxy_names_its_clients() {
         reply.header("x-forwarded-for", name).send().await.expect(status);
     }
 }
+
+#[tokio::test]
+async fn a_limit_of_0_is_off_and_shows_no_headers() {
+    let world = limited(0, 1, 0).await;
+    let response = world.post(SMS, &sms("a")).await.expect(202);
+    let sender = BTreeSet::from(["\"sender\";q=1;w=60"]);
+    assert_eq!(members(&response, "ratelimit-policy"), sender);
+    assert_eq!(left(&response, "sender"), Some(0));
+    assert_eq!(left(&response, "ip"), None);
+
+    let world = limited(0, 0, 0).await;
+    for body in ["a", "b", "c"] {
+        let response = world.post(SMS, &sms(body)).await.expect(202);
+        assert_eq!(response.header("ratelimit-policy"), None);
+        assert_eq!(response.header("ratelimit"), None);
+        world
+            .post("/api/webhooks/sms", &sms_webhook(body))
+            .await
+            .expect(202);
+    }
+}
+
+#[tokio::test]
+async fn a_429_names_the_setting_that_refuses() {
+    let names = |response: Response, setting: &str| {
+        let detail = response.expect_problem(429, "rate_limited").json()["detail"].clone();
+        assert!(detail.as_str().unwrap().contains(setting), "{detail}");
+    };
+    let world = limited(2, 1, 1).await;
+    world.post(SMS, &sms("a")).await.expect(202);
+    names(
+        world.post(SMS, &sms("b")).await,
+        "API_RATE_LIMIT_PER_SENDER_PER_MIN",
+    );
+    names(world.post(SMS, &sms("c")).await, "API_RATE_LIMIT_PER_IP_PER_MIN");
+    world
+        .post("/api/webhooks/sms", &sms_webhook("a"))
+        .await
+        .expect(202);
+    let response = world.post("/api/webhooks/sms", &sms_webhook("b")).await;
+    names(response, "API_RATE_LIMIT_WEBHOOK_PER_IP_PER_MIN");
+}

@@ -191,29 +191,36 @@ async fn queues_are_looked_at_when_they_are_asked_for() {
 
 #[tokio::test]
 async fn every_metric_of_the_contract_is_on_the_page() {
-    // (name in the contract, kind): counters end in `_total` there and on the page.
     let names = [
-        ("messages_accepted_total", "counter"),
-        ("inbound_rejected_total", "counter"),
-        ("dispatch_attempts_total", "counter"),
-        ("dispatch_latency_seconds", "histogram"),
-        ("dispatch_short_circuited_total", "counter"),
-        ("breaker_state", "gauge"),
-        ("breaker_transitions_total", "counter"),
-        ("rate_limited_total", "counter"),
-        ("conversations_created_total", "counter"),
-        ("conversations_reused_total", "counter"),
-        ("conversation_failures_total", "counter"),
-        ("outbox_depth", "gauge"),
-        ("outbox_oldest_seconds", "gauge"),
-        ("settlements_set_aside", "gauge"),
-        ("dead_letters_total", "counter"),
-        ("invalid_routing_total", "counter"),
-        ("idempotent_replays_total", "counter"),
-        ("commit_batch_messages", "histogram"),
-        ("commit_seconds", "histogram"),
-        ("http_requests_total", "counter"),
-        ("http_request_seconds", "histogram"),
+        ("trunkline_messages_accepted_total", "counter"),
+        ("trunkline_inbound_rejected_total", "counter"),
+        ("trunkline_dispatch_attempts_total", "counter"),
+        ("trunkline_dispatch_latency_seconds", "histogram"),
+        ("trunkline_dispatch_short_circuited_total", "counter"),
+        ("trunkline_breaker_state", "gauge"),
+        ("trunkline_breaker_transitions_total", "counter"),
+        ("trunkline_rate_limited_total", "counter"),
+        ("trunkline_conversations_created_total", "counter"),
+        ("trunkline_conversations_reused_total", "counter"),
+        ("trunkline_conversation_failures_total", "counter"),
+        ("trunkline_outbox_depth", "gauge"),
+        ("trunkline_outbox_oldest_seconds", "gauge"),
+        ("trunkline_settlements_set_aside", "gauge"),
+        ("trunkline_dead_letters_total", "counter"),
+        ("trunkline_invalid_routing_total", "counter"),
+        ("trunkline_idempotent_replays_total", "counter"),
+        ("trunkline_commit_batch_messages", "histogram"),
+        ("trunkline_commit_seconds", "histogram"),
+        ("trunkline_http_requests_total", "counter"),
+        ("trunkline_http_request_seconds", "histogram"),
+        ("trunkline_inbound_conflicts_total", "counter"),
+        ("trunkline_build_info", "gauge"),
+        ("process_start_time_seconds", "gauge"),
+        ("process_cpu_seconds_total", "counter"),
+        ("process_resident_memory_bytes", "gauge"),
+        ("process_virtual_memory_bytes", "gauge"),
+        ("process_open_fds", "gauge"),
+        ("process_max_fds", "gauge"),
     ];
     let world = World::with(|settings| {
         settings.simulators.enabled_email = false;
@@ -260,28 +267,34 @@ async fn every_metric_of_the_contract_is_on_the_page() {
     })
     .await;
     let page = world.get("/metrics").await.expect(200);
-    let content_type = page.header("content-type").unwrap();
-    assert!(
-        content_type.contains("text") && content_type.contains("charset=utf-8"),
-        "{content_type}"
+    assert_eq!(
+        page.header("content-type"),
+        Some("text/plain; version=0.0.4; charset=utf-8")
     );
     let page = page.text();
     for (name, kind) in names {
-        let family = name
-            .strip_suffix("_total")
-            .filter(|_| kind == "counter")
-            .unwrap_or(name);
-        let declared = format!("# TYPE trunkline_{family} {kind}\n");
+        let declared = format!("# TYPE {name} {kind}\n");
         assert!(page.contains(&declared), "{declared}");
+        assert!(
+            page.contains(&format!("# HELP {name} ")),
+            "no help text of {name}"
+        );
         let sample = match kind {
-            "histogram" => format!("\ntrunkline_{name}_count"),
-            _ => format!("\ntrunkline_{name}"),
+            "histogram" => format!("\n{name}_count"),
+            _ => format!("\n{name}"),
         };
         assert!(page.contains(&sample), "no sample of {name}");
     }
+    let version = format!(
+        "trunkline_build_info{{version=\"{}\"}} 1",
+        env!("CARGO_PKG_VERSION")
+    );
     for line in [
+        version.as_str(),
         "trunkline_rate_limited_total{limit=\"sender\"} 1",
         "trunkline_conversation_failures_total{channel=\"sms\"} 1",
+        "trunkline_inbound_rejected_total{reason=\"invalid\"} 1",
+        "trunkline_inbound_rejected_total{reason=\"body_too_large\"} 0",
         "trunkline_invalid_routing_total 1",
         "trunkline_breaker_transitions_total{provider=\"sms-mms\",from=\"closed\",to=\"open\"} 1",
         "trunkline_breaker_state{provider=\"sms-mms\",state=\"open\"} 1",
@@ -289,19 +302,39 @@ async fn every_metric_of_the_contract_is_on_the_page() {
     ] {
         assert!(page.lines().any(|shown| shown == line), "{line}");
     }
-    let others = page
+    let declared = page
         .lines()
-        .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
-        .filter(|family| {
-            let known = names.iter().any(|(name, _)| {
-                let name = format!("trunkline_{name}");
-                name == *family || name == format!("{family}_total")
-            });
-            !known
-        });
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    let others = declared.filter(|family| names.iter().all(|(name, _)| name != family));
     assert_eq!(
         others.collect::<Vec<_>>(),
         Vec::<&str>::new(),
         "not in the contract"
     );
+}
+
+#[tokio::test]
+async fn openmetrics_text_is_for_those_who_ask_for_it() {
+    let world = World::new().await;
+    let ask = async |accept: &str| {
+        let page = world.client.request("GET", "/metrics").header("accept", accept);
+        page.send().await.expect(200)
+    };
+    for accept in ["text/plain", "*/*", "text/html"] {
+        let page = ask(accept).await;
+        let content_type = page.header("content-type").unwrap();
+        assert_eq!(
+            content_type, "text/plain; version=0.0.4; charset=utf-8",
+            "{accept}"
+        );
+        assert!(!page.text().contains("# EOF"));
+    }
+    let page = ask("application/openmetrics-text;version=1.0.0,text/plain;q=0.5").await;
+    let content_type = page.header("content-type").unwrap();
+    assert_eq!(
+        content_type,
+        "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    );
+    assert!(page.text().contains("# TYPE trunkline_invalid_routing counter\n"));
+    assert!(page.text().ends_with("# EOF\n"));
 }
