@@ -360,7 +360,7 @@ async fn a_limit_of_0_is_off_and_shows_no_headers() {
         assert_eq!(response.header("ratelimit-policy"), None);
         assert_eq!(response.header("ratelimit"), None);
         world
-            .post("/api/webhooks/sms", &sms_webhook(body))
+            .post("/api/webhooks/sms", &sms_webhook(body, body))
             .await
             .expect(202);
     }
@@ -380,9 +380,9 @@ async fn a_429_names_the_setting_that_refuses() {
     );
     names(world.post(SMS, &sms("c")).await, "API_RATE_LIMIT_PER_IP_PER_MIN");
     world
-        .post("/api/webhooks/sms", &sms_webhook("a"))
+        .post("/api/webhooks/sms", &sms_webhook("1", "a"))
         .await
         .expect(202);
-    let response = world.post("/api/webhooks/sms", &sms_webhook("b")).await;
+    let response = world.post("/api/webhooks/sms", &sms_webhook("2", "b")).await;
     names(response, "API_RATE_LIMIT_WEBHOOK_PER_IP_PER_MIN");
 }
