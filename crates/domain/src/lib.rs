@@ -10,6 +10,7 @@ mod channel;
 mod clock;
 mod conversation;
 mod draft;
+mod email;
 mod entropy;
 mod idempotency;
 mod ids;
@@ -22,12 +23,13 @@ mod text;
 mod timestamp;
 mod vocabulary;
 
-pub use address::{Address, AddressError, GivenAddress, Participant};
+pub use address::{Address, AddressError, GivenAddress, Participant, WrongCharacter};
 pub use attempt::{Attempt, ErrorCode, FailureReason, Outcome};
 pub use channel::{Channel, ConversationChannel};
 pub use clock::{Clock, SystemClock};
 pub use conversation::{Conversation, ConversationKey};
 pub use draft::{Draft, DraftRules, FieldError, Origin};
+pub use email::without_display_name;
 pub use entropy::Entropy;
 pub use idempotency::{Fingerprint, IdempotencyKey, IdempotencyKeyError};
 pub use ids::{ConversationId, InvalidId, LeaseToken, MessageId, ProviderMessageId, ProviderName};
@@ -37,7 +39,7 @@ pub use page::{
     ConversationPosition, CursorError, PAGE_BYTES_MAX, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, Page, PageRequest,
     Position, Start, TOTAL_COUNTED_MAX, ThreadPosition, Total,
 };
-pub use phone::{Region, RegionError};
+pub use phone::{PHONE_CHARS_MAX, Region, RegionError};
 pub use snippet::snippet;
 pub use text::{Attachments, AttachmentsError, Body, Subject, TextError};
 pub use timestamp::Timestamp;

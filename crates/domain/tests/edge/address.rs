@@ -14,7 +14,7 @@ fn regions() -> Vec<Region> {
 
 /// A phone number, spaced out as people and programs do it, and without.
 fn spaced_phone() -> impl Strategy<Value = (String, String)> {
-    let gaps = prop::collection::vec("[ ().-]{0,3}", 16);
+    let gaps = prop::collection::vec("[ .\u{a0}\u{200e}\u{2011}-]{0,3}", 16);
     ("[+]?[0-9]{7,15}", gaps).prop_map(|(bare, gaps)| {
         let spaced: String = bare
             .chars()
@@ -26,7 +26,7 @@ fn spaced_phone() -> impl Strategy<Value = (String, String)> {
 }
 
 fn sender_name() -> impl Strategy<Value = String> {
-    "[0-9_.&-]{0,5}[A-Za-z][A-Za-z0-9_.&-]{0,5}"
+    "[0-9 _.&+!*?-]{0,5}[A-Za-z][A-Za-z0-9 _.&+!*?-]{0,5}"
 }
 
 fn email() -> impl Strategy<Value = String> {
@@ -35,6 +35,7 @@ fn email() -> impl Strategy<Value = String> {
         4 => prop::collection::vec(atom, 1..4).prop_map(|atoms| atoms.join(".")),
         1 => r#""([ !#-\[\]-~]|\\[!-~]){1,12}""#,
         1 => "[a-zA-Zäöüßİ\u{3a3}\u{212a}字]{1,20}",
+        1 => "[eao\u{301}\u{308}\u{31b}\u{323}=\u{338}कर्ताผู้]{1,12}",
     ];
     let domain = prop_oneof![
         4 => "([a-zA-Z0-9]([a-zA-Z0-9-]{0,6}[a-zA-Z0-9])?[.]){0,3}[a-zA-Z]{2,6}",
@@ -61,7 +62,7 @@ fn dressed() -> impl Strategy<Value = String> {
 
 fn valid() -> impl Strategy<Value = String> {
     let phone = spaced_phone().prop_map(|(spaced, _)| spaced);
-    prop_oneof![phone, "[0-9]{3,6}".boxed(), sender_name(), email()]
+    prop_oneof![phone, "[0-9]{2,6}".boxed(), sender_name(), email()]
 }
 
 /// One known to be fine, and what is nearly one.
@@ -121,18 +122,17 @@ proptest! {
         for region in [None, Some(region)] {
             let found = Address::recipient(Channel::Sms, &bare, region).unwrap().participant;
             // Too long to be taken for a phone number, however it is spaced.
-            if spaced.len() <= 64 {
+            if spaced.chars().count() <= 64 {
                 let address = Address::recipient(Channel::Sms, &spaced, region).unwrap();
                 prop_assert_eq!(address.given.as_str(), &spaced);
                 prop_assert_eq!(&address.participant, &found);
             }
-            prop_assert!(region.is_some() || found.as_str() == bare);
-        }
+            }
     }
 
     #[test]
     fn a_region_says_who_and_never_whether(
-        text in prop_oneof![3 => "[+]?[0-9]{3,16}", 2 => "0{1,4}[1-9][0-9]{2,7}", 1 => near_miss::near("[+]?[0-9]{3,16}")], region in select(regions()),
+        text in prop_oneof![3 => "[+]?[0-9]{3,16}", 1 => "(011|0011|810|010)[1-9][0-9]{6,14}", 2 => "0{1,4}[1-9][0-9]{2,7}", 1 => near_miss::near("[+]?[0-9]{3,16}")], region in select(regions()),
     ) {
         claims::address::of_text_in(&text, region);
     }

@@ -10,6 +10,7 @@
 )]
 
 mod address;
+mod address_table;
 mod attachments;
 mod claims;
 mod cursor;

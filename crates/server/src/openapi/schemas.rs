@@ -1,5 +1,6 @@
 //! Values that are more than a string, as schemas. They say exactly what is taken, wherever a pattern can say it.
 
+use domain::PHONE_CHARS_MAX;
 use serde_json::json;
 use utoipa::{
     PartialSchema, ToSchema,
@@ -8,9 +9,6 @@ use utoipa::{
         schema::{AnyOfBuilder, ObjectBuilder, Schema, SchemaFormat, Type},
     },
 };
-
-/// Characters of an address of a text, separators included.
-const PHONE_CHARS_MAX: usize = 64;
 
 macro_rules! schemas {
     ($( $name:ident = $schema:expr; )+) => {
@@ -56,8 +54,9 @@ schemas! {
     .pattern(Some(r#"^([!#-~][!-~]{0,254}|"([!#-\[\]-~]|\\["\\]){1,255}")$"#))
     .examples([json!("order-17")]);
     PhoneNumber = address(
-        "7 to 15 digits with an optional leading `+` (spaces, `-`, `.`, `(` and `)` may separate them), or a short code of \
-         2 to 6 digits. Kept and returned as given.",
+        "7 to 15 digits with an optional leading `+` or `00` (spaces, hyphens, `.`, `(`, `)` and invisible characters may \
+         separate them; `tel:` may precede them), or a short code of 2 to 6 digits. Kept and returned as given. With \
+         `API_DEFAULT_REGION` the region's own international prefix counts as `+` too.",
     )
     .max_length(Some(PHONE_CHARS_MAX))
         .examples([json!("+18045551234"), json!("+1 (804) 555-1234"), json!("24365")]);
@@ -68,8 +67,8 @@ schemas! {
     .max_length(Some(PHONE_CHARS_MAX))
         .examples([json!("+12016661234"), json!("24365"), json!("Acme")]);
     EmailAddress = text(
-        "An address such as name@example.com (RFC 5321), without a display name. Kept and returned as given; case and \
-         what follows a `+` in its name do not tell participants apart.",
+        "An address such as name@example.com (RFC 5321 and 6531), without a display name. Kept and returned as given; \
+         case, what follows a `+` in its name, and composed or decomposed letters do not tell participants apart.",
     )
     .format(Some(format("email")))
     .examples([json!("customer@example.com")]);
