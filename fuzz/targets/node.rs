@@ -14,7 +14,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use providers::{
     Routes,
-    simulator::{SimulatorConfig, SimulatorSettings, Simulators},
+    simulator::{SimulatorSettings, Simulators},
 };
 use resilience::{Backoff, BreakerSettings};
 use server::{App, ConnectionSettings, Server, ServerSettings};
@@ -159,7 +159,7 @@ async fn read(response: hyper::Response<Incoming>) -> Answer {
 async fn start() -> (SocketAddr, Server) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let entropy = Entropy::from_seed(7);
-    let simulators = Simulators::new(simulated(), &entropy, Arc::clone(&clock)).expect("simulators");
+    let simulators = Simulators::new(SimulatorSettings::default(), &entropy, Arc::clone(&clock)).expect("simulators");
     let simulators = Arc::new(simulators);
     let engine = Engine::start(
         settings(),
@@ -192,17 +192,6 @@ async fn start() -> (SocketAddr, Server) {
     let app = App::new(engine, Some(simulators), settings, &entropy, server.draining());
     server.ready(app);
     (address, server)
-}
-
-fn simulated() -> SimulatorSettings {
-    SimulatorSettings {
-        enabled_sms_mms: true,
-        enabled_email: true,
-        config: SimulatorConfig::default(),
-        latency: Duration::ZERO,
-        retry_after: Duration::from_secs(1),
-        ledger: None,
-    }
 }
 
 /// Limits that nobody reaches.

@@ -7,6 +7,7 @@ use std::{
 use domain::{Channel, ConversationId, Direction, MessageId, NewMessage, ProviderName};
 use futures_util::FutureExt;
 use mutants::Mutant;
+use providers::Route;
 use resilience::rate_limit::Allowance;
 use store::{Accept, AcceptError, Accepted, IdempotentRequest, Kind};
 use thiserror::Error;
@@ -104,7 +105,8 @@ impl Engine {
 
     async fn send_to_the_end(&self, message: NewMessage, request: Option<IdempotentRequest>) -> SentOutcome {
         let channel = message.content.channel;
-        let Some(provider) = self.routes.serving(channel) else {
+        let route = self.routes.choose(channel, &message.from, &message.to);
+        let Some(provider) = route.map(Route::first) else {
             if mutants::planted(Mutant::StoredWithoutProvider)
                 && let Ok(nobody) = "nobody".parse()
             {

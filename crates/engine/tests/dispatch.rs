@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use domain::{Channel, Clock, Entropy, FailureReason, Outcome, Status};
 use providers::{
     Routes,
-    simulator::{SimulatorConfig, SimulatorSettings, Simulators},
+    simulator::{Faults, SimulatorSettings, Simulators},
 };
 use store::{RedriveFilter, Redriven, Store};
 use store_model::Memory;
@@ -327,18 +327,14 @@ async fn without_a_seed_the_shares_of_outcomes_come_out_as_configured() {
     const MESSAGES: u64 = 2_000;
     let clock: Arc<dyn Clock> = Arc::new(DrivenClock::new());
     let store: Arc<dyn Store> = Arc::new(Memory::new(Arc::clone(&clock)));
-    let config = SimulatorConfig {
+    let faults = Faults {
         error_pct: 30,
         ratelimit_pct: 10,
-        ..SimulatorConfig::default()
+        ..Faults::default()
     };
     let simulated = SimulatorSettings {
-        enabled_sms_mms: true,
-        enabled_email: true,
-        config,
-        latency: Duration::ZERO,
-        retry_after: Duration::from_secs(1),
-        ledger: None,
+        config: faults.into(),
+        ..SimulatorSettings::default()
     };
     // Five points are more than four standard deviations of so many dispatches: nearly any seed would do.
     let entropy = Entropy::from_seed(1);

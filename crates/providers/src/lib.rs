@@ -1,12 +1,15 @@
-//! Who carries messages to people: the port every provider implements, the routes that say which provider
-//! serves which channel, and the simulator: fake providers that behave badly on demand.
+//! Who carries messages to people: the port that every provider implements, the routes that choose providers for a
+//! message, and one folder for each kind of provider. All folders have the same parts: settings, `send` (one call),
+//! `classify` (what a response means).
 //!
 //! A provider makes one call and says how it ended. It never retries, waits for its turn or touches the
 //! store: when to call, how often and with which deadline is the engine's business.
 
+mod pattern;
 mod port;
 mod routes;
 pub mod simulator;
 
+pub use pattern::{EmptyPattern, Pattern};
 pub use port::{Call, Provider, SendResult};
-pub use routes::{Routes, RoutesError};
+pub use routes::{Route, RouteError, RouteSettings, Routes, SameName};

@@ -76,7 +76,7 @@ pub trait Provider: Debug + Send + Sync {
     fn name(&self) -> &ProviderName;
 
     /// The channels it serves.
-    fn channels(&self) -> &'static [Channel];
+    fn channels(&self) -> &[Channel];
 
     /// Makes one call. The caller puts its own deadline around it and takes a missed one for
     /// [`SendResult::Timeout`]; a provider that notices a timeout itself may report it. Dropping the call must

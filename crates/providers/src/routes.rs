@@ -1,91 +1,207 @@
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
-use domain::{Channel, ProviderName};
+use domain::{Channel, Participant, ProviderName};
 use thiserror::Error;
 
-use crate::Provider;
+use crate::{Pattern, Provider};
 
-/// The registry: which provider serves which channel. At most one does; a channel nobody serves is known as
-/// such before a message of it is accepted.
+/// The configured providers, and which of them take a message.
 #[derive(Clone, Debug, Default)]
 pub struct Routes {
     providers: Vec<Arc<dyn Provider>>,
-    by_channel: BTreeMap<Channel, Arc<dyn Provider>>,
+    routes: Vec<Route>,
 }
 
-/// Providers that cannot stand side by side.
+/// The providers for some messages of a channel.
+#[derive(Clone, Debug)]
+pub struct Route {
+    channel: Channel,
+    from: Option<Pattern>,
+    to: Option<Pattern>,
+    /// The first takes new messages; the others stand by. At least one.
+    pub providers: Vec<Arc<dyn Provider>>,
+}
+
+impl Route {
+    /// The provider that takes new messages.
+    #[must_use]
+    pub fn first(&self) -> &Arc<dyn Provider> {
+        &self.providers[0]
+    }
+}
+
+/// A route as it is configured.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RouteSettings {
+    pub channel: Channel,
+    /// Which senders; `None` is all.
+    pub from: Option<Pattern>,
+    /// Which recipients; `None` is all.
+    pub to: Option<Pattern>,
+    pub providers: Vec<ProviderName>,
+}
+
+/// Two providers have the same name: attempts, metrics and breakers would mix them up.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum RoutesError {
-    /// Attempts, metrics and breakers would mix them up.
-    #[error("two providers are named \"{name}\": rename or remove one of them")]
-    SameName {
-        /// The name both have.
-        name: ProviderName,
-    },
-    /// Nobody could tell who gets the messages.
-    #[error("the providers \"{first}\" and \"{second}\" both serve {channel}: disable one of them")]
-    SameChannel {
-        /// The channel both serve.
-        channel: Channel,
-        /// One of them; of two names the one that sorts first.
-        first: ProviderName,
-        /// The other.
-        second: ProviderName,
-    },
+#[error("two providers are named {0}: rename one of them")]
+pub struct SameName(pub ProviderName);
+
+/// A route that cannot be followed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum RouteError {
+    #[error("name at least one provider")]
+    Empty,
+    #[error("there is no provider {name}: use one of {known}")]
+    Unknown { name: ProviderName, known: String },
+    #[error(
+        "the provider {name} does not serve {channel}: add it to the provider's channels, or leave it out here"
+    )]
+    OtherChannel { name: ProviderName, channel: Channel },
+    #[error("the provider {0} is listed twice: leave it out once")]
+    Twice(ProviderName),
 }
 
 impl Routes {
-    /// Gives every provider its channels.
+    /// One route for each channel: the providers that serve it, in the given order.
     ///
     /// # Errors
-    /// When two have the same name or serve the same channel; the error names them.
-    pub fn new(mut providers: Vec<Arc<dyn Provider>>) -> Result<Self, RoutesError> {
-        // Sorted, so that nothing that follows depends on the order in which they were wired up.
-        providers.sort_by(|one, other| one.name().cmp(other.name()));
-        if let Some(pair) = providers.windows(2).find(|pair| pair[0].name() == pair[1].name()) {
-            let name = pair[0].name().clone();
-            return Err(RoutesError::SameName { name });
-        }
-        let mut by_channel: BTreeMap<Channel, Arc<dyn Provider>> = BTreeMap::new();
-        for provider in &providers {
-            for channel in provider.channels() {
-                if let Some(other) = by_channel.insert(*channel, Arc::clone(provider)) {
-                    return Err(RoutesError::SameChannel {
-                        channel: *channel,
-                        first: other.name().clone(),
-                        second: provider.name().clone(),
-                    });
-                }
+    /// When two providers have the same name.
+    pub fn new(providers: Vec<Arc<dyn Provider>>) -> Result<Self, SameName> {
+        for (index, provider) in providers.iter().enumerate() {
+            if providers[..index]
+                .iter()
+                .any(|other| other.name() == provider.name())
+            {
+                return Err(SameName(provider.name().clone()));
             }
         }
-        Ok(Self {
-            providers,
-            by_channel,
-        })
+        let route = |channel: &Channel| Route {
+            channel: *channel,
+            from: None,
+            to: None,
+            providers: providers
+                .iter()
+                .filter(|provider| provider.channels().contains(channel))
+                .cloned()
+                .collect(),
+        };
+        let routes = Channel::ALL.iter().map(route);
+        let routes = routes.filter(|route| !route.providers.is_empty()).collect();
+        Ok(Self { providers, routes })
     }
 
-    /// Who serves a channel; `None` when nobody does.
+    /// Puts the configured routes in the place of those of their channels; a channel without any keeps its own.
+    ///
+    /// # Errors
+    /// When a route fails [`RouteSettings::check`].
+    pub fn with(mut self, settings: Vec<RouteSettings>) -> Result<Self, RouteError> {
+        let mut routes = Vec::new();
+        for route in settings {
+            route.check(
+                self.providers
+                    .iter()
+                    .map(|provider| (provider.name(), provider.channels())),
+            )?;
+            let RouteSettings {
+                channel,
+                from,
+                to,
+                providers,
+            } = route;
+            let providers = providers
+                .iter()
+                .filter_map(|name| self.named(name).cloned())
+                .collect();
+            routes.push(Route {
+                channel,
+                from,
+                to,
+                providers,
+            });
+        }
+        self.routes.retain(|route| {
+            routes
+                .iter()
+                .all(|configured| configured.channel != route.channel)
+        });
+        self.routes.extend(routes);
+        Ok(self)
+    }
+
+    /// The first route that a message fits; `None` when no provider takes it.
+    #[must_use]
+    pub fn choose(&self, channel: Channel, from: &Participant, to: &Participant) -> Option<&Route> {
+        let fits = |pattern: &Option<Pattern>, participant: &Participant| {
+            pattern
+                .as_ref()
+                .is_none_or(|pattern| pattern.matches(participant.as_str()))
+        };
+        self.routes
+            .iter()
+            .find(|route| route.channel == channel && fits(&route.from, from) && fits(&route.to, to))
+    }
+
+    /// The first provider, in the order of configuration, that serves a channel, whatever the routes say.
     #[must_use]
     pub fn serving(&self, channel: Channel) -> Option<&Arc<dyn Provider>> {
-        self.by_channel.get(&channel)
+        self.providers
+            .iter()
+            .find(|provider| provider.channels().contains(&channel))
     }
 
-    /// All of them, in the order of their names.
+    #[must_use]
+    pub fn named(&self, name: &ProviderName) -> Option<&Arc<dyn Provider>> {
+        self.providers.iter().find(|provider| provider.name() == name)
+    }
+
+    /// All of them, in the order of configuration.
     #[must_use]
     pub fn providers(&self) -> &[Arc<dyn Provider>] {
         &self.providers
     }
 }
 
+impl RouteSettings {
+    /// Whether these providers, by name and channels, can serve the route.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with what to do about it.
+    pub fn check<'a>(
+        &self,
+        known: impl Iterator<Item = (&'a ProviderName, &'a [Channel])> + Clone,
+    ) -> Result<(), RouteError> {
+        if self.providers.is_empty() {
+            return Err(RouteError::Empty);
+        }
+        for (index, name) in self.providers.iter().enumerate() {
+            let Some((_, channels)) = known.clone().find(|(other, _)| *other == name) else {
+                let known: Vec<_> = known.map(|(name, _)| name.as_str()).collect();
+                return Err(RouteError::Unknown {
+                    name: name.clone(),
+                    known: known.join(", "),
+                });
+            };
+            if !channels.contains(&self.channel) {
+                return Err(RouteError::OtherChannel {
+                    name: name.clone(),
+                    channel: self.channel,
+                });
+            }
+            if self.providers[..index].contains(name) {
+                return Err(RouteError::Twice(name.clone()));
+            }
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use async_trait::async_trait;
+    use domain::Channel::{Email, Mms, Sms};
 
     use super::*;
     use crate::{Call, SendResult};
-
-    /// A provider's name and the channels it claims.
-    type Claim = (&'static str, &'static [Channel]);
 
     #[derive(Debug)]
     struct Fake(ProviderName, &'static [Channel]);
@@ -96,78 +212,97 @@ mod tests {
             &self.0
         }
 
-        fn channels(&self) -> &'static [Channel] {
+        fn channels(&self) -> &[Channel] {
             self.1
         }
 
         async fn send(&self, _: Call<'_>) -> SendResult {
-            SendResult::Success {
-                provider_message_id: None,
-            }
+            SendResult::Timeout
         }
     }
 
-    fn routes(providers: &[Claim]) -> Result<Routes, RoutesError> {
-        let fake = |(name, channels): Claim| -> Arc<dyn Provider> {
+    fn routes(providers: &[(&str, &'static [Channel])]) -> Result<Routes, SameName> {
+        let fake = |(name, channels): &(&str, &'static [Channel])| -> Arc<dyn Provider> {
             Arc::new(Fake(name.parse().unwrap(), channels))
         };
-        Routes::new(providers.iter().copied().map(fake).collect())
+        Routes::new(providers.iter().map(fake).collect())
+    }
+
+    fn route(channel: Channel, [from, to]: [&str; 2], providers: &[&str]) -> RouteSettings {
+        let pattern = |text: &str| (text != "any").then(|| text.parse().unwrap());
+        RouteSettings {
+            channel,
+            from: pattern(from),
+            to: pattern(to),
+            providers: providers.iter().map(|name| name.parse().unwrap()).collect(),
+        }
+    }
+
+    fn chosen<'a>(routes: &'a Routes, channel: Channel, from: &str, to: &str) -> Vec<&'a str> {
+        let route = routes.choose(
+            channel,
+            &Participant::from_stored(from),
+            &Participant::from_stored(to),
+        );
+        let providers = route.map_or(&[][..], |route| &route.providers);
+        providers
+            .iter()
+            .map(|provider| provider.name().as_str())
+            .collect()
+    }
+
+    const ANY: [&str; 2] = ["any", "any"];
+
+    #[test]
+    fn without_routes_a_channel_has_its_providers_in_the_order_they_stand() {
+        let routes = routes(&[("z", &[Sms, Mms]), ("idle", &[]), ("a", &[Mms])]).unwrap();
+        assert_eq!(chosen(&routes, Sms, "1", "2"), ["z"]);
+        assert_eq!(chosen(&routes, Mms, "1", "2"), ["z", "a"]);
+        assert!(chosen(&routes, Email, "a@b", "c@d").is_empty());
+        let serving = |channel| routes.serving(channel).map(|provider| provider.name().as_str());
+        assert_eq!([Sms, Mms, Email].map(serving), [Some("z"), Some("z"), None]);
     }
 
     #[test]
-    fn each_channel_goes_to_who_serves_it() {
-        type Case = (&'static str, &'static [Claim], [Option<&'static str>; 3]);
-        let cases: [Case; 4] = [
-            ("nobody", &[], [None, None, None]),
-            ("one for one", &[("a", &[Channel::Mms])], [None, Some("a"), None]),
-            (
-                "one for two",
-                &[("z", &[Channel::Sms, Channel::Mms]), ("b", &[Channel::Email])],
-                [Some("z"), Some("z"), Some("b")],
-            ),
-            (
-                "one for nothing",
-                &[("a", &[]), ("b", &[Channel::Sms])],
-                [Some("b"), None, None],
-            ),
-        ];
-        for (label, providers, expected) in cases {
-            let routes = routes(providers).unwrap();
-            let serving = [Channel::Sms, Channel::Mms, Channel::Email]
-                .map(|channel| routes.serving(channel).map(|provider| provider.name().as_str()));
-            assert_eq!(serving, expected, "{label}");
+    fn the_first_route_that_fits_wins_and_only_its_channel_is_affected() {
+        let routes = routes(&[("us", &[Sms, Mms]), ("world", &[Sms, Mms])]).unwrap();
+        let routes = routes
+            .with(vec![
+                route(Sms, ["+1*", "+1*"], &["us", "world"]),
+                route(Sms, ["any", "+44*"], &["world"]),
+            ])
+            .unwrap();
+        for (from, to, expected) in [
+            ("+1202", "+1303", &["us", "world"][..]),
+            ("+1202", "+4420", &["world"]),
+            ("+1202", "+4930", &[]),
+            ("4202", "+1303", &[]),
+        ] {
+            assert_eq!(chosen(&routes, Sms, from, to), expected, "{from} {to}");
+            assert_eq!(chosen(&routes, Mms, from, to), ["us", "world"], "{from} {to}");
         }
     }
 
     #[test]
-    fn providers_come_in_the_order_of_their_names() {
-        let routes = routes(&[("c", &[]), ("a", &[Channel::Email]), ("b", &[])]).unwrap();
-        let names: Vec<_> = routes
-            .providers()
-            .iter()
-            .map(|provider| provider.name().as_str())
-            .collect();
-        assert_eq!(names, ["a", "b", "c"]);
-    }
-
-    #[test]
-    fn conflicts_name_both_sides() {
-        let cases: [(&[Claim], &str); 3] = [
+    fn what_cannot_stand_is_refused_by_name() {
+        assert_eq!(
+            routes(&[("a", &[Sms]), ("b", &[]), ("a", &[Email])])
+                .unwrap_err()
+                .to_string(),
+            "two providers are named a: rename one of them"
+        );
+        for (providers, expected) in [
+            (&[][..], "name at least one provider"),
+            (&["a", "c"], "there is no provider c: use one of a, b"),
             (
-                &[("b", &[Channel::Sms, Channel::Mms]), ("a", &[Channel::Mms])],
-                "the providers \"a\" and \"b\" both serve mms: disable one of them",
+                &["a", "b"],
+                "the provider b does not serve sms: add it to the provider's channels, or leave it out here",
             ),
-            (
-                &[("a", &[Channel::Sms]), ("b", &[]), ("a", &[Channel::Email])],
-                "two providers are named \"a\": rename or remove one of them",
-            ),
-            (
-                &[("a", &[Channel::Sms]), ("a", &[Channel::Sms])],
-                "two providers are named \"a\": rename or remove one of them",
-            ),
-        ];
-        for (providers, expected) in cases {
-            assert_eq!(routes(providers).unwrap_err().to_string(), expected);
+            (&["a", "a"], "the provider a is listed twice: leave it out once"),
+        ] {
+            let routes = routes(&[("a", &[Sms]), ("b", &[Mms])]).unwrap();
+            let error = routes.with(vec![route(Sms, ANY, providers)]).unwrap_err();
+            assert_eq!(error.to_string(), expected);
         }
     }
 }

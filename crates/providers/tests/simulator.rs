@@ -1,134 +1,120 @@
-//! The simulated providers from outside: through the port, and through what is configured and remembered.
+//! The simulators from outside: through the port, the configuration and the ledger file.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use domain::{
     Address, Attachments, Body, Channel, Content, Entropy, ErrorCode, MessageId, Outcome, SystemClock,
     Timestamp,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
+use tempfile::NamedTempFile;
 use tokio::time::timeout;
 use trunkline_providers::{
-    Call, Routes, SendResult,
+    Call, Provider, Routes, SendResult,
     simulator::{
-        EMAIL, SMS_MMS, Simulated, SimulatorConfig, SimulatorSettings, Simulators, SimulatorsError,
-        provider_name,
+        FaultOverrides, Faults, SimulatorConfig, SimulatorInstance, SimulatorSettings, Simulators,
+        SimulatorsError,
     },
 };
 
 const DEADLINE: Duration = Duration::from_secs(5);
-const RETRY_AFTER: Duration = Duration::from_millis(1_000);
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Settings with a bit of everything.
-fn mixed(seed: Option<u64>) -> SimulatorSettings {
-    settings(json!({"timeout_pct": 10, "error_pct": 30, "ratelimit_pct": 10, "seed": seed}))
-}
-
-fn settings(config: Value) -> SimulatorSettings {
-    SimulatorSettings {
-        enabled_sms_mms: true,
-        enabled_email: true,
-        config: config_of(config),
-        latency: Duration::ZERO,
-        retry_after: RETRY_AFTER,
-        ledger: None,
+fn faults([timeout_pct, error_pct, ratelimit_pct]: [u8; 3], seed: Option<u64>) -> Faults {
+    Faults {
+        timeout_pct,
+        error_pct,
+        ratelimit_pct,
+        seed,
     }
 }
 
-fn config_of(value: Value) -> SimulatorConfig {
-    value.try_into().unwrap()
+/// Some of each outcome.
+fn mixed(seed: Option<u64>) -> SimulatorSettings {
+    settings(faults([10, 30, 10], seed))
+}
+
+fn settings(faults: Faults) -> SimulatorSettings {
+    SimulatorSettings {
+        config: faults.into(),
+        ..SimulatorSettings::default()
+    }
+}
+
+fn with_own(faults: Faults, name: &str, own: FaultOverrides) -> SimulatorConfig {
+    let mut config = SimulatorConfig::from(faults);
+    config.providers.insert(name.to_owned(), own);
+    config
+}
+
+fn with_ledger(settings: SimulatorSettings) -> (SimulatorSettings, NamedTempFile) {
+    let file = NamedTempFile::new().unwrap();
+    let ledger = Some(file.path().to_owned());
+    (SimulatorSettings { ledger, ..settings }, file)
+}
+
+fn with_latency(mut settings: SimulatorSettings, latency: Duration) -> SimulatorSettings {
+    settings
+        .instances
+        .iter_mut()
+        .for_each(|instance| instance.latency = latency);
+    settings
 }
 
 fn started(settings: SimulatorSettings) -> Simulators {
     Simulators::new(settings, &Entropy::from_seed(1), Arc::new(SystemClock::new())).unwrap()
 }
 
-fn content(channel: Channel) -> Content {
+/// The values of a field in the lines of a ledger file.
+fn ledger(file: &NamedTempFile, field: &str) -> Vec<Value> {
+    let text = std::fs::read_to_string(file.path()).unwrap();
+    let lines = text
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    lines.map(|line| line[field].clone()).collect()
+}
+
+fn message_id() -> MessageId {
+    MessageId::mint(Timestamp::from_micros(0).unwrap(), &Entropy::from_seed(9))
+}
+
+/// One call, with the caller's deadline around it as in the engine.
+async fn call_provider(provider: &dyn Provider, channel: Channel) -> SendResult {
     let address = match channel {
         Channel::Email => "secret@example.com",
         Channel::Sms | Channel::Mms => "+12016661234",
     };
     let address = Address::recipient(channel, address, None).unwrap();
-    Content {
+    let content = Content {
         channel,
         from: address.given.clone(),
         to: address.given,
         subject: None,
         body: Body::new("secret words").unwrap(),
         attachments: Attachments::default(),
-    }
-}
-
-/// One call with the caller's deadline around it, as the engine makes it.
-async fn call(simulators: &Simulators, channel: Channel) -> SendResult {
-    let routes = Routes::new(simulators.providers()).unwrap();
-    let content = content(channel);
+    };
     let call = Call {
-        message_id: MessageId::mint(Timestamp::from_micros(0).unwrap(), &Entropy::from_seed(9)),
+        message_id: message_id(),
         attempt_number: 3,
         content: &content,
     };
-    let provider = routes.serving(channel).unwrap();
-    timeout(DEADLINE, provider.send(call))
-        .await
-        .unwrap_or(SendResult::Timeout)
+    let result = timeout(DEADLINE, provider.send(call)).await;
+    result.unwrap_or(SendResult::Timeout)
+}
+
+async fn call(simulators: &Simulators, channel: Channel) -> SendResult {
+    let routes = Routes::new(simulators.providers()).unwrap();
+    call_provider(routes.serving(channel).unwrap().as_ref(), channel).await
 }
 
 async fn outcomes(simulators: &Simulators, channel: Channel, calls: usize) -> Vec<Outcome> {
     let mut outcomes = Vec::new();
     for _ in 0..calls {
-        outcomes.push(outcome(&call(simulators, channel).await));
+        outcomes.push(call(simulators, channel).await.outcome());
     }
     outcomes
-}
-
-fn outcome(answer: &SendResult) -> Outcome {
-    match answer {
-        SendResult::Success { .. } => Outcome::Success,
-        SendResult::RateLimited { .. } => Outcome::RateLimited,
-        SendResult::Error { .. } | SendResult::Rejected { .. } => Outcome::Error,
-        SendResult::Timeout => Outcome::Timeout,
-    }
-}
-
-fn shares(outcomes: &[Outcome]) -> BTreeMap<Outcome, f64> {
-    let mut shares = BTreeMap::new();
-    for outcome in outcomes {
-        *shares.entry(*outcome).or_insert(0.0) += 100.0 / outcomes.len() as f64;
-    }
-    shares
-}
-
-#[test]
-fn names_are_where_webhooks_find_them() {
-    assert_eq!((SMS_MMS, EMAIL), ("sms-mms", "email"));
-    assert_eq!(provider_name(Channel::Mms), provider_name(Channel::Sms));
-    assert_eq!(provider_name(Channel::Sms).as_str(), SMS_MMS);
-    assert_eq!(provider_name(Channel::Email).as_str(), EMAIL);
-}
-
-#[test]
-fn only_the_enabled_ones_are_providers() {
-    for (enabled_sms_mms, enabled_email, expected) in [
-        (true, true, vec![SMS_MMS, EMAIL]),
-        (true, false, vec![SMS_MMS]),
-        (false, true, vec![EMAIL]),
-        (false, false, vec![]),
-    ] {
-        let settings = SimulatorSettings {
-            enabled_sms_mms,
-            enabled_email,
-            ..mixed(None)
-        };
-        let providers = started(settings).providers();
-        let names: Vec<_> = providers
-            .iter()
-            .map(|provider| provider.name().as_str())
-            .collect();
-        assert_eq!(names, expected);
-    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -151,164 +137,154 @@ async fn a_seed_gives_the_same_outcomes_in_every_run() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_other_provider_does_not_disturb_a_sequence() {
+async fn other_simulators_do_not_disturb_a_sequence() {
     let alone = outcomes(&started(mixed(Some(42))), Channel::Sms, 100).await;
-    let simulators = started(mixed(Some(42)));
-    let mut interleaved = Vec::new();
+    let mut settings = mixed(Some(42));
+    // A second one on the same channel, too.
+    let twin = SimulatorInstance {
+        name: "twin".parse().unwrap(),
+        ..settings.instances[0].clone()
+    };
+    settings.instances.push(twin);
+    let simulators = started(settings);
+    let providers = simulators.providers();
+    let (mut interleaved, mut of_twin) = (Vec::new(), Vec::new());
     for i in 0..100 {
         outcomes(&simulators, Channel::Email, i % 3).await;
+        of_twin.push(call_provider(providers[2].as_ref(), Channel::Sms).await.outcome());
         // SMS and MMS share a provider, and so a sequence.
         let channel = if i % 2 == 0 { Channel::Sms } else { Channel::Mms };
-        interleaved.push(outcome(&call(&simulators, channel).await));
+        interleaved.push(call(&simulators, channel).await.outcome());
     }
     assert_eq!(interleaved, alone);
+    assert_ne!(of_twin, alone);
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_at_the_same_time_share_out_the_same_outcomes() {
+async fn concurrent_calls_share_out_the_same_outcomes() {
     let alone = outcomes(&started(mixed(Some(42))), Channel::Sms, 60).await;
-    let simulators = Arc::new(started(mixed(Some(42))));
+    let (settings, file) = with_ledger(mixed(Some(42)));
+    let simulators = Arc::new(started(settings));
     let mut calls = tokio::task::JoinSet::new();
     for _ in 0..60 {
         let simulators = Arc::clone(&simulators);
-        calls.spawn(async move { outcome(&call(&simulators, Channel::Sms).await) });
+        calls.spawn(async move { call(&simulators, Channel::Sms).await });
     }
     calls.join_all().await;
-    let ledger = simulators.calls(Simulated::SmsMms);
-    assert!(ledger.iter().map(|entry| entry.call).eq(1..=60));
-    assert!(ledger.iter().map(|entry| entry.outcome).eq(alone));
+    assert!(ledger(&file, "call").into_iter().eq(1..=60));
+    let alone = alone.into_iter().map(Outcome::as_str);
+    assert!(ledger(&file, "outcome").into_iter().eq(alone));
 }
 
 #[tokio::test(start_paused = true)]
 async fn shares_are_kept_without_a_seed() {
     let simulators = started(mixed(None));
     for channel in [Channel::Sms, Channel::Email] {
-        let shares = shares(&outcomes(&simulators, channel, 2_000).await);
+        let mut shares = BTreeMap::new();
+        for outcome in outcomes(&simulators, channel, 2_000).await {
+            *shares.entry(outcome).or_insert(0.0) += 100.0 / 2_000.0;
+        }
         for (outcome, expected) in [
             (Outcome::Timeout, 10.0),
             (Outcome::Error, 30.0),
             (Outcome::RateLimited, 10.0),
             (Outcome::Success, 50.0),
         ] {
-            assert!(
-                (shares[&outcome] - expected).abs() <= 5.0,
-                "{channel}: {shares:?}"
-            );
+            let share: f64 = shares[&outcome];
+            assert!((share - expected).abs() <= 5.0, "{channel}: {shares:?}");
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_answer_is_what_a_real_provider_would_give() {
-    let error_code = ErrorCode::of("provider_error");
-    let limited = ErrorCode::of("provider_rate_limited");
-    for (timeout_pct, error_pct, ratelimit_pct, expected) in [
-        (
-            0,
-            0,
-            0,
-            SendResult::Success {
-                provider_message_id: None,
-            },
-        ),
-        (0, 100, 0, SendResult::Error { error_code }),
-        (
-            0,
-            0,
-            100,
-            SendResult::RateLimited {
-                retry_after: Some(RETRY_AFTER),
-                error_code: limited,
-            },
-        ),
-        (100, 0, 0, SendResult::Timeout),
+async fn each_fault_gives_the_result_of_a_real_provider() {
+    let error = SendResult::Error {
+        error_code: ErrorCode::of("provider_error"),
+    };
+    let limited = SendResult::RateLimited {
+        retry_after: Some(RETRY_AFTER),
+        error_code: ErrorCode::of("provider_rate_limited"),
+    };
+    let taken = SendResult::Success {
+        provider_message_id: format!("sim-{}-3", message_id()).parse().ok(),
+    };
+    for (shares, expected) in [
+        ([0, 0, 0], taken),
+        ([0, 100, 0], error),
+        ([0, 0, 100], limited),
+        ([100, 0, 0], SendResult::Timeout),
     ] {
-        let config =
-            json!({"timeout_pct": timeout_pct, "error_pct": error_pct, "ratelimit_pct": ratelimit_pct});
-        assert_eq!(call(&started(settings(config)), Channel::Email).await, expected);
+        let simulators = started(settings(faults(shares, None)));
+        assert_eq!(call(&simulators, Channel::Email).await, expected);
     }
 }
 
 #[tokio::test(start_paused = true)]
 #[allow(clippy::disallowed_methods, reason = "the paused clock of the test")]
-async fn a_timeout_hangs_until_the_caller_gives_up_and_is_in_the_ledger_before() {
-    let simulators = Arc::new(started(settings(
-        json!({"timeout_pct": 100, "error_pct": 0, "ratelimit_pct": 0}),
-    )));
-    let begun = tokio::time::Instant::now();
-    let caller = Arc::clone(&simulators);
-    let hanging = tokio::spawn(async move { call(&caller, Channel::Sms).await });
-    tokio::task::yield_now().await;
-    tokio::time::advance(DEADLINE - Duration::from_millis(1)).await;
-    tokio::task::yield_now().await;
-    assert!(!hanging.is_finished());
-    assert_eq!(simulators.calls(Simulated::SmsMms)[0].outcome, Outcome::Timeout);
-    assert_eq!(hanging.await.unwrap(), SendResult::Timeout);
-    assert_eq!(begun.elapsed(), DEADLINE);
+async fn a_timeout_hangs_until_the_caller_gives_up() {
+    let simulators = started(settings(faults([100, 0, 0], None)));
+    let began = tokio::time::Instant::now();
+    assert_eq!(call(&simulators, Channel::Sms).await, SendResult::Timeout);
+    assert_eq!(began.elapsed(), DEADLINE);
 }
 
 #[tokio::test(start_paused = true)]
 #[allow(clippy::disallowed_methods, reason = "the paused clock of the test")]
-async fn latency_comes_before_the_reply_and_after_the_ledger() {
+async fn a_response_takes_the_latency() {
     let latency = Duration::from_millis(70);
-    let perfect = settings(json!({"timeout_pct": 0, "error_pct": 0, "ratelimit_pct": 0}));
-    let simulators = started(SimulatorSettings {
-        latency,
-        ..perfect.clone()
-    });
-    let begun = tokio::time::Instant::now();
+    let simulators = started(with_latency(SimulatorSettings::default(), latency));
+    let began = tokio::time::Instant::now();
     assert_eq!(
-        call(&simulators, Channel::Email).await,
-        SendResult::Success {
-            provider_message_id: None
-        }
+        call(&simulators, Channel::Email).await.outcome(),
+        Outcome::Success
     );
-    assert_eq!(begun.elapsed(), latency);
+    assert_eq!(began.elapsed(), latency);
 
-    // A caller that does not wait that long hears nothing, but the provider has the message.
-    let simulators = started(SimulatorSettings {
-        latency: DEADLINE * 2,
-        ..perfect
-    });
-    assert_eq!(call(&simulators, Channel::Email).await, SendResult::Timeout);
-    assert_eq!(simulators.calls(Simulated::Email)[0].outcome, Outcome::Success);
+    // The caller gives up earlier and hears nothing, but the provider has the message.
+    let (slow, file) = with_ledger(with_latency(SimulatorSettings::default(), DEADLINE * 2));
+    assert_eq!(call(&started(slow), Channel::Email).await, SendResult::Timeout);
+    assert_eq!(ledger(&file, "outcome"), ["success"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_seed_in_a_new_configuration_restarts_what_it_governs() {
-    let base = json!({"timeout_pct": 10, "error_pct": 30, "ratelimit_pct": 10, "seed": 42});
-    let mut own = base.clone();
-    own["providers"] = json!({"email": {"seed": 42}});
-    let mut only_email = own.clone();
-    only_email.as_object_mut().unwrap().remove("seed");
+async fn a_seed_in_a_new_configuration_restarts_only_the_sequences_it_governs() {
+    let seed = FaultOverrides {
+        seed: Some(42),
+        ..FaultOverrides::default()
+    };
+    let for_all = faults([10, 30, 10], Some(42));
+    let own = with_own(for_all, "email", seed);
+    let only_email = with_own(faults([10, 30, 10], None), "email", seed);
 
-    let simulators = started(settings(base.clone()));
+    let (settings, file) = with_ledger(settings(for_all));
+    let simulators = started(settings);
     let sms = outcomes(&simulators, Channel::Sms, 50).await;
     let email = outcomes(&simulators, Channel::Email, 50).await;
-    for config in [base, own] {
-        simulators.replace(config_of(config)).unwrap();
+    for config in [for_all.into(), own] {
+        simulators.replace(config).unwrap();
         assert_eq!(outcomes(&simulators, Channel::Sms, 50).await, sms);
         assert_eq!(outcomes(&simulators, Channel::Email, 50).await, email);
     }
-    // Once more, with a seed for one of them only: the other has lost its own and goes on with drawn
-    // outcomes.
-    simulators.replace(config_of(only_email.clone())).unwrap();
+    // Without its seed, the other goes on with drawn outcomes.
+    simulators.replace(only_email.clone()).unwrap();
     assert_eq!(outcomes(&simulators, Channel::Email, 50).await, email);
     assert_ne!(outcomes(&simulators, Channel::Sms, 50).await, sms);
     // A sequence without a seed is not restarted.
-    simulators.replace(config_of(only_email)).unwrap();
+    simulators.replace(only_email).unwrap();
     call(&simulators, Channel::Sms).await;
-    assert_eq!(simulators.calls(Simulated::SmsMms).last().unwrap().call, 51);
+    assert_eq!(ledger(&file, "call").last().unwrap(), 51);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_configuration_counts_from_the_next_call() {
+async fn a_new_configuration_holds_from_the_next_call() {
     let simulators = started(mixed(None));
-    let broken = config_of(json!({
-        "timeout_pct": 0, "error_pct": 0, "ratelimit_pct": 0, "providers": {"sms-mms": {"error_pct": 100}},
-    }));
-    simulators.replace(broken.clone()).unwrap();
-    assert_eq!(simulators.config(), broken);
+    let broken = FaultOverrides {
+        error_pct: Some(100),
+        ..FaultOverrides::default()
+    };
+    let config = with_own(Faults::default(), "sms-mms", broken);
+    simulators.replace(config.clone()).unwrap();
+    assert_eq!(simulators.config(), config);
     assert_eq!(
         outcomes(&simulators, Channel::Mms, 20).await,
         [Outcome::Error; 20]
@@ -320,78 +296,46 @@ async fn a_new_configuration_counts_from_the_next_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_configuration_that_cannot_be_used_changes_nothing() {
+async fn a_refused_configuration_changes_nothing() {
     let simulators = started(mixed(Some(42)));
     let expected = outcomes(&started(mixed(Some(42))), Channel::Sms, 40).await;
     let mut seen = outcomes(&simulators, Channel::Sms, 20).await;
     let before = simulators.config();
-    let refused = SimulatorConfig {
-        error_pct: 95,
-        seed: Some(1),
-        ..before.clone()
-    };
-    assert!(simulators.replace(refused.clone()).is_err());
+    let refused = faults([10, 95, 10], Some(1));
+    simulators.replace(refused.into()).unwrap_err();
     assert_eq!(simulators.config(), before);
     seen.extend(outcomes(&simulators, Channel::Sms, 20).await);
     assert_eq!(seen, expected);
 
     let clock = Arc::new(SystemClock::new());
-    let refused = SimulatorSettings {
-        config: refused,
-        ..mixed(None)
-    };
-    let error = Simulators::new(refused, &Entropy::from_seed(1), clock).unwrap_err();
+    let error = Simulators::new(settings(refused), &Entropy::from_seed(1), clock).unwrap_err();
     assert!(matches!(error, SimulatorsError::Config(_)));
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_ledger_file_has_every_call_of_every_node_and_nothing_personal() {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    let settings = SimulatorSettings {
-        ledger: Some(file.path().to_owned()),
-        ..mixed(Some(42))
-    };
-    let nodes = [started(settings.clone()), started(settings)];
-    for node in &nodes {
-        outcomes(node, Channel::Sms, 20).await;
-        outcomes(node, Channel::Email, 20).await;
+    let (settings, file) = with_ledger(mixed(Some(42)));
+    for node in [started(settings.clone()), started(settings)] {
+        outcomes(&node, Channel::Sms, 20).await;
+        outcomes(&node, Channel::Email, 20).await;
     }
     let text = std::fs::read_to_string(file.path()).unwrap();
     assert!(!text.contains("secret") && !text.contains("2016661234"));
-    let lines: Vec<Value> = text
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
-    let remembered: Vec<_> = nodes
-        .iter()
-        .flat_map(|node| [node.calls(Simulated::SmsMms), node.calls(Simulated::Email)])
-        .flatten()
-        .map(|entry| serde_json::to_value(entry).unwrap())
-        .collect();
-    assert_eq!(lines, remembered);
-    assert_eq!(lines.len(), 80);
-    assert_eq!(lines[0]["attempt_number"], 3);
+    let calls: Vec<Value> = (0..4).flat_map(|_| (1..=20).map(Value::from)).collect();
+    assert_eq!(ledger(&file, "call"), calls);
+    assert_eq!(ledger(&file, "attempt_number"), [3; 80]);
 }
 
-/// Also a call that hangs: whatever kills the caller or this process afterwards, the file knows.
+/// If the caller or this process ends during the call, the file has it.
 #[tokio::test(start_paused = true)]
 async fn the_ledger_file_has_a_call_before_it_ends() {
     for (timeout_pct, outcome) in [(0, "success"), (100, "timeout")] {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let ledger = Some(file.path().to_owned());
-        let latency = DEADLINE * 2;
-        let config = settings(json!({"timeout_pct": timeout_pct, "error_pct": 0, "ratelimit_pct": 0}));
-        let simulators = Arc::new(started(SimulatorSettings {
-            ledger,
-            latency,
-            ..config
-        }));
-        let caller = Arc::clone(&simulators);
-        let waiting = tokio::spawn(async move { call(&caller, Channel::Sms).await });
+        let (settings, file) = with_ledger(settings(faults([timeout_pct, 0, 0], None)));
+        let simulators = started(with_latency(settings, DEADLINE * 2));
+        let waiting = tokio::spawn(async move { call(&simulators, Channel::Sms).await });
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
-        let line: Value = serde_json::from_str(&std::fs::read_to_string(file.path()).unwrap()).unwrap();
-        assert_eq!((&line["call"], &line["outcome"]), (&json!(1), &json!(outcome)));
+        assert_eq!(ledger(&file, "outcome"), [outcome]);
         waiting.abort();
     }
 }
@@ -399,7 +343,7 @@ async fn the_ledger_file_has_a_call_before_it_ends() {
 #[test]
 fn a_ledger_file_that_cannot_be_opened_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    let path: PathBuf = folder.path().join("missing").join("ledger.jsonl");
+    let path = folder.path().join("missing").join("ledger.jsonl");
     let settings = SimulatorSettings {
         ledger: Some(path.clone()),
         ..mixed(None)

@@ -1,30 +1,23 @@
-//! What a simulated provider does with its n-th call: a pure function, so that a sequence can be repeated
-//! anywhere.
+//! What a simulator does with its n-th call: a pure function, so that a sequence can be repeated anywhere.
 
 use domain::Outcome;
 use sha2::{Digest, Sha256};
 
-use super::config::Effective;
+use super::settings::Faults;
 
-/// What a simulated provider does with one call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Behaviour {
-    /// It takes the call and says nothing.
+    /// Never responds.
     Hang,
-    /// It fails.
     Fail,
-    /// It asks to slow down.
+    /// Asks to slow down.
     PushBack,
-    /// It takes the message.
     Accept,
 }
 
 impl Behaviour {
-    /// What a provider with these shares does with its `call`-th call under `seed`. Other calls, providers
-    /// and time play no part.
-    ///
-    /// The shares lie side by side in this order, which is fixed: timeout, error, rate limited, success.
-    pub(super) fn of(shares: Effective, provider: &str, seed: u64, call: u64) -> Self {
+    /// The shares lie side by side in this fixed order: timeout, error, rate limited, success.
+    pub(super) fn of(shares: Faults, provider: &str, seed: u64, call: u64) -> Self {
         let draw = draw(seed, provider, call);
         let hang_below = shares.timeout_pct;
         let fail_below = hang_below.saturating_add(shares.error_pct);
@@ -40,7 +33,6 @@ impl Behaviour {
         }
     }
 
-    /// How the ledger calls it.
     pub(super) fn outcome(self) -> Outcome {
         match self {
             Self::Hang => Outcome::Timeout,
@@ -54,8 +46,8 @@ impl Behaviour {
 /// A number from 0 to 99: the first eight bytes, as a big-endian number modulo 100, of the SHA-256 of the
 /// seed and the number of the call (eight big-endian bytes each) and the provider's name.
 ///
-/// This is a promise: whoever wrote a seed down gets the same sequence from every version and on every
-/// machine. A test pins it. (The modulo favours some draws by one in 10^17; nobody will see it.)
+/// A seed gives the same sequence in every version and on every machine; a test pins it. The modulo favours some
+/// draws by one in 10^17.
 fn draw(seed: u64, provider: &str, call: u64) -> u8 {
     let digest = Sha256::new()
         .chain_update(seed.to_be_bytes())
@@ -72,17 +64,16 @@ fn draw(seed: u64, provider: &str, call: u64) -> u8 {
 mod tests {
     use super::*;
 
-    fn shares(timeout_pct: u8, error_pct: u8, ratelimit_pct: u8) -> Effective {
-        Effective {
+    fn shares(timeout_pct: u8, error_pct: u8, ratelimit_pct: u8) -> Faults {
+        Faults {
             timeout_pct,
             error_pct,
             ratelimit_pct,
-            success_pct: 100 - timeout_pct - error_pct - ratelimit_pct,
             seed: None,
         }
     }
 
-    /// Computed from the description above by another program.
+    /// Another program computed these from the description above.
     #[test]
     fn draws_are_pinned() {
         let draws = |seed, provider, calls: [u64; 12]| calls.map(|call| draw(seed, provider, call));

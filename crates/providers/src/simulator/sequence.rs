@@ -1,13 +1,10 @@
-use domain::Entropy;
+use domain::{Entropy, ProviderName};
 
-use super::Simulated;
-
-/// The seed of a provider's outcomes and how far it has come. With a seed that was set, every run is the
-/// same; without one, a seed is drawn, so that even then the number of a call decides its outcome, and
-/// nothing else does.
+/// The seed of a simulator's outcomes and the number of calls so far. Without a configured seed, one is drawn and
+/// logged, so that any run can be repeated.
 #[derive(Debug)]
 pub(super) struct Sequence {
-    provider: Simulated,
+    provider: ProviderName,
     entropy: Entropy,
     seed: u64,
     seed_was_set: bool,
@@ -15,9 +12,9 @@ pub(super) struct Sequence {
 }
 
 impl Sequence {
-    pub(super) fn new(provider: Simulated, seed: Option<u64>, entropy: &Entropy) -> Self {
-        // A stream of its own: what the rest of the process draws must not change what this provider does.
-        let entropy = entropy.child(&format!("simulator/{}", provider.as_str()));
+    pub(super) fn new(provider: ProviderName, seed: Option<u64>, entropy: &Entropy) -> Self {
+        // A stream of its own: what the rest of the process draws must not change the outcomes.
+        let entropy = entropy.child(&format!("simulator/{}", provider));
         let mut sequence = Self {
             provider,
             entropy,
@@ -32,8 +29,8 @@ impl Sequence {
         sequence
     }
 
-    /// A configuration came. A seed in it starts the sequence again, also when it is the one there was; one
-    /// that is gone makes room for a drawn one; a sequence that never had one goes on undisturbed.
+    /// A configured seed starts the sequence again, also when it is the same as before. If the seed was removed, a
+    /// drawn one takes its place; a sequence that never had one goes on undisturbed.
     pub(super) fn configure(&mut self, seed: Option<u64>) {
         match seed {
             Some(seed) => self.start(seed, true),
@@ -51,11 +48,10 @@ impl Sequence {
     fn start_anew(&mut self) {
         let seed = self.entropy.next_u64();
         self.start(seed, false);
-        // The way to replay what nobody planned to.
         tracing::info!(
-            provider = self.provider.as_str(),
+            provider = %self.provider,
             seed,
-            "no seed is set for this simulated provider: set the drawn one to see the same outcomes again"
+            "this simulator has no seed and drew one: set it to repeat these outcomes"
         );
     }
 
@@ -68,9 +64,13 @@ impl Sequence {
 mod tests {
     use super::*;
 
+    fn named(name: &str) -> ProviderName {
+        name.parse().unwrap()
+    }
+
     #[test]
     fn a_set_seed_restarts_and_a_missing_one_is_drawn_once() {
-        let mut sequence = Sequence::new(Simulated::Email, Some(7), &Entropy::from_seed(1));
+        let mut sequence = Sequence::new(named("email"), Some(7), &Entropy::from_seed(1));
         assert_eq!([sequence.next(), sequence.next()], [(7, 1), (7, 2)]);
         sequence.configure(Some(7));
         assert_eq!(sequence.next(), (7, 1));
@@ -89,9 +89,10 @@ mod tests {
 
     #[test]
     fn drawn_seeds_differ_between_providers_and_repeat_with_the_entropy() {
-        let drawn = |provider, entropy| Sequence::new(provider, None, &Entropy::from_seed(entropy)).next();
-        assert_eq!(drawn(Simulated::Email, 1), drawn(Simulated::Email, 1));
-        assert_ne!(drawn(Simulated::Email, 1), drawn(Simulated::SmsMms, 1));
-        assert_ne!(drawn(Simulated::Email, 1), drawn(Simulated::Email, 2));
+        let drawn =
+            |provider, entropy| Sequence::new(named(provider), None, &Entropy::from_seed(entropy)).next();
+        assert_eq!(drawn("email", 1), drawn("email", 1));
+        assert_ne!(drawn("email", 1), drawn("sms-mms", 1));
+        assert_ne!(drawn("email", 1), drawn("email", 2));
     }
 }

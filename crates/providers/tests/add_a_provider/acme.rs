@@ -26,15 +26,16 @@ const ANSWER_BYTES_MAX: usize = 16 * 1024;
 /// Where Acme is, and who we are to it.
 #[derive(Clone)]
 pub(crate) struct AcmeSettings {
-    /// The whole address of its resource for messages.
+    pub(crate) name: ProviderName,
+    pub(crate) channels: Vec<Channel>,
+    /// Of the resource that takes messages.
     pub(crate) url: Uri,
-    /// The key of our account. Secret.
+    /// Secret.
     pub(crate) key: String,
 }
 
 /// Acme, as the engine sees it.
 pub(crate) struct Acme {
-    name: ProviderName,
     settings: AcmeSettings,
     client: Client<HttpConnector, Full<Bytes>>,
 }
@@ -44,7 +45,6 @@ impl Acme {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
         Self {
-            name: "acme".parse().expect("\"acme\" is a provider name"),
             settings,
             client: Client::builder(TokioExecutor::new()).build(connector),
         }
@@ -60,11 +60,11 @@ impl fmt::Debug for Acme {
 #[async_trait]
 impl Provider for Acme {
     fn name(&self) -> &ProviderName {
-        &self.name
+        &self.settings.name
     }
 
-    fn channels(&self) -> &'static [Channel] {
-        &[Channel::Sms, Channel::Mms]
+    fn channels(&self) -> &[Channel] {
+        &self.settings.channels
     }
 
     async fn send(&self, call: Call<'_>) -> SendResult {

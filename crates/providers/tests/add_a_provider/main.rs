@@ -13,8 +13,8 @@ use domain::{
     Address, Attachments, Body, Channel, Content, Entropy, ErrorCode, MessageId, SystemClock, Timestamp,
 };
 use trunkline_providers::{
-    Call, Provider, Routes, RoutesError, SendResult,
-    simulator::{SimulatorConfig, SimulatorSettings, Simulators},
+    Call, Provider, Routes, SameName, SendResult,
+    simulator::{SimulatorSettings, Simulators},
 };
 
 use acme::{Acme, AcmeSettings};
@@ -24,6 +24,8 @@ const KEY: &str = "acme-secret-key";
 
 fn acme(socket: &Socket) -> Acme {
     Acme::new(AcmeSettings {
+        name: "acme".parse().unwrap(),
+        channels: vec![Channel::Sms, Channel::Mms],
         url: socket.url().parse().unwrap(),
         key: KEY.to_owned(),
     })
@@ -142,8 +144,8 @@ async fn nobody_there_is_an_error_and_no_timeout() {
     assert_eq!(send(&acme, 1).await, SendResult::Error { error_code });
 }
 
-/// The registry with Acme in it, if it is configured.
-fn routes(simulators: &Simulators, acme: Option<AcmeSettings>) -> Result<Routes, RoutesError> {
+/// The simulators, and Acme if it is configured.
+fn routes(simulators: &Simulators, acme: Option<AcmeSettings>) -> Result<Routes, SameName> {
     let mut providers = simulators.providers();
     if let Some(settings) = acme {
         providers.push(Arc::new(Acme::new(settings)));
@@ -152,41 +154,33 @@ fn routes(simulators: &Simulators, acme: Option<AcmeSettings>) -> Result<Routes,
 }
 
 #[tokio::test]
-async fn it_takes_the_place_of_the_simulated_one() {
+async fn it_stands_beside_the_simulators() {
     let socket = Socket::open().await;
     let settings = AcmeSettings {
+        name: "acme".parse().unwrap(),
+        channels: vec![Channel::Sms, Channel::Mms],
         url: socket.url().parse().unwrap(),
         key: KEY.to_owned(),
     };
-    let simulators = |enabled_sms_mms| {
-        let settings = SimulatorSettings {
-            enabled_sms_mms,
-            enabled_email: true,
-            config: SimulatorConfig::default(),
-            latency: Duration::ZERO,
-            retry_after: Duration::ZERO,
-            ledger: None,
-        };
-        Simulators::new(settings, &Entropy::from_seed(1), Arc::new(SystemClock::new())).unwrap()
-    };
-    let both = routes(&simulators(true), Some(settings.clone())).unwrap_err();
-    assert_eq!(
-        both.to_string(),
-        "the providers \"acme\" and \"sms-mms\" both serve sms: disable one of them"
+    let simulators = Simulators::new(
+        SimulatorSettings::default(),
+        &Entropy::from_seed(1),
+        Arc::new(SystemClock::new()),
     );
-    let routes = routes(&simulators(false), Some(settings)).unwrap();
-    let serving = |channel| routes.serving(channel).map(|provider| provider.name().as_str());
-    assert_eq!(serving(Channel::Mms), Some("acme"));
-    assert_eq!(serving(Channel::Email), Some("email"));
+    let routes = routes(&simulators.unwrap(), Some(settings)).unwrap();
+    let address = |text| Address::recipient(Channel::Sms, text, None).unwrap().participant;
+    let route = routes.choose(Channel::Sms, &address("+12016661234"), &address("+18045551234"));
+    let names: Vec<_> = route
+        .unwrap()
+        .providers
+        .iter()
+        .map(|provider| provider.name().as_str())
+        .collect();
+    assert_eq!(names, ["sms-mms", "acme"]);
 }
 
 #[tokio::test]
-async fn it_serves_text_messages_and_keeps_its_key_to_itself() {
-    let acme: Arc<dyn Provider> = Arc::new(acme(&Socket::open().await));
+async fn its_debug_form_hides_the_key() {
+    let acme = acme(&Socket::open().await);
     assert!(!format!("{acme:?}").contains(KEY));
-    let routes = Routes::new(vec![acme]).unwrap();
-    let serving = |channel| routes.serving(channel).map(|provider| provider.name().as_str());
-    assert_eq!(serving(Channel::Sms), Some("acme"));
-    assert_eq!(serving(Channel::Mms), Some("acme"));
-    assert_eq!(serving(Channel::Email), None);
 }

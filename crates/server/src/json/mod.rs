@@ -11,6 +11,8 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Buf;
 use serde::de::DeserializeOwned;
 
+pub(crate) use strict::escaped;
+
 use crate::{
     App,
     problem::{Code, Problem},

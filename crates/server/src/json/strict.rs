@@ -22,6 +22,11 @@ pub(super) struct Findings {
     pub(super) failed_at: String,
 }
 
+/// A name as a part of a JSON pointer (RFC 6901, section 3).
+pub(crate) fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
 type Fields = &'static [&'static str];
 
 /// A value's way from the root of the document.
@@ -55,11 +60,7 @@ impl Place<'_> {
         match self {
             Self::Root => String::new(),
             Self::Field(parent, name) => {
-                format!(
-                    "{}/{}",
-                    parent.pointer(),
-                    name.replace('~', "~0").replace('/', "~1")
-                )
+                format!("{}/{}", parent.pointer(), escaped(name))
             }
             Self::Item(parent, index) => format!("{}/{index}", parent.pointer()),
         }

@@ -1,12 +1,13 @@
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Json,
     extract::{Request, State},
-    response::{IntoResponse, Response},
+    response::Response,
 };
-use domain::{Channel, FieldError, MessageId, Origin};
-use providers::simulator::{ConfigError, SimulatorConfig, Simulators};
+use domain::{Channel, FieldError, MessageId, Origin, ProviderName, snippet};
+use providers::simulator::{ConfigError, ConfigProblem, FaultOverrides, Faults, SimulatorConfig, Simulators};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 use utoipa::ToSchema;
 
 use super::{
@@ -17,7 +18,7 @@ use super::{
 use crate::{
     App,
     extract::AppState,
-    json::{parse, parse_lenient, read_body},
+    json::{escaped, parse, parse_lenient, read_body},
     lenient,
     openapi::{
         enums,
@@ -26,6 +27,9 @@ use crate::{
     },
     problem::Problem,
 };
+
+/// How much of a provider's name is repeated.
+const NAME_GRAPHEMES: usize = 64;
 
 message_body! {
     /// A message that a simulated provider delivers. Fields that are not listed are ignored.
@@ -54,9 +58,45 @@ message_body! {
 }
 
 /// How the simulated providers are to behave.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "it describes what `SimulatorConfig` reads")]
+#[derive(Deserialize, ToSchema)]
 struct Simulation {
+    #[schema(required, value_type = schemas::Percentage)]
+    timeout_pct: Option<u64>,
+    #[schema(required, value_type = schemas::Percentage)]
+    error_pct: Option<u64>,
+    #[schema(required, value_type = schemas::Percentage)]
+    ratelimit_pct: Option<u64>,
+    #[schema(value_type = Option<schemas::Seed>)]
+    seed: Option<u64>,
+    /// What differs for single providers, by name.
+    #[serde(default)]
+    providers: BTreeMap<String, SimulatedOverride>,
+    /// Ignored, so that what a GET shows can be put back.
+    #[schema(value_type = Option<Object>)]
+    #[serde(rename = "effective")]
+    _effective: Option<IgnoredAny>,
+}
+
+/// What differs for one provider; the rest is as for all.
+#[derive(Serialize, Deserialize, ToSchema)]
+struct SimulatedOverride {
+    #[schema(value_type = Option<schemas::Percentage>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeout_pct: Option<u64>,
+    #[schema(value_type = Option<schemas::Percentage>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_pct: Option<u64>,
+    #[schema(value_type = Option<schemas::Percentage>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ratelimit_pct: Option<u64>,
+    #[schema(value_type = Option<schemas::Seed>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<u64>,
+}
+
+/// How the simulated providers behave.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct SimulationShown {
     #[schema(value_type = schemas::Percentage)]
     timeout_pct: u8,
     #[schema(value_type = schemas::Percentage)]
@@ -64,55 +104,17 @@ struct Simulation {
     #[schema(value_type = schemas::Percentage)]
     ratelimit_pct: u8,
     #[schema(value_type = Option<schemas::Seed>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     seed: Option<u64>,
-    providers: Option<SimulatedOverrides>,
+    /// What differs for single providers, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    providers: BTreeMap<String, SimulatedOverride>,
+    /// What holds for each provider, by name.
+    effective: BTreeMap<String, SimulatedEffect>,
 }
 
-/// What differs for single providers.
-#[derive(ToSchema)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "it describes what `SimulatorConfig` reads")]
-struct SimulatedOverrides {
-    #[serde(rename = "sms-mms")]
-    sms_mms: Option<SimulatedOverride>,
-    email: Option<SimulatedOverride>,
-}
-
-/// What differs for one provider; the rest is as for all.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "it describes what `SimulatorConfig` reads")]
-struct SimulatedOverride {
-    #[schema(value_type = Option<schemas::Percentage>)]
-    timeout_pct: Option<u8>,
-    #[schema(value_type = Option<schemas::Percentage>)]
-    error_pct: Option<u8>,
-    #[schema(value_type = Option<schemas::Percentage>)]
-    ratelimit_pct: Option<u8>,
-    #[schema(value_type = Option<schemas::Seed>)]
-    seed: Option<u64>,
-}
-
-/// How the simulated providers behave.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "it describes what `SimulatorConfig` writes")]
-struct SimulationShown {
-    #[serde(flatten)]
-    set: Simulation,
-    effective: SimulatedEffects,
-}
-
-/// What is in effect for each provider.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "it describes what `SimulatorConfig` writes")]
-struct SimulatedEffects {
-    #[serde(rename = "sms-mms")]
-    sms_mms: SimulatedEffect,
-    email: SimulatedEffect,
-}
-
-/// What is in effect for one provider.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "it describes what `SimulatorConfig` writes")]
+/// What holds for one provider.
+#[derive(Serialize, ToSchema)]
 struct SimulatedEffect {
     #[schema(value_type = schemas::Percentage)]
     timeout_pct: u8,
@@ -124,7 +126,94 @@ struct SimulatedEffect {
     #[schema(value_type = schemas::Percentage)]
     success_pct: u8,
     #[schema(value_type = Option<schemas::Seed>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     seed: Option<u64>,
+}
+
+impl Simulation {
+    fn read(self) -> Result<SimulatorConfig, Problem> {
+        let mut missing = Vec::new();
+        let mut required = |name: &str, given: Option<u64>| {
+            if given.is_none() {
+                missing.push(FieldError::new(
+                    format!("/{name}"),
+                    "is required: use an integer from 0 to 100",
+                ));
+            }
+            share(given.unwrap_or_default())
+        };
+        let faults = Faults {
+            timeout_pct: required("timeout_pct", self.timeout_pct),
+            error_pct: required("error_pct", self.error_pct),
+            ratelimit_pct: required("ratelimit_pct", self.ratelimit_pct),
+            seed: self.seed,
+        };
+        if !missing.is_empty() {
+            return Err(Problem::invalid(missing));
+        }
+        let providers = self.providers.into_iter().map(|(name, own)| (name, own.into()));
+        Ok(SimulatorConfig {
+            faults,
+            providers: providers.collect(),
+        })
+    }
+}
+
+/// A number that is too high for a share stays too high: [`SimulatorConfig::check`] finds it.
+fn share(number: u64) -> u8 {
+    u8::try_from(number).unwrap_or(u8::MAX)
+}
+
+impl From<SimulatedOverride> for FaultOverrides {
+    fn from(own: SimulatedOverride) -> Self {
+        Self {
+            timeout_pct: own.timeout_pct.map(share),
+            error_pct: own.error_pct.map(share),
+            ratelimit_pct: own.ratelimit_pct.map(share),
+            seed: own.seed,
+        }
+    }
+}
+
+impl From<FaultOverrides> for SimulatedOverride {
+    fn from(own: FaultOverrides) -> Self {
+        Self {
+            timeout_pct: own.timeout_pct.map(u64::from),
+            error_pct: own.error_pct.map(u64::from),
+            ratelimit_pct: own.ratelimit_pct.map(u64::from),
+            seed: own.seed,
+        }
+    }
+}
+
+impl SimulationShown {
+    fn of(simulators: &Simulators) -> Self {
+        let config = simulators.config();
+        let effect = |name: &ProviderName| {
+            let faults = config.effective(name);
+            let effect = SimulatedEffect {
+                timeout_pct: faults.timeout_pct,
+                error_pct: faults.error_pct,
+                ratelimit_pct: faults.ratelimit_pct,
+                success_pct: faults.success_pct(),
+                seed: faults.seed,
+            };
+            (name.to_string(), effect)
+        };
+        let effective = simulators.names().map(effect).collect();
+        let SimulatorConfig { faults, providers } = config;
+        Self {
+            timeout_pct: faults.timeout_pct,
+            error_pct: faults.error_pct,
+            ratelimit_pct: faults.ratelimit_pct,
+            seed: faults.seed,
+            providers: providers
+                .into_iter()
+                .map(|(name, own)| (name, own.into()))
+                .collect(),
+            effective,
+        }
+    }
 }
 
 /// How the simulated providers behave
@@ -134,8 +223,8 @@ struct SimulatedEffect {
     get, path = "/api/provider/mock/config", operation_id = "getSimulation", tag = "Simulated providers",
     responses((status = 200, body = SimulationShown, description = "What is set and in effect."), SimulatorErrors),
 )]
-pub(crate) async fn config(State(app): AppState) -> Result<Response, Problem> {
-    Ok(Json(simulators(&app)?.config()).into_response())
+pub(crate) async fn config(State(app): AppState) -> Result<Json<SimulationShown>, Problem> {
+    Ok(Json(SimulationShown::of(simulators(&app)?)))
 }
 
 /// Let the simulated providers behave otherwise
@@ -156,14 +245,16 @@ pub(crate) async fn config(State(app): AppState) -> Result<Response, Problem> {
     ),
     responses((status = 200, body = SimulationShown, description = "What is set and in effect now."), SimulatorConfigErrors),
 )]
-pub(crate) async fn replace(State(app): AppState, request: Request) -> Result<Response, Problem> {
+pub(crate) async fn replace(
+    State(app): AppState,
+    request: Request,
+) -> Result<Json<SimulationShown>, Problem> {
     let (head, body) = request.into_parts();
     let body = read_body(&app, &head.headers, body).await?;
-    let value: serde_json::Value = parse(&body)?;
-    let config = SimulatorConfig::try_from(value).map_err(invalid)?;
+    let config = parse::<Simulation>(&body)?.read()?;
     let simulators = simulators(&app)?;
     simulators.replace(config).map_err(invalid)?;
-    Ok(Json(simulators.config()).into_response())
+    Ok(Json(SimulationShown::of(simulators)))
 }
 
 /// Let a simulated provider deliver a message
@@ -203,6 +294,14 @@ fn simulators(app: &App) -> Result<&Arc<Simulators>, Problem> {
 }
 
 fn invalid(error: ConfigError) -> Problem {
-    let field = |(pointer, detail): (String, String)| FieldError::new(pointer, detail);
-    Problem::invalid(error.problems.into_iter().map(field).collect())
+    let field = |problem: ConfigProblem| {
+        let provider = problem
+            .provider
+            .map(|name| escaped(&snippet(&name, NAME_GRAPHEMES)));
+        let provider = provider.map(|name| format!("/providers/{name}"));
+        let field = problem.field.map(|name| format!("/{name}"));
+        let pointer = [provider, field].into_iter().flatten().collect::<String>();
+        FieldError::new(pointer, problem.detail)
+    };
+    Problem::unknown_names(error.problems.into_iter().map(field).collect())
 }

@@ -1,7 +1,6 @@
 //! One key, one message: on every send route, whoever repeats it and however often.
 
 use engine::LimitSettings;
-use providers::simulator::Simulated;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -37,7 +36,7 @@ async fn a_repeat_is_answered_as_the_first() {
     }
     world.until(&first.id(), "dispatched").await;
     assert_eq!(world.messages_stored().await, 1);
-    assert_eq!(world.simulators.calls(Simulated::SmsMms).len(), 1);
+    assert_eq!(world.calls("sms-mms").len(), 1);
     assert_eq!(world.metric("trunkline_idempotent_replays_total").await, 5.0);
 }
 
@@ -145,7 +144,7 @@ async fn repeats_at_the_same_time_are_one_message() {
     assert_eq!(answers.iter().filter(|answer| !answer.is_replay()).count(), 1);
     world.until(&answers[0].id(), "dispatched").await;
     assert_eq!(world.messages_stored().await, 1);
-    assert_eq!(world.simulators.calls(Simulated::SmsMms).len(), 1);
+    assert_eq!(world.calls("sms-mms").len(), 1);
 }
 
 #[tokio::test]
@@ -207,7 +206,7 @@ async fn what_is_no_key_is_refused() {
 
 #[tokio::test]
 async fn a_key_is_not_used_up_by_what_was_refused() {
-    let world = World::with(|settings| settings.simulators.enabled_email = false).await;
+    let world = World::with(|settings| settings.only(&["sms-mms"])).await;
     let send = async |body: &Value| world.post_with_key(SMS, "k", body).await;
     send(&with(&sms("a"), "to", "nobody"))
         .await

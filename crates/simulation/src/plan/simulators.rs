@@ -1,6 +1,6 @@
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
-use providers::simulator::{SimulatorConfig, SimulatorSettings};
+use providers::simulator::{Faults, SimulatorSettings};
 
 use crate::draw::Draw;
 
@@ -10,18 +10,21 @@ const WORLDS_PERMILLE: u32 = 150;
 /// The simulators of the product with a seed, as every node of such a world has them.
 pub(super) fn draw(draw: &Draw) -> Option<SimulatorSettings> {
     let share = |draw: &Draw| draw.pick(&[0, 0, 5, 25]);
-    draw.permille(WORLDS_PERMILLE).then(|| SimulatorSettings {
-        enabled_sms_mms: true,
-        enabled_email: true,
-        config: SimulatorConfig {
+    draw.permille(WORLDS_PERMILLE).then(|| {
+        let faults = Faults {
             timeout_pct: share(draw),
             error_pct: share(draw),
             ratelimit_pct: share(draw),
             seed: Some(draw.below(1_000)),
-            providers: BTreeMap::new(),
-        },
-        latency: draw.millis(0, 50),
-        retry_after: Duration::from_secs(draw.pick(&[1, 7])),
-        ledger: None,
+        };
+        let mut settings = SimulatorSettings {
+            config: faults.into(),
+            ..SimulatorSettings::default()
+        };
+        let (latency, retry_after) = (draw.millis(0, 50), Duration::from_secs(draw.pick(&[1, 7])));
+        for instance in &mut settings.instances {
+            (instance.latency, instance.retry_after) = (latency, retry_after);
+        }
+        settings
     })
 }

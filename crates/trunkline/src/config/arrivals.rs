@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use providers::simulator::{Overrides, Simulated};
+use providers::simulator::FaultOverrides;
 
 use super::{Config, Resolved, SETTINGS};
 
@@ -113,73 +113,73 @@ const ARRIVALS: &[Arrival] = &[
         config.engine.idempotency_ttl.as_secs().to_string()
     }),
     number("provider_timeout_pct", "6", |config| {
-        config.simulators.config.timeout_pct.to_string()
+        config.simulators.config.faults.timeout_pct.to_string()
     }),
     number("provider_error_pct", "7", |config| {
-        config.simulators.config.error_pct.to_string()
+        config.simulators.config.faults.error_pct.to_string()
     }),
     number("provider_ratelimit_pct", "8", |config| {
-        config.simulators.config.ratelimit_pct.to_string()
+        config.simulators.config.faults.ratelimit_pct.to_string()
     }),
     arrival(
         "provider_seed",
         "108",
-        |config| format!("{:?}", config.simulators.config.seed),
+        |config| format!("{:?}", config.simulators.config.faults.seed),
         "Some(108)",
     ),
     arrival(
         "provider_sms_timeout_pct",
         "9",
-        |config| format!("{:?}", own(config, Simulated::SmsMms).timeout_pct),
+        |config| format!("{:?}", own(config, "sms-mms").timeout_pct),
         "Some(9)",
     ),
     arrival(
         "provider_sms_error_pct",
         "11",
-        |config| format!("{:?}", own(config, Simulated::SmsMms).error_pct),
+        |config| format!("{:?}", own(config, "sms-mms").error_pct),
         "Some(11)",
     ),
     arrival(
         "provider_sms_ratelimit_pct",
         "13",
-        |config| format!("{:?}", own(config, Simulated::SmsMms).ratelimit_pct),
+        |config| format!("{:?}", own(config, "sms-mms").ratelimit_pct),
         "Some(13)",
     ),
     arrival(
         "provider_sms_seed",
         "109",
-        |config| format!("{:?}", own(config, Simulated::SmsMms).seed),
+        |config| format!("{:?}", own(config, "sms-mms").seed),
         "Some(109)",
     ),
     arrival(
         "provider_email_timeout_pct",
         "14",
-        |config| format!("{:?}", own(config, Simulated::Email).timeout_pct),
+        |config| format!("{:?}", own(config, "email").timeout_pct),
         "Some(14)",
     ),
     arrival(
         "provider_email_error_pct",
         "15",
-        |config| format!("{:?}", own(config, Simulated::Email).error_pct),
+        |config| format!("{:?}", own(config, "email").error_pct),
         "Some(15)",
     ),
     arrival(
         "provider_email_ratelimit_pct",
         "16",
-        |config| format!("{:?}", own(config, Simulated::Email).ratelimit_pct),
+        |config| format!("{:?}", own(config, "email").ratelimit_pct),
         "Some(16)",
     ),
     arrival(
         "provider_email_seed",
         "110",
-        |config| format!("{:?}", own(config, Simulated::Email).seed),
+        |config| format!("{:?}", own(config, "email").seed),
         "Some(110)",
     ),
     number("provider_latency_ms", "111", |config| {
-        config.simulators.latency.as_millis().to_string()
+        first(config, |one| one.latency.as_millis())
     }),
     number("provider_retry_after_ms", "112", |config| {
-        config.simulators.retry_after.as_millis().to_string()
+        first(config, |one| one.retry_after.as_millis())
     }),
     arrival(
         "provider_ledger",
@@ -190,13 +190,13 @@ const ARRIVALS: &[Arrival] = &[
     arrival(
         "provider_sms_enabled",
         "false",
-        |config| config.simulators.enabled_sms_mms.to_string(),
+        |config| has(config, "sms-mms"),
         "false",
     ),
     arrival(
         "provider_email_enabled",
         "false",
-        |config| config.simulators.enabled_email.to_string(),
+        |config| has(config, "email"),
         "false",
     ),
     number("breaker_error_threshold", "113", |config| {
@@ -271,9 +271,19 @@ const ARRIVALS: &[Arrival] = &[
     ),
 ];
 
-fn own(config: &Config, provider: Simulated) -> Overrides {
-    let own = config.simulators.config.providers.get(&provider);
+fn own(config: &Config, provider: &str) -> FaultOverrides {
+    let own = config.simulators.config.providers.get(provider);
     own.copied().unwrap_or_default()
+}
+
+fn has(config: &Config, provider: &str) -> String {
+    let mut instances = config.simulators.instances.iter();
+    instances.any(|one| one.name.as_str() == provider).to_string()
+}
+
+fn first(config: &Config, of: fn(&providers::simulator::SimulatorInstance) -> u128) -> String {
+    let first = config.simulators.instances.first();
+    first.map(of).unwrap_or_default().to_string()
 }
 
 fn config(arrivals: &[&Arrival]) -> Config {
@@ -313,7 +323,7 @@ fn goes_with(arrival: &Arrival, other: &Arrival) -> bool {
 
 #[test]
 fn all_settings_arrive() {
-    let hosts = |arrival: &&Arrival| arrival.key != "allowed_hosts";
+    let hosts = |arrival: &&Arrival| arrival.key != "allowed_hosts" && !arrival.key.ends_with("_enabled");
     let arrivals: Vec<&Arrival> = ARRIVALS.iter().filter(hosts).collect();
     let config = config(&arrivals);
     for arrival in arrivals {

@@ -124,7 +124,7 @@ fn fit(resolved: &Resolved) {
                 Some(connections.per_address_max as u64),
                 number("connections_per_address")
             );
-            assert!(config.simulators.config.check().is_ok());
+            assert!(config.simulators.check().is_ok());
         }
         Err(error) => {
             let told = format!("{error:#}");

@@ -5,7 +5,7 @@ use std::{
 use anyhow::{Context, anyhow};
 use domain::{DraftRules, Region};
 use engine::{DispatchSettings, EngineSettings, LaneSettings, LimitSettings};
-use providers::simulator::{Overrides, Simulated, SimulatorConfig, SimulatorSettings};
+use providers::simulator::{FaultOverrides, Faults, SimulatorConfig, SimulatorSettings};
 use resilience::{Backoff, BreakerSettings, rate_limit::client_ip::parse_trusted_proxy};
 use server::{AllowedHosts, ApiKeys, ConnectionSettings, ServerSettings};
 use store::Deadlines;
@@ -170,43 +170,52 @@ fn dispatch(read: &Reader<'_>) -> anyhow::Result<DispatchSettings> {
 fn simulators(read: &Reader<'_>) -> anyhow::Result<SimulatorSettings> {
     let percentage = |key| read.number(key, 0..=100).map(|number| number as u8);
     let own_percentage = |key| read.is_set(key).then(|| percentage(key)).transpose();
-    let mut config = SimulatorConfig {
+    let mut config = SimulatorConfig::from(Faults {
         timeout_pct: percentage("provider_timeout_pct")?,
         error_pct: percentage("provider_error_pct")?,
         ratelimit_pct: percentage("provider_ratelimit_pct")?,
         seed: read.optional("provider_seed")?,
-        ..SimulatorConfig::default()
-    };
-    let sms = Overrides {
+    });
+    let sms = FaultOverrides {
         timeout_pct: own_percentage("provider_sms_timeout_pct")?,
         error_pct: own_percentage("provider_sms_error_pct")?,
         ratelimit_pct: own_percentage("provider_sms_ratelimit_pct")?,
         seed: read.optional("provider_sms_seed")?,
     };
-    let email = Overrides {
+    let email = FaultOverrides {
         timeout_pct: own_percentage("provider_email_timeout_pct")?,
         error_pct: own_percentage("provider_email_error_pct")?,
         ratelimit_pct: own_percentage("provider_email_ratelimit_pct")?,
         seed: read.optional("provider_email_seed")?,
     };
-    for (provider, overrides) in [(Simulated::SmsMms, sms), (Simulated::Email, email)] {
-        if overrides != Overrides::default() {
-            config.providers.insert(provider, overrides);
+    let mut settings = SimulatorSettings::default();
+    let enabled = [
+        read.flag("provider_sms_enabled")?,
+        read.flag("provider_email_enabled")?,
+    ];
+    for (instance, overrides) in settings.instances.iter_mut().zip([sms, email]) {
+        instance.latency = read.millis("provider_latency_ms", 0..=HOUR * 1_000)?;
+        instance.retry_after = read.millis("provider_retry_after_ms", 0..=DAY * 1_000)?;
+        if overrides != FaultOverrides::default() {
+            config.providers.insert(instance.name.to_string(), overrides);
         }
     }
-    config
+    settings.config = config;
+    settings
         .check()
         .context("API_PROVIDER_TIMEOUT_PCT, _ERROR_PCT and _RATELIMIT_PCT, for all providers or for one")?;
-    Ok(SimulatorSettings {
-        enabled_sms_mms: read.flag("provider_sms_enabled")?,
-        enabled_email: read.flag("provider_email_enabled")?,
-        config,
-        latency: read.millis("provider_latency_ms", 0..=HOUR * 1_000)?,
-        retry_after: read.millis("provider_retry_after_ms", 0..=DAY * 1_000)?,
-        ledger: read
-            .is_set("provider_ledger")
-            .then(|| PathBuf::from(read.0.text("provider_ledger"))),
-    })
+    let mut enabled = enabled.into_iter();
+    settings.instances.retain(|_| enabled.next() == Some(true));
+    let names: Vec<_> = settings
+        .instances
+        .iter()
+        .map(|instance| instance.name.to_string())
+        .collect();
+    settings.config.providers.retain(|name, _| names.contains(name));
+    settings.ledger = read
+        .is_set("provider_ledger")
+        .then(|| PathBuf::from(read.0.text("provider_ledger")));
+    Ok(settings)
 }
 
 /// Turns texts into values, and says whose they are when they cannot be.

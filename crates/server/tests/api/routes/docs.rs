@@ -13,8 +13,7 @@ async fn the_description_is_served_and_does_not_depend_on_settings() {
     assert_eq!(served.json()["openapi"], "3.1.0");
 
     let without_simulators = World::with(|settings| {
-        settings.simulators.enabled_sms_mms = false;
-        settings.simulators.enabled_email = false;
+        settings.only(&[]);
     })
     .await;
     let other = without_simulators.get("/openapi.json").await.expect(200);

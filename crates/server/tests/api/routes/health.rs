@@ -223,7 +223,7 @@ async fn every_metric_of_the_contract_is_on_the_page() {
         ("process_max_fds", "gauge"),
     ];
     let world = World::with(|settings| {
-        settings.simulators.enabled_email = false;
+        settings.only(&["sms-mms"]);
         settings.engine.dispatch.attempts_max = 1;
         settings.engine.dispatch.lane.concurrency = 1;
         settings.engine.dispatch.lane.breaker.error_threshold = 1;

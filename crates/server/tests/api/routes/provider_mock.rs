@@ -1,4 +1,4 @@
-use providers::simulator::Simulated;
+use providers::simulator::SimulatorInstance;
 use serde_json::{Value, json};
 
 use crate::world::{World, sms, until, with, without};
@@ -40,8 +40,8 @@ async fn the_configuration_is_replaced_whole_and_shown_with_what_is_in_effect() 
     let replaced = world.client.put(CONFIG, &set).await.expect(200);
     assert_eq!(replaced.json(), shown);
     assert_eq!(world.get(CONFIG).await.json(), shown);
-    // What was shown can be put back, and fields nobody knows are ignored.
-    let same = world.client.put(CONFIG, &with(&shown, "note", "ignored")).await;
+    // What was shown can be put back.
+    let same = world.client.put(CONFIG, &shown).await;
     assert_eq!(same.expect(200).json(), shown);
 
     // No overrides and no seed any more.
@@ -83,6 +83,12 @@ async fn what_is_invalid_changes_nothing() {
             }),
             &["/providers/sms-mms"],
         ),
+        (only("recipients", json!({})), &["/recipients"]),
+        (
+            only("providers", json!({"email": {"error_pc": 1}})),
+            &["/providers/email/error_pc"],
+        ),
+        (only("providers", json!({"a/b~c": {}})), &["/providers/a~1b~0c"]),
         (json!([0, 0, 0]), &[""]),
         (json!("calm"), &[""]),
     ];
@@ -102,16 +108,57 @@ async fn what_is_invalid_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_misspelt_field_names_the_likely_one() {
+    let world = World::new().await;
+    let config = with(&calm(), "errorPct", 5);
+    let refused = world.client.put(CONFIG, &config).await;
+    let problem = refused.expect_invalid(&["/errorPct"]).json();
+    assert_eq!(
+        problem["errors"][0]["detail"],
+        "is unknown: did you mean error_pct?"
+    );
+}
+
+#[tokio::test]
+async fn simulators_of_any_name_are_configured_by_it() {
+    let world = World::with(|settings| {
+        let instances = &mut settings.simulators.instances;
+        instances[0].name = "primary".parse().unwrap();
+        let backup = SimulatorInstance {
+            name: "backup".parse().unwrap(),
+            ..instances[0].clone()
+        };
+        instances.push(backup);
+    })
+    .await;
+    let broken = with(&calm(), "providers", json!({"primary": {"error_pct": 100}}));
+    let shown = world.client.put(CONFIG, &broken).await.expect(200).json();
+    assert_eq!(
+        shown["effective"],
+        json!({
+            "primary": effective([0, 100, 0, 0]), "backup": effective([0, 0, 0, 100]),
+            "email": effective([0, 0, 0, 100]),
+        })
+    );
+    // The first provider of the channel takes the message.
+    let id = world.sent(&sms("a")).await;
+    let attempt = until("there is an attempt", async || {
+        world.message(&id).await["attempts"].get(0).cloned()
+    })
+    .await;
+    assert_eq!(
+        (&attempt["outcome"], world.calls("backup").len()),
+        (&json!("error"), 0)
+    );
+}
+
+#[tokio::test]
 async fn a_seed_restarts_the_sequence_it_governs_and_no_other() {
     let world = World::new().await;
     let seeded = |seed: u64| {
         json!({
             "timeout_pct": 0, "error_pct": 0, "ratelimit_pct": 0, "providers": {"sms-mms": {"seed": seed}},
         })
-    };
-    let calls = |provider| -> Vec<u64> {
-        let calls = world.simulators.calls(provider);
-        calls.iter().map(|entry| entry.call).collect()
     };
     for seed in [1, 1, 2] {
         world.simulate(seeded(seed)).await;
@@ -120,8 +167,8 @@ async fn a_seed_restarts_the_sequence_it_governs_and_no_other() {
             world.until(&id, "dispatched").await;
         }
     }
-    assert_eq!(calls(Simulated::SmsMms), [1, 2, 1, 2, 1, 2]);
-    assert_eq!(calls(Simulated::Email), [1, 2, 3]);
+    assert_eq!(world.calls("sms-mms"), [1, 2, 1, 2, 1, 2]);
+    assert_eq!(world.calls("email"), [1, 2, 3]);
 }
 
 #[tokio::test]
@@ -246,8 +293,7 @@ async fn simulated_people_make_mistakes_too() {
 #[tokio::test]
 async fn without_simulated_providers_their_routes_do_not_exist() {
     let world = World::with(|settings| {
-        settings.simulators.enabled_sms_mms = false;
-        settings.simulators.enabled_email = false;
+        settings.only(&[]);
     })
     .await;
     world.get(CONFIG).await.expect_problem(404, "not_found");
@@ -265,12 +311,8 @@ async fn without_simulated_providers_their_routes_do_not_exist() {
         world.get("/api/providers").await.expect(200).json(),
         json!({"items": []})
     );
-    for enabled_email in [true, false] {
-        let world = World::with(|settings| {
-            settings.simulators.enabled_sms_mms = !enabled_email;
-            settings.simulators.enabled_email = enabled_email;
-        })
-        .await;
+    for only in ["sms-mms", "email"] {
+        let world = World::with(|settings| settings.only(&[only])).await;
         world.get(CONFIG).await.expect(200);
     }
 }

@@ -5,13 +5,13 @@ mod clock;
 mod faulty_store;
 mod log;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use domain::{Clock, DraftRules, Entropy};
 use engine::{DispatchSettings, Engine, EngineSettings, LaneSettings, LimitSettings, Metrics, TokioTasks};
 use providers::{
     Routes,
-    simulator::{SimulatorConfig, SimulatorSettings, Simulators},
+    simulator::{SimulatorSettings, Simulators},
 };
 use resilience::{Backoff, BreakerSettings};
 use serde_json::{Value, json};
@@ -38,7 +38,7 @@ pub struct World {
     engine: Arc<Engine>,
     pub clock: Arc<DrivenClock>,
     pub store: Arc<FaultyStore>,
-    pub simulators: Arc<Simulators>,
+    ledger: PathBuf,
     server: Server,
     /// Until the node is ready.
     app: Option<App>,
@@ -103,20 +103,21 @@ impl Default for Settings {
             per_address_max: 1_024,
             trusted_proxies: Vec::new(),
         };
-        let simulators = SimulatorSettings {
-            enabled_sms_mms: true,
-            enabled_email: true,
-            config: SimulatorConfig::default(),
-            latency: Duration::ZERO,
-            retry_after: Duration::from_secs(1),
-            ledger: None,
-        };
+        let simulators = SimulatorSettings::default();
         Self {
             engine,
             connections,
             server,
             simulators,
         }
+    }
+}
+
+impl Settings {
+    /// Only these simulators are configured.
+    pub fn only(&mut self, names: &[&str]) {
+        let simulators = &mut self.simulators.instances;
+        simulators.retain(|instance| names.contains(&instance.name.as_str()));
     }
 }
 
@@ -144,10 +145,12 @@ impl World {
         let sqlite = store::open(&url, Arc::clone(&shared_clock)).unwrap();
         sqlite.migrate().await.unwrap();
         let store = Arc::new(FaultyStore::new(sqlite));
+        let ledger = folder.path().join("ledger.jsonl");
+        settings.simulators.ledger = Some(ledger.clone());
         let simulators =
             Arc::new(Simulators::new(settings.simulators, &entropy, Arc::clone(&shared_clock)).unwrap());
         let simulated = simulators.providers();
-        let with_simulators = (!simulated.is_empty()).then(|| Arc::clone(&simulators));
+        let simulators = (!simulated.is_empty()).then_some(simulators);
         let routes = Routes::new(simulated).unwrap();
         let engine = Engine::start(
             settings.engine,
@@ -163,7 +166,7 @@ impl World {
         let server = Server::start(listener, settings.connections, &entropy);
         let app = App::new(
             Arc::clone(&engine),
-            with_simulators,
+            simulators,
             settings.server,
             &entropy,
             server.draining(),
@@ -173,7 +176,7 @@ impl World {
             engine,
             clock,
             store,
-            simulators,
+            ledger,
             server,
             app: Some(app),
             _folder: folder,
@@ -249,7 +252,19 @@ impl World {
         value.map_or(0.0, |value| value.parse().unwrap())
     }
 
-    /// Lets the simulated providers behave so from now on.
+    /// The numbers of the calls that a simulator got, in the order in which it got them.
+    pub fn calls(&self, provider: &str) -> Vec<u64> {
+        let ledger = std::fs::read_to_string(&self.ledger).unwrap();
+        let lines = ledger
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines
+            .filter(|line| line["provider"] == provider)
+            .map(|line| line["call"].as_u64().unwrap())
+            .collect()
+    }
+
+    /// How the simulators behave from now on.
     pub async fn simulate(&self, config: Value) {
         self.client
             .put("/api/provider/mock/config", &config)

@@ -191,7 +191,7 @@ async fn a_body_that_is_no_json_object_is_refused() {
 
 #[tokio::test]
 async fn a_channel_nobody_serves_is_told_and_nothing_is_stored() {
-    let world = World::with(|settings| settings.simulators.enabled_email = false).await;
+    let world = World::with(|settings| settings.only(&["sms-mms"])).await;
     for (route, body) in [
         ("/api/messages/email", email("a")),
         ("/api/messages", unified(&email("a"))),

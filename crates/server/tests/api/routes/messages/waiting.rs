@@ -11,7 +11,7 @@ async fn a_message_that_waits_says_for_what() {
     let patient = |settings: &mut Settings| {
         settings.engine.dispatch.backoff =
             resilience::Backoff::new(Duration::from_secs(600), Duration::from_secs(900)).unwrap();
-        settings.simulators.retry_after = Duration::from_secs(700);
+        settings.simulators.instances[0].retry_after = Duration::from_secs(700);
     };
     let nobody = json!({"timeout_pct": 0, "error_pct": 0, "ratelimit_pct": 0});
     let cases = [
