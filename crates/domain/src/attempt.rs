@@ -2,7 +2,7 @@ use std::{borrow::Cow, fmt, time::Duration};
 
 use serde::Serialize;
 
-use crate::{ProviderName, Timestamp, vocabulary::vocabulary};
+use crate::{ProviderMessageId, ProviderName, Timestamp, vocabulary::vocabulary};
 
 vocabulary! {
     /// How a dispatch attempt ended.
@@ -17,6 +17,14 @@ vocabulary! {
         Timeout = "timeout",
         /// The worker vanished: the provider may have taken the message.
         Unknown = "unknown",
+    }
+}
+
+impl Outcome {
+    /// Whether the provider may have taken the message without saying so.
+    #[must_use]
+    pub const fn is_unsure(self) -> bool {
+        matches!(self, Self::Timeout | Self::Unknown)
     }
 }
 
@@ -53,6 +61,8 @@ pub struct Attempt {
     pub latency: Duration,
     /// What a worker reported after its lease was lost and the attempt was recorded as unknown.
     pub late_outcome: Option<Outcome>,
+    /// The id that the provider gave the message.
+    pub provider_message_id: Option<ProviderMessageId>,
 }
 
 /// A stable word for what went wrong: lower-case letters, digits and `_`, at most 64 of them.

@@ -228,6 +228,7 @@ impl Engine {
             Accepted::Repeated {
                 id,
                 conversation_id: Some(conversation_id),
+                ..
             } => {
                 self.metrics.idempotent_replays.inc();
                 Ok(Sent {

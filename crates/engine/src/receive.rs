@@ -100,7 +100,9 @@ impl Engine {
                     conversation_id: Some(conversation_id),
                 })
             }
-            Ok(Accepted::Repeated { id, conversation_id }) => Ok(Received { id, conversation_id }),
+            Ok(Accepted::Repeated {
+                id, conversation_id, ..
+            }) => Ok(Received { id, conversation_id }),
             Ok(Accepted::KeyConflict) => Err(Rejection::Refused),
             Err(error) => Err(self.rejection(error, channel)),
         }

@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use domain::{
-    Channel, Conversation, ConversationChannel, ConversationId, ConversationKey, Direction, LeaseToken,
-    Message, MessageId, NewMessage, Status, Timestamp,
+    Channel, Content, Conversation, ConversationChannel, ConversationId, ConversationKey, Direction,
+    LeaseToken, Message, MessageId, NewMessage, Status, Timestamp,
 };
 
 use mutants::Mutant;
@@ -126,7 +126,7 @@ impl Tables {
     pub(super) fn find_repeated(&self, request: &IdempotentRequest) -> Option<Accepted> {
         let earlier = self.keys.get(&request.key)?;
         if earlier.fingerprint == request.fingerprint || mutants::planted(Mutant::FingerprintIgnored) {
-            self.repeat_of(earlier.message_id)
+            self.repeat_of(earlier.message_id, None)
         } else {
             Some(Accepted::KeyConflict)
         }
@@ -140,18 +140,29 @@ impl Tables {
                 provider_message_id, ..
             } => {
                 let inbound_id = (accept.provider.clone(), provider_message_id.clone());
-                self.repeat_of(*self.inbound_ids.get(&inbound_id)?)
+                self.repeat_of(*self.inbound_ids.get(&inbound_id)?, Some(&accept.message.content))
             }
         }
     }
 
-    fn repeat_of(&self, id: MessageId) -> Option<Accepted> {
-        let conversation_id = self
-            .messages
-            .get(&id)?
-            .thread
-            .map(|(conversation_id, _)| conversation_id);
-        Some(Accepted::Repeated { id, conversation_id })
+    /// The answer to a repeat of a message, whose content may differ if it is given.
+    fn repeat_of(&self, id: MessageId, content: Option<&Content>) -> Option<Accepted> {
+        let earlier = self.messages.get(&id)?;
+        let said = |content: &Content| {
+            let Content {
+                channel,
+                subject,
+                body,
+                attachments,
+                ..
+            } = content.clone();
+            (channel, subject, body, attachments)
+        };
+        Some(Accepted::Repeated {
+            id,
+            conversation_id: earlier.thread.map(|(conversation_id, _)| conversation_id),
+            differs: content.is_some_and(|content| said(content) != said(&earlier.content)),
+        })
     }
 
     /// Counts a message into its conversation, which may be new.

@@ -13,8 +13,9 @@ use domain::{
 use mutants::Mutant;
 
 use store::{
-    ClaimLimits, Claimed, Claims, DeadLetter, Disposition, Leased, Outbox, QueueDepth, RedriveFilter,
-    RedriveTerms, Redriven, RedrivenBatch, Settled, Settlement, StoreError, UnservedRule, instant_after,
+    ClaimLimits, Claimed, Claims, DeadLetter, Disposition, Leased, Outbox, Progress, QueueDepth,
+    RedriveFilter, RedriveTerms, Redriven, RedrivenBatch, Settled, Settlement, StoreError, UnservedRule,
+    instant_after,
 };
 
 use crate::{Entry, Memory, Tables, Watched};
@@ -101,6 +102,7 @@ impl Entry {
         self.progress.attempts += 1;
         self.progress.counted += u32::from(mutants::planted(Mutant::VanishedTryCounted));
         self.progress.rate_limited_in_a_row = 0;
+        self.progress.unsure = true;
         let attempt = Attempt {
             number: self.progress.attempts,
             provider: self.provider.clone(),
@@ -113,6 +115,7 @@ impl Entry {
             occurred_at: now,
             latency: Duration::ZERO,
             late_outcome: None,
+            provider_message_id: None,
         };
         attempts.push((self.token, attempt));
     }
@@ -210,6 +213,12 @@ impl Tables {
             }
             return self.settled_before(settlement);
         };
+        let outcome = tried.as_ref().map(|tried| tried.outcome);
+        let unsure = entry.progress.unsure || outcome.is_some_and(Outcome::is_unsure);
+        if matches!(disposition, Disposition::Reroute { .. }) && (unsure || outcome == Some(Outcome::Success))
+        {
+            return Settled::RerouteRefused;
+        }
         if let Some(tried) = tried {
             let attempt = Attempt {
                 number: progress.attempts,
@@ -219,17 +228,22 @@ impl Tables {
                 occurred_at: tried.occurred_at,
                 latency: whole_millis(tried.latency),
                 late_outcome: None,
+                provider_message_id: tried.provider_message_id.clone(),
             };
             attempts.push((*token, attempt));
         }
         entry.leased_until = None;
-        entry.progress = *progress;
+        entry.progress = Progress { unsure, ..*progress };
         match disposition {
             Disposition::Finish => {
                 self.outbox.remove(id);
                 self.set_status(*id, Status::Dispatched, None);
             }
             Disposition::Retry { after } => entry.due_at = instant_after(now, *after),
+            Disposition::Reroute { provider } => {
+                entry.due_at = now;
+                self.route(*id, provider);
+            }
             Disposition::DeadLetter(reason) => {
                 entry.dead_at = Some(now);
                 self.fail(*id, *reason);
@@ -244,8 +258,8 @@ impl Tables {
             id,
             token,
             tried,
+            disposition,
             progress,
-            ..
         } = settlement;
         let own = self
             .attempts
@@ -259,10 +273,17 @@ impl Tables {
             }),
             None => {
                 let entry = self.outbox.get(id);
-                entry.is_some_and(|entry| entry.dead_at.is_some() && entry.token == *token)
-                    && !own
-                        .into_iter()
-                        .any(|(_, attempt)| attempt.outcome == Outcome::Unknown)
+                let rerouted = |entry: &Entry| match disposition {
+                    Disposition::Reroute { provider } => {
+                        entry.leased_until.is_none() && entry.provider == *provider
+                    }
+                    _ => false,
+                };
+                entry.is_some_and(|entry| {
+                    entry.token == *token && (entry.dead_at.is_some() || rerouted(entry))
+                }) && !own
+                    .into_iter()
+                    .any(|(_, attempt)| attempt.outcome == Outcome::Unknown)
             }
         };
         if applied && !mutants::planted(Mutant::RepeatedSettlementDenied) {
@@ -350,7 +371,7 @@ impl Tables {
     }
 
     pub(super) fn redrive(&mut self, id: MessageId, terms: &RedriveTerms, now: Timestamp) -> Redriven {
-        let Some(message) = self.messages.get_mut(&id) else {
+        let Some(message) = self.messages.get(&id) else {
             return Redriven::NotFound;
         };
         let channel = message.content.channel;
@@ -360,16 +381,16 @@ impl Tables {
                 entry.dead_at = None;
                 entry.due_at = now;
                 entry.deadline_at = instant_after(now, terms.deadlines.of(channel));
-                if let Some(route) = terms.routes.get(&channel) {
-                    entry.provider = route.clone();
-                    message.provider = Some(route.clone());
-                }
                 entry.progress.counted = 0;
                 if mutants::planted(Mutant::RedriveRestartsNumbers) {
                     entry.progress.attempts = 0;
                 }
                 entry.progress.rate_limited_in_a_row = 0;
                 entry.progress.panics = 0;
+                entry.progress.unsure = false;
+                if let Some(provider) = terms.routes.get(&channel) {
+                    self.route(id, provider);
+                }
                 self.set_status(id, Status::Pending, None);
                 Redriven::Pending
             }
@@ -432,6 +453,16 @@ impl Tables {
             }
         }
         depths.into_values().map(QueueDepth::capped).collect()
+    }
+
+    /// Moves a message and its entry to a provider.
+    fn route(&mut self, id: MessageId, provider: &ProviderName) {
+        if let Some(entry) = self.outbox.get_mut(&id) {
+            entry.provider = provider.clone();
+        }
+        if let Some(message) = self.messages.get_mut(&id) {
+            message.provider = Some(provider.clone());
+        }
     }
 
     /// Notes why a message is a dead letter, with the error of its last attempt.

@@ -121,12 +121,17 @@ impl Lane {
             Ok(result) => (result.outcome(), result.error_code()),
             Err(Panicked) => (Outcome::Error, Some(ErrorCode::of("worker_panic"))),
         };
+        let provider_message_id = match ended {
+            Ok(SendResult::Success { provider_message_id }) => provider_message_id,
+            _ => None,
+        };
         span.in_scope(|| tracing::debug!(%outcome, "the call ended"));
         let attempt = AttemptRecord {
             outcome,
             error_code,
             occurred_at,
             latency,
+            provider_message_id,
         };
         self.settler
             .settle(leased, Some(attempt), progress, disposition)

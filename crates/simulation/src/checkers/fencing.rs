@@ -140,13 +140,17 @@ impl Fencing {
                 )
             });
         }
+        if settled == Settled::RerouteRefused {
+            let changed = after != *before;
+            return changed.then(|| (RULE_STATUS, format!("{id}: a refused reroute changed it")));
+        }
         self.settled.insert((*id, *token));
         if let Disposition::DeadLetter(reason) = disposition {
             *self.dead_letters.entry(*reason).or_default() += 1;
         }
         let expected = match disposition {
             Disposition::Finish => Status::Dispatched,
-            Disposition::Retry { .. } => Status::Pending,
+            Disposition::Retry { .. } | Disposition::Reroute { .. } => Status::Pending,
             Disposition::DeadLetter(_) => Status::Failed,
         };
         if before.status != Some(Status::Pending) || after.status != Some(expected) {
@@ -265,6 +269,7 @@ pub(super) fn word(disposition: &Disposition) -> &'static str {
     match disposition {
         Disposition::Finish => "finish",
         Disposition::Retry { .. } => "retry",
+        Disposition::Reroute { .. } => "reroute",
         Disposition::DeadLetter(reason) => reason.as_str(),
     }
 }

@@ -63,6 +63,8 @@ create table outbox (
     counted               integer not null default 0,
     rate_limited_in_a_row integer not null default 0,
     panics                integer not null default 0,
+    -- Whether an attempt since the accept or the last redrive ended timeout or unknown.
+    unsure                boolean not null default false,
     -- Why it is dead.
     failure_reason        text,
     failure_code          text
@@ -112,6 +114,7 @@ create table attempts (
     occurred_at  timestamptz not null,
     latency_ms   bigint not null,
     late_outcome text,
+    provider_message_id text,
     primary key (message_id, number)
 );
 

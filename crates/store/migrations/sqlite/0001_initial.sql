@@ -46,6 +46,7 @@ create table outbox (
     counted               integer not null default 0,
     rate_limited_in_a_row integer not null default 0,
     panics                integer not null default 0,
+    unsure                integer not null default 0,
     failure_reason        text,
     failure_code          text
 ) strict, without rowid;
@@ -85,6 +86,7 @@ create table attempts (
     occurred_at  integer not null,
     latency_ms   integer not null,
     late_outcome text,
+    provider_message_id text,
     primary key (message_id, number)
 ) strict, without rowid;
 

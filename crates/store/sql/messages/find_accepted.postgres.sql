@@ -1,14 +1,18 @@
--- Finds what stands in the way of requests, or what became of them: the message with the id that was made for it, or
--- the one that an earlier request with the same key or provider message id has.
+-- Finds the messages of requests: the one with the id that was minted for it, or the one of an earlier request with the same key
+-- or provider message id.
 with answers as materialized (
     select
         input.place,
         coalesce(own.id, keys.message_id, inbound_ids.message_id) as message_id,
         found.conversation_id,
         own.sequence,
-        own.id is null and keys.fingerprint <> input.fingerprint as conflict
-    from unnest($1::uuid[], $2::text[], $3::bytea[], $4::text[], $5::text[]) with ordinality
-        as input (id, key, fingerprint, provider, provider_message_id, place)
+        own.id is null and coalesce(keys.fingerprint <> input.fingerprint, false) as conflict,
+        own.id is null and inbound_ids.message_id is not null
+            and (found.channel, found.subject, found.body, found.attachments)
+                is distinct from (input.channel, input.subject, input.body, input.attachments::jsonb) as differs
+    from unnest($1::uuid[], $2::text[], $3::bytea[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[])
+        with ordinality as input
+        (id, key, fingerprint, provider, provider_message_id, channel, subject, body, attachments, place)
     left join messages as own on own.id = input.id
     left join idempotency_keys as keys on keys.key = input.key
     left join inbound_ids as inbound_ids

@@ -7,7 +7,8 @@ select
     case when first is not false then attachments::text end as attachments,
     timestamp, processed_at, status, message.provider, failure_reason, failure_code,
     due_at, due_at <= now() as due, leased_until is not null as leased,
-    number, attempt.provider as attempt_provider, outcome, error_code, occurred_at, latency_ms, late_outcome
+    number, attempt.provider as attempt_provider, outcome, error_code, occurred_at, latency_ms, late_outcome,
+    provider_message_id
 from messages_with_status as message
 left join (
     select *, row_number() over (order by number) = 1 as first

@@ -1,22 +1,25 @@
--- Records what came of leased entries: the try and the entry's future, or nothing where the lease is not ours any more. They
--- come in the order of their ids, and are locked in it.
+-- Records the results of leased entries: the attempt and the entry's next state, or nothing where the lease is lost. The rows
+-- come in the order of their ids and are locked in it.
 with input as (
-    -- Side by side: in a from clause each array would be written down by itself first.
+    -- Side by side: in a from clause each array would be materialized first.
     select
         unnest($1::uuid[]) as message_id, unnest($2::bigint[]) as lease_token, unnest($3::text[]) as disposition,
-        unnest($4::bigint[]) as retry_after_ms, unnest($5::text[]) as failure_reason,
-        unnest($6::text[]) as outcome, unnest($7::text[]) as error_code, unnest($8::timestamptz[]) as occurred_at,
-        unnest($9::bigint[]) as latency_ms,
-        unnest($10::integer[]) as attempts, unnest($11::integer[]) as counted,
-        unnest($12::integer[]) as rate_limited_in_a_row, unnest($13::integer[]) as panics
+        unnest($4::bigint[]) as retry_after_ms, unnest($5::text[]) as failure_reason, unnest($6::text[]) as route,
+        unnest($7::text[]) as outcome, unnest($8::text[]) as error_code, unnest($9::timestamptz[]) as occurred_at,
+        unnest($10::bigint[]) as latency_ms, unnest($11::text[]) as provider_message_id,
+        unnest($12::integer[]) as attempts, unnest($13::integer[]) as counted,
+        unnest($14::integer[]) as rate_limited_in_a_row, unnest($15::integer[]) as panics
 ),
 held as (
-    select input.*, entry.provider
+    select
+        input.*, entry.provider,
+        entry.unsure or coalesce(outcome in ('timeout', 'unknown'), false) as unsure,
+        route is not null and (entry.unsure or coalesce(outcome in ('timeout', 'unknown', 'success'), false)) as refused
     from input
-    -- Row by row, in the order of the input. A join is planned for the outbox as it is at that moment: one that is empty
-    -- would be read from one end to the other, and still be when a million entries are in it.
+    -- Row by row, in the order of the input. A join would be planned for the outbox as it is now: one that is empty would
+    -- be scanned as a whole, also when it has a million entries later.
     cross join lateral (
-        select provider
+        select provider, unsure
         from outbox
         where message_id = input.message_id and lease_token = input.lease_token and leased_until is not null
         limit 1
@@ -25,10 +28,11 @@ held as (
 ),
 recorded as (
     insert into attempts
-        (message_id, number, lease_token, provider, outcome, error_code, occurred_at, latency_ms)
-    select message_id, attempts, lease_token, provider, outcome, error_code, occurred_at, latency_ms
+        (message_id, number, lease_token, provider, outcome, error_code, occurred_at, latency_ms, provider_message_id)
+    select
+        message_id, attempts, lease_token, provider, outcome, error_code, occurred_at, latency_ms, provider_message_id
     from held
-    where outcome is not null
+    where outcome is not null and not refused
 ),
 finished as (
     delete from outbox
@@ -37,6 +41,7 @@ finished as (
 kept as (
     update outbox
     set
+        provider = coalesce(held.route, outbox.provider),
         due_at = coalesce(now() + held.retry_after_ms * interval '1 millisecond', due_at),
         leased_until = null,
         dead_at = case held.disposition when 'dead_letter' then now() end,
@@ -44,8 +49,9 @@ kept as (
         counted = held.counted,
         rate_limited_in_a_row = held.rate_limited_in_a_row,
         panics = held.panics,
+        unsure = held.unsure,
         failure_reason = held.failure_reason,
-        -- That of the last attempt, which an entry that ends without one has on record already.
+        -- That of the last attempt. An entry that ends without an attempt has it on record already.
         failure_code = case
             when held.disposition <> 'dead_letter' then null
             when held.outcome is not null then held.error_code
@@ -55,6 +61,13 @@ kept as (
         end
     from held
     where outbox.message_id = held.message_id
-        and outbox.message_id = any(array(select message_id from held where disposition <> 'finish'))
+        and outbox.message_id = any(array(select message_id from held where disposition <> 'finish' and not refused))
+),
+rerouted as (
+    update messages
+    set provider = held.route
+    from held
+    where messages.id = held.message_id
+        and messages.id = any(array(select message_id from held where disposition = 'reroute' and not refused))
 )
-select message_id, lease_token from held
+select message_id, lease_token, refused from held

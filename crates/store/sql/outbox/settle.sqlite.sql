@@ -7,6 +7,8 @@ set
     counted = ?5,
     rate_limited_in_a_row = ?6,
     panics = ?7,
-    failure_reason = ?8,
-    failure_code = ?9
+    unsure = ?8,
+    failure_reason = ?9,
+    failure_code = ?10,
+    provider = coalesce(?11, provider)
 where message_id = ?1

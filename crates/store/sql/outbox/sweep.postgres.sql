@@ -56,6 +56,7 @@ buried as (
         leased_until = null,
         attempts = attempts + lease_expired::integer,
         rate_limited_in_a_row = case when lease_expired then 0 else rate_limited_in_a_row end,
+        unsure = unsure or lease_expired,
         failure_reason = reason,
         failure_code = case
             when lease_expired then 'lease_expired'

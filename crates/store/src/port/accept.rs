@@ -92,6 +92,8 @@ pub enum Accepted {
         id: MessageId,
         /// `None` for an imported message before its backfill.
         conversation_id: Option<ConversationId>,
+        /// Whether an inbound message has other content than the earlier one: channel, subject, body or attachments.
+        differs: bool,
     },
     /// An earlier request had this key and another body; nothing changed.
     KeyConflict,

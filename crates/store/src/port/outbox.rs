@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use domain::{
     Channel, Content, ConversationChannel, ConversationId, ErrorCode, FailureReason, LeaseToken, MessageId,
-    Outcome, ProviderName, Timestamp,
+    Outcome, ProviderMessageId, ProviderName, Timestamp,
 };
 
 use crate::StoreError;
@@ -94,7 +94,7 @@ pub struct Claimed {
     pub lease_expired: bool,
 }
 
-/// The state of an entry's attempts. The counters but `attempts` start again with a redrive.
+/// The state of an entry's attempts. All but `attempts` starts again with a redrive.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
     /// All attempts ever; the next one has this number plus one.
@@ -105,6 +105,8 @@ pub struct Progress {
     pub rate_limited_in_a_row: u32,
     /// Attempts that panicked the worker.
     pub panics: u32,
+    /// Whether an attempt ended `timeout` or `unknown`. The store keeps it; what a settlement says here is ignored.
+    pub unsure: bool,
 }
 
 /// The result of a leased entry.
@@ -129,6 +131,8 @@ pub struct AttemptRecord {
     pub occurred_at: Timestamp,
     /// Kept in whole milliseconds.
     pub latency: Duration,
+    /// The id that the provider gave the message.
+    pub provider_message_id: Option<ProviderMessageId>,
 }
 
 /// What happens to an entry next.
@@ -138,6 +142,9 @@ pub enum Disposition {
     Finish,
     /// The entry is due again after this time, by the database's clock.
     Retry { after: Duration },
+    /// The entry moves to another provider and is due at once; budget and deadline stay. It is refused unless every attempt
+    /// since the accept or the last redrive was certainly not taken, this one included.
+    Reroute { provider: ProviderName },
     /// The entry becomes a dead letter, with the error code of its last attempt.
     DeadLetter(FailureReason),
 }
@@ -150,6 +157,9 @@ pub enum Settled {
     /// Another worker claimed the entry and recorded this attempt as `unknown`. The outcome was added to that record;
     /// nothing else changed.
     LeaseLost,
+    /// A provider has or may have the message, so it was not rerouted. Nothing changed and the lease is still held: settle
+    /// with another disposition.
+    RerouteRefused,
 }
 
 /// When a provider counts as served by no node.

@@ -1,12 +1,12 @@
 use std::collections::HashSet;
 
 use async_trait::async_trait;
-use domain::ConversationId;
-use tokio_postgres::Row;
+use domain::{ConversationId, MessageId, Subject};
+use tokio_postgres::{Row, types::ToSql};
 use uuid::Uuid;
 
 use super::{Postgres, insert::insert, rows};
-use crate::{Accept, Accepted, Accepting, IdempotentRequest, Kind, StoreError};
+use crate::{Accept, Accepted, Accepting, IdempotentRequest, Kind, StoreError, json};
 
 /// How often all that is left of a batch is tried at once. Whenever one request turns out to have been here before, or all to have
 /// come too late, the others begin again; then each is tried alone, so that requests which are repeated elsewhere cannot keep
@@ -28,21 +28,10 @@ impl Accepting for Postgres {
     }
 
     async fn find_repeated(&self, request: &IdempotentRequest) -> Result<Option<Accepted>, StoreError> {
-        let sql = include_str!("../../sql/messages/find_accepted.postgres.sql");
-        let none: [Option<&str>; 1] = [None];
-        let rows = self
-            .write(
-                sql,
-                &[
-                    &[None::<Uuid>].as_slice(),
-                    &[request.key.as_str()].as_slice(),
-                    &[request.fingerprint.0.as_slice()].as_slice(),
-                    &none.as_slice(),
-                    &none.as_slice(),
-                ],
-            )
-            .await
-            .map_err(StoreError::of_nothing_changed)?;
+        let mut columns = Columns::default();
+        columns.push_request(None, Some(request));
+        let rows = self.write(FIND_ACCEPTED, &columns.parameters()).await;
+        let rows = rows.map_err(StoreError::of_nothing_changed)?;
         rows.first().map(found).transpose()
     }
 }
@@ -123,30 +112,11 @@ fn claim(accept: &Accept) -> Option<(Option<&str>, &str)> {
 }
 
 async fn find_accepted(store: &Postgres, batch: &[&Accept]) -> Result<Vec<Option<Accepted>>, StoreError> {
-    let requests = batch.iter().map(|accept| match &accept.kind {
-        Kind::Send { request, .. } => (request.as_ref(), None),
-        Kind::Receive {
-            provider_message_id, ..
-        } => (None, Some(provider_message_id.as_str())),
-    });
-    let ids: Vec<Uuid> = batch.iter().map(|accept| accept.id.as_uuid()).collect();
-    let providers: Vec<&str> = batch.iter().map(|accept| accept.provider.as_str()).collect();
-    let (requests, provider_message_ids): (Vec<_>, Vec<_>) = requests.unzip();
-    let (keys, fingerprints): (Vec<_>, Vec<_>) = requests
-        .iter()
-        .map(|request| {
-            request
-                .map(|request| (request.key.as_str(), request.fingerprint.0.as_slice()))
-                .unzip()
-        })
-        .unzip();
-    let sql = include_str!("../../sql/messages/find_accepted.postgres.sql");
+    let mut columns = Columns::default();
+    batch.iter().for_each(|accept| columns.push(accept));
     let rows = store
         .accepting
-        .query(
-            sql,
-            &[&ids, &keys, &fingerprints, &providers, &provider_message_ids],
-        )
+        .query(FIND_ACCEPTED, &columns.parameters())
         .await?;
     let mut answers = vec![None; batch.len()];
     for row in &rows {
@@ -155,8 +125,78 @@ async fn find_accepted(store: &Postgres, batch: &[&Accept]) -> Result<Vec<Option
     Ok(answers)
 }
 
+const FIND_ACCEPTED: &str = include_str!("../../sql/messages/find_accepted.postgres.sql");
+
+/// Requests to be found, as one array per column. Content is given only for inbound messages, where it is compared.
+#[derive(Default)]
+struct Columns<'a> {
+    id: Vec<Option<Uuid>>,
+    key: Vec<Option<&'a str>>,
+    fingerprint: Vec<Option<&'a [u8]>>,
+    provider: Vec<Option<&'a str>>,
+    provider_message_id: Vec<Option<&'a str>>,
+    channel: Vec<Option<&'a str>>,
+    subject: Vec<Option<&'a str>>,
+    body: Vec<Option<&'a str>>,
+    attachments: Vec<Option<String>>,
+}
+
+impl<'a> Columns<'a> {
+    fn push(&mut self, accept: &'a Accept) {
+        match &accept.kind {
+            Kind::Send { request, .. } => self.push_request(Some(accept.id), request.as_ref()),
+            Kind::Receive {
+                provider_message_id, ..
+            } => {
+                let content = &accept.message.content;
+                self.id.push(Some(accept.id.as_uuid()));
+                self.key.push(None);
+                self.fingerprint.push(None);
+                self.provider.push(Some(accept.provider.as_str()));
+                self.provider_message_id.push(Some(provider_message_id.as_str()));
+                self.channel.push(Some(content.channel.as_str()));
+                self.subject.push(content.subject.as_ref().map(Subject::as_str));
+                self.body.push(Some(content.body.as_str()));
+                self.attachments
+                    .push(json::from_attachments(&content.attachments));
+            }
+        }
+    }
+
+    fn push_request(&mut self, id: Option<MessageId>, request: Option<&'a IdempotentRequest>) {
+        self.id.push(id.map(MessageId::as_uuid));
+        self.key.push(request.map(|request| request.key.as_str()));
+        self.fingerprint
+            .push(request.map(|request| request.fingerprint.0.as_slice()));
+        for column in [
+            &mut self.provider,
+            &mut self.provider_message_id,
+            &mut self.channel,
+            &mut self.subject,
+            &mut self.body,
+        ] {
+            column.push(None);
+        }
+        self.attachments.push(None);
+    }
+
+    fn parameters(&self) -> [&(dyn ToSql + Sync); 9] {
+        [
+            &self.id,
+            &self.key,
+            &self.fingerprint,
+            &self.provider,
+            &self.provider_message_id,
+            &self.channel,
+            &self.subject,
+            &self.body,
+            &self.attachments,
+        ]
+    }
+}
+
 fn found(row: &Row) -> Result<Accepted, StoreError> {
-    if rows::get::<Option<bool>>(row, "conflict")? == Some(true) {
+    if rows::get(row, "conflict")? {
         return Ok(Accepted::KeyConflict);
     }
     match rows::get::<Option<i64>>(row, "sequence")? {
@@ -167,6 +207,7 @@ fn found(row: &Row) -> Result<Accepted, StoreError> {
         None => Ok(Accepted::Repeated {
             id: rows::get::<Uuid>(row, "message_id")?.into(),
             conversation_id: rows::get::<Option<i64>>(row, "conversation_id")?.and_then(ConversationId::new),
+            differs: rows::get(row, "differs")?,
         }),
     }
 }

@@ -1,10 +1,10 @@
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     time::Duration,
 };
 
 use async_trait::async_trait;
-use domain::{ErrorCode, LeaseToken, MessageId, ProviderName};
+use domain::{ErrorCode, LeaseToken, MessageId, ProviderMessageId, ProviderName};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -53,10 +53,12 @@ impl Outbox for Postgres {
                     &columns.disposition,
                     &columns.retry_after_ms,
                     &columns.failure_reason,
+                    &columns.route,
                     &columns.outcome,
                     &columns.error_code,
                     &columns.occurred_at,
                     &columns.latency_ms,
+                    &columns.provider_message_id,
                     &columns.attempts,
                     &columns.counted,
                     &columns.rate_limited_in_a_row,
@@ -64,25 +66,34 @@ impl Outbox for Postgres {
                 ],
             )
             .await?;
-        let mut held: Vec<(Uuid, i64)> = held.iter().map(lease).collect::<Result<_, _>>()?;
-        held.sort_unstable();
-        let others = Columns::of(batch.iter().filter(|settlement| !contains(&held, settlement)));
-        if !others.id.is_empty() {
-            // The others are settled by now, and no failure may say otherwise.
-            let repeated = settled_before(self, &others).await.map_err(|error| {
-                StoreError::OutcomeUnknown(format!("settled, but not what came of lost leases: {error}"))
-            })?;
-            held.extend(repeated);
-            held.sort_unstable();
-        }
-        let settled = |settlement: &Settlement| {
-            if contains(&held, settlement) {
-                Settled::Applied
+        let mut settled = HashMap::with_capacity(batch.len());
+        for row in &held {
+            let refused: bool = rows::get(row, "refused")?;
+            let result = if refused {
+                Settled::RerouteRefused
             } else {
-                Settled::LeaseLost
-            }
+                Settled::Applied
+            };
+            settled.insert(lease(row)?, result);
+        }
+        let key = |settlement: &Settlement| (settlement.id.as_uuid(), settlement.token.0);
+        let others = Columns::of(batch.iter().filter(|other| !settled.contains_key(&key(other))));
+        if !others.id.is_empty() {
+            // The held ones are settled by now, and the error must not deny it.
+            let repeated = settled_before(self, &others).await.map_err(|error| {
+                StoreError::OutcomeUnknown(format!(
+                    "settled what is held, but lost leases are unclear: {error}"
+                ))
+            })?;
+            settled.extend(repeated.into_iter().map(|lease| (lease, Settled::Applied)));
+        }
+        let result = |settlement| {
+            settled
+                .get(&key(settlement))
+                .copied()
+                .unwrap_or(Settled::LeaseLost)
         };
-        Ok(batch.iter().map(settled).collect())
+        Ok(batch.iter().map(result).collect())
     }
 
     async fn release(&self, leases: &[(MessageId, LeaseToken)]) -> Result<Vec<MessageId>, StoreError> {
@@ -272,12 +283,6 @@ async fn give_back_unloaded(store: &Postgres, claimed: &BTreeMap<Uuid, &Row>) {
     }
 }
 
-fn contains(leases: &[(Uuid, i64)], settlement: &Settlement) -> bool {
-    leases
-        .binary_search(&(settlement.id.as_uuid(), settlement.token.0))
-        .is_ok()
-}
-
 /// Which of the settlements whose leases are not held took effect before; what the others know is kept as late evidence.
 async fn settled_before(store: &Postgres, others: &Columns<'_>) -> Result<Vec<(Uuid, i64)>, StoreError> {
     let Columns {
@@ -285,13 +290,17 @@ async fn settled_before(store: &Postgres, others: &Columns<'_>) -> Result<Vec<(U
         token,
         attempts,
         outcome,
+        route,
         ..
     } = others;
     let sql = include_str!("../../sql/attempts/add_late_outcome.postgres.sql");
     store.settling.query(sql, &[id, token, attempts, outcome]).await?;
     let sql = include_str!("../../sql/attempts/settled.postgres.sql");
     let tried: Vec<bool> = outcome.iter().map(Option::is_some).collect();
-    let rows = store.settling.query(sql, &[id, token, attempts, &tried]).await?;
+    let rows = store
+        .settling
+        .query(sql, &[id, token, attempts, &tried, route])
+        .await?;
     rows.iter().map(lease).collect()
 }
 
@@ -368,10 +377,12 @@ struct Columns<'a> {
     disposition: Vec<&'static str>,
     retry_after_ms: Vec<Option<i64>>,
     failure_reason: Vec<Option<&'static str>>,
+    route: Vec<Option<&'a str>>,
     outcome: Vec<Option<&'static str>>,
     error_code: Vec<Option<&'a str>>,
     occurred_at: Vec<Option<jiff::Timestamp>>,
     latency_ms: Vec<Option<i64>>,
+    provider_message_id: Vec<Option<&'a str>>,
     attempts: Vec<i32>,
     counted: Vec<i32>,
     rate_limited_in_a_row: Vec<i32>,
@@ -395,17 +406,19 @@ impl<'a> Columns<'a> {
             disposition,
             progress,
         } = settlement;
-        let (word, retry_after, reason) = match disposition {
-            Disposition::Finish => ("finish", None, None),
-            Disposition::Retry { after } => ("retry", Some(millis(*after)), None),
-            Disposition::DeadLetter(reason) => ("dead_letter", None, Some(reason)),
+        let (word, retry_after, reason, route) = match disposition {
+            Disposition::Finish => ("finish", None, None, None),
+            Disposition::Retry { after } => ("retry", Some(millis(*after)), None, None),
+            Disposition::Reroute { provider } => ("reroute", Some(0), None, Some(provider.as_str())),
+            Disposition::DeadLetter(reason) => ("dead_letter", None, Some(reason.as_str()), None),
         };
         let tried = tried.as_ref();
         self.id.push(id.as_uuid());
         self.token.push(token.0);
         self.disposition.push(word);
         self.retry_after_ms.push(retry_after);
-        self.failure_reason.push(reason.map(|reason| reason.as_str()));
+        self.failure_reason.push(reason);
+        self.route.push(route);
         self.outcome.push(tried.map(|tried| tried.outcome.as_str()));
         self.error_code.push(
             tried
@@ -414,6 +427,9 @@ impl<'a> Columns<'a> {
         );
         self.occurred_at.push(tried.map(|tried| tried.occurred_at.into()));
         self.latency_ms.push(tried.map(|tried| millis(tried.latency)));
+        let provider_message_id = tried.and_then(|tried| tried.provider_message_id.as_ref());
+        self.provider_message_id
+            .push(provider_message_id.map(ProviderMessageId::as_str));
         self.attempts.push(integer(progress.attempts));
         self.counted.push(integer(progress.counted));
         self.rate_limited_in_a_row

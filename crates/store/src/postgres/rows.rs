@@ -62,6 +62,7 @@ pub(super) fn attempt(row: &Row) -> Result<Attempt, StoreError> {
         occurred_at: get::<jiff::Timestamp>(row, "occurred_at")?.into(),
         latency: Duration::from_millis(count(get(row, "latency_ms")?)?),
         late_outcome: optional_word(row, "late_outcome")?,
+        provider_message_id: optional_word(row, "provider_message_id")?,
     })
 }
 
@@ -72,6 +73,7 @@ pub(super) fn claimed(row: &Row, content_row: &Row) -> Result<Claimed, StoreErro
         counted: count(i64::from(get::<i32>(row, "counted")?))?,
         rate_limited_in_a_row: count(i64::from(get::<i32>(row, "rate_limited_in_a_row")?))?,
         panics: count(i64::from(get::<i32>(row, "panics")?))?,
+        unsure: get(row, "unsure")?,
     };
     let deadline_in_ms: i64 = get(row, "deadline_in_ms")?;
     let leased = Leased {

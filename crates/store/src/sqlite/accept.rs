@@ -1,6 +1,8 @@
 use async_trait::async_trait;
-use domain::{ConversationId, ConversationKey, MessageId, Timestamp};
-use rusqlite::{Connection, OptionalExtension, params};
+use domain::{
+    Content, ConversationId, ConversationKey, MessageId, ProviderMessageId, ProviderName, Subject, Timestamp,
+};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
 use super::{Sqlite, rows};
@@ -33,7 +35,7 @@ impl Accepting for Sqlite {
 
     async fn find_repeated(&self, request: &IdempotentRequest) -> Result<Option<Accepted>, StoreError> {
         let request = request.clone();
-        self.read(move |connection, _| find(connection, Some(&request), None))
+        self.read(move |connection, _| find_key(connection, &request))
             .await
     }
 }
@@ -148,48 +150,65 @@ pub(super) fn join(
         )
 }
 
-/// What stands in the way of a request, if anything does.
+/// The earlier request that a message repeats.
 fn repeated(connection: &Connection, accept: &Accept) -> rusqlite::Result<Option<Accepted>> {
     match &accept.kind {
-        Kind::Send { request: None, .. } => Ok(None),
-        Kind::Send {
-            request: Some(request),
-            ..
-        } => find(connection, Some(request), None),
+        Kind::Send { request, .. } => match request {
+            Some(request) => find_key(connection, request),
+            None => Ok(None),
+        },
         Kind::Receive {
             provider_message_id, ..
-        } => find(
+        } => find_inbound(
             connection,
-            None,
-            Some((accept.provider.as_str(), provider_message_id.as_str())),
+            &accept.provider,
+            provider_message_id,
+            &accept.message.content,
         ),
     }
 }
 
-pub(super) fn find(
-    connection: &Connection,
-    request: Option<&IdempotentRequest>,
-    inbound_id: Option<(&str, &str)>,
-) -> rusqlite::Result<Option<Accepted>> {
-    let (provider, provider_message_id) = inbound_id.unzip();
-    let key = request.map(|request| request.key.as_str());
+fn find_key(connection: &Connection, request: &IdempotentRequest) -> rusqlite::Result<Option<Accepted>> {
     connection
-        .prepare_cached(include_str!("../../sql/messages/find_accepted.sqlite.sql"))?
-        .query_row(params![key, provider, provider_message_id], |row| {
-            let fingerprint: Option<[u8; 32]> = row.get(2)?;
-            if fingerprint
-                .is_some_and(|stored| request.is_some_and(|request| request.fingerprint.0 != stored))
-            {
+        .prepare_cached(include_str!("../../sql/idempotency_keys/find.sqlite.sql"))?
+        .query_row(params![request.key.as_str(), request.fingerprint.0], |row| {
+            if row.get("conflict")? {
                 return Ok(Accepted::KeyConflict);
             }
-            let id = row.get::<_, Uuid>(0)?.into();
-            let conversation_id: Option<i64> = row.get(1)?;
-            Ok(Accepted::Repeated {
-                id,
-                conversation_id: conversation_id.and_then(ConversationId::new),
-            })
+            repeat(row, false)
         })
         .optional()
+}
+
+pub(super) fn find_inbound(
+    connection: &Connection,
+    provider: &ProviderName,
+    id: &ProviderMessageId,
+    content: &Content,
+) -> rusqlite::Result<Option<Accepted>> {
+    connection
+        .prepare_cached(include_str!("../../sql/inbound_ids/find.sqlite.sql"))?
+        .query_row(
+            params![
+                provider.as_str(),
+                id.as_str(),
+                content.channel.as_str(),
+                content.subject.as_ref().map(Subject::as_str),
+                content.body.as_str(),
+                json::from_attachments(&content.attachments),
+            ],
+            |row| repeat(row, row.get("differs")?),
+        )
+        .optional()
+}
+
+fn repeat(row: &Row<'_>, differs: bool) -> rusqlite::Result<Accepted> {
+    let conversation_id: Option<i64> = row.get("conversation_id")?;
+    Ok(Accepted::Repeated {
+        id: row.get::<_, Uuid>("id")?.into(),
+        conversation_id: conversation_id.and_then(ConversationId::new),
+        differs,
+    })
 }
 
 fn own(connection: &Connection, id: MessageId) -> rusqlite::Result<Option<Accepted>> {

@@ -103,8 +103,7 @@ fn import_one(connection: &Connection, import: &Import) -> rusqlite::Result<bool
         payload,
     } = import;
     let content = &message.content;
-    let inbound_id = (provider.as_str(), provider_message_id.as_str());
-    if accept::find(connection, None, Some(inbound_id))?.is_some() {
+    if accept::find_inbound(connection, provider, provider_message_id, content)?.is_some() {
         return Ok(false);
     }
     connection
@@ -124,6 +123,11 @@ fn import_one(connection: &Connection, import: &Import) -> rusqlite::Result<bool
         ])?;
     connection
         .prepare_cached(include_str!("../../sql/inbound_ids/insert.sqlite.sql"))?
-        .execute(params![inbound_id.0, inbound_id.1, id.as_uuid(), payload])?;
+        .execute(params![
+            provider.as_str(),
+            provider_message_id.as_str(),
+            id.as_uuid(),
+            payload
+        ])?;
     Ok(true)
 }

@@ -1,7 +1,9 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use domain::{ErrorCode, FailureReason, LeaseToken, MessageId, Outcome, ProviderName, Timestamp};
+use domain::{
+    ErrorCode, FailureReason, LeaseToken, MessageId, Outcome, ProviderMessageId, ProviderName, Timestamp,
+};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
@@ -232,6 +234,7 @@ impl Claimable {
                 token,
                 progress.attempts,
                 progress.rate_limited_in_a_row,
+                progress.unsure,
             ])?;
         let (conversation_id, content) = connection
             .prepare_cached(include_str!("../../sql/messages/get.sqlite.sql"))?
@@ -262,6 +265,7 @@ fn read_progress(row: &Row<'_>) -> rusqlite::Result<Progress> {
         counted: row.get("counted")?,
         rate_limited_in_a_row: row.get("rate_limited_in_a_row")?,
         panics: row.get("panics")?,
+        unsure: row.get("unsure")?,
     })
 }
 
@@ -277,6 +281,7 @@ fn record_expired(
 ) -> rusqlite::Result<()> {
     progress.attempts += 1;
     progress.rate_limited_in_a_row = 0;
+    progress.unsure = true;
     connection
         .prepare_cached(include_str!("../../sql/attempts/insert.sqlite.sql"))?
         .execute(params![
@@ -288,6 +293,7 @@ fn record_expired(
             WORKER_VANISHED,
             now.as_micros(),
             0,
+            None::<&str>,
         ])?;
     Ok(())
 }
@@ -301,25 +307,23 @@ fn settle_one(connection: &Connection, settlement: &Settlement, now: Timestamp) 
         progress,
     } = settlement;
     let id = id.as_uuid();
-    let provider: Option<String> = connection
+    let held: Option<(String, bool)> = connection
         .prepare_cached(include_str!("../../sql/outbox/held.sqlite.sql"))?
-        .query_row(params![id, token.0], |row| row.get(0))
+        .query_row(params![id, token.0], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    let Some(provider) = provider else {
-        if let Some(tried) = tried {
-            connection
-                .prepare_cached(include_str!("../../sql/attempts/add_late_outcome.sqlite.sql"))?
-                .execute(params![id, token.0, progress.attempts, tried.outcome.as_str()])?;
-        }
-        let applied_before = connection
-            .prepare_cached(include_str!("../../sql/attempts/settled.sqlite.sql"))?
-            .exists(params![id, token.0, progress.attempts, tried.is_some()])?;
-        return Ok(if applied_before {
-            Settled::Applied
-        } else {
-            Settled::LeaseLost
-        });
+    let Some((provider, unsure)) = held else {
+        return settle_late(connection, settlement);
     };
+    let outcome = tried.as_ref().map(|tried| tried.outcome);
+    let progress = Progress {
+        unsure: unsure || outcome.is_some_and(Outcome::is_unsure),
+        ..*progress
+    };
+    if matches!(disposition, Disposition::Reroute { .. })
+        && (progress.unsure || outcome == Some(Outcome::Success))
+    {
+        return Ok(Settled::RerouteRefused);
+    }
     if let Some(tried) = tried {
         connection
             .prepare_cached(include_str!("../../sql/attempts/insert.sqlite.sql"))?
@@ -332,6 +336,7 @@ fn settle_one(connection: &Connection, settlement: &Settlement, now: Timestamp) 
                 tried.error_code.as_ref().map(ErrorCode::as_str),
                 tried.occurred_at.as_micros(),
                 i64::try_from(tried.latency.as_millis()).unwrap_or(i64::MAX),
+                tried.provider_message_id.as_ref().map(ProviderMessageId::as_str),
             ])?;
     }
     match disposition {
@@ -342,7 +347,13 @@ fn settle_one(connection: &Connection, settlement: &Settlement, now: Timestamp) 
         }
         Disposition::Retry { after } => {
             let due_at = instant_after(now, *after);
-            keep(connection, id, progress, Some(due_at), None)?;
+            keep(connection, id, &progress, Next::Due(due_at, None))?;
+        }
+        Disposition::Reroute { provider } => {
+            keep(connection, id, &progress, Next::Due(now, Some(provider)))?;
+            connection
+                .prepare_cached(include_str!("../../sql/messages/reroute.sqlite.sql"))?
+                .execute(params![id, provider.as_str()])?;
         }
         Disposition::DeadLetter(reason) => {
             let error_code: Option<String> = connection
@@ -350,33 +361,73 @@ fn settle_one(connection: &Connection, settlement: &Settlement, now: Timestamp) 
                 .query_row([id], |row| row.get(0))
                 .optional()?
                 .flatten();
-            let dead = (now, *reason, error_code.as_deref());
-            keep(connection, id, progress, None, Some(dead))?;
+            keep(
+                connection,
+                id,
+                &progress,
+                Next::Dead(now, *reason, error_code.as_deref()),
+            )?;
         }
     }
     Ok(Settled::Applied)
 }
 
-/// Gives an entry back, due at another time or dead for a reason.
-fn keep(
-    connection: &Connection,
-    id: Uuid,
-    progress: &Progress,
-    due_at: Option<Timestamp>,
-    dead: Option<(Timestamp, FailureReason, Option<&str>)>,
-) -> rusqlite::Result<()> {
+/// A settlement whose lease is lost adds its late outcome. It may also repeat one that was applied.
+fn settle_late(connection: &Connection, settlement: &Settlement) -> rusqlite::Result<Settled> {
+    let Settlement {
+        id,
+        token,
+        tried,
+        disposition,
+        progress,
+    } = settlement;
+    let id = id.as_uuid();
+    if let Some(tried) = tried {
+        connection
+            .prepare_cached(include_str!("../../sql/attempts/add_late_outcome.sqlite.sql"))?
+            .execute(params![id, token.0, progress.attempts, tried.outcome.as_str()])?;
+    }
+    let route = match disposition {
+        Disposition::Reroute { provider } => Some(provider.as_str()),
+        _ => None,
+    };
+    let applied_before = connection
+        .prepare_cached(include_str!("../../sql/attempts/settled.sqlite.sql"))?
+        .exists(params![id, token.0, progress.attempts, tried.is_some(), route])?;
+    Ok(if applied_before {
+        Settled::Applied
+    } else {
+        Settled::LeaseLost
+    })
+}
+
+/// The next state of an entry that is given back.
+enum Next<'a> {
+    /// Due at a time, perhaps at another provider.
+    Due(Timestamp, Option<&'a ProviderName>),
+    /// Dead since a time, for a reason, with the last error code.
+    Dead(Timestamp, FailureReason, Option<&'a str>),
+}
+
+fn keep(connection: &Connection, id: Uuid, progress: &Progress, next: Next<'_>) -> rusqlite::Result<()> {
+    let (due_at, provider, dead_at, reason, error_code) = match next {
+        Next::Due(at, provider) => (Some(at), provider, None, None, None),
+        Next::Dead(at, reason, error_code) => (None, None, Some(at), Some(reason), error_code),
+    };
     connection
         .prepare_cached(include_str!("../../sql/outbox/settle.sqlite.sql"))?
         .execute(params![
             id,
             due_at.map(Timestamp::as_micros),
-            dead.map(|(at, ..)| at.as_micros()),
+            dead_at.map(Timestamp::as_micros),
             progress.attempts,
             progress.counted,
             progress.rate_limited_in_a_row,
             progress.panics,
-            dead.map(|(_, reason, _)| reason.as_str()),
-            dead.and_then(|(_, _, code)| code),
+            progress.unsure,
+            reason.map(FailureReason::as_str),
+            error_code,
+            provider.map(ProviderName::as_str),
         ])?;
     Ok(())
 }
@@ -422,8 +473,8 @@ impl Expired {
             record_expired(connection, id, token, &dead_letter.provider, &mut progress, now)?;
             error_code = Some(WORKER_VANISHED.to_owned());
         }
-        let dead = (now, dead_letter.reason, error_code.as_deref());
-        keep(connection, id, &progress, None, Some(dead))?;
+        let dead = Next::Dead(now, dead_letter.reason, error_code.as_deref());
+        keep(connection, id, &progress, dead)?;
         Ok(dead_letter)
     }
 }

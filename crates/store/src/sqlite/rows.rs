@@ -79,6 +79,7 @@ pub(super) fn attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
         occurred_at: instant(row, "occurred_at")?,
         latency: Duration::from_millis(count(row.get("latency_ms")?)?),
         late_outcome: optional_word(row, "late_outcome")?,
+        provider_message_id: optional_word(row, "provider_message_id")?,
     })
 }
 

@@ -294,20 +294,21 @@ pub(crate) async fn what_became_of_messages_is_found(world: &World) {
         world.outbound().key("free").accept(),
         received.clone(),
     ];
-    let repeated = |id| {
+    let repeated = |id, differs| {
         Some(Accepted::Repeated {
             id,
             conversation_id: Some(conversation_id),
+            differs,
         })
     };
     let found = world.store.find_accepted(&asked).await.unwrap();
     assert_eq!(
         found,
         [
-            repeated(keyed.id),
+            repeated(keyed.id, false),
             Some(answers[2]),
             None,
-            repeated(received.id),
+            repeated(received.id, true),
             None,
             Some(answers[0]),
             Some(Accepted::KeyConflict),

@@ -25,6 +25,9 @@ pub(crate) const SMS: &str = "sms-mms";
 /// The provider of emails, unless a case says otherwise.
 pub(crate) const EMAIL: &str = "email";
 
+/// The id that a provider gives a message it takes.
+pub(crate) const PROVIDER_ID: &str = "their-id";
+
 /// A message on its way to becoming an [`Accept`].
 #[derive(Clone)]
 pub(crate) struct Draft {
@@ -258,6 +261,7 @@ impl Held {
                 error_code,
                 occurred_at: instant(7),
                 latency: Duration::from_micros(12_345),
+                provider_message_id: (outcome == Outcome::Success).then(|| PROVIDER_ID.parse().unwrap()),
             }),
             disposition,
             progress: Progress {
@@ -265,6 +269,7 @@ impl Held {
                 counted: self.progress.counted + u32::from(!limited),
                 rate_limited_in_a_row,
                 panics: self.progress.panics,
+                unsure: self.progress.unsure,
             },
         }
     }
@@ -293,6 +298,11 @@ impl From<&Claimed> for Held {
 
 pub(crate) fn retry(after: Duration) -> Disposition {
     Disposition::Retry { after }
+}
+
+pub(crate) fn reroute(provider: &str) -> Disposition {
+    let provider = name(provider);
+    Disposition::Reroute { provider }
 }
 
 /// Redriven messages may be tried for so long, and stay with their providers.

@@ -14,6 +14,7 @@ async fn repeat_of(world: &World, accept: &Accept) -> Accepted {
     Accepted::Repeated {
         id: accept.id,
         conversation_id: Some(conversation_id),
+        differs: false,
     }
 }
 

@@ -80,6 +80,7 @@ pub(crate) async fn an_import_is_recognized_by_its_provider_message_id(world: &W
     let imported = Accepted::Repeated {
         id: batch[0].id,
         conversation_id: None,
+        differs: false,
     };
     assert_eq!(world.accept_all(std::slice::from_ref(&repeat)).await, [imported]);
     assert_eq!(

@@ -23,25 +23,49 @@ pub(crate) async fn is_received_and_never_queued(world: &World) {
 }
 
 pub(crate) async fn a_repeat_gets_the_first_ones_answer(world: &World) {
-    let first = world.inbound("p").accept();
+    let email = || {
+        world
+            .inbound("p")
+            .email("a@example.com", "b@example.com")
+            .subject("first")
+    };
+    let first = email().accept();
     let answers = world.accept_all(std::slice::from_ref(&first)).await;
     let Accepted::New { conversation_id, .. } = answers[0] else {
         panic!("{answers:?}")
     };
     let before = (world.conversations().await, world.messages().await);
-    let repeat = Accepted::Repeated {
+    let repeat = |differs| Accepted::Repeated {
         id: first.id,
         conversation_id: Some(conversation_id),
+        differs,
     };
-    // Providers repeat in other words: only their id counts.
-    let again = world
-        .inbound("p")
-        .between(5, 6)
-        .body("reworded")
-        .written(99)
-        .accept();
-    assert_eq!(world.accept_all(std::slice::from_ref(&again)).await, [repeat]);
-    assert_eq!(world.another_node().accept(&[again]).await, Ok(vec![repeat]));
+    // Another time of writing makes no other content: a provider that gives none gets the time of each reception.
+    let same = || email().written(99);
+    let others = [
+        same().body("reworded"),
+        same().subject("new"),
+        same().attached("https://example.com/1.png"),
+    ];
+    let node = world.another_node();
+    for (draft, differs) in [(same(), false)]
+        .into_iter()
+        .chain(others.map(|draft| (draft, true)))
+    {
+        let again = draft.accept();
+        assert_eq!(
+            world.accept_all(std::slice::from_ref(&again)).await,
+            [repeat(differs)]
+        );
+        assert_eq!(
+            node.accept(std::slice::from_ref(&again)).await,
+            Ok(vec![repeat(differs)])
+        );
+        assert_eq!(
+            node.find_accepted(&[again]).await,
+            Ok(vec![Some(repeat(differs))])
+        );
+    }
     assert_eq!((world.conversations().await, world.messages().await), before);
 }
 

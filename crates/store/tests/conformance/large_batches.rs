@@ -150,6 +150,7 @@ pub(crate) async fn repeats_among_accepted_messages_take_no_place(world: &World)
                 Accepted::Repeated {
                     id: first.id,
                     conversation_id: Some(*conversation_id),
+                    differs: !says_the_same,
                 }
             } else {
                 Accepted::KeyConflict
@@ -291,6 +292,7 @@ pub(crate) async fn every_settlement_meets_its_own_entry(world: &World) {
                 error_code: Some(code),
                 occurred_at: instant(number as i64),
                 latency: Duration::from_millis(number as u64),
+                provider_message_id: (number % 3 == 0).then(|| format!("p{number}").parse().unwrap()),
             }),
             disposition,
             progress: Progress {
@@ -298,6 +300,7 @@ pub(crate) async fn every_settlement_meets_its_own_entry(world: &World) {
                 counted: number as u32,
                 rate_limited_in_a_row: number as u32 + 1_000,
                 panics: number as u32 + 2_000,
+                unsure: outcome.is_unsure() && number % 5 != 3,
             },
         }
     };
@@ -327,10 +330,12 @@ pub(crate) async fn every_settlement_meets_its_own_entry(world: &World) {
             error_code: attempt.error_code.clone(),
             occurred_at: attempt.occurred_at,
             latency: attempt.latency,
+            provider_message_id: attempt.provider_message_id.clone(),
         });
         assert_eq!(recorded, settlement.tried);
         let (status, failure) = match &settlement.disposition {
             Disposition::Finish => (Status::Dispatched, None),
+            Disposition::Reroute { .. } => unreachable!("none in this batch"),
             Disposition::Retry { after } => {
                 assert_eq!(detail.waiting.unwrap().due, *after == ALREADY);
                 if *after == ALREADY {

@@ -147,6 +147,10 @@ suite! {
             applied_and_lost_in_one_batch
             of_unknown_messages_is_lost
             absurd_delays_end_with_time_itself
+            an_unsure_attempt_is_remembered_until_a_redrive
+            reroute_moves_the_entry_and_keeps_its_budget
+            reroute_without_an_attempt_takes_effect_once
+            reroute_is_refused_unless_every_attempt_was_certainly_not_taken
         }
         release {
             gives_back_as_if_never_claimed

@@ -73,7 +73,7 @@ pub(crate) async fn only_dead_letters(world: &World) {
 pub(crate) async fn attempts_go_on_counting(world: &World) {
     let id = world
         .settled(world.outbound(), |held| {
-            let mut settlement = held.tried(Outcome::Error, dead(FailureReason::Exhausted));
+            let mut settlement = held.tried(Outcome::Timeout, dead(FailureReason::Exhausted));
             settlement.progress.rate_limited_in_a_row = 2;
             settlement.progress.panics = 2;
             settlement

@@ -1,10 +1,12 @@
 use std::time::Duration;
 
 use domain::{Attempt, ErrorCode, Failure, FailureReason, MessageId, Outcome, Status};
-use trunkline_store::{Disposition, Progress, Settled};
+use trunkline_store::{Disposition, Progress, Redriven, Settled};
 
 use crate::{
-    builders::{ALREADY, EMAIL, Held, NOT_YET, SMS, dead, instant, name, retry},
+    builders::{
+        ALREADY, EMAIL, Held, NOT_YET, PROVIDER_ID, SMS, dead, in_place, instant, name, reroute, retry,
+    },
     world::World,
 };
 
@@ -18,6 +20,7 @@ fn attempt(number: u32, outcome: Outcome) -> Attempt {
         // Kept in whole milliseconds.
         latency: Duration::from_millis(12),
         late_outcome: None,
+        provider_message_id: (outcome == Outcome::Success).then(|| PROVIDER_ID.parse().unwrap()),
     }
 }
 
@@ -47,6 +50,7 @@ pub(crate) async fn retry_waits_and_keeps_the_progress(world: &World) {
         counted: 0,
         rate_limited_in_a_row: 3,
         panics: 2,
+        unsure: false,
     };
     let progress = settlement.progress;
     assert_eq!(world.settle(settlement).await, Settled::Applied);
@@ -296,4 +300,117 @@ pub(crate) async fn absurd_delays_end_with_time_itself(world: &World) {
         .await;
     assert_eq!(world.claim("other", 10, Duration::MAX).await, []);
     assert_eq!(world.store.purge_idempotency_keys(Duration::MAX, 10).await, Ok(0));
+}
+
+pub(crate) async fn an_unsure_attempt_is_remembered_until_a_redrive(world: &World) {
+    let id = world.accept(world.outbound()).await;
+    for (outcome, unsure) in [
+        (Outcome::Error, false),
+        (Outcome::RateLimited, false),
+        (Outcome::Timeout, true),
+        (Outcome::Error, true),
+    ] {
+        let held = world.claim_one(SMS, NOT_YET).await;
+        let mut settlement = held.tried(outcome, retry(ALREADY));
+        // The store keeps it by itself.
+        settlement.progress.unsure = !unsure;
+        world.settle(settlement).await;
+        let held = world.claim_one(SMS, NOT_YET).await;
+        assert_eq!(held.progress.unsure, unsure, "after {outcome}");
+        assert_eq!(world.release(&[(id, held.token)]).await, 1);
+    }
+    let held = world.claim_one(SMS, NOT_YET).await;
+    world.settle(held.untried(dead(FailureReason::Exhausted))).await;
+    let terms = in_place(NOT_YET, NOT_YET);
+    assert_eq!(world.store.redrive(id, &terms).await, Ok(Redriven::Pending));
+    assert!(!world.claim_one(SMS, NOT_YET).await.progress.unsure);
+}
+
+pub(crate) async fn reroute_moves_the_entry_and_keeps_its_budget(world: &World) {
+    let id = world.accept(world.outbound()).await;
+    let held = world.claim_one(SMS, NOT_YET).await;
+    let settlement = held.tried(Outcome::Error, reroute(EMAIL));
+    assert_eq!(world.settle(settlement.clone()).await, Settled::Applied);
+    let detail = world.detail(id).await;
+    assert_eq!(detail.message.status, Status::Pending);
+    assert_eq!(detail.message.provider, Some(name(EMAIL)));
+    assert_eq!(detail.attempts, [attempt(1, Outcome::Error)]);
+    assert!(
+        detail
+            .waiting
+            .is_some_and(|waiting| waiting.due && !waiting.leased)
+    );
+    assert_eq!(world.settle(settlement).await, Settled::Applied, "a repeat");
+
+    assert_eq!(world.claim(SMS, 10, NOT_YET).await, []);
+    let claimed = world.claim(EMAIL, 10, NOT_YET).await;
+    let held_there = Held::from(&claimed[0]);
+    assert!(claimed[0].deadline_in <= NOT_YET);
+    assert_eq!(
+        (held_there.progress.attempts, held_there.progress.counted),
+        (1, 1)
+    );
+    world
+        .settle(held_there.tried(Outcome::Success, Disposition::Finish))
+        .await;
+    let providers: Vec<_> = world
+        .detail(id)
+        .await
+        .attempts
+        .into_iter()
+        .map(|attempt| attempt.provider)
+        .collect();
+    assert_eq!(providers, [name(SMS), name(EMAIL)]);
+}
+
+pub(crate) async fn reroute_without_an_attempt_takes_effect_once(world: &World) {
+    let id = world.accept(world.outbound()).await;
+    let held = world.claim_one(SMS, NOT_YET).await;
+    let settlement = held.untried(reroute(EMAIL));
+    assert_eq!(world.settle(settlement.clone()).await, Settled::Applied);
+    assert_eq!(world.settle(settlement.clone()).await, Settled::Applied);
+    assert_eq!(
+        world.settle(held.untried(reroute("third"))).await,
+        Settled::LeaseLost
+    );
+    assert_eq!(world.detail(id).await.attempts, []);
+    world.claim_one(EMAIL, NOT_YET).await;
+    assert_eq!(world.settle(settlement).await, Settled::LeaseLost);
+}
+
+pub(crate) async fn reroute_is_refused_unless_every_attempt_was_certainly_not_taken(world: &World) {
+    for outcome in [Outcome::Timeout, Outcome::Unknown, Outcome::Success] {
+        world.accept(world.outbound()).await;
+        let held = world.claim_one(SMS, NOT_YET).await;
+        let refused = world.settle(held.tried(outcome, reroute(EMAIL))).await;
+        assert_eq!(refused, Settled::RerouteRefused, "{outcome}");
+        // Nothing changed, and the lease is still held.
+        let detail = world.detail(held.id).await;
+        assert_eq!(
+            (detail.attempts, detail.message.provider),
+            (vec![], Some(name(SMS)))
+        );
+        assert!(detail.waiting.unwrap().leased);
+        world.settle(held.tried(outcome, retry(NOT_YET))).await;
+    }
+    // An earlier attempt counts as well, also that of a worker that vanished.
+    let id = world.accept(world.outbound()).await;
+    world.claim_one(SMS, ALREADY).await;
+    let held = world.claim_one(SMS, NOT_YET).await;
+    for settlement in [
+        held.tried(Outcome::Error, reroute(EMAIL)),
+        held.untried(reroute(EMAIL)),
+    ] {
+        assert_eq!(world.settle(settlement).await, Settled::RerouteRefused);
+    }
+    assert_eq!(world.detail(id).await.attempts.len(), 1);
+    // A refusal and what is settled beside it.
+    let other = Held::at_accept(world.accept(world.outbound().leased(NOT_YET)).await);
+    let batch = [
+        held.untried(reroute(EMAIL)),
+        other.tried(Outcome::RateLimited, reroute(EMAIL)),
+    ];
+    let settled = world.store.settle(&batch).await;
+    assert_eq!(settled, Ok(vec![Settled::RerouteRefused, Settled::Applied]));
+    assert_eq!(world.detail(other.id).await.message.provider, Some(name(EMAIL)));
 }

@@ -213,6 +213,7 @@ impl AttemptView {
             occurred_at,
             latency,
             late_outcome,
+            ..
         } = attempt;
         let latency_ms = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
         Self {

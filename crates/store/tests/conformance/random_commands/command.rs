@@ -79,6 +79,8 @@ pub(super) enum End {
     Finish,
     Retry(Outcome, bool),
     Bury(Outcome, FailureReason),
+    /// To the provider of SMS or email, with an attempt if there is an outcome.
+    Reroute(Option<Outcome>, bool),
     Untried(FailureReason),
 }
 
@@ -117,6 +119,8 @@ fn ends() -> impl Strategy<Value = End> {
         3 => (outcome(), any::<bool>()).prop_map(|(outcome, over)| End::Retry(outcome, over)),
         2 => (outcome(), reason()).prop_map(|(outcome, reason)| End::Bury(outcome, reason)),
         1 => reason().prop_map(End::Untried),
+        1 => (prop::option::of(outcome()), any::<bool>())
+            .prop_map(|(outcome, email)| End::Reroute(outcome, email)),
     ]
 }
 

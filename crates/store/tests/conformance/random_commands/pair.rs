@@ -12,7 +12,9 @@ use trunkline_store::{
 
 use super::command::{Command, End, Request, RequestKind};
 use crate::{
-    builders::{ALREADY, Draft, EMAIL, Held, NOT_YET, SMS, dead, in_place, instant, name, request, retry},
+    builders::{
+        ALREADY, Draft, EMAIL, Held, NOT_YET, SMS, dead, in_place, instant, name, request, reroute, retry,
+    },
     driven_clock::DrivenClock,
     import::key_of,
     world::{all_conversations, all_messages, check_conversations, whole_thread},
@@ -267,6 +269,8 @@ impl Pair {
                 End::Retry(outcome, over) => held.tried(*outcome, retry(over_or_not(*over))),
                 End::Bury(outcome, reason) => held.tried(*outcome, dead(*reason)),
                 End::Untried(reason) => held.untried(dead(*reason)),
+                End::Reroute(Some(outcome), email) => held.tried(*outcome, reroute(provider(*email))),
+                End::Reroute(None, email) => held.untried(reroute(provider(*email))),
             })
             .collect()
     }
