@@ -9,7 +9,7 @@ mod campaign;
 mod checkers;
 mod draw;
 mod goodput;
-#[cfg(feature = "mutants")]
+#[cfg(feature = "planted")]
 mod hunt;
 mod named_seeds;
 mod plan;
@@ -21,7 +21,7 @@ mod world;
 pub use campaign::{Outcome, campaign, explain, run_seed};
 pub use checkers::Violation;
 pub use goodput::{Crowd, Goodput, goodput};
-#[cfg(feature = "mutants")]
+#[cfg(feature = "planted")]
 pub use hunt::{SEEDS_MAX, hunt};
 pub use named_seeds::{NAMED_SEEDS, NamedSeed};
 pub use plan::{

@@ -10,7 +10,7 @@ Runs the whole system under seeds, and says which of them break a rule.
   simulation run --seeds N [--from SEED] [--threads N]   N schedules
   simulation replay SEED [--trace]                       one, with all that happened
   simulation shrink SEED                                 the smallest schedule that still fails like it
-  simulation mutants [NAME...]                           planted bugs, each to be caught (--features mutants)
+  simulation mutants [NAME...]                           planted bugs, each to be caught (bin/planted-bugs)
 ";
 
 fn main() -> ExitCode {
@@ -19,7 +19,7 @@ fn main() -> ExitCode {
         Some("run") => run_many(&arguments),
         Some("replay") => replay(&arguments),
         Some("shrink") => shrink(&arguments),
-        #[cfg(feature = "mutants")]
+        #[cfg(feature = "planted")]
         Some("mutants") => Some(hunt_all(&arguments[1..])),
         _ => None,
     };
@@ -99,7 +99,7 @@ fn shrink(arguments: &[String]) -> Option<bool> {
     Some(false)
 }
 
-#[cfg(feature = "mutants")]
+#[cfg(feature = "planted")]
 fn hunt_all(names: &[String]) -> bool {
     let mut all_caught = true;
     for mutant in mutants::Mutant::ALL {

@@ -13,8 +13,7 @@ use std::{
     time::Duration,
 };
 
-use domain::{Clock, ConversationId};
-use mutants::Mutant;
+use domain::Clock;
 use parking_lot::Mutex;
 use resilience::BatchSize;
 use thiserror::Error;
@@ -251,17 +250,8 @@ impl Committer {
         }
         while let Some(range) = ranges.pop() {
             let part = &batch[range.clone()];
-            let mut answers = match self.commit(part).await {
+            let answers = match self.commit(part).await {
                 Ok(accepted) => accepted.into_iter().map(Ok).collect(),
-                Err(StoreError::Unavailable(_)) if mutants::planted(Mutant::AckWithoutCommit) => {
-                    vec![Ok(made_up()); part.len()]
-                }
-                Err(StoreError::Refused(reason)) if mutants::planted(Mutant::NeighboursRefused) => {
-                    vec![Err(AcceptError::Refused(reason)); part.len()]
-                }
-                Err(StoreError::OutcomeUnknown(reason)) if mutants::planted(Mutant::UnknownCommitDenied) => {
-                    vec![Err(AcceptError::Unavailable(reason)); part.len()]
-                }
                 Err(StoreError::Refused(_)) if part.len() > 1 => {
                     let middle = range.start + part.len() / 2;
                     ranges.extend([middle..range.end, range.start..middle]);
@@ -273,9 +263,6 @@ impl Committer {
                 }
                 Err(StoreError::OutcomeUnknown(reason)) => self.look_up(part, &reason).await,
             };
-            if mutants::planted(Mutant::AnswersSwapped) {
-                answers.reverse();
-            }
             for (reply, answer) in replies[range].iter_mut().zip(answers) {
                 // Whoever does not wait any more has been told that the outcome is unknown, or has hung up.
                 let _ = reply.take().map(|reply| reply.send(answer));
@@ -368,17 +355,9 @@ fn too_late() -> AcceptError {
     AcceptError::Unavailable("its turn did not come in time".to_owned())
 }
 
-/// What a committing task would answer that did not wait for its commit.
-fn made_up() -> Accepted {
-    Accepted::New {
-        conversation_id: ConversationId::new(1).expect("1 is positive"),
-        sequence: 1,
-    }
-}
-
 /// Takes a message that has waited too long out of the queue; false when it is being stored already.
 fn withdraw(slot: &Slot) -> bool {
-    mutants::planted(Mutant::WithdrawnButStored) || take(slot).is_some()
+    take(slot).is_some()
 }
 
 fn take(slot: &Slot) -> Option<Accept> {

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use mutants::Mutant;
-
 use super::settings::{BreakerSettings, HALF_OPEN_UNDECIDED};
 
 /// The probes of one half-open round. Lives from the end of a cool-down until the round is decided.
@@ -112,9 +110,6 @@ impl Round {
     }
 
     fn permits_beside(&self, in_flight: usize, settings: &BreakerSettings) -> u32 {
-        if mutants::planted(Mutant::HalfOpenUnlimited) {
-            return settings.half_open_in_flight + 1;
-        }
         let in_flight = u32::try_from(in_flight).unwrap_or(u32::MAX);
         let taken = self.good.saturating_add(self.bad).saturating_add(in_flight);
         let places = settings.half_open_samples.saturating_sub(taken);

@@ -25,7 +25,6 @@ mod settings;
 use std::time::Duration;
 
 use half_open::{Finding, Round};
-use mutants::Mutant;
 pub use settings::{BreakerSettings, BreakerSettingsError, HALF_OPEN_UNDECIDED, HEALTHY_RESET};
 
 /// The state machine. See the module for its edges.
@@ -228,14 +227,14 @@ impl Breaker {
         random: u64,
     ) -> Option<Transition> {
         let by_time = self.tick(now, random);
-        if permit.generation != self.generation && !mutants::planted(Mutant::GenerationIgnored) {
+        if permit.generation != self.generation {
             return by_time;
         }
         let next = match (&mut self.phase, permit.probe_serial) {
             (Phase::Closed, None) => {
                 self.consecutive_failures = run_of_failures(self.consecutive_failures, verdict);
                 let broken = self.consecutive_failures >= self.settings.error_threshold;
-                (broken && !mutants::planted(Mutant::BreakerNeverOpens)).then_some(BreakerState::Open)
+                broken.then_some(BreakerState::Open)
             }
             (Phase::HalfOpen(round), Some(serial)) => {
                 if round.record(serial, verdict != Verdict::Failure) {

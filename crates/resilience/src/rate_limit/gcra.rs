@@ -7,8 +7,6 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use mutants::Mutant;
-
 /// The window every quota is stated in, also the `w` of the header.
 pub const WINDOW: Duration = Duration::from_secs(60);
 
@@ -107,7 +105,7 @@ impl Decision {
 /// Decides on one request. `tat` is what the last allowed one left, `None` for a key not seen yet (a full cell).
 pub fn check(tat: Option<Duration>, now: Duration, quota: Quota) -> Decision {
     let advanced = charge(tat, now, quota);
-    if advanced > now.saturating_add(quota.burst()) && !mutants::planted(Mutant::LimitNotAsked) {
+    if advanced > now.saturating_add(quota.burst()) {
         let allowance = allowance(tat, now, quota);
         return Decision::Refused {
             retry_after: allowance.until_next,

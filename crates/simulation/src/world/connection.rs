@@ -37,6 +37,14 @@ impl fmt::Debug for Connection {
     }
 }
 
+/// The answer to an accept that was not committed.
+fn made_up() -> Accepted {
+    Accepted::New {
+        conversation_id: ConversationId::new(1).expect("1 is positive"),
+        sequence: 1,
+    }
+}
+
 fn bytes_of(content: &Content) -> usize {
     content.body.as_str().len()
 }
@@ -52,9 +60,10 @@ fn bytes_of_claimed(claims: &Claims) -> usize {
 #[async_trait]
 impl Accepting for Connection {
     async fn accept(&self, batch: &[Accept]) -> Result<Vec<Accepted>, StoreError> {
-        let (batch, life) = (batch.to_vec(), self.life);
+        let (batch, count, life) = (batch.to_vec(), batch.len(), self.life);
         let bytes = batch.iter().map(|accept| bytes_of(&accept.message.content)).sum();
-        self.database
+        let accepted = self
+            .database
             .transact(Errand::accept(bytes), move |database| {
                 if batch.iter().any(|accept| {
                     MessageProfile::of_body(accept.message.content.body.as_str()) == MessageProfile::Refused
@@ -67,7 +76,20 @@ impl Accepting for Connection {
                     .accepted(life, &batch, &accepted, &database.memory);
                 Ok(accepted)
             })
-            .await
+            .await;
+        match accepted {
+            Err(StoreError::Unavailable(_)) if mutants::planted(Mutant::AckWithoutCommit) => {
+                Ok(vec![made_up(); count])
+            }
+            Err(StoreError::OutcomeUnknown(reason)) if mutants::planted(Mutant::UnknownCommitDenied) => {
+                Err(StoreError::Unavailable(reason))
+            }
+            Ok(mut accepted) if mutants::planted(Mutant::AnswersSwapped) => {
+                accepted.reverse();
+                Ok(accepted)
+            }
+            accepted => accepted,
+        }
     }
 
     async fn find_accepted(&self, batch: &[Accept]) -> Result<Vec<Option<Accepted>>, StoreError> {
@@ -80,6 +102,9 @@ impl Accepting for Connection {
     }
 
     async fn find_repeated(&self, request: &IdempotentRequest) -> Result<Option<Accepted>, StoreError> {
+        if mutants::planted(Mutant::RepeatTurnedAway) {
+            return Ok(None);
+        }
         let request = request.clone();
         self.database
             .transact(Errand::READ, move |database| {
@@ -173,9 +198,12 @@ impl Outbox for Connection {
     async fn sweep(
         &self,
         serving: &[ProviderName],
-        unserved: UnservedRule,
+        mut unserved: UnservedRule,
         limit: u32,
     ) -> Result<Vec<DeadLetter>, StoreError> {
+        if mutants::planted(Mutant::ServedDeadLettered) {
+            unserved.after = Duration::ZERO;
+        }
         let (serving, life) = (serving.to_vec(), self.life);
         self.database
             .transact(Errand::WRITE, move |database| {
@@ -331,7 +359,12 @@ impl Archive for Connection {
             .await
     }
 
-    async fn purge_idempotency_keys(&self, kept: Duration, limit: u32) -> Result<u64, StoreError> {
+    async fn purge_idempotency_keys(&self, mut kept: Duration, limit: u32) -> Result<u64, StoreError> {
+        if mutants::planted(Mutant::KeyPurgedEarly) {
+            kept /= 2;
+        } else if mutants::planted(Mutant::KeyKeptForever) {
+            kept = Duration::MAX;
+        }
         self.database
             .transact(Errand::WRITE, move |database| {
                 at_once!(database.memory.purge_idempotency_keys(kept, limit))

@@ -9,6 +9,7 @@ use std::{
 
 use domain::{Clock, ProviderName};
 use engine::{BreakerReport, BreakerState, Engine, Metrics, Spawn};
+use mutants::Mutant;
 use parking_lot::Mutex;
 use providers::{
     Provider, Routes,
@@ -120,8 +121,12 @@ impl Node {
         common
             .observer
             .life_began(number, self.index, serving, Arc::clone(&metrics));
+        let mut settings = common.settings.engine.clone();
+        if mutants::planted(Mutant::BudgetIgnored) {
+            settings.dispatch.attempts_max = u32::MAX;
+        }
         let engine = Engine::start(
-            common.settings.engine.clone(),
+            settings,
             store,
             routes,
             clock,

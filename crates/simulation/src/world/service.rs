@@ -9,6 +9,7 @@ use std::{
 use async_trait::async_trait;
 use domain::{Channel, ErrorCode, MessageId, ProviderName};
 use engine::Engine;
+use mutants::Mutant;
 use parking_lot::Mutex;
 use providers::{Call, Provider, SendResult};
 use tokio::sync::oneshot;
@@ -229,8 +230,13 @@ impl Provider for ProviderStub {
         let fate = self.service.decide(profile);
         tokio::spawn(Self::deliver(Arc::clone(&self.database), number, fate, reply));
         match answer.await {
-            Ok(answer) => {
+            Ok(mut answer) => {
                 flight.end(CallEnd::Answered(answer.clone()));
+                if let SendResult::RateLimited { retry_after, .. } = &mut answer
+                    && mutants::planted(Mutant::RetryBeforeRetryAfter)
+                {
+                    *retry_after = None;
+                }
                 answer
             }
             // Nobody answers; the caller's patience ends this.
