@@ -4,7 +4,7 @@ use domain::{Entropy, ProviderName, Timestamp};
 use parking_lot::{Mutex, MutexGuard};
 use resilience::{
     Breaker, BreakerSettings,
-    breaker::{Admission, BreakerSettingsError, BreakerState, Capacity, Permit, Transition, Verdict},
+    breaker::{BreakerSettingsError, BreakerState, Capacity, Permit, Transition, Verdict},
 };
 
 use crate::{Node, metrics::ProviderMetrics};
@@ -56,17 +56,14 @@ impl Circuit {
 
     /// Asks for a call.
     pub(super) fn admit(&self) -> Option<Permitted<'_>> {
-        let (admission, transition) = self
+        let (permit, transition) = self
             .breaker()
             .admit(self.node.clock.monotonic(), self.jitter.next_u64());
         self.tell(transition);
-        match admission {
-            Admission::Admitted(permit) => Some(Permitted {
-                circuit: self,
-                permit: Some(permit),
-            }),
-            Admission::Refused { .. } => None,
-        }
+        permit.map(|permit| Permitted {
+            circuit: self,
+            permit: Some(permit),
+        })
     }
 
     /// Does what the passing of time demands.

@@ -72,8 +72,6 @@ pub struct Transition {
     pub from: BreakerState,
     /// The state entered.
     pub to: BreakerState,
-    /// The `now` of the call that brought it about.
-    pub at: Duration,
 }
 
 /// What a finished call says about the provider.
@@ -103,19 +101,6 @@ impl Permit {
     pub fn is_probe(&self) -> bool {
         self.probe_serial.is_some()
     }
-}
-
-/// The answer to a request for a call.
-#[derive(Debug, PartialEq, Eq)]
-#[must_use]
-pub enum Admission {
-    /// Make the call.
-    Admitted(Permit),
-    /// Make no call now.
-    Refused {
-        /// When the breaker changes at the latest. A half-open breaker may have room sooner: when a probe returns.
-        retry_in: Duration,
-    },
 }
 
 /// How many calls may start now.
@@ -190,31 +175,27 @@ impl Breaker {
         }
     }
 
-    /// Asks for one call.
-    pub fn admit(&mut self, now: Duration, random: u64) -> (Admission, Option<Transition>) {
+    /// Asks for one call; without a permit, make none.
+    pub fn admit(&mut self, now: Duration, random: u64) -> (Option<Permit>, Option<Transition>) {
         let transition = self.tick(now, random);
-        let admission = match &mut self.phase {
-            Phase::Closed => Admission::Admitted(Permit {
-                generation: self.generation,
+        let generation = self.generation;
+        let permit = match &mut self.phase {
+            Phase::Closed => Some(Permit {
+                generation,
                 probe_serial: None,
             }),
             Phase::HalfOpen(round) if round.permits(&self.settings) > 0 => {
                 let serial = self.next_serial;
                 self.next_serial += 1;
                 round.admit(serial, now);
-                Admission::Admitted(Permit {
-                    generation: self.generation,
+                Some(Permit {
+                    generation,
                     probe_serial: Some(serial),
                 })
             }
-            Phase::HalfOpen(round) => Admission::Refused {
-                retry_in: round.window_remaining(now),
-            },
-            Phase::Open { .. } => Admission::Refused {
-                retry_in: self.cooldown_remaining(now),
-            },
+            Phase::HalfOpen(_) | Phase::Open { .. } => None,
         };
-        (admission, transition)
+        (permit, transition)
     }
 
     /// Takes the verdict of a call. A stale one, admitted before the last change of state or given up since, has
@@ -336,7 +317,7 @@ impl Breaker {
         };
         self.generation += 1;
         self.last_transition_at = Some(now);
-        Transition { from, to, at: now }
+        Transition { from, to }
     }
 
     fn time_in_state(&self, now: Duration) -> Duration {

@@ -88,18 +88,6 @@ impl<K: Hash + Eq + Clone> RateLimiter<K> {
         gcra::allowance(self.tat(cell, now), now, self.quota)
     }
 
-    /// The quota every cell has.
-    #[must_use]
-    pub fn quota(&self) -> Quota {
-        self.quota
-    }
-
-    /// Cells kept at the moment, at most `cells_max`.
-    #[must_use]
-    pub fn cells(&self) -> usize {
-        self.cells.len()
-    }
-
     fn decide(&mut self, key: &K, now: Duration) -> Decision {
         let cell = self.cells.get(key).copied();
         gcra::check(self.tat(cell, now), now, self.quota)

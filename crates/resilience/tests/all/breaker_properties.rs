@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use trunkline_resilience::breaker::{
-    Admission, BreakerSettings, BreakerState, Capacity, HALF_OPEN_UNDECIDED, Verdict,
-};
+use trunkline_resilience::breaker::{BreakerSettings, BreakerState, Capacity, HALF_OPEN_UNDECIDED, Verdict};
 
 use crate::breaker_model::{Input, Model};
 
@@ -91,7 +89,7 @@ proptest! {
         loop {
             let _ = breaker.tick(now, 0);
             while let Capacity::Permits(1..) = breaker.capacity(now) {
-                let (Admission::Admitted(permit), _) = breaker.admit(now, 0) else { panic!("no permit") };
+                let permit = breaker.admit(now, 0).0.unwrap();
                 let _ = breaker.record(permit, good, now, 0);
             }
             if breaker.snapshot(now).state == BreakerState::Closed {

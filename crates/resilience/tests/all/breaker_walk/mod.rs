@@ -5,9 +5,7 @@ mod open_and_closed;
 
 use std::time::Duration;
 
-use trunkline_resilience::breaker::{
-    Admission, Breaker, BreakerSettings, BreakerState, Permit, Transition, Verdict,
-};
+use trunkline_resilience::breaker::{Breaker, BreakerSettings, BreakerState, Permit, Transition, Verdict};
 
 use BreakerState::{Closed, HalfOpen, Open};
 use Verdict::Failure;
@@ -54,11 +52,7 @@ impl Walk {
     }
 
     pub fn moved(&self, from: BreakerState, to: BreakerState) -> Option<Transition> {
-        Some(Transition {
-            from,
-            to,
-            at: self.now,
-        })
+        Some(Transition { from, to })
     }
 
     pub fn state(&self) -> BreakerState {
@@ -71,21 +65,14 @@ impl Walk {
     }
 
     pub fn permit(&mut self) -> Permit {
-        let (admission, transition) = self.breaker.admit(self.now, self.random);
+        let (permit, transition) = self.breaker.admit(self.now, self.random);
         assert_eq!(transition, None);
-        let Admission::Admitted(permit) = admission else {
-            panic!("{admission:?}")
-        };
-        permit
+        permit.unwrap()
     }
 
     pub fn refused_for(&mut self) -> Duration {
-        let (admission, transition) = self.breaker.admit(self.now, self.random);
-        assert_eq!(transition, None);
-        let Admission::Refused { retry_in } = admission else {
-            panic!("{admission:?}")
-        };
-        retry_in
+        assert_eq!(self.breaker.admit(self.now, self.random), (None, None));
+        self.breaker.next_change_in(self.now).unwrap()
     }
 
     pub fn record(&mut self, permit: Permit, verdict: Verdict) -> Option<Transition> {

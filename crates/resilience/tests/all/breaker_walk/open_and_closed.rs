@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use trunkline_resilience::breaker::{
-    Admission, Breaker, BreakerSettings, BreakerSettingsError, BreakerState, Capacity, HEALTHY_RESET, Verdict,
+    Breaker, BreakerSettings, BreakerSettingsError, BreakerState, Capacity, HEALTHY_RESET, Verdict,
 };
 
 use super::{NANO, SETTINGS, Walk};
@@ -78,12 +78,9 @@ fn asking_after_the_cool_down_is_enough_to_become_half_open() {
         "although nobody ticked"
     );
     assert_eq!(walk.breaker.next_change_in(walk.now), Some(Duration::ZERO));
-    let (admission, transition) = walk.breaker.admit(walk.now, 0);
+    let (probe, transition) = walk.breaker.admit(walk.now, 0);
     assert_eq!(transition, walk.moved(Open, HalfOpen));
-    let Admission::Admitted(probe) = admission else {
-        panic!("{admission:?}")
-    };
-    assert!(probe.is_probe());
+    assert!(probe.unwrap().is_probe());
 }
 
 #[test]
