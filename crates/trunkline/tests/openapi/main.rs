@@ -1,25 +1,22 @@
-//! The description of the API and the program it describes: the committed file is the one the program prints, and
-//! schemathesis, which makes requests up from it, finds no answer of a running node that it does not describe.
+//! The description of the API and the program it describes: the committed file is the one the program prints, schemathesis,
+//! which generates requests from it, finds no answer of a running node that it does not describe, and generated clients work.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
+mod clients;
 mod node;
-
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+mod tools;
 
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::node::{KEY, Node, program};
+use crate::{
+    node::{KEY, Node, program},
+    tools::{python, run, tests},
+};
 
-/// Much more than it takes: some ten seconds of work.
-const RUN_MAX: Duration = Duration::from_secs(240);
-/// Requests that are made up for each operation, besides those for every edge of its schema.
+/// Requests that are generated for each operation, besides those for every edge of its schema.
 const EXAMPLES: &str = "20";
-const REQUIREMENTS: &str = include_str!("requirements.txt");
 const COMMITTED: &str = include_str!("../../../../openapi.json");
 
 #[tokio::test]
@@ -42,48 +39,43 @@ async fn the_committed_description_is_the_one_that_is_served() {
 
 #[tokio::test]
 async fn a_node_answers_as_the_description_says() {
-    let schemathesis = schemathesis().await;
     let folder = tempfile::tempdir().unwrap();
     let node = Node::start(folder.path()).await;
     let messages = trouble(&node).await.join(" ");
     let seed = std::env::var("PROPTEST_RNG_SEED").expect("cargo sets it: .cargo/config.toml");
     let ask = async |which: &[&str]| {
-        let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/openapi");
-        let run = Command::new(&schemathesis)
+        let mut schemathesis = Command::new(python("schemathesis"));
+        schemathesis
             .arg("--config-file")
-            .arg(here.join("schemathesis.toml"))
-            // From the file: it leaves out the route it got the description from.
-            .arg("run")
-            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../openapi.json"))
-            .args(["--url", &node.url])
-            .args(["--header", &format!("Authorization: Bearer {KEY}")])
-            .args([
-                "--seed",
-                &seed,
-                "--workers",
-                "1",
-                "--checks",
-                "all",
-                "--continue-on-failure",
-            ])
+            .arg(tests("openapi/schemathesis.toml"));
+        // From the file: it leaves out the route it got the description from.
+        schemathesis.arg("run").arg(tests("../../../openapi.json"));
+        schemathesis.args([
+            "--url",
+            &node.url,
+            "--header",
+            &format!("Authorization: Bearer {KEY}"),
+        ]);
+        schemathesis.args([
+            "--seed",
+            &seed,
+            "--workers",
+            "1",
+            "--checks",
+            "all",
+            "--continue-on-failure",
+        ]);
+        schemathesis
             .args(["--generation-database", "none", "--no-color"])
-            .args(which)
-            .env("SCHEMATHESIS_HOOKS", here.join("hooks.py"))
-            .env("MESSAGES", &messages)
+            .args(which);
+        schemathesis
+            .env("SCHEMATHESIS_HOOKS", tests("openapi/hooks.py"))
+            .env("MESSAGES", &messages);
+        schemathesis
             .env("PYTHONDONTWRITEBYTECODE", "1")
-            .current_dir(folder.path())
-            .kill_on_drop(true)
-            .output();
-        let run = tokio::time::timeout(RUN_MAX, run)
-            .await
-            .expect("it ends")
-            .unwrap();
-        let report = format!(
-            "{}{}",
-            String::from_utf8_lossy(&run.stdout),
-            String::from_utf8_lossy(&run.stderr)
-        );
-        assert!(run.status.success(), "{report}\n{}", node.log());
+            .current_dir(folder.path());
+        let (succeeded, report) = run(&mut schemathesis).await;
+        assert!(succeeded, "{report}\n{}", node.log());
         report
     };
     // First what is read, before anything is redriven.
@@ -97,9 +89,8 @@ async fn a_node_answers_as_the_description_says() {
     ])
     .await;
     let report = ask(&["--max-examples", EXAMPLES]).await;
-    // It must have asked for everything there is.
     let tested = format!("Tested: {}\n", operations());
-    assert!(report.contains(&tested), "{report}");
+    assert!(report.contains(&tested), "it left out operations: {report}");
     assert!(!node.log().contains("\"level\":\"ERROR\""), "{}", node.log());
 }
 
@@ -128,27 +119,4 @@ fn operations() -> usize {
     let document: Value = serde_json::from_str(COMMITTED).unwrap();
     let paths = document["paths"].as_object().unwrap();
     paths.values().map(|item| item.as_object().unwrap().len()).sum()
-}
-
-/// The program, which `bin/test` installs. Never silently another version, and never silently none.
-async fn schemathesis() -> PathBuf {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-    let installed = target.join("schemathesis/bin/schemathesis");
-    let given = std::env::var_os("TRUNKLINE_SCHEMATHESIS").map(PathBuf::from);
-    let path = given.unwrap_or(installed);
-    let version = Command::new(&path).arg("--version").output().await;
-    let version = version.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
-    let wanted = REQUIREMENTS
-        .lines()
-        .find_map(|line| line.strip_prefix("schemathesis=="))
-        .unwrap();
-    assert!(
-        version
-            .as_ref()
-            .is_ok_and(|version| version.trim_end().ends_with(wanted)),
-        "this test needs schemathesis {wanted}, and {} is {version:?}: run bin/install-schemathesis, or set \
-         TRUNKLINE_SCHEMATHESIS to the program",
-        path.display()
-    );
-    path
 }

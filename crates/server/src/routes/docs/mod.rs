@@ -25,7 +25,7 @@ const READER_FILES: [&str; 2] = ["swagger-ui.css", "swagger-ui-bundle.js"];
 /// This document. With `API_KEYS` set it wants a key like everything else; the same document stands in the repository
 /// as `openapi.json`, and `trunkline openapi` prints it.
 #[utoipa::path(
-    get, path = "/openapi.json", operation_id = "describe", tag = "Operate",
+    get, path = "/openapi.json", operation_id = "getDescription", tag = "Operate",
     responses((status = 200, description = "OpenAPI 3.1.", body = Object)),
 )]
 pub(crate) async fn description() -> Response {
@@ -38,7 +38,7 @@ pub(crate) async fn description() -> Response {
 /// A page that works without the internet. A browser cannot send a key by itself: with `API_KEYS` set, read the
 /// `openapi.json` of the repository, or put a proxy before the node that adds the key.
 #[utoipa::path(
-    get, path = "/docs", operation_id = "browse", tag = "Operate",
+    get, path = "/docs", operation_id = "getDocs", tag = "Operate",
     responses((status = 200, description = "HTML.", body = String, content_type = "text/html; charset=utf-8")),
 )]
 pub(crate) async fn page() -> Response {
