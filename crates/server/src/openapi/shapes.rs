@@ -11,6 +11,7 @@ const PAGE_PREFIX: &str = "Envelope_";
 pub(super) fn simplify(document: &mut Value) {
     name_pages(document);
     merge_flattened(&mut document["components"]["schemas"]);
+    close_requests(document);
     let known = document["components"]["schemas"].clone();
     let mut unions = Map::new();
     for parameter in parameters(document) {
@@ -67,6 +68,36 @@ fn merge_flattened(schemas: &mut Value) {
                 none => *none = required.collect(),
             }
         }
+    }
+}
+
+/// Requests have no other fields than these, except on the routes that providers call.
+fn close_requests(document: &mut Value) {
+    let operations = children(&mut document["paths"]).flat_map(children);
+    let bodies = operations.filter(|operation| operation["tags"][0] != "Receive");
+    let mut open: Vec<String> = bodies
+        .flat_map(|operation| references(&operation["requestBody"]))
+        .collect();
+    while let Some(name) = open.pop() {
+        let schema = &mut document["components"]["schemas"][&name];
+        if schema.get("properties").is_some() && schema.get("additionalProperties").is_none() {
+            open.extend(references(schema));
+            schema["additionalProperties"] = json!(false);
+        }
+    }
+}
+
+/// The names of the schemas that `value` refers to.
+fn references(value: &Value) -> Vec<String> {
+    match value {
+        Value::Object(members) => {
+            let own = referred(value).map(str::to_owned);
+            own.into_iter()
+                .chain(members.values().flat_map(references))
+                .collect()
+        }
+        Value::Array(items) => items.iter().flat_map(references).collect(),
+        _ => Vec::new(),
     }
 }
 

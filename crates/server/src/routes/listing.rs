@@ -26,6 +26,7 @@ pub(crate) struct Paging {
     #[param(rename = "pageSize", value_type = Option<schemas::Count>)]
     page_size: Option<u64>,
     /// The `next_cursor` of an earlier page: what follows it.
+    #[param(min_length = 1)]
     cursor: Option<String>,
 }
 
