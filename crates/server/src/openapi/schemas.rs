@@ -77,6 +77,10 @@ schemas! {
         .pattern(Some(r"^[Hh][Tt][Tt][Pp][Ss]?://[^/\\\s]"))
         .max_length(Some(domain::Attachments::URL_CHARS_MAX))
         .examples([json!("https://example.com/menu.png")]);
+    Address = address(
+        "An email address if `channel` is `email`. Otherwise a phone number, a short code or, of a sender, a sender name.",
+    )
+    .examples([json!("+18045551234")]);
     Participant = address("An address or a sender name, in any formatting.")
         .examples([json!("+1 (804) 555-1234"), json!("customer@example.com")]);
     Text = text("Text without the character NUL.")

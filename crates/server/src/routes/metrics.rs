@@ -15,7 +15,7 @@ const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Names begin with `trunkline_`, but for the standard `process_*`. The outbox is counted for each scrape; while the database
 /// is away, its gauges keep their last values.
 #[utoipa::path(
-    get, path = "/metrics", operation_id = "measure", tag = "Operate",
+    get, path = "/metrics", operation_id = "getMetrics", tag = "Operate",
     responses((
         status = 200, description = "Prometheus text, or OpenMetrics if `Accept` asks for it.",
         content(

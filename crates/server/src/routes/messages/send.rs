@@ -91,11 +91,9 @@ message_body! {
         /// If given, the same as `channel`.
         #[schema(value_type = Option<enums::Channel>)]
         r#type,
-        /// A phone number, short code or sender name; of an email an email address.
-        #[schema(required, value_type = String)]
+        #[schema(required, value_type = schemas::Address)]
         from,
-        /// A phone number or short code; of an email an email address.
-        #[schema(required, value_type = String)]
+        #[schema(required, value_type = schemas::Address)]
         to,
         /// May be empty or missing in an MMS.
         #[schema(value_type = Option<schemas::Text>)]
