@@ -1,10 +1,7 @@
-//! How long a message waits before its next try.
+//! How long a message waits before its next attempt: exponential backoff with "full jitter" (AWS Architecture Blog,
+//! "Exponential Backoff And Jitter", 2015). Jitter keeps messages that failed together from returning together.
 //!
-//! Exponential growth takes load off a provider in trouble; jitter keeps the messages that failed together from
-//! coming back together. The rule is "full jitter" from the AWS Architecture Blog, "Exponential Backoff And
-//! Jitter" (2015).
-//!
-//! Never decides whether there is a next try: attempts and deadlines are counted elsewhere.
+//! Whether there is a next attempt is decided elsewhere, by attempts and deadlines.
 
 use std::time::Duration;
 
@@ -17,24 +14,18 @@ pub struct Backoff {
     max: Duration,
 }
 
-/// Why a [`Backoff`] could not be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BackoffError {
-    /// Doubling zero stays zero: the retries would hammer the provider without a pause.
+    /// Doubling zero stays zero: retries would follow without a pause.
     #[error("the backoff base must be longer than 0; set at least 1 ms")]
     BaseZero,
-    /// The cap would cut the very first delay.
+    /// The maximum would cut the first delay.
     #[error("the backoff maximum ({max:?}) must not be shorter than the base ({base:?})")]
-    MaxBelowBase {
-        /// The base as given.
-        base: Duration,
-        /// The maximum as given.
-        max: Duration,
-    },
+    MaxBelowBase { base: Duration, max: Duration },
 }
 
 impl Backoff {
-    /// `base` is the longest delay after the first failed try, `max` the longest delay ever.
+    /// `base` is the longest delay after the first failed attempt, `max` the longest delay of all.
     ///
     /// # Errors
     /// When `base` is zero or `max` is shorter than `base`.
@@ -48,20 +39,19 @@ impl Backoff {
         Ok(Self { base, max })
     }
 
-    /// The delay after an error, timeout or unknown outcome: uniform in `0..=min(max, base * 2^(n-1))`, n being
-    /// `attempts_counted`, the failed tries so far including this one. 0 is taken as 1; any n is fine.
+    /// The delay after an error, timeout or unknown outcome: uniform in `0..=min(max, base * 2^(n-1))`, where n is
+    /// `attempts_counted`, the failed attempts including this one (0 counts as 1).
     #[must_use]
     pub fn delay(&self, attempts_counted: u32, random: u64) -> Duration {
         jitter::up_to(self.ceiling(attempts_counted), random)
     }
 
-    /// The delay after a 429: the longer of the provider's hint and a backoff that grows with
-    /// `consecutive_rate_limited`, the 429s in a row including this one (0 is taken as 1).
+    /// The delay after a 429: the longer of the provider's hint and a backoff that grows with `consecutive_rate_limited`,
+    /// the 429s in a row including this one (0 counts as 1).
     ///
-    /// Never shorter than `retry_after` (RFC 9110, 10.2.3), however long that is: whether the message still has
-    /// that much time is the deadline's business. Without a hint the backoff alone decides; it is uniform in the
-    /// upper half of what [`delay`](Self::delay) draws from ("equal jitter" in the AWS article), because a 429 is
-    /// not counted as an attempt and a delay near zero could repeat without end.
+    /// Never shorter than `retry_after` (RFC 9110, 10.2.3). Without a hint the delay is uniform in the upper half of what
+    /// [`delay`](Self::delay) draws from ("equal jitter"): a 429 does not count as an attempt, so delays near zero could
+    /// repeat without end.
     #[must_use]
     pub fn after_rate_limit(
         &self,
@@ -84,7 +74,7 @@ impl Backoff {
 pub(crate) fn doubled(base: Duration, times: u32, max: Duration) -> Duration {
     let mut delay = base;
     for _ in 0..times {
-        // Leaves after at most 94 rounds, for even one nanosecond has outgrown every `Duration` by then.
+        // At most 94 rounds: by then even one nanosecond is longer than any `Duration`.
         if delay >= max {
             break;
         }

@@ -1,11 +1,11 @@
 //! How much goes into one transaction, learned from how long the last ones took.
 //!
-//! A link or a disk of any speed carries what fits: a transaction that takes too long times out, does nothing, and its
-//! repeat would take as long again.
+//! A transaction that takes too long times out and does nothing, and its repeat would take as long again. A smaller batch
+//! fits a slow link or disk.
 
 use std::time::Duration;
 
-/// The size of the next batch, in whatever unit its owner counts: bytes, messages.
+/// The size of the next batch, in the unit of its owner: bytes or messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchSize {
     size: usize,
@@ -30,14 +30,14 @@ impl BatchSize {
         }
     }
 
-    /// How much the next batch may hold. What cannot be divided may be larger; it then goes alone.
+    /// How much the next batch may hold. An item larger than this goes alone.
     #[must_use]
     pub fn get(&self) -> usize {
         self.size
     }
 
-    /// A batch of `size` succeeded and took `took`: the next may be twice as large if this one was quick and used its
-    /// room, and is as large as fits the target if this one was slow.
+    /// A batch of `size` succeeded and took `took`. If it was quick and used its room, the next may be twice as large; if
+    /// it was slow, the next is as large as fits the target.
     pub fn succeeded(&mut self, size: usize, took: Duration) {
         if took > self.target {
             self.shrink(self.fitting(size, took));
@@ -46,7 +46,7 @@ impl BatchSize {
         }
     }
 
-    /// A batch of `size` failed after `took`, perhaps because it was too large: the next has half of it, or what fits the
+    /// A batch of `size` failed after `took`, perhaps because it was too large. The next has half of it, or what fits the
     /// target if that is less.
     pub fn failed(&mut self, size: usize, took: Duration) {
         self.shrink(self.fitting(size, took).min(size / 2));

@@ -1,4 +1,4 @@
-//! Turns one random `u64` into a duration. Kept in one place so that every rule spreads its load the same way.
+//! Turns one random `u64` into a duration, for all rules in the same way.
 
 use std::time::Duration;
 

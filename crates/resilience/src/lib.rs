@@ -1,16 +1,13 @@
-//! The rules that keep Trunkline and its providers from hurting each other: how long to wait before a retry
-//! ([`backoff`]), when to stop calling a provider ([`breaker`]), and how much a client may send ([`rate_limit`]).
+//! Pure rules that protect Trunkline and its providers from each other: how long to wait before a retry ([`backoff`]), when to
+//! stop calling a provider ([`breaker`]), how much a client may send ([`rate_limit`]), how large a batch may be.
 //!
-//! They live apart from the engine because they are hard to get right in passing and easy to get right alone:
-//! every rule here is a pure function of its state, its input and the time, so a test can walk it step by step
-//! and the simulation can replay it from a seed.
+//! Each rule depends on its state, its input and the time, and on nothing else, so tests can walk it step by step and the
+//! simulation can replay it. This crate reads no clock, draws no random numbers, and does not sleep, lock, log or do I/O.
 //!
-//! What this crate never does: read a clock, draw a random number, sleep, lock, log, or touch the network.
-//!
-//! - Time is `now: Duration`, measured on a monotonic clock from any fixed origin. All calls on one value use the
-//!   same origin. A `now` that goes backwards is taken as no time having passed.
+//! - Time is `now: Duration` on a monotonic clock. All calls on one value use the same origin. If `now` goes backwards, no
+//!   time has passed.
 //! - Randomness is `random: u64`, uniform over all of `u64`, a fresh one for each call.
-//! - Nobody is told anything behind the caller's back: state changes are returned as values.
+//! - State changes are returned as values.
 
 pub mod backoff;
 mod batch_size;

@@ -1,18 +1,18 @@
-//! One half-open round: a few probes, and what they say.
+//! One half-open round: a few probes and their results.
 
 use std::time::Duration;
 
 use super::settings::{BreakerSettings, HALF_OPEN_UNDECIDED};
 
-/// The probes of one half-open round. Lives from the end of a cool-down until the round is decided.
+/// Lives from the end of a cool-down until the round is decided.
 #[derive(Debug, Default)]
 pub(super) struct Round {
-    /// When the 60 s began after which the round decides on what it has.
+    /// Start of the window (`HALF_OPEN_UNDECIDED`) at whose end the round decides on the results it has.
     window_start: Duration,
     good: u32,
     bad: u32,
-    /// At most `half_open_in_flight` entries, oldest first. Kept one by one, because a probe that was given up
-    /// must lose its vote while a younger one keeps it.
+    /// At most `half_open_in_flight` entries, oldest first. One entry for each probe, since a probe that was given up loses
+    /// its vote while a younger one keeps it.
     in_flight: Vec<Probe>,
 }
 
@@ -22,7 +22,6 @@ struct Probe {
     admitted_at: Duration,
 }
 
-/// What a round says when asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Finding {
     Undecided,
@@ -38,12 +37,12 @@ impl Round {
         }
     }
 
-    /// Probes that may start now: limited by those under way and by the places left in the sample.
+    /// Probes that may start now, limited by those in flight and by the places left in the sample.
     pub(super) fn permits(&self, settings: &BreakerSettings) -> u32 {
         self.permits_beside(self.in_flight.len(), settings)
     }
 
-    /// What [`permits`](Self::permits) will say once [`start_over`](Self::start_over) has run.
+    /// What [`permits`](Self::permits) returns after [`start_over`](Self::start_over).
     pub(super) fn permits_after_start_over(&self, now: Duration, settings: &BreakerSettings) -> u32 {
         let kept = self.in_flight.iter().filter(|probe| !probe.is_lost(now)).count();
         self.permits_beside(kept, settings)
@@ -56,7 +55,7 @@ impl Round {
         });
     }
 
-    /// Counts the result of a probe. One that was given up has no vote; false then.
+    /// Counts the result of a probe; false if the probe was given up and has no vote.
     pub(super) fn record(&mut self, serial: u64, good: bool) -> bool {
         let has_vote = self.remove(serial);
         if has_vote {
@@ -65,14 +64,14 @@ impl Round {
         has_vote
     }
 
-    /// Takes a probe back without a result. True when it still held a place.
+    /// Removes a probe without a result; true if it still held a place.
     pub(super) fn remove(&mut self, serial: u64) -> bool {
         let before = self.in_flight.len();
         self.in_flight.retain(|probe| probe.serial != serial);
         self.in_flight.len() < before
     }
 
-    /// Decided as soon as the results still to come cannot change the answer.
+    /// Decides as soon as the outstanding results cannot change the decision.
     pub(super) fn finding(&self, settings: &BreakerSettings) -> Finding {
         let (good, bad) = (u64::from(self.good), u64::from(self.bad));
         let samples = u64::from(settings.half_open_samples);
@@ -90,7 +89,7 @@ impl Round {
         HALF_OPEN_UNDECIDED.saturating_sub(now.saturating_sub(self.window_start))
     }
 
-    /// The answer when the window is over: any failure counts against the provider, any good answer for it.
+    /// The decision at the end of the window: any failure counts against the provider, any good result for it.
     pub(super) fn finding_at_window_end(&self) -> Finding {
         match (self.good, self.bad) {
             (0, 0) => Finding::Undecided,
@@ -99,11 +98,10 @@ impl Round {
         }
     }
 
-    /// Begins a fresh window after one without any result.
+    /// Begins a new window after one without any result.
     ///
-    /// Probes as old as a whole window are lost (their task is gone; a call never takes that long): their places
-    /// return, or a breaker whose probes all vanished would stay half-open for ever. Younger ones may well still
-    /// be at the provider, so they keep their place and their vote: the limit on calls under way holds.
+    /// Probes as old as a whole window are lost: a call never takes that long. Their places return, or a breaker that lost all
+    /// its probes would stay half-open forever. Younger probes may still be at the provider, so they keep place and vote.
     pub(super) fn start_over(&mut self, now: Duration) {
         self.window_start = now;
         self.in_flight.retain(|probe| !probe.is_lost(now));

@@ -1,5 +1,5 @@
-//! A circuit breaker for one provider on one node: stops calling a provider that keeps failing, and finds out with
-//! a few probes when it is back. After Michael Nygard, "Release It!".
+//! A circuit breaker for one provider on one node. It stops calls to a provider that keeps failing, and finds out with a few
+//! probes when the provider is back. After Michael Nygard, "Release It!".
 //!
 //! ```text
 //!              error_threshold failures in a row
@@ -10,13 +10,11 @@
 //!                  provider is back
 //! ```
 //!
-//! No other edge exists. The machine is passive: it moves only inside [`tick`](Breaker::tick),
-//! [`admit`](Breaker::admit) and [`record`](Breaker::record). The latter two first do what the passing of time
-//! demands, so the order in which a driver happens to tick and to record makes no difference. Every change of state
-//! is returned as a [`Transition`], at most one for each call.
+//! There are no other edges. The breaker moves only in [`tick`](Breaker::tick), [`admit`](Breaker::admit) and
+//! [`record`](Breaker::record); the latter two tick first, so the order of ticks and records does not matter. Each move is
+//! returned as a [`Transition`], at most one for each call.
 //!
-//! It never calls a provider, never counts attempts, and knows no messages: turning an outcome into a [`Verdict`]
-//! is the caller's.
+//! The caller makes the calls, counts the attempts and turns each outcome into a [`Verdict`].
 
 mod cooldown;
 mod half_open;
@@ -27,33 +25,30 @@ use std::time::Duration;
 use half_open::{Finding, Round};
 pub use settings::{BreakerSettings, BreakerSettingsError, HALF_OPEN_UNDECIDED, HEALTHY_RESET};
 
-/// The state machine. See the module for its edges.
 #[derive(Debug)]
 pub struct Breaker {
     settings: BreakerSettings,
     phase: Phase,
-    /// Counts transitions; a permit of an earlier generation has no say any more.
+    /// Counts transitions; a permit of an earlier generation has no effect.
     generation: u64,
     next_serial: u64,
     consecutive_failures: u32,
-    /// Openings since the provider was last healthy: the exponent of the next cool-down.
+    /// Openings since the provider was last healthy; the exponent of the next cool-down.
     openings: u32,
     last_transition_at: Option<Duration>,
 }
 
-/// Where a breaker stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BreakerState {
-    /// Calls flow.
     Closed,
-    /// No call is made until the cool-down is over.
+    /// No calls until the cool-down is over.
     Open,
-    /// A few probes are made to see whether the provider is back.
+    /// A few probes test whether the provider is back.
     HalfOpen,
 }
 
 impl BreakerState {
-    /// The word in JSON, metrics and logs.
+    /// The name in JSON, metrics and logs.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -68,28 +63,26 @@ impl BreakerState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "an uncounted transition makes the metrics wrong"]
 pub struct Transition {
-    /// The state left.
     pub from: BreakerState,
-    /// The state entered.
     pub to: BreakerState,
 }
 
-/// What a finished call says about the provider.
+/// What the outcome of a call says about the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It took the message. Ends a run of failures; good for a half-open breaker.
+    /// The provider took the message. Ends a run of failures.
     Success,
-    /// It answered, but not with a yes: a 429, or the rejection of one message. That is no failure and no sign of
-    /// health either, so a closed breaker's run of failures neither grows nor ends. Good for a half-open breaker.
+    /// The provider answered with a 429 or rejected one message. A closed breaker's run of failures neither grows nor ends; a
+    /// half-open breaker counts it as good.
     Answered,
     /// An error or a timeout.
     Failure,
 }
 
-/// The right to make one call. Give it back with [`Breaker::record`], or with [`Breaker::cancel`] when the call
-/// ended without a verdict.
+/// The right to make one call. Return it with [`Breaker::record`], or with [`Breaker::cancel`] if the call ended without a
+/// verdict.
 #[derive(Debug, PartialEq, Eq)]
-#[must_use = "a permit that is neither recorded nor cancelled holds a half-open breaker up for a minute and more"]
+#[must_use = "a permit that is neither recorded nor cancelled blocks a half-open breaker for a minute or more"]
 pub struct Permit {
     generation: u64,
     probe_serial: Option<u64>,
@@ -103,7 +96,6 @@ impl Permit {
     }
 }
 
-/// How many calls may start now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Capacity {
     /// Closed: the breaker sets no limit.
@@ -112,16 +104,15 @@ pub enum Capacity {
     Permits(u32),
 }
 
-/// A breaker as people and metrics see it.
+/// The state of a breaker for people and metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BreakerSnapshot {
-    /// Where it stands.
     pub state: BreakerState,
     /// Failures since the last success; 0 again once closed.
     pub consecutive_failures: u32,
-    /// When the state last changed, on the caller's monotonic clock; `None` when it never did.
+    /// On the caller's monotonic clock; `None` if the state never changed.
     pub last_transition_at: Option<Duration>,
-    /// Until it is half-open; 0 unless open.
+    /// Until the breaker is half-open; 0 unless open.
     pub cooldown_remaining: Duration,
 }
 
@@ -132,18 +123,16 @@ enum Phase {
     HalfOpen(Round),
 }
 
-/// What the passing of time alone does to a breaker.
+/// What time alone does to a breaker.
 #[derive(Clone, Copy)]
 enum Due {
     Nothing,
     Become(BreakerState),
-    /// Half-open and a window went by without a result.
+    /// Half-open, and a window passed without a result.
     StartOver,
 }
 
 impl Breaker {
-    /// A closed breaker that has seen nothing yet.
-    ///
     /// # Errors
     /// When a setting is out of its range.
     pub fn new(settings: BreakerSettings) -> Result<Self, BreakerSettingsError> {
@@ -159,9 +148,9 @@ impl Breaker {
         })
     }
 
-    /// Does what the passing of time demands: open to half-open when the cool-down is over, and a decision about a
-    /// half-open round after [`HALF_OPEN_UNDECIDED`]. Harmless at any time; [`next_change_in`](Self::next_change_in)
-    /// says when it would do something.
+    /// Makes the moves that are due: open to half-open after the cool-down, and the decision of a half-open round after
+    /// [`HALF_OPEN_UNDECIDED`]. May be called at any time; [`next_change_in`](Self::next_change_in) says when the next move is
+    /// due.
     pub fn tick(&mut self, now: Duration, random: u64) -> Option<Transition> {
         match self.due(now) {
             Due::Nothing => None,
@@ -175,7 +164,7 @@ impl Breaker {
         }
     }
 
-    /// Asks for one call; without a permit, make none.
+    /// Asks for one call. Without a permit, do not call.
     pub fn admit(&mut self, now: Duration, random: u64) -> (Option<Permit>, Option<Transition>) {
         let transition = self.tick(now, random);
         let generation = self.generation;
@@ -198,8 +187,7 @@ impl Breaker {
         (permit, transition)
     }
 
-    /// Takes the verdict of a call. A stale one, admitted before the last change of state or given up since, has
-    /// no effect.
+    /// Takes the verdict of a call. It has no effect if the call was admitted before the last move or given up since.
     pub fn record(
         &mut self,
         permit: Permit,
@@ -230,21 +218,20 @@ impl Breaker {
             // The generation changes with the phase, so a permit of this generation fits the phase.
             _ => None,
         };
-        // Time changed the generation if it changed the state, so at most one of the two is there.
+        // A move by time changes the generation, so at most one of the two is there.
         by_time.or_else(|| next.map(|state| self.enter(state, now, random)))
     }
 
-    /// Takes back the permit of a call that was cancelled or panicked: no verdict, its place is free again. Needs
-    /// neither time nor randomness and changes no state, so that a guard can do it while unwinding.
+    /// Takes back the permit of a call that was cancelled or panicked, and frees its place. Needs neither time nor randomness,
+    /// so that a guard can call it while unwinding.
     pub fn cancel(&mut self, permit: Permit) {
         if let (Phase::HalfOpen(round), Some(serial)) = (&mut self.phase, permit.probe_serial) {
-            // Serials are never reused, so a stale one finds nothing here.
+            // Serials are never reused, so a stale one matches nothing.
             round.remove(serial);
         }
     }
 
-    /// How many calls [`admit`](Self::admit) would let through at this `now`, one after the other. Takes the
-    /// passing of time into account, also when nobody has ticked.
+    /// How many calls [`admit`](Self::admit) would let through now, one after the other. Due moves count as made.
     #[must_use]
     pub fn capacity(&self, now: Duration) -> Capacity {
         match (self.due(now), &self.phase) {
@@ -260,8 +247,7 @@ impl Breaker {
         }
     }
 
-    /// How long until [`tick`](Self::tick) would do something if nothing else happened: 0 when it would now,
-    /// `None` when never (closed).
+    /// How long until [`tick`](Self::tick) has something to do: 0 if it has now, `None` while closed.
     #[must_use]
     pub fn next_change_in(&self, now: Duration) -> Option<Duration> {
         match &self.phase {
@@ -271,7 +257,7 @@ impl Breaker {
         }
     }
 
-    /// Where the breaker stands, as of the last call that moved it.
+    /// The state after the last move; moves that are due are not made.
     #[must_use]
     pub fn snapshot(&self, now: Duration) -> BreakerSnapshot {
         BreakerSnapshot {

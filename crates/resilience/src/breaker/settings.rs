@@ -1,15 +1,14 @@
-//! What an operator can set about a breaker, and the two times nobody needs to set.
+//! The settings of a breaker, and two fixed times.
 
 use std::time::Duration;
 
-/// A half-open breaker that has not decided after this long decides on what it has, or starts to wait anew.
-/// Also the age at which a probe that never reported back is given up: every call is bounded well below it.
+/// A half-open breaker that is undecided for this long decides on the results it has, or starts a new window. A probe of this
+/// age is given up: every call takes much less.
 pub const HALF_OPEN_UNDECIDED: Duration = Duration::from_secs(60);
 
-/// After this long closed, a provider counts as healthy again and the next cool-down starts from the shortest.
+/// After this long closed, a provider counts as healthy and the next cool-down starts from the shortest.
 pub const HEALTHY_RESET: Duration = Duration::from_secs(600);
 
-/// How soon a breaker opens, how long it stays open, and how it finds out that the provider is back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BreakerSettings {
     /// Consecutive failures that open it; at least 1.
@@ -24,35 +23,29 @@ pub struct BreakerSettings {
     pub half_open_in_flight: u32,
 }
 
-/// Why a breaker could not be made from its settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BreakerSettingsError {
-    /// It would be open before the first failure.
+    /// The breaker would be open before the first failure.
     #[error("the breaker's error threshold must be at least 1")]
     ErrorThresholdZero,
-    /// It would let calls through as soon as it has opened.
+    /// The breaker would let calls through at once.
     #[error("the breaker's open time must be longer than 0")]
     OpenZero,
-    /// The cap would cut the very first cool-down.
+    /// The maximum would cut the first cool-down.
     #[error(
         "the breaker's longest open time ({max_open:?}) must not be shorter than its open time ({open:?})"
     )]
-    MaxOpenBelowOpen {
-        /// The open time as given.
-        open: Duration,
-        /// The longest open time as given.
-        max_open: Duration,
-    },
-    /// Nothing could ever close it.
+    MaxOpenBelowOpen { open: Duration, max_open: Duration },
+    /// The breaker could never close.
     #[error("the breaker's half-open samples must be at least 1")]
     HalfOpenSamplesZero,
-    /// No probe could ever start.
+    /// No probe could start.
     #[error("the breaker's half-open probes in flight must be at least 1")]
     HalfOpenInFlightZero,
 }
 
 impl BreakerSettings {
-    /// Checks every range named at the fields, so that a bad setting stops the start and not the first failure.
+    /// Checks the ranges of the fields, so that a bad setting stops the start.
     ///
     /// # Errors
     /// The first range that does not hold.

@@ -8,15 +8,14 @@ use lru::LruCache;
 
 use super::gcra::{self, Allowance, Decision, Quota};
 
-/// One GCRA cell for each key. Not synchronised: whoever shares it puts a lock around it.
+/// One GCRA cell for each key. Not synchronised: the owner locks it.
 ///
-/// At most `cells_max` cells are kept, the memory for their index is taken at once, and the least recently asked
-/// one goes first, in constant time. A key that was let go starts full again. That gives an attacker with
-/// `cells_max` different keys a fresh burst for each, which he has anyway; for everybody else it makes no
-/// difference as long as a cell is not evicted within the minute it needs to fill up.
+/// At most `cells_max` cells are kept; their index is allocated at the start. The least recently used cell is evicted first, in
+/// constant time, and its key starts full again. An attacker with `cells_max` keys gains nothing: each of them has a burst
+/// anyway. Other clients are affected only if their cell is evicted within the minute it needs to fill up.
 ///
-/// The index hashes with a random seed, so nobody can choose colliding keys; no result depends on that seed,
-/// because nothing here walks over the index.
+/// The index hashes with a random seed, so that a client cannot choose colliding keys. No result depends on the seed: this
+/// code never iterates over the index.
 #[derive(Debug)]
 pub struct RateLimiter<K: Hash + Eq> {
     quota: Quota,
@@ -26,12 +25,12 @@ pub struct RateLimiter<K: Hash + Eq> {
 #[derive(Clone, Copy, Debug)]
 struct Cell {
     tat: Duration,
-    /// Requests that were let through and may still come to nothing.
+    /// Requests that were allowed and are not decided yet.
     reserved: u32,
 }
 
 impl<K: Hash + Eq + Clone> RateLimiter<K> {
-    /// Full cells for every key; `cells_max` is how many are remembered.
+    /// `cells_max` is how many keys are remembered.
     #[must_use]
     pub fn new(quota: Quota, cells_max: NonZeroUsize) -> Self {
         Self {
@@ -40,9 +39,10 @@ impl<K: Hash + Eq + Clone> RateLimiter<K> {
         }
     }
 
-    /// Asks for one request of `key`, and charges it when allowed.
+    /// Asks for one request of `key`, and charges it if it is allowed.
     ///
-    /// A refusal advances no cell, but keeps it from eviction: a client must not get a fresh burst by insisting.
+    /// A refusal does not change the cell, but counts as a use: a client must not be evicted, and so get a fresh burst, by
+    /// insisting.
     pub fn check(&mut self, key: &K, now: Duration) -> Decision {
         let decision = self.decide(key, now);
         if decision.is_allowed() {
@@ -51,11 +51,11 @@ impl<K: Hash + Eq + Clone> RateLimiter<K> {
         decision
     }
 
-    /// Asks for one request of `key` that may still come to nothing. When it is allowed, its place is taken until
-    /// [`commit`](Self::commit) charges it or [`refund`](Self::refund) frees it: exactly one of the two must follow.
+    /// Asks for one request of `key` that may still fail. If it is allowed, its place is taken until exactly one of
+    /// [`commit`](Self::commit) and [`refund`](Self::refund) follows.
     ///
-    /// Charging only what came to something is what keeps those within burst and rate exactly. Charging at once and
-    /// refunding is not: by then time has given back a part of the charge, or of another one.
+    /// Charging only committed requests keeps the limit exact. Charging at once and refunding later would not: by then time has
+    /// already given back a part of the charge.
     pub fn reserve(&mut self, key: &K, now: Duration) -> Decision {
         let decision = self.decide(key, now);
         if decision.is_allowed() {
@@ -68,20 +68,20 @@ impl<K: Hash + Eq + Clone> RateLimiter<K> {
         decision
     }
 
-    /// Charges a reserved request, now, and tells what the key holds.
+    /// Charges a reserved request now, and returns what the key has left.
     pub fn commit(&mut self, key: &K, now: Duration) -> Allowance {
         self.free(key, now);
         self.charge(key, now);
         self.allowance(key, now)
     }
 
-    /// Frees the place of a reserved request that came to nothing, and tells what the key holds.
+    /// Frees the place of a reserved request that failed, and returns what the key has left.
     pub fn refund(&mut self, key: &K, now: Duration) -> Allowance {
         self.free(key, now);
         self.allowance(key, now)
     }
 
-    /// What `key` holds, without asking for anything.
+    /// What `key` has left.
     #[must_use]
     pub fn allowance(&self, key: &K, now: Duration) -> Allowance {
         let cell = self.cells.peek(key).copied();
@@ -100,7 +100,7 @@ impl<K: Hash + Eq + Clone> RateLimiter<K> {
         self.cells.put(key.clone(), Cell { tat, reserved });
     }
 
-    /// A cell that was let go meanwhile has started full again: it holds no place to be freed.
+    /// A cell that was evicted meanwhile started full again and holds no place.
     fn free(&mut self, key: &K, now: Duration) {
         let Some(cell) = self.cells.peek_mut(key) else {
             return;

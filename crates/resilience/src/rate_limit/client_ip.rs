@@ -1,14 +1,13 @@
-//! Whose request it is, behind any number of proxies.
+//! The address of a client behind any number of proxies.
 //!
-//! `X-Forwarded-For` is a claim: everything left of what a proxy of ours appended was written by the client. So it
-//! is read from the right, only as far as trusted proxies vouch for it, and not at all from a stranger.
+//! A client can write anything into `X-Forwarded-For`; proxies append to it. So it is read from the right, only through
+//! trusted proxies, and ignored if the peer is not one.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 pub use ipnet::IpNet;
 use ipnet::Ipv4Net;
 
-/// Why a trusted proxy could not be read from its text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is neither an IP address nor a network; write it like 10.0.0.1, 10.0.0.0/8 or fd00::/8")]
 pub struct TrustedProxyError {
@@ -29,14 +28,13 @@ pub fn parse_trusted_proxy(text: &str) -> Result<IpNet, TrustedProxyError> {
         })
 }
 
-/// The address a request counts for.
+/// The address a request counts for: the socket's `peer`, unless that is `trusted`.
 ///
-/// The socket's `peer`, unless that is `trusted`. Then the `x_forwarded_for` header lines, in the order received,
-/// are walked from the right, past the entries that are trusted, to the first that is not. An entry that is no
-/// address ends the walk at the last good one; if all are trusted, the leftmost is the client. A line that is not
-/// text must be passed on as an empty one rather than left out: nothing beyond it may be believed.
+/// If it is, the entries of the `x_forwarded_for` lines, in the order received, are read from the right up to the first
+/// that is not trusted. An entry that is not an address ends the search at the last good one. If all are trusted, the
+/// leftmost is the client. Pass a line that is not text as an empty one: entries left of it must not be believed.
 ///
-/// IPv4 addresses mapped into IPv6 are taken as IPv4 everywhere.
+/// IPv4 addresses mapped into IPv6 count as IPv4.
 pub fn client_ip<'a>(
     peer: IpAddr,
     x_forwarded_for: impl DoubleEndedIterator<Item = &'a str>,
@@ -56,8 +54,8 @@ pub fn client_ip<'a>(
     client
 }
 
-/// The key of an address' rate limit cell: an IPv6 address stands for its /64, the smallest network a subscriber
-/// gets (RFC 6177), within which he picks addresses at will. IPv4 mapped into IPv6 is taken as IPv4.
+/// The key of an address's rate limit cell. An IPv6 address counts as its /64, the smallest network a subscriber gets
+/// (RFC 6177), in which a client can choose addresses at will. IPv4 mapped into IPv6 counts as IPv4.
 #[must_use]
 pub fn cell_ip(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {

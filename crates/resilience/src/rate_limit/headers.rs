@@ -1,23 +1,23 @@
-//! How a client is told its limits: the values of `RateLimit-Policy` and `RateLimit`, as structured fields
-//! (RFC 9651) of the IETF draft "RateLimit header fields for HTTP" (draft-ietf-httpapi-ratelimit-headers-10).
+//! The values of `RateLimit-Policy` and `RateLimit`, structured fields (RFC 9651) of the IETF draft "RateLimit header fields
+//! for HTTP" (draft-ietf-httpapi-ratelimit-headers-10).
 //!
-//! The draft has changed its syntax often. This is the form with one list member a policy, since version 08;
-//! since version 10, `t` is the time until there is *more*, no longer the time until everything is back.
+//! The syntax of the draft changed often. Since version 08 each policy is one list member. Since version 10 `t` is the time
+//! until there is *more*, not until everything is back.
 
 use std::fmt::Write;
 use std::time::Duration;
 
 use super::gcra::{Allowance, Quota, WINDOW};
 
-/// The name a policy has in both headers. Written without escapes, hence the narrow alphabet.
+/// The name of a policy in both headers. Its narrow alphabet needs no escapes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PolicyName(&'static str);
 
 impl PolicyName {
-    /// Meant for constants: `const SENDER: PolicyName = PolicyName::new("sender");`.
+    /// For constants: `const SENDER: PolicyName = PolicyName::new("sender");`.
     ///
     /// # Panics
-    /// When `name` is empty or holds anything but `a-z`, `0-9`, `-` and `_`; for a constant that stops the build.
+    /// When `name` is empty or has other characters than `a-z`, `0-9`, `-` and `_`; for a constant that stops the build.
     #[must_use]
     pub const fn new(name: &'static str) -> Self {
         let bytes = name.as_bytes();
@@ -35,8 +35,8 @@ impl PolicyName {
     }
 }
 
-/// The value of `RateLimit-Policy`: what is allowed in principle, as `"sender";q=60;w=60`, q in requests and w in
-/// seconds. Empty for no policies; the header must then be left out, for an empty list is not a valid value.
+/// The value of `RateLimit-Policy`, such as `"sender";q=60;w=60`: q requests in w seconds. Empty without policies; leave
+/// the header out then, since an empty list is not a valid value.
 #[must_use]
 pub fn rate_limit_policy(policies: &[(PolicyName, Quota)]) -> String {
     list(policies, |value, (PolicyName(name), quota)| {
@@ -44,8 +44,8 @@ pub fn rate_limit_policy(policies: &[(PolicyName, Quota)]) -> String {
     })
 }
 
-/// The value of `RateLimit`: what is left right now, as `"sender";r=59;t=1`, r in requests and t in seconds until
-/// there is one more (0 when full). Empty for no limits; the header must then be left out.
+/// The value of `RateLimit`, such as `"sender";r=59;t=1`: r requests are left, one more comes in t seconds (0 when full).
+/// Empty without limits; leave the header out then.
 #[must_use]
 pub fn rate_limit(limits: &[(PolicyName, Allowance)]) -> String {
     list(limits, |value, (PolicyName(name), allowance)| {
@@ -58,8 +58,8 @@ pub fn rate_limit(limits: &[(PolicyName, Allowance)]) -> String {
     })
 }
 
-/// Whole seconds, rounded up, as `t` and `Retry-After` want them (RFC 9110, 10.2.3): a client that waits exactly
-/// that long must not come too early. Use it for both, for `Retry-After` must not be the earlier one.
+/// Whole seconds, rounded up, for `t` and `Retry-After` (RFC 9110, 10.2.3): a client that waits exactly this long is not too
+/// early.
 #[must_use]
 pub fn delay_seconds(delay: Duration) -> u64 {
     delay
@@ -67,7 +67,7 @@ pub fn delay_seconds(delay: Duration) -> u64 {
         .saturating_add(u64::from(delay.subsec_nanos() > 0))
 }
 
-/// About as long as a member is.
+/// The usual length of a list member.
 const MEMBER_LEN: usize = 32;
 
 fn list<T>(members: &[T], render: impl Fn(&mut String, &T) -> std::fmt::Result) -> String {

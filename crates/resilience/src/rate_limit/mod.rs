@@ -1,11 +1,10 @@
 //! How much a client may send: a bounded set of GCRA cells, one for each key (a sender, a client address).
 //!
-//! The generic cell rate algorithm needs one number a key and no background work, and spreads what it allows
-//! evenly instead of refilling in jumps. [`gcra`] is the rule, [`RateLimiter`] the cells, [`headers`] how the
-//! client is told, [`client_ip`] who the client is.
+//! The generic cell rate algorithm needs one number for each key and no background work, and it spreads its allowance evenly
+//! instead of refilling in jumps. [`gcra`] is the rule, [`RateLimiter`] the cells, [`headers`] the response headers,
+//! [`client_ip`] the client's address.
 //!
-//! Limits hold for one node and are forgotten by a restart. Nothing here waits or queues: a request is allowed or
-//! refused, and a refusal leaves no trace in its cell.
+//! A limit holds for one node and starts full after a restart. A request is allowed or refused; it never waits.
 
 mod cells;
 pub mod client_ip;

@@ -1,4 +1,4 @@
-//! Delays between tries.
+//! Delays between attempts.
 
 use std::time::Duration;
 
@@ -87,7 +87,7 @@ proptest! {
         (base, max) in any_schedule(), attempts in any::<u32>(), random in any::<u64>(),
     ) {
         let delay = Backoff::new(base, max).unwrap().delay(attempts, random);
-        // By logarithms instead of doubling; exact only below 2^53, hence only the side that must hold.
+        // By logarithms, which are exact only below 2^53: only the upper bound is checked.
         let ceiling = base.as_secs_f64() * f64::from(attempts.saturating_sub(1).min(200)).exp2();
         prop_assert!(delay <= max);
         prop_assert!(delay.as_secs_f64() <= ceiling * 1.000_001);

@@ -5,7 +5,7 @@ use trunkline_resilience::BatchSize;
 
 const TARGET: Duration = Duration::from_millis(300);
 
-/// Batches over a link of this speed, with so much to send that every batch is full.
+/// Full batches over a link of this speed.
 fn walk(bytes_per_sec: f64, batches: usize) -> Vec<(usize, Duration)> {
     let mut size = BatchSize::new(1_000, 64_000, 4_000_000, TARGET);
     let batch = |_| {
@@ -41,7 +41,7 @@ fn small_batches_say_nothing_about_larger_ones() {
     assert_eq!(size.get(), 200);
     size.succeeded(200, TARGET);
     assert_eq!(size.get(), 200, "neither quick nor slow");
-    // One that cannot be divided was slow: that is no reason for larger ones.
+    // An item larger than the batch was slow: no reason for larger batches.
     size.succeeded(900, TARGET * 2);
     assert_eq!(size.get(), 200);
 }

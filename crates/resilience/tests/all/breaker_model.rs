@@ -1,5 +1,4 @@
-//! Drives a breaker with arbitrary inputs and checks every answer against what the rules say, kept in a slow and
-//! obvious way.
+//! Drives a breaker with arbitrary inputs and compares every answer with a slow and obvious model of the rules.
 
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ pub enum Input {
     /// Which outstanding permit, modulo their number.
     Record(usize, Verdict),
     Cancel(usize),
-    /// The caller forgets a permit: its task died without a trace.
+    /// The caller loses a permit: its task died.
     Lose(usize),
 }
 
@@ -41,7 +40,7 @@ struct Call {
     admitted_at: Duration,
     /// Number of transitions before it was admitted.
     generation: usize,
-    /// Its window ended without a result when it was a whole window old.
+    /// It was a whole window old when the window ended without a result.
     given_up: bool,
 }
 
@@ -76,7 +75,7 @@ impl Model {
                     .next_change_in(self.now)
                     .is_some_and(|left| left.is_zero());
                 let transition = self.breaker.tick(self.now, random);
-                prop_assert!(due || transition.is_none(), "moved although nothing was due");
+                prop_assert!(due || transition.is_none(), "moved without a due move");
                 self.by_time(transition)?;
                 prop_assert_ne!(self.breaker.next_change_in(self.now), Some(Duration::ZERO));
             }
@@ -132,7 +131,7 @@ impl Model {
     }
 
     fn record(&mut self, which: usize, verdict: Verdict, random: u64) -> Result<(), TestCaseError> {
-        // Separately, so that what follows can only be the result's doing; the walk has a test for both at once.
+        // Ticked first, so that a later move comes from the result; `breaker_walk` tests both at once.
         let by_time = self.breaker.tick(self.now, random);
         self.by_time(by_time)?;
 
@@ -179,7 +178,7 @@ impl Model {
         self.follow(transition)
     }
 
-    /// Tries every way the rest of the sample could turn out.
+    /// Tries every possible rest of the sample.
     fn decided(&self) -> Option<BreakerState> {
         let samples = self.settings.half_open_samples;
         let ends_well = |good: u32| f64::from(good) / f64::from(samples) > 2.0 / 3.0 - 1e-9;
@@ -211,7 +210,7 @@ impl Model {
             }
             return self.follow(Some(transition));
         }
-        // Whoever gets here has just ticked, so nothing may be left undone.
+        // The breaker has just ticked, so no move may be due.
         match self.state {
             Closed => {}
             Open => prop_assert!(in_state < self.settings.max_open, "open for too long"),
@@ -239,7 +238,7 @@ impl Model {
         Ok(())
     }
 
-    /// The limits on probes, and that no place is lost or made up.
+    /// Limits on probes; no place is lost or invented.
     fn check_probes(&self) -> Result<(), TestCaseError> {
         if self.state != HalfOpen {
             return Ok(());

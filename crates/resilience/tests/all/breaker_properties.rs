@@ -1,4 +1,4 @@
-//! What must hold for every sequence of inputs. The rules themselves are in `breaker_model`.
+//! Properties of every sequence of inputs. `breaker_model` has the rules.
 
 use std::time::Duration;
 
@@ -84,7 +84,7 @@ proptest! {
         good in prop_oneof![Just(Verdict::Success), Just(Verdict::Answered)],
     ) {
         let Model { mut breaker, mut now, .. } = run(settings, inputs)?;
-        // A cool-down, and the probes that were lost in two windows.
+        // A cool-down and two windows of lost probes.
         let at_the_latest = now + settings.max_open + HALF_OPEN_UNDECIDED * 2;
         loop {
             let _ = breaker.tick(now, 0);

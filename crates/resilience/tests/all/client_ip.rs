@@ -1,4 +1,4 @@
-//! Whose request it is.
+//! The client's address, case by case.
 
 use std::net::IpAddr;
 
@@ -11,7 +11,7 @@ fn trusted(texts: &[&str]) -> Vec<IpNet> {
         .collect()
 }
 
-/// What it shows, the peer, the header lines, who is trusted, the client.
+/// Name, peer, header lines, trusted proxies, client.
 type Case<'a> = (&'a str, &'a str, &'a [&'a str], &'a [&'a str], &'a str);
 
 #[test]
@@ -21,11 +21,11 @@ fn the_first_address_nobody_trusted_vouches_beyond() {
     #[rustfmt::skip]
     let cases: &[Case] = &[
         ("no header", "203.0.113.1", &[], NONE, "203.0.113.1"),
-        ("a stranger's header is not read", "203.0.113.1", &["1.2.3.4"], OURS, "203.0.113.1"),
-        ("nobody is trusted by default", "127.0.0.1", &["1.2.3.4"], NONE, "127.0.0.1"),
+        ("the header of an untrusted peer is ignored", "203.0.113.1", &["1.2.3.4"], OURS, "203.0.113.1"),
+        ("no proxy is trusted by default", "127.0.0.1", &["1.2.3.4"], NONE, "127.0.0.1"),
         ("one proxy", "10.0.0.1", &["203.0.113.9"], OURS, "203.0.113.9"),
-        ("a claim left of the real one", "10.0.0.1", &["6.6.6.6, 203.0.113.9"], OURS, "203.0.113.9"),
-        ("a claim to be a proxy", "10.0.0.1", &["10.9.9.9, 203.0.113.9"], OURS, "203.0.113.9"),
+        ("a forged entry left of the real one", "10.0.0.1", &["6.6.6.6, 203.0.113.9"], OURS, "203.0.113.9"),
+        ("a forged proxy address", "10.0.0.1", &["10.9.9.9, 203.0.113.9"], OURS, "203.0.113.9"),
         ("two proxies", "10.0.0.1", &["203.0.113.9, 192.0.2.7"], OURS, "203.0.113.9"),
         ("only the exact address is trusted", "192.0.2.8", &["203.0.113.9"], OURS, "192.0.2.8"),
         ("several lines are one list", "10.0.0.1", &["6.6.6.6", "203.0.113.9 ,10.0.0.2"], OURS, "203.0.113.9"),
@@ -41,7 +41,7 @@ fn the_first_address_nobody_trusted_vouches_beyond() {
         ("IPv6 with a port", "fd00::1", &["[2001:db8::5]:443"], OURS, "2001:db8::5"),
         ("a mapped peer is IPv4", "::ffff:10.0.0.1", &["203.0.113.9"], OURS, "203.0.113.9"),
         ("a mapped entry is IPv4", "10.0.0.1", &["203.0.113.9, ::ffff:10.0.0.2"], OURS, "203.0.113.9"),
-        ("a mapped stranger is IPv4", "::ffff:203.0.113.1", &[], OURS, "203.0.113.1"),
+        ("a mapped client is IPv4", "::ffff:203.0.113.1", &[], OURS, "203.0.113.1"),
         ("a mapped network is IPv4", "10.0.0.1", &["203.0.113.9"], &["::ffff:10.0.0.0/104"], "203.0.113.9"),
     ];
     for (shows, peer, lines, proxies, client) in cases {

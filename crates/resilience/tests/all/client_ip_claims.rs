@@ -1,4 +1,4 @@
-//! What must hold of any header lines and any text for a proxy. Also a part of the fuzz targets (docs/fuzzing.md).
+//! Claims about any header lines and any text for a proxy. The fuzz targets share them (docs/fuzzing.md).
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -17,10 +17,10 @@ pub fn of_lines(peer: IpAddr, lines: &[&str], trusted: &[IpNet]) {
     assert_eq!(
         nobody,
         peer.to_canonical(),
-        "who trusts nobody believes the socket"
+        "without trusted proxies the socket decides"
     );
 
-    // Whatever a client writes itself stands left of what the proxies append, and changes nothing once a stranger is found.
+    // A client's own entries stand left of those the proxies append, and change nothing once the client is found.
     if !is_trusted(found, trusted) {
         let claimed = [&["6.6.6.6, 10.0.0.1"], lines].concat();
         assert_eq!(client_ip(peer, claimed.into_iter(), trusted), found);
@@ -30,7 +30,7 @@ pub fn of_lines(peer: IpAddr, lines: &[&str], trusted: &[IpNet]) {
     assert_eq!(cell.is_ipv4(), found.is_ipv4());
 }
 
-/// Any text as a trusted proxy: a network that can be written down and read again, or an error that shows the text.
+/// Any text as a trusted proxy: a network that can be printed and read again, or an error that shows the text.
 pub fn of_proxy(text: &str) {
     match parse_trusted_proxy(text) {
         Ok(net) => {
@@ -44,8 +44,8 @@ pub fn of_proxy(text: &str) {
     }
 }
 
-/// The same walk as a list: the peer and all entries, newest first, cut off before the first that is no address. The client
-/// is the first stranger in it, or else the last.
+/// The same search over a list: the peer and all entries, newest first, cut off before the first that is not an address. The
+/// client is the first that is not trusted, or else the last.
 fn walked(peer: IpAddr, lines: &[&str], trusted: &[IpNet]) -> IpAddr {
     let joined = lines.join(",");
     let entries = joined.split(',').rev().map(address).take_while(Option::is_some);

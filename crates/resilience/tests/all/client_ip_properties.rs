@@ -1,4 +1,4 @@
-//! Whose request it is, whatever stands in the header.
+//! The client's address for any header.
 
 use std::net::IpAddr;
 
@@ -10,7 +10,7 @@ use crate::client_ip_claims;
 /// Inputs for each property.
 const CASES: u32 = 1_000;
 
-/// Few networks, so that chance meets them.
+/// Few networks, so that random inputs hit them.
 fn ip() -> impl Strategy<Value = String> {
     prop_oneof![
         3 => "10[.]0[.]0[.][0-9]",

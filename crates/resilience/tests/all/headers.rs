@@ -1,4 +1,4 @@
-//! What a client reads about its limits.
+//! The rate limit headers.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;

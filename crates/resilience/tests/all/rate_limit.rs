@@ -79,14 +79,14 @@ fn a_place_counts_for_as_long_as_it_is_taken_and_its_charge_from_then_on() {
     assert_eq!(
         cells.allowance(&1, later).remaining,
         1,
-        "time gives nothing back that is not charged"
+        "time returns only what was charged"
     );
     assert_eq!(cells.commit(&1, later).until_full, Duration::from_secs(30));
 }
 
 #[test]
 fn no_order_of_answers_gives_back_too_much() {
-    // The simulation found this one when requests were charged at once and refunded later.
+    // The simulation found this while requests were charged at once and refunded later.
     let mut cells = limiter(6, 8);
     let at = |seconds| START + Duration::from_secs(seconds);
     for second in [0, 0, 5] {

@@ -1,4 +1,4 @@
-//! What must hold for every sequence of requests.
+//! Properties of every sequence of requests.
 
 use std::collections::HashMap;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -34,8 +34,8 @@ fn limiter(per_minute: u32) -> RateLimiter<u8> {
     RateLimiter::new(Quota::per_minute(per_minute).unwrap(), NonZeroUsize::MIN)
 }
 
-/// The most accepted requests a window of any length and place may hold, compared with what it did hold. Windows
-/// from request to request suffice: any other holds the same requests and is longer.
+/// Compares the requests accepted in every window with the most it may have. Windows from request to request suffice: any
+/// other holds the same requests and is longer.
 fn assert_within_rate(per_minute: u32, accepted: &[(Duration, i64)]) -> Result<(), TestCaseError> {
     for (first, (from, _)) in accepted.iter().enumerate() {
         let mut count = 0;
@@ -155,7 +155,7 @@ proptest! {
     ) {
         let quota = Quota::per_minute(3).unwrap();
         let mut cells = RateLimiter::new(quota, NonZeroUsize::new(cells_max).unwrap());
-        // A model that says the same in a slow and obvious way: keys by last use, oldest first.
+        // A slow and obvious model: keys by last use, oldest first.
         let mut by_use: Vec<u8> = Vec::new();
         let mut alone: HashMap<u8, RateLimiter<u8>> = HashMap::new();
         let now = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! Half-open: few probes, and a decision.
+//! A few probes decide a half-open breaker.
 
 use std::time::Duration;
 
@@ -164,7 +164,7 @@ fn a_young_probe_keeps_its_place_and_vote_in_the_next_window() {
     assert_eq!(
         walk.breaker.capacity(walk.now),
         Capacity::Permits(1),
-        "although nobody ticked"
+        "without a tick"
     );
     assert_eq!(walk.pass(Duration::ZERO), None);
     assert_eq!(walk.breaker.capacity(walk.now), Capacity::Permits(1));

@@ -79,7 +79,7 @@ impl Walk {
         self.breaker.record(permit, verdict, self.now, self.random)
     }
 
-    /// One call after the other; only the last may move the breaker.
+    /// Sequential calls; only the last may move the breaker.
     pub fn calls(&mut self, verdicts: &[Verdict]) -> Option<Transition> {
         let mut last = None;
         for verdict in verdicts {

@@ -75,7 +75,7 @@ fn asking_after_the_cool_down_is_enough_to_become_half_open() {
     assert_eq!(
         walk.breaker.capacity(walk.now),
         Capacity::Permits(2),
-        "although nobody ticked"
+        "without a tick"
     );
     assert_eq!(walk.breaker.next_change_in(walk.now), Some(Duration::ZERO));
     let (probe, transition) = walk.breaker.admit(walk.now, 0);
@@ -101,7 +101,7 @@ fn results_from_before_the_last_transition_are_ignored() {
     assert_eq!(walk.breaker.snapshot(walk.now).consecutive_failures, 0);
 }
 
-/// Opens it, and says for how long with this `random`.
+/// Opens it, and returns its cool-down for this `random`.
 fn cooldown(walk: &mut Walk, random: u64) -> Duration {
     walk.random = random;
     while walk.state() != Open {
