@@ -17,8 +17,11 @@ fn lane() -> LaneSettings {
 }
 
 async fn add_sms(world: &World) {
-    let sms: Arc<dyn Provider> = world.sms.clone();
-    world.engine.add_provider(sms, lane()).await.unwrap();
+    world
+        .engine
+        .add_provider(world.sms.clone(), lane())
+        .await
+        .unwrap();
 }
 
 /// Two nodes on one store: the first served SMS and has stopped, the second serves email. One SMS waits.
@@ -92,9 +95,19 @@ async fn an_added_provider_sends_the_messages_that_wait_for_it() {
 #[tokio::test(start_paused = true)]
 async fn messages_of_an_added_provider_are_not_dead_lettered_as_unserved() {
     let (world, id) = left_behind().await;
-    world.sms.always(rate_limited(Duration::from_secs(60)));
-    add_sms(&world).await;
-    tokio::time::sleep(UNSERVED_AFTER * 3).await;
+    // Its breaker opens and stays open, so that the message is due all the time.
+    let mut fragile = lane();
+    fragile.breaker.error_threshold = 1;
+    fragile.breaker.open = UNSERVED_AFTER * 4;
+    fragile.breaker.max_open = UNSERVED_AFTER * 4;
+    world.sms.always(error());
+    world
+        .engine
+        .add_provider(world.sms.clone(), fragile)
+        .await
+        .unwrap();
+    tokio::time::sleep(UNSERVED_AFTER * 2).await;
+    assert_eq!(world.detail(id).await.attempts.len(), 2);
     assert_eq!(world.status(id).await, Status::Pending);
 
     // Once the provider is removed, no node serves it any more.
@@ -157,8 +170,11 @@ async fn a_removed_provider_settles_its_calls_and_gives_back_the_rest_untouched(
 async fn a_provider_is_not_added_twice_nor_with_settings_out_of_range() {
     let world = World::new(settings()).await;
     let refused = async |lane| {
-        let sms: Arc<dyn Provider> = world.sms.clone();
-        world.engine.add_provider(sms, lane).await.unwrap_err()
+        world
+            .engine
+            .add_provider(world.sms.clone(), lane)
+            .await
+            .unwrap_err()
     };
     let name = world.sms.name().clone();
     assert_eq!(refused(lane()).await, AddProviderError::SameName(name.clone()));
