@@ -10,7 +10,7 @@ use store::{
     Accept, Accepted, Accepting, FIRST_LEASE, IdempotentRequest, Kind, Progress, StoreError, instant_after,
 };
 
-use crate::{Entry, Key, Memory, Tables};
+use crate::{Entry, Key, Memory, Tables, inbound_id};
 
 #[async_trait]
 impl Accepting for Memory {
@@ -102,8 +102,8 @@ impl Tables {
             Kind::Receive {
                 provider_message_id, ..
             } => {
-                self.inbound_ids
-                    .insert((accept.provider.clone(), provider_message_id.clone()), accept.id);
+                let inbound_id = inbound_id(&accept.provider, provider_message_id, &accept.message);
+                self.inbound_ids.insert(inbound_id, accept.id);
             }
         }
         Accepted::New {
@@ -139,7 +139,7 @@ impl Tables {
             Kind::Receive {
                 provider_message_id, ..
             } => {
-                let inbound_id = (accept.provider.clone(), provider_message_id.clone());
+                let inbound_id = inbound_id(&accept.provider, provider_message_id, &accept.message);
                 self.repeat_of(*self.inbound_ids.get(&inbound_id)?, Some(&accept.message.content))
             }
         }

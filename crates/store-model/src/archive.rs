@@ -5,7 +5,7 @@ use domain::{ConversationKey, Direction, IdempotencyKey, Message, MessageId, Sta
 
 use store::{Archive, Assigned, Import, StoreError, WithoutConversation};
 
-use crate::{Key, Memory, Tables};
+use crate::{Key, Memory, Tables, inbound_id};
 
 #[async_trait]
 impl Archive for Memory {
@@ -42,7 +42,7 @@ impl Archive for Memory {
 
 impl Tables {
     pub(super) fn import(&mut self, import: &Import) -> bool {
-        let inbound_id = (import.provider.clone(), import.provider_message_id.clone());
+        let inbound_id = inbound_id(&import.provider, &import.provider_message_id, &import.message);
         if self.inbound_ids.contains_key(&inbound_id) {
             return false;
         }

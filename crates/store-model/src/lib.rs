@@ -18,7 +18,7 @@ pub use inspect::OutboxRow;
 use async_trait::async_trait;
 use domain::{
     Attempt, Clock, Conversation, ConversationId, ConversationKey, Fingerprint, IdempotencyKey, LeaseToken,
-    Message, MessageId, ProviderMessageId, ProviderName, Timestamp,
+    Message, MessageId, NewMessage, Participant, ProviderMessageId, ProviderName, Timestamp,
 };
 
 use store::{Progress, Store, StoreError};
@@ -37,8 +37,20 @@ struct Tables {
     outbox: BTreeMap<MessageId, Entry>,
     attempts: BTreeMap<MessageId, Vec<(LeaseToken, Attempt)>>,
     keys: BTreeMap<IdempotencyKey, Key>,
-    inbound_ids: BTreeMap<(ProviderName, ProviderMessageId), MessageId>,
+    inbound_ids: BTreeMap<InboundId, MessageId>,
     providers: BTreeMap<ProviderName, Watched>,
+}
+
+/// The key by which a repeat of an inbound message is recognized.
+type InboundId = (ProviderName, ProviderMessageId, Participant, Participant);
+
+fn inbound_id(provider: &ProviderName, id: &ProviderMessageId, message: &NewMessage) -> InboundId {
+    (
+        provider.clone(),
+        id.clone(),
+        message.from.clone(),
+        message.to.clone(),
+    )
 }
 
 struct Entry {

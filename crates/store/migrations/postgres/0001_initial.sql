@@ -126,11 +126,14 @@ create table idempotency_keys (
 );
 create index idempotency_keys_by_age on idempotency_keys (created_at);
 
--- What providers or an import brought us, as it came, and the id by which a repeat is recognized.
+-- The payloads of inbound and imported messages as they came, and the key by which a repeat is recognized. One email to two
+-- recipients has one provider message id, so the participants are a part of the key.
 create table inbound_ids (
     provider            text not null,
     provider_message_id text not null,
+    from_participant    text not null,
+    to_participant      text not null,
     message_id          uuid not null,
     payload             text not null,
-    primary key (provider, provider_message_id)
+    primary key (provider, provider_message_id, from_participant, to_participant)
 );

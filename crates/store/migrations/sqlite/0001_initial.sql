@@ -101,9 +101,11 @@ create index idempotency_keys_by_age on idempotency_keys (created_at);
 create table inbound_ids (
     provider            text not null,
     provider_message_id text not null,
+    from_participant    text not null,
+    to_participant      text not null,
     message_id          blob not null,
     payload             text not null,
-    primary key (provider, provider_message_id)
+    primary key (provider, provider_message_id, from_participant, to_participant)
 ) strict, without rowid;
 
 -- One row: the latest time of the database's clock, so that a new process never begins before it.

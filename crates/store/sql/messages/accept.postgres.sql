@@ -2,15 +2,17 @@
 -- what time it is. Arrays are unnested side by side in select lists: in a from clause each would be written down by itself first.
 with conflict as materialized (
     select
-        coalesce(now() > $28::timestamptz, false)
+        coalesce(now() > $30::timestamptz, false)
         or exists (select from idempotency_keys where key = any($1::text[]))
         or exists (
             select
-            from unnest($4::text[], $5::text[]) as given (provider, provider_message_id)
+            from unnest($4::text[], $5::text[], $6::text[], $7::text[])
+                as given (provider, provider_message_id, from_participant, to_participant)
             cross join lateral (
                 select
                 from inbound_ids
                 where provider = given.provider and provider_message_id = given.provider_message_id
+                    and from_participant = given.from_participant and to_participant = given.to_participant
                 limit 1
             ) as inbound_id
         ) as found
@@ -23,8 +25,13 @@ new_keys as (
     where not (select found from conflict)
 ),
 new_inbound_ids as (
-    insert into inbound_ids (provider, provider_message_id, message_id, payload)
-    select * from (select unnest($4::text[]), unnest($5::text[]), unnest($6::uuid[]), unnest($7::text[])) as input
+    insert into inbound_ids (provider, provider_message_id, from_participant, to_participant, message_id, payload)
+    select *
+    from (
+        select
+            unnest($4::text[]), unnest($5::text[]), unnest($6::text[]), unnest($7::text[]), unnest($8::uuid[]),
+            unnest($9::text[])
+    ) as input
     where not (select found from conflict)
 ),
 -- Each conversation is touched once, with the share that the batch has in it.
@@ -34,8 +41,8 @@ counted as (
     select *
     from (
         select
-            unnest($8::text[]), unnest($9::text[]), unnest($10::text[]),
-            unnest($11::bigint[]), unnest($12::timestamptz[]), unnest($13::timestamptz[])
+            unnest($10::text[]), unnest($11::text[]), unnest($12::text[]),
+            unnest($13::bigint[]), unnest($14::timestamptz[]), unnest($15::timestamptz[])
     ) as input
     where not (select found from conflict)
     on conflict (participant_a, participant_b, channel) do update set
@@ -48,9 +55,9 @@ counted as (
 told as materialized (
     select array_agg(id) as ids, array_agg(message_count) as counts
     from counted
-    having array_agg(channel) = $8::text[]
-        and array_agg(participant_a) = $9::text[]
-        and array_agg(participant_b) = $10::text[]
+    having array_agg(channel) = $10::text[]
+        and array_agg(participant_a) = $11::text[]
+        and array_agg(participant_b) = $12::text[]
 ),
 -- What has a deadline goes out.
 stored as (
@@ -65,11 +72,11 @@ stored as (
     from told
     cross join (
         select
-            unnest($14::uuid[]) as id, unnest($15::bigint[]) as place, unnest($16::bigint[]) as following,
-            unnest($17::text[]) as channel, unnest($18::text[]) as sender, unnest($19::text[]) as recipient,
-            unnest($20::text[]) as subject, unnest($21::text[]) as body, unnest($22::text[]) as attachments,
-            unnest($23::timestamptz[]) as timestamp, unnest($24::timestamptz[]) as processed_at,
-            unnest($25::text[]) as provider, unnest($27::bigint[]) as deadline_ms
+            unnest($16::uuid[]) as id, unnest($17::bigint[]) as place, unnest($18::bigint[]) as following,
+            unnest($19::text[]) as channel, unnest($20::text[]) as sender, unnest($21::text[]) as recipient,
+            unnest($22::text[]) as subject, unnest($23::text[]) as body, unnest($24::text[]) as attachments,
+            unnest($25::timestamptz[]) as timestamp, unnest($26::timestamptz[]) as processed_at,
+            unnest($27::text[]) as provider, unnest($29::bigint[]) as deadline_ms
     ) as input
 ),
 queued as (
@@ -80,8 +87,8 @@ queued as (
         now() + deadline_ms * interval '1 millisecond'
     from (
         select
-            unnest($14::uuid[]) as message_id, unnest($25::text[]) as provider, unnest($17::text[]) as channel,
-            unnest($26::bigint[]) as lease_ms, unnest($27::bigint[]) as deadline_ms
+            unnest($16::uuid[]) as message_id, unnest($27::text[]) as provider, unnest($19::text[]) as channel,
+            unnest($28::bigint[]) as lease_ms, unnest($29::bigint[]) as deadline_ms
     ) as input
     where deadline_ms is not null and not (select found from conflict)
 )

@@ -10,13 +10,19 @@ with answers as materialized (
         own.id is null and inbound_ids.message_id is not null
             and (found.channel, found.subject, found.body, found.attachments)
                 is distinct from (input.channel, input.subject, input.body, input.attachments::jsonb) as differs
-    from unnest($1::uuid[], $2::text[], $3::bytea[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[])
-        with ordinality as input
-        (id, key, fingerprint, provider, provider_message_id, channel, subject, body, attachments, place)
+    from unnest(
+        $1::uuid[], $2::text[], $3::bytea[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
+        $10::text[], $11::text[]
+    ) with ordinality as input (
+        id, key, fingerprint, provider, provider_message_id, from_participant, to_participant, channel, subject, body,
+        attachments, place
+    )
     left join messages as own on own.id = input.id
     left join idempotency_keys as keys on keys.key = input.key
     left join inbound_ids as inbound_ids
         on inbound_ids.provider = input.provider and inbound_ids.provider_message_id = input.provider_message_id
+            and inbound_ids.from_participant = input.from_participant
+            and inbound_ids.to_participant = input.to_participant
     join messages as found on found.id = coalesce(own.id, keys.message_id, inbound_ids.message_id)
 ),
 -- What is found may be visible here and nowhere else: a server that restarts shows commits that its synchronous standby never

@@ -81,8 +81,8 @@ async fn try_once(
 ) -> Result<(), StoreError> {
     let accepts = |places: &[usize]| -> Vec<&Accept> { places.iter().map(|place| &batch[*place]).collect() };
     let mut firsts = places.to_vec();
-    let mut claimed = HashSet::new();
-    firsts.retain(|place| claim(&batch[*place]).is_none_or(|claim| claimed.insert(claim)));
+    let mut seen = HashSet::new();
+    firsts.retain(|place| repeat_key(&batch[*place]).is_none_or(|key| seen.insert(key)));
     if let Some(stored) = insert(store, &accepts(&firsts)).await? {
         for (place, answer) in firsts.into_iter().zip(stored) {
             answers[place] = Some(answer);
@@ -101,13 +101,26 @@ async fn try_once(
     Ok(())
 }
 
-/// By what a message is recognized when it is repeated: its key, or its provider with that one's id.
-fn claim(accept: &Accept) -> Option<(Option<&str>, &str)> {
+/// The key by which a repeat of a message is recognized.
+#[derive(PartialEq, Eq, Hash)]
+enum RepeatKey<'a> {
+    Idempotency(&'a str),
+    Inbound([&'a str; 4]),
+}
+
+fn repeat_key(accept: &Accept) -> Option<RepeatKey<'_>> {
     match &accept.kind {
-        Kind::Send { request, .. } => request.as_ref().map(|request| (None, request.key.as_str())),
+        Kind::Send { request, .. } => request
+            .as_ref()
+            .map(|request| RepeatKey::Idempotency(request.key.as_str())),
         Kind::Receive {
             provider_message_id, ..
-        } => Some((Some(accept.provider.as_str()), provider_message_id.as_str())),
+        } => Some(RepeatKey::Inbound([
+            accept.provider.as_str(),
+            provider_message_id.as_str(),
+            accept.message.from.as_str(),
+            accept.message.to.as_str(),
+        ])),
     }
 }
 
@@ -135,6 +148,8 @@ struct Columns<'a> {
     fingerprint: Vec<Option<&'a [u8]>>,
     provider: Vec<Option<&'a str>>,
     provider_message_id: Vec<Option<&'a str>>,
+    from_participant: Vec<Option<&'a str>>,
+    to_participant: Vec<Option<&'a str>>,
     channel: Vec<Option<&'a str>>,
     subject: Vec<Option<&'a str>>,
     body: Vec<Option<&'a str>>,
@@ -148,12 +163,15 @@ impl<'a> Columns<'a> {
             Kind::Receive {
                 provider_message_id, ..
             } => {
-                let content = &accept.message.content;
+                let message = &accept.message;
+                let content = &message.content;
                 self.id.push(Some(accept.id.as_uuid()));
                 self.key.push(None);
                 self.fingerprint.push(None);
                 self.provider.push(Some(accept.provider.as_str()));
                 self.provider_message_id.push(Some(provider_message_id.as_str()));
+                self.from_participant.push(Some(message.from.as_str()));
+                self.to_participant.push(Some(message.to.as_str()));
                 self.channel.push(Some(content.channel.as_str()));
                 self.subject.push(content.subject.as_ref().map(Subject::as_str));
                 self.body.push(Some(content.body.as_str()));
@@ -171,6 +189,8 @@ impl<'a> Columns<'a> {
         for column in [
             &mut self.provider,
             &mut self.provider_message_id,
+            &mut self.from_participant,
+            &mut self.to_participant,
             &mut self.channel,
             &mut self.subject,
             &mut self.body,
@@ -180,13 +200,15 @@ impl<'a> Columns<'a> {
         self.attachments.push(None);
     }
 
-    fn parameters(&self) -> [&(dyn ToSql + Sync); 9] {
+    fn parameters(&self) -> [&(dyn ToSql + Sync); 11] {
         [
             &self.id,
             &self.key,
             &self.fingerprint,
             &self.provider,
             &self.provider_message_id,
+            &self.from_participant,
+            &self.to_participant,
             &self.channel,
             &self.subject,
             &self.body,

@@ -43,6 +43,8 @@ impl Archive for Postgres {
                 &times(|import| import.processed_at.into()),
                 &texts(|import| import.provider.as_str()),
                 &texts(|import| import.provider_message_id.as_str()),
+                &texts(|import| import.message.from.as_str()),
+                &texts(|import| import.message.to.as_str()),
                 &texts(|import| &import.payload),
             ],
         )

@@ -21,7 +21,16 @@ pub(super) async fn insert(store: &Postgres, batch: &[&Accept]) -> Result<Option
             Kind::Receive {
                 provider_message_id,
                 payload,
-            } => inbound_ids.push((provider, provider_message_id.as_str(), id, &**payload)),
+            } => inbound_ids.push((
+                [
+                    provider,
+                    provider_message_id.as_str(),
+                    accept.message.from.as_str(),
+                    accept.message.to.as_str(),
+                ],
+                id,
+                &**payload,
+            )),
         }
     }
     keys.sort_unstable();
@@ -37,10 +46,12 @@ pub(super) async fn insert(store: &Postgres, batch: &[&Accept]) -> Result<Option
                 &column(&keys, |key| key.0),
                 &column(&keys, |key| key.1),
                 &column(&keys, |key| key.2),
-                &column(&inbound_ids, |inbound_id| inbound_id.0),
-                &column(&inbound_ids, |inbound_id| inbound_id.1),
-                &column(&inbound_ids, |inbound_id| inbound_id.2),
-                &column(&inbound_ids, |inbound_id| inbound_id.3),
+                &column(&inbound_ids, |(key, ..)| key[0]),
+                &column(&inbound_ids, |(key, ..)| key[1]),
+                &column(&inbound_ids, |(key, ..)| key[2]),
+                &column(&inbound_ids, |(key, ..)| key[3]),
+                &column(&inbound_ids, |(_, id, _)| *id),
+                &column(&inbound_ids, |(.., payload)| *payload),
                 &column(&shares, |share| share.key[2]),
                 &column(&shares, |share| share.key[0]),
                 &column(&shares, |share| share.key[1]),

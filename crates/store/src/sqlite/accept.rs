@@ -1,6 +1,7 @@
 use async_trait::async_trait;
 use domain::{
-    Content, ConversationId, ConversationKey, MessageId, ProviderMessageId, ProviderName, Subject, Timestamp,
+    ConversationId, ConversationKey, MessageId, NewMessage, ProviderMessageId, ProviderName, Subject,
+    Timestamp,
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
@@ -118,6 +119,8 @@ fn accept_one(connection: &Connection, accept: &Accept, now: Timestamp) -> rusql
                 .execute(params![
                     provider.as_str(),
                     provider_message_id.as_str(),
+                    message.from.as_str(),
+                    message.to.as_str(),
                     id.as_uuid(),
                     payload
                 ])?;
@@ -159,12 +162,7 @@ fn repeated(connection: &Connection, accept: &Accept) -> rusqlite::Result<Option
         },
         Kind::Receive {
             provider_message_id, ..
-        } => find_inbound(
-            connection,
-            &accept.provider,
-            provider_message_id,
-            &accept.message.content,
-        ),
+        } => find_inbound(connection, &accept.provider, provider_message_id, &accept.message),
     }
 }
 
@@ -184,14 +182,17 @@ pub(super) fn find_inbound(
     connection: &Connection,
     provider: &ProviderName,
     id: &ProviderMessageId,
-    content: &Content,
+    message: &NewMessage,
 ) -> rusqlite::Result<Option<Accepted>> {
+    let content = &message.content;
     connection
         .prepare_cached(include_str!("../../sql/inbound_ids/find.sqlite.sql"))?
         .query_row(
             params![
                 provider.as_str(),
                 id.as_str(),
+                message.from.as_str(),
+                message.to.as_str(),
                 content.channel.as_str(),
                 content.subject.as_ref().map(Subject::as_str),
                 content.body.as_str(),

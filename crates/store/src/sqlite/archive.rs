@@ -103,7 +103,7 @@ fn import_one(connection: &Connection, import: &Import) -> rusqlite::Result<bool
         payload,
     } = import;
     let content = &message.content;
-    if accept::find_inbound(connection, provider, provider_message_id, content)?.is_some() {
+    if accept::find_inbound(connection, provider, provider_message_id, message)?.is_some() {
         return Ok(false);
     }
     connection
@@ -126,6 +126,8 @@ fn import_one(connection: &Connection, import: &Import) -> rusqlite::Result<bool
         .execute(params![
             provider.as_str(),
             provider_message_id.as_str(),
+            message.from.as_str(),
+            message.to.as_str(),
             id.as_uuid(),
             payload
         ])?;

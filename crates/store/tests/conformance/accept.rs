@@ -69,7 +69,7 @@ pub(crate) async fn messages_read_back_to_the_byte(world: &World) {
         world
             .inbound("in-3")
             .email("c@example.com", "a@example.com")
-            .subject("re:\r\n x")
+            .subject("re:\t x")
             .body(&long),
         world
             .outbound()

@@ -148,7 +148,7 @@ pub(crate) async fn an_assigned_message_joins_its_conversation(world: &World) {
         world.detail(next).await.message.thread,
         Some((conversations[0].id, 4))
     );
-    let repeat = world.inbound("0").accept();
+    let repeat = world.inbound("0").between(2, 1).accept();
     let again = world.accept_all(&[repeat]).await;
     assert!(matches!(
         again[..],
@@ -156,6 +156,26 @@ pub(crate) async fn an_assigned_message_joins_its_conversation(world: &World) {
             conversation_id: Some(_),
             ..
         }]
+    ));
+}
+
+pub(crate) async fn an_import_with_other_participants_is_another_message(world: &World) {
+    let import = |from, to| {
+        past(
+            world.outbound().between(from, to).accept(),
+            Direction::Inbound,
+            "a",
+        )
+    };
+    let batch = [import(1, 2), import(1, 3), import(1, 2), import(2, 1)];
+    assert_eq!(world.store.import(&batch).await, Ok(3));
+    assert_eq!(world.store.import(&[import(1, 3), import(3, 1)]).await, Ok(1));
+    let other = world.inbound("a").between(2, 3).accept();
+    let repeat = world.inbound("a").between(1, 3).accept();
+    let answers = world.accept_all(&[other, repeat]).await;
+    assert!(matches!(
+        answers[..],
+        [Accepted::New { .. }, Accepted::Repeated { id, .. }] if id == batch[1].id
     ));
 }
 

@@ -5,7 +5,7 @@ use tokio::task::JoinSet;
 use trunkline_store::{Accept, Accepted};
 
 use crate::{
-    builders::{EMAIL, NOT_YET, SMS},
+    builders::{Draft, EMAIL, NOT_YET, SMS},
     world::World,
 };
 
@@ -106,6 +106,30 @@ pub(crate) async fn repeats_in_one_batch_and_on_two_nodes_are_one_message(world:
             Accepted::KeyConflict => panic!("inbound messages have no key"),
         }
     }
+    world.check_conversations().await;
+}
+
+/// One email to two recipients, or one id used by two senders.
+pub(crate) async fn the_same_id_with_other_participants_is_another_message(world: &World) {
+    let drafts = [(1, 2), (1, 3), (4, 2), (2, 1)].map(|(from, to)| world.inbound("p").between(from, to));
+    let batch = drafts.clone().map(Draft::accept);
+    for (accept, answer) in batch.iter().zip(world.accept_all(&batch).await) {
+        assert!(matches!(answer, Accepted::New { .. }), "{answer:?}");
+        let found = world.store.find_accepted(std::slice::from_ref(accept)).await;
+        assert_eq!(found, Ok(vec![Some(answer)]));
+    }
+    // Each is recognized again, in any spelling of its addresses, and counted once.
+    for (first, (from, to)) in batch.iter().zip([
+        ("+12010000001", "+1 (201) 000-0002"),
+        ("+1-201-000-0001", "+12010000003"),
+    ]) {
+        let again = world.inbound("p").sms(from, to).accept();
+        for node in [&world.store, &world.another_node()] {
+            let answers = node.accept(std::slice::from_ref(&again)).await.unwrap();
+            assert!(matches!(answers[..], [Accepted::Repeated { id, differs: false, .. }] if id == first.id));
+        }
+    }
+    assert_eq!(world.messages().await.len(), 4);
     world.check_conversations().await;
 }
 

@@ -118,6 +118,7 @@ suite! {
             a_repeat_gets_the_first_ones_answer
             repeats_in_one_batch_and_on_two_nodes_are_one_message
             the_same_id_at_another_provider_is_another_message
+            the_same_id_with_other_participants_is_another_message
             ids_and_keys_do_not_meet
         }
         claim {
@@ -182,6 +183,7 @@ suite! {
         import {
             an_import_is_final_and_belongs_nowhere_yet
             an_import_is_recognized_by_its_provider_message_id
+            an_import_with_other_participants_is_another_message
             unthreaded_messages_come_in_order_and_in_pages
             an_assigned_message_joins_its_conversation
             assignments_and_accepts_at_once_count_exactly

@@ -67,8 +67,9 @@ fn others() -> String {
          insert into outbox (message_id, provider, channel, due_at, leased_until, lease_token, deadline_at)
          select id, 'other', 'email', now(), now() + interval '1 hour', 1, now() + interval '1 hour' from ids;
          insert into idempotency_keys (key, fingerprint, message_id) select id::text, '', id from ids;
-         insert into inbound_ids (provider, provider_message_id, message_id, payload)
-         select 'other', id::text, id, '' from ids;
+         insert into inbound_ids
+             (provider, provider_message_id, from_participant, to_participant, message_id, payload)
+         select 'other', id::text, 'a', 'b', id, '' from ids;
          insert into conversations (channel, participant_a, participant_b, message_count, last_activity_at, created_at)
          select 'sms', id::text, id::text, 0, now(), now() from ids"
     )

@@ -30,8 +30,8 @@ const ABOUT_NOTHING: [&str; 5] = [
     "insert into attempts (message_id, number, lease_token, provider, outcome, occurred_at, latency_ms)
      values ($nobody, 1, 1, 'sms-mms', 'error', $now, 1)",
     "insert into idempotency_keys (key, fingerprint, message_id, created_at) values ('k', $nothing, $nobody, $now)",
-    "insert into inbound_ids (provider, provider_message_id, payload, message_id)
-     values ('sms-mms', 'p', '{}', $nobody)",
+    "insert into inbound_ids (provider, provider_message_id, from_participant, to_participant, payload, message_id)
+     values ('sms-mms', 'p', 'a', 'b', '{}', $nobody)",
     "insert into messages (id, conversation_id, sequence, direction, channel, sender, recipient, body, timestamp, processed_at, provider)
      values ($nobody, 99, 1, 'inbound', 'sms', 'a', 'b', 'c', $now, $now, 'sms-mms')",
 ];
