@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::{
     Address, Attachments, AttachmentsError, Body, Channel, Content, Fingerprint, NewMessage, Region, Subject,
-    Timestamp,
+    Timestamp, without_display_name,
 };
 
 /// How far ahead of our clock a message may be dated. Beyond, the other clock counts as wrong.
@@ -142,9 +142,14 @@ impl Draft {
         let (channel, region) = (self.channel, rules.default_region);
         let lenient = self.origin == Origin::Provider;
         let mut errors = Vec::new();
-        let from = required("/from", self.from, &mut errors)
+        // Mail headers have `Name <address>`, and the address counts.
+        let address = |text: String| match (lenient, channel) {
+            (true, Channel::Email) => without_display_name(&text).to_owned(),
+            _ => text,
+        };
+        let from = required("/from", self.from.map(address), &mut errors)
             .and_then(|text| valid("/from", Address::sender(channel, &text, region), &mut errors));
-        let to = required("/to", self.to, &mut errors)
+        let to = required("/to", self.to.map(address), &mut errors)
             .and_then(|text| valid("/to", Address::recipient(channel, &text, region), &mut errors));
         let subject = self.subject.filter(|_| channel == Channel::Email);
         let subject = subject.map(|text| if lenient { Subject::unfold(&text) } else { text });

@@ -41,18 +41,16 @@ impl Engine {
             };
             return serving.map(|provider| provider.name().clone()).ok_or_else(none);
         };
-        let mut names = self.routes.providers().iter().map(|provider| provider.name());
-        names
-            .clone()
-            .find(|configured| configured.as_str() == name)
-            .cloned()
-            .ok_or_else(|| InboundProviderError::Unknown {
-                configured: names
-                    .by_ref()
-                    .map(ProviderName::as_str)
-                    .collect::<Vec<_>>()
-                    .join(", "),
-            })
+        let names = self.routes.providers().iter().map(|provider| provider.name());
+        let unknown = || InboundProviderError::Unknown {
+            configured: names
+                .clone()
+                .map(ProviderName::as_str)
+                .collect::<Vec<_>>()
+                .join(", "),
+        };
+        let mut named = names.clone().filter(|configured| configured.as_str() == name);
+        named.next().cloned().ok_or_else(unknown)
     }
 
     /// Stores an inbound message, once for each provider message id. It runs to its end even if nobody waits for the

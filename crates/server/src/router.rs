@@ -116,11 +116,17 @@ fn admit(app: &App, queries: &QueryParameters, request: &Request) -> Result<(), 
     hosts::check(app, request)?;
     auth::check(app, request)?;
     let route = request.extensions().get::<MatchedPath>();
-    if route.is_some_and(|route| route.as_str().starts_with("/api/")) && !accepts_json(request.headers()) {
+    if route.is_some_and(|route| heeds_accept(route.as_str())) && !accepts_json(request.headers()) {
         let detail = "Answers are JSON: let Accept include application/json.";
         return Err(Problem::new(Code::NotAcceptable, detail));
     }
     queries.check(request)
+}
+
+/// Whether the route refuses clients that do not accept JSON. An inbound message is taken whatever the provider accepts.
+pub(crate) fn heeds_accept(path: &str) -> bool {
+    let inbound = path.starts_with("/api/webhooks/") || path == "/api/provider/mock/inbound";
+    path.starts_with("/api/") && !inbound
 }
 
 /// Whether the media ranges of `Accept` cover JSON (RFC 9110, 12.5.1). The most specific one decides; a weight of zero

@@ -11,6 +11,7 @@ const EMAILS: &[&str] = &[
     "shop@example.com",
     "Customer+tag@Example.com",
     "u@b\u{fc}cher.example",
+    "Al Customer <customer@example.com>",
 ];
 
 /// Around the moment of the check and the earliest time that is believed; some are one instant in two spellings.

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::problems::{self, PROBLEM_JSON};
-use crate::problem::Code;
+use crate::{problem::Code, router::heeds_accept};
 
 /// Adds what is shared to every operation.
 pub(super) fn add(document: &mut Value) {
@@ -61,7 +61,7 @@ fn add_problems(path: &str, operation: &mut Value) {
     if operation.get("security").is_none() {
         codes.push(Code::Unauthorized);
     }
-    if path.starts_with("/api/") {
+    if heeds_accept(path) {
         codes.push(Code::NotAcceptable);
     }
     let shared = problems::responses(&codes);

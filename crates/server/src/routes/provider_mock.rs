@@ -18,7 +18,7 @@ use super::{
 use crate::{
     App,
     extract::AppState,
-    json::{escaped, parse, parse_lenient, read_body},
+    json::{escaped, parse, read_body},
     lenient,
     openapi::{
         enums,
@@ -32,7 +32,7 @@ use crate::{
 const NAME_GRAPHEMES: usize = 64;
 
 message_body! {
-    /// A message that a simulated provider delivers. Fields that are not listed are ignored.
+    /// A message that a simulated provider delivers.
     MockInbound {
         #[schema(required, value_type = enums::Channel)]
         channel,
@@ -274,7 +274,7 @@ pub(crate) async fn inbound(State(app): AppState, request: Request) -> Result<Re
     // A simulated message needs no id of its own; real providers always have one.
     let made_up = || format!("simulated-{}", MessageId::mint(app.engine().now(), &app.0.ids));
     receive(&app, request, |body| {
-        let mut body: MockInbound = parse_lenient(body)?;
+        let mut body: MockInbound = parse(body)?;
         let id = body.provider_message_id.take().unwrap_or_else(made_up);
         Ok(Inbound {
             provider_message_id: provider_message_id("/provider_message_id", Some(id)),

@@ -25,6 +25,10 @@ async fn a_repeat_is_answered_as_the_first() {
         with(&sms("a"), "attachments", Value::Null),
         with(&sms("a"), "attachments", json!([])),
         with(&sms("a"), "timestamp", Value::Null),
+        // None of these is believed.
+        with(&sms("a"), "timestamp", "yesterday"),
+        with(&sms("a"), "timestamp", 1_764_000_000),
+        with(&sms("a"), "timestamp", "1989-12-31T23:59:59Z"),
     ] {
         answers.push(world.post_with_key(SMS, "k", &repeat).await);
     }
@@ -37,7 +41,28 @@ async fn a_repeat_is_answered_as_the_first() {
     world.until(&first.id(), "dispatched").await;
     assert_eq!(world.messages_stored().await, 1);
     assert_eq!(world.calls("sms-mms").len(), 1);
-    assert_eq!(world.metric("trunkline_idempotent_replays_total").await, 5.0);
+    assert_eq!(world.metric("trunkline_idempotent_replays_total").await, 8.0);
+}
+
+#[tokio::test]
+async fn a_timestamp_is_compared_as_an_instant() {
+    let world = World::new().await;
+    let at = |timestamp: &str| with(&sms("a"), "timestamp", timestamp);
+    let first = world.post_with_key(SMS, "k", &at("2026-01-01T00:00:00Z")).await;
+    let first = first.expect(202);
+    for same in [
+        "2026-01-01T01:00:00+01:00",
+        "2026-01-01T00:00:00.000Z",
+        "2025-12-31t19:00:00-05:00",
+        "2026-01-01 00:00:00Z",
+    ] {
+        let again = world.post_with_key(SMS, "k", &at(same)).await.expect(202);
+        assert_eq!((again.is_replay(), again.id()), (true, first.id()), "{same}");
+    }
+    for other in ["2026-01-01T00:00:00.000001Z", "2026-01-01T00:00:00+01:00", "soon"] {
+        let refused = world.post_with_key(SMS, "k", &at(other)).await;
+        refused.expect_problem(422, "idempotency_key_reused");
+    }
 }
 
 #[tokio::test]
@@ -109,7 +134,7 @@ async fn a_key_means_one_message_and_no_other() {
             "text",
             without(&with(&picture, "type", "sms"), "attachments"),
         ),
-        (SMS, "plain", with(&sms("a"), "type", "mms")),
+        (SMS, "plain", picture.clone()),
         (EMAIL, "mail", with(&email("a"), "subject", "Another")),
         (EMAIL, "mail", without(&email("a"), "subject")),
         (EMAIL, "mail", with(&email("a"), "to", "CUSTOMER@example.com")),

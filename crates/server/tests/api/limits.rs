@@ -133,7 +133,7 @@ async fn a_refusal_costs_nothing_and_the_wait_it_names_is_enough() {
 #[tokio::test]
 async fn a_sender_has_one_allowance_however_it_is_written_and_whatever_it_sends() {
     let world = limited(1_000, 3, 1_000).await;
-    let spaced = with(&mms("a", &[]), "from", "+1 (201) 666-1234");
+    let spaced = with(&mms("a", &["https://example.com/a"]), "from", "+1 (201) 666-1234");
     for (number, (route, body)) in [
         (SMS, sms("a")),
         (SMS, spaced),

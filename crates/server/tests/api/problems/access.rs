@@ -161,7 +161,6 @@ async fn who_wants_no_json_gets_none() {
         ("GET", "/api/providers"),
         ("GET", "/api/provider/mock/config"),
         ("POST", "/api/messages/sms"),
-        ("POST", "/api/webhooks/sms"),
         // What the route would say to the method is JSON, too.
         ("DELETE", "/api/messages/sms"),
     ];

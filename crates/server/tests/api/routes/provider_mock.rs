@@ -272,9 +272,9 @@ async fn simulated_people_make_mistakes_too() {
         (with(&base, "type", "mms"), &["/type"]),
         (without(&base, "from"), &["/from"]),
         (with(&base, "to", "Shop"), &["/to"]),
-        (with(&base, "body", ""), &["/body"]),
+        (with(&base, "body", 5), &["/body"]),
         (with(&base, "provider_message_id", ""), &["/provider_message_id"]),
-        (with(&base, "provider_message_id", 1), &["/provider_message_id"]),
+        (with(&base, "provider_message_id", 1.5), &["/provider_message_id"]),
         (
             with(&base, "attachments", json!(["https://example.com"])),
             &["/attachments"],

@@ -138,7 +138,13 @@ async fn what_is_malformed_leaves_a_count_a_line_in_the_log_and_nothing_else() {
         ),
         (
             SMS,
-            with(&sms, "messaging_provider_id", 5),
+            with(&sms, "messaging_provider_id", 1.5),
+            &["/messaging_provider_id"],
+        ),
+        // Read as a floating-point number, it would be another id.
+        (
+            SMS,
+            with(&sms, "messaging_provider_id", 1e25),
             &["/messaging_provider_id"],
         ),
         (
@@ -157,14 +163,15 @@ async fn what_is_malformed_leaves_a_count_a_line_in_the_log_and_nothing_else() {
         (SMS, with(&sms, "type", "email"), &["/type"]),
         (SMS, with(&sms, "from", "nobody at all"), &["/from"]),
         (SMS, with(&sms, "to", SECRET), &["/to"]),
-        (SMS, with(&sms, "body", ""), &["/body"]),
+        (SMS, with(&sms, "channel", "mms"), &["/type"]),
+        (SMS, with(&sms, "body", 5), &["/body"]),
         (SMS, with(&sms, "body", "\u{0}"), &["/body"]),
+        (EMAIL, with(&email, "channel", "sms"), &["/channel"]),
         (
             SMS,
             with(&sms, "attachments", json!(["https://example.com"])),
             &["/attachments"],
         ),
-        (SMS, with(&sms, "timestamp", 5), &["/timestamp"]),
         (EMAIL, with(&email, "from", SECRET), &["/from"]),
         (EMAIL, with(&email, "subject", 5), &["/subject"]),
         (
@@ -176,7 +183,7 @@ async fn what_is_malformed_leaves_a_count_a_line_in_the_log_and_nothing_else() {
         (
             SMS,
             json!({"type": "sms", "from": ""}),
-            &["/from", "/to", "/body", "/messaging_provider_id"],
+            &["/from", "/to", "/messaging_provider_id"],
         ),
     ];
     let log = Log::capture();
@@ -198,8 +205,7 @@ async fn what_is_malformed_leaves_a_count_a_line_in_the_log_and_nothing_else() {
         );
         assert!(line.contains("request_id=") && line.contains(route), "{line}");
     }
-    let invalid = "trunkline_inbound_rejected_total{reason=\"invalid\"}";
-    assert_eq!(world.metric(invalid).await, f64::from(turned_away as u32));
+    assert_eq!(rejected(&world, "invalid").await, f64::from(turned_away as u32));
 
     let form = world
         .client
@@ -212,8 +218,7 @@ async fn what_is_malformed_leaves_a_count_a_line_in_the_log_and_nothing_else() {
         .await
         .expect_problem(413, "body_too_large");
     for reason in ["unsupported_media_type", "body_too_large"] {
-        let metric = format!("trunkline_inbound_rejected_total{{reason=\"{reason}\"}}");
-        assert_eq!(world.metric(&metric).await, 1.0, "{reason}");
+        assert_eq!(rejected(&world, reason).await, 1.0, "{reason}");
     }
     assert_eq!(log.lines_with("validation error").len(), turned_away + 2);
 
@@ -221,6 +226,184 @@ async fn what_is_malformed_leaves_a_count_a_line_in_the_log_and_nothing_else() {
     assert!(!log.text().contains(SECRET), "{:?}", log.lines_with(SECRET));
     // What was malformed once is welcome once it is not.
     world.post(SMS, &sms).await.expect(202);
+}
+
+/// A provider drops a message that is refused, so only what cannot be stored is.
+#[tokio::test]
+async fn a_message_is_not_refused_for_a_formality() {
+    const URL: &str = "https://example.com/a.jpg";
+    let sms = sms_webhook("1", "Hi");
+    let mms = with(&sms, "type", "mms");
+    let mms_with = |body: Value| with(&with(&mms, "attachments", json!([URL])), "body", body);
+    let email = email_webhook("1", "Hi");
+    let from = |spelling: &str| with(&email, "from", spelling);
+    let subject = |text: &str| with(&email, "subject", text);
+    let customer = json!({"from": "customer@example.com"});
+    let (silent, shown) = (json!({"body": ""}), json!({"body": "Hi"}));
+    let only_subject = json!({"body": "", "subject": "Re: Your order"});
+    let with_photo = json!({"body": "", "attachments": [URL]});
+    let one_line = json!({"subject": "Your order is on its way"});
+    let cases: Vec<(&str, Value, &Value)> = vec![
+        (SMS, with(&sms, "body", ""), &silent),
+        (SMS, with(&sms, "body", Value::Null), &silent),
+        (SMS, without(&sms, "body"), &silent),
+        (SMS, with(&sms, "attachments", Value::Null), &shown),
+        (SMS, with(&sms, "attachments", json!([])), &shown),
+        (SMS, mms.clone(), &shown),
+        (SMS, with(&mms, "attachments", Value::Null), &shown),
+        (SMS, with(&mms, "body", ""), &silent),
+        (SMS, without(&mms, "body"), &silent),
+        (SMS, mms_with(Value::Null), &with_photo),
+        (SMS, mms_with(json!("")), &with_photo),
+        (SMS, without(&mms_with(Value::Null), "body"), &with_photo),
+        (EMAIL, with(&email, "body", ""), &only_subject),
+        (EMAIL, with(&email, "body", Value::Null), &only_subject),
+        (EMAIL, without(&email, "body"), &only_subject),
+        (
+            EMAIL,
+            without(
+                &without(&with(&email, "attachments", json!([URL])), "body"),
+                "subject",
+            ),
+            &with_photo,
+        ),
+        (EMAIL, without(&without(&email, "body"), "subject"), &silent),
+        (EMAIL, with(&email, "subject", Value::Null), &shown),
+        // Names of channels and ids.
+        (SMS, with(&sms, "type", "SMS"), &shown),
+        (SMS, with(&sms, "type", " Sms "), &shown),
+        (SMS, with(&without(&sms, "type"), "channel", "MMS"), &shown),
+        (EMAIL, with(&email, "type", "Email"), &shown),
+        (EMAIL, with(&email, "channel", "EMAIL"), &shown),
+        (SMS, with(&sms, "messaging_provider_id", 4711), &shown),
+        (SMS, with(&sms, "messaging_provider_id", u64::MAX), &shown),
+        (EMAIL, with(&email, "xillio_id", -4711), &shown),
+        (SMS, with(&sms, "from", 18_045_551_234_u64), &shown),
+        (SMS, with(&sms, "to", 12_345), &shown),
+        // Headers.
+        (EMAIL, subject("Your order\r\n is on its way"), &one_line),
+        (EMAIL, subject("Your order\r\n\t is on its way"), &one_line),
+        (EMAIL, subject("Your order\nis on its way"), &one_line),
+        (EMAIL, subject("Your order\ris on its way\r\n"), &one_line),
+        (EMAIL, with(&email, "unknown", json!({"is": ["ignored"]})), &shown),
+        (EMAIL, from("Al Customer <customer@example.com>"), &customer),
+        (EMAIL, from("\"Customer, Al\" <customer@example.com>"), &customer),
+        (EMAIL, from("<customer@example.com>"), &customer),
+        (EMAIL, from(" customer@example.com\r\n"), &customer),
+        (EMAIL, with(&email, "to", "Shop <shop@example.com>"), &shown),
+        (SMS, with(&sms, "from", "My Bank"), &shown),
+    ];
+    for (route, body, expected) in cases {
+        let world = World::new().await;
+        let id = world.post(route, &body).await.expect(202).id();
+        let message = world.message(&id).await;
+        for (field, value) in expected.as_object().unwrap() {
+            assert_eq!(message[field], *value, "{field} of {body}");
+        }
+        assert_eq!(world.post(route, &body).await.expect(202).id(), id, "{body}");
+        assert_eq!(world.messages_stored().await, 1, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_timestamp_that_is_no_time_is_the_time_of_processing() {
+    let world = World::new().await;
+    let values = [
+        json!(1_764_000_000),
+        json!(1.5),
+        json!(true),
+        json!([]),
+        json!({"seconds": 1}),
+        json!(""),
+        json!("Sat, 21 Nov 2026 10:00:00 +0000"),
+        json!("0001-01-01T00:00:00Z"),
+        json!(null),
+    ];
+    for (number, value) in values.into_iter().enumerate() {
+        for (route, body) in [
+            (SMS, sms_webhook(&number.to_string(), "Hi")),
+            (EMAIL, email_webhook(&number.to_string(), "Hi")),
+        ] {
+            let response = world.post(route, &with(&body, "timestamp", value.clone())).await;
+            let message = world.message(&response.expect(202).id()).await;
+            assert_eq!(message["timestamp"], message["processed_at"], "{value}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_message_is_taken_whatever_answer_its_provider_accepts() {
+    let world = World::new().await;
+    for (number, accept) in [
+        "text/html",
+        "*",
+        "application/xml;q=0.1",
+        "application/json;q=0",
+        ";;,",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mock = json!({"channel": "sms", "from": "+18045551234", "to": "+12016661234", "body": "Hi"});
+        for (route, body) in [
+            (SMS, sms_webhook(&number.to_string(), "Hi")),
+            (EMAIL, email_webhook(&number.to_string(), "Hi")),
+            ("/api/provider/mock/inbound", mock),
+        ] {
+            let request = world.client.request("POST", route).header("accept", accept);
+            request.json(&body).send().await.expect(202);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_byte_order_mark_is_skipped() {
+    let world = World::new().await;
+    let body = format!("\u{feff}{}", sms_webhook("1", "Hi"));
+    let request = world.client.request("POST", SMS).text("application/json", body);
+    request.send().await.expect(202);
+}
+
+#[tokio::test]
+async fn a_query_names_the_provider_that_brings_a_message() {
+    let world = World::new().await;
+    let shown = async |target: &str, id: &str| {
+        let response = world.post(target, &sms_webhook(id, "Hi")).await;
+        world.message(&response.expect(202).id()).await["provider"].clone()
+    };
+    assert_eq!(shown(SMS, "1").await, "sms-mms");
+    assert_eq!(
+        shown(&format!("{SMS}?provider=email&unknown=1"), "1").await,
+        "email"
+    );
+    assert_eq!(shown(&format!("{SMS}?provider="), "2").await, "sms-mms");
+    // Ids are each provider's own.
+    assert_eq!(world.messages_stored().await, 3);
+
+    let target = format!("{SMS}?provider=nowhere");
+    let refused = world.post(&target, &sms_webhook("3", "Hi")).await;
+    let detail = refused.json()["errors"][0]["detail"].clone();
+    assert_eq!(detail, "use the name of a configured provider: sms-mms, email");
+    refused.expect_invalid(&["provider"]);
+    assert_eq!(rejected(&world, "invalid").await, 1.0);
+    assert_eq!(world.messages_stored().await, 3);
+}
+
+#[tokio::test]
+async fn a_message_that_no_provider_can_have_brought_is_counted_and_may_come_again() {
+    let world = World::with(|settings| settings.only(&["sms-mms"])).await;
+    let refused = world.post(EMAIL, &email_webhook("1", "Hi")).await;
+    refused.expect_problem(500, "no_provider");
+    assert_eq!(rejected(&world, "no_provider").await, 1.0);
+    assert_eq!(world.metric("trunkline_invalid_routing_total").await, 1.0);
+    assert_eq!(world.messages_stored().await, 0);
+    let named = format!("{EMAIL}?provider=sms-mms");
+    world.post(&named, &email_webhook("1", "Hi")).await.expect(202);
+}
+
+async fn rejected(world: &World, reason: &str) -> f64 {
+    let metric = format!("trunkline_inbound_rejected_total{{reason=\"{reason}\"}}");
+    world.metric(&metric).await
 }
 
 #[tokio::test]

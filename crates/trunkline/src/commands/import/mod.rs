@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use domain::{Clock, DraftRules, Entropy, MessageId, SystemClock, Timestamp};
+use domain::{Clock, DraftRules, Entropy, MessageId, ProviderName, SystemClock, Timestamp};
 use engine::retry_transient;
 use providers::{Routes, simulator::Simulators};
 use serde::Serialize;
@@ -38,6 +38,11 @@ pub(crate) fn command() -> Command {
         .value_name("FILE")
         .default_value("-")
         .help("Where the lines are; - is the standard input");
+    let provider = Arg::new("provider")
+        .long("provider")
+        .value_name("NAME")
+        .value_parser(clap::value_parser!(ProviderName))
+        .help("The provider of lines that name none [default: the first configured one that serves the channel]");
     let json = Arg::new("json")
         .long("json")
         .action(ArgAction::SetTrue)
@@ -45,6 +50,7 @@ pub(crate) fn command() -> Command {
     Command::new("import")
         .about("Import past messages from JSON lines; they are stored, never sent")
         .arg(file)
+        .arg(provider)
         .arg(json)
         .args(flags::showing(&["database_url", "default_region", "max_attachments"]))
         .after_help(
@@ -54,7 +60,7 @@ pub(crate) fn command() -> Command {
              from, to, body       as in the API; also subject (email) and attachments (a list of URLs)\n  \
              timestamp            RFC 3339; without it, the time of the import\n  \
              provider_message_id  by which a message is recognized: importing it again changes nothing\n  \
-             provider             whose id that is [default: the simulated one of the channel]\n\n\
+             provider             whose id that is [default: see --provider]\n\n\
              Bad lines are told and left out, and the exit status is not 0 then. Imported messages have no conversation\n\
              until `trunkline backfill` gives them one. On SQLite the service must not be running.\n\n\
              Examples:\n  trunkline import past.jsonl\n  \
@@ -88,6 +94,7 @@ pub(crate) fn run(config: &Config, arguments: &ArgMatches) -> anyhow::Result<()>
             last: Timestamp::MIN,
         },
         rules: config.server.drafts,
+        provider: arguments.get_one("provider").cloned(),
         routes,
         batch: Vec::with_capacity(BATCH_MESSAGES_MAX),
         batch_bytes: 0,
@@ -180,6 +187,7 @@ struct Importer {
     store: Arc<dyn Store>,
     minter: Minter,
     rules: DraftRules,
+    provider: Option<ProviderName>,
     routes: Routes,
     batch: Vec<Import>,
     batch_bytes: usize,
@@ -200,7 +208,8 @@ impl Importer {
                 Some(ImportLine::TooLong) => Err(vec![format!("is longer than {LINE_BYTES_MAX} bytes")]),
                 Some(ImportLine::Text(text)) => {
                     let (processed_at, id) = self.minter.mint();
-                    let serving = |channel| Some(self.routes.serving(channel)?.name().clone());
+                    let configured = |channel| Some(self.routes.serving(channel)?.name().clone());
+                    let serving = |channel| self.provider.clone().or_else(|| configured(channel));
                     line::read(text, &self.rules, serving, id, processed_at)
                 }
             };

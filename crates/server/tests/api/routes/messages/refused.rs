@@ -28,11 +28,6 @@ async fn what_is_invalid_is_refused_where_it_is_wrong_and_leaves_nothing() {
         (phone, with(&sms("a"), "body", json!({})), &["/body"]),
         (
             phone,
-            with(&sms("a"), "timestamp", 1_700_000_000),
-            &["/timestamp"],
-        ),
-        (
-            phone,
             with(&mms("a", &[]), "attachments", "https://example.com/a"),
             &["/attachments"],
         ),
@@ -51,7 +46,7 @@ async fn what_is_invalid_is_refused_where_it_is_wrong_and_leaves_nothing() {
         (phone, text("from", "shop@example.com"), &["/from"]),
         (phone, text("from", "+1201\u{0}6661234"), &["/from"]),
         (phone, text("to", "Shop"), &["/to"]),
-        (phone, text("to", "12"), &["/to"]),
+        (phone, text("to", "1"), &["/to"]),
         (phone, text("to", "customer@example.com"), &["/to"]),
         (mailbox, mail("from", SHOP), &["/from"]),
         (mailbox, mail("from", "Shop <shop@example.com>"), &["/from"]),
@@ -64,7 +59,19 @@ async fn what_is_invalid_is_refused_where_it_is_wrong_and_leaves_nothing() {
         (mailbox, mail("body", ""), &["/body"]),
         (mailbox, mail("body", "\u{0}"), &["/body"]),
         (mailbox, mail("subject", "\u{0}"), &["/subject"]),
-        (phone, mms("", &[]), &["/body"]),
+        (
+            mailbox,
+            mail("subject", "a\r\nBcc: other@example.com"),
+            &["/subject"],
+        ),
+        (mailbox, mail("subject", "a\nb"), &["/subject"]),
+        (mailbox, mail("subject", "a\r b"), &["/subject"]),
+        (mailbox, mail("subject", "a\r\n folded"), &["/subject"]),
+        // An MMS is more than text.
+        (phone, mms("", &[]), &["/attachments"]),
+        (phone, mms("a", &[]), &["/attachments"]),
+        (phone, without(&mms("a", &[]), "attachments"), &["/attachments"]),
+        (phone, urls(Value::Null), &["/attachments"]),
         // Attachments.
         (
             phone,
@@ -107,6 +114,10 @@ async fn what_is_invalid_is_refused_where_it_is_wrong_and_leaves_nothing() {
         (phone, text("type", "SMS"), &["/type"]),
         (phone, text("type", "email"), &["/type"]),
         (phone, text("type", "sms\u{0}"), &["/type"]),
+        (phone, text("channel", "mms"), &["/type"]),
+        (phone, text("channel", "email"), &["/channel"]),
+        (mailbox, mail("channel", "sms"), &["/channel"]),
+        (mailbox, mail("type", "Email"), &["/type"]),
         (
             "/api/messages",
             without(&unified(&sms("a")), "channel"),
