@@ -170,7 +170,7 @@ fn international(digits: &str, region: Option<Region>) -> Option<String> {
         .ok();
     let readings = [
         dialled.as_ref().and_then(|number| region.valid(number)),
-        after_zeros.as_deref().and_then(|number| Reading::of(number)),
+        after_zeros.as_deref().and_then(Reading::of),
         Reading::of(&format!("+{digits}")),
     ];
     let readings = || readings.iter().flatten();

@@ -1,4 +1,4 @@
-//! Many schedules, on several threads: each run has a thread and a runtime to itself while it lasts.
+//! Many schedules on several threads. Each run has a thread and a runtime of its own.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -10,24 +10,20 @@ use parking_lot::Mutex;
 
 use crate::{Plan, Report, Violation, run};
 
-/// What became of many schedules.
+/// The results of many schedules.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// Schedules that were run.
     pub runs: u64,
-    /// Time that passed in their worlds.
+    /// Simulated time.
     pub simulated: Duration,
-    /// Requests that clients made.
     pub requests: u64,
-    /// Calls that providers got.
     pub calls: u64,
     /// The schedules that broke a rule, by seed.
     pub failures: Vec<(u64, Vec<Violation>)>,
 }
 
-/// Runs `seeds` schedules from seed `from` on `threads` threads, and tells `each` of them when it is over.
-///
-/// Stops early when ten have failed: by then there is enough to think about.
+/// Runs `seeds` schedules from seed `from` on `threads` threads, and calls `each` after each of them. Stops early after ten
+/// failures.
 pub fn campaign(from: u64, seeds: u64, threads: usize, each: impl Fn(u64, &Report) + Sync) -> Outcome {
     let next = AtomicU64::new(from);
     let outcome = Mutex::new(Outcome::default());
@@ -76,7 +72,7 @@ pub fn run_seed(seed: u64) -> Report {
     })
 }
 
-/// What to do about a failed schedule: the rules it broke, its world, and the command that shows it again.
+/// The report of a failed schedule: the rules it broke, its world, and the command that shows it again.
 #[must_use]
 pub fn explain(seed: u64, violations: &[Violation]) -> String {
     let plan = Plan::of(seed);

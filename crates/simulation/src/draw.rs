@@ -30,7 +30,7 @@ impl Draw {
         least + self.below(most - least + 1)
     }
 
-    /// True so many times in a thousand.
+    /// True in `permille` of a thousand draws.
     pub(crate) fn permille(&self, share: u32) -> bool {
         share > 0 && self.below(1_000) < u64::from(share)
     }

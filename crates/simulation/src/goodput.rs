@@ -1,4 +1,4 @@
-//! How much gets through a slow link when more and more clients send large messages.
+//! Throughput of a slow link while more and more clients send large messages.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -12,40 +12,38 @@ use crate::{
     world::{World, block_on},
 };
 
-/// How long a client waits for an answer, which is longer than any may take.
+/// How long a client waits for an answer: longer than any may take.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Until a refused client asks again.
+/// How long a refused client waits before its next request.
 const PAUSE: Duration = Duration::from_millis(1_000);
 
-/// Clients that send without a pause, and what carries it.
+/// Clients that send without a pause, and their link.
 #[derive(Debug, Clone, Copy)]
 pub struct Crowd {
     /// How many send at the same time.
     pub clients: usize,
-    /// How large each message is.
+    /// The size of each message.
     pub body_bytes: usize,
-    /// What the way to the database takes in a second.
+    /// The speed of the link to the database.
     pub bytes_per_second: u64,
-    /// For how long.
     pub lasting: Duration,
 }
 
-/// What the clients were told.
+/// The answers the clients got.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Goodput {
-    /// Acknowledged.
     pub acknowledged: usize,
-    /// Refused for certain.
+    /// Certainly refused.
     pub refused: usize,
-    /// Told that it may be stored or not.
+    /// The outcome is unknown.
     pub unknown: usize,
-    /// Waited in vain.
+    /// No answer in time.
     pub unanswered: usize,
-    /// The longest that any answer took.
+    /// The longest time to an answer.
     pub slowest: Duration,
 }
 
-/// Lets a crowd send to one healthy node whose link is all that is wrong.
+/// Lets a crowd send to one healthy node with a slow link.
 #[must_use]
 pub fn goodput(crowd: Crowd) -> Goodput {
     let plan = Plan {

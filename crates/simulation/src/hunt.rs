@@ -1,4 +1,4 @@
-//! Whether the simulation would notice: every planted bug must be caught.
+//! Whether the simulation notices bugs.
 
 use mutants::Mutant;
 
@@ -7,7 +7,7 @@ use crate::{Violation, campaign::run_seed};
 /// Schedules in which a planted bug must show itself.
 pub const SEEDS_MAX: u64 = 200;
 
-/// The first seed that catches a planted bug, and what it saw; `None` when none of [`SEEDS_MAX`] does.
+/// The first seed that catches a planted bug, and the broken rule; `None` if [`SEEDS_MAX`] seeds do not catch it.
 #[must_use]
 pub fn hunt(mutant: Mutant) -> Option<(u64, Violation)> {
     mutants::choose(Some(mutant));

@@ -1,9 +1,8 @@
-//! The whole system under a seed: the real engine on one to three nodes, over the in-memory store, with providers, clients
-//! and a network that misbehave; one process, one thread, driven time. See `docs/simulation.md`.
+//! The whole system under a seed: the real engine on one to three nodes over the reference model of the store, with failing
+//! providers, clients and networks, in one process, on one thread and a driven clock. See `docs/simulation.md`.
 //!
-//! A run is a [`Plan`], which its seed decides to the last detail, and its [`Report`]. First everything goes wrong, and
-//! nothing that was promised may be broken; then nothing goes wrong any more, and everything that was promised must come
-//! true. The same seed always gives the same trace.
+//! A run follows a [`Plan`], drawn from its seed, and ends in a [`Report`]. First faults happen, and no promise may be broken;
+//! then faults stop, and every promise must be kept. The same seed always gives the same trace.
 
 mod campaign;
 mod checkers;

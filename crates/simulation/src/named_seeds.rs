@@ -1,16 +1,14 @@
-//! Schedules that once found something, kept under the name of what they found. They run before all others.
+//! Schedules that once found a bug, under the name of that bug. They run before all others.
 
-/// A schedule worth keeping.
 #[derive(Debug, Clone, Copy)]
 pub struct NamedSeed {
     /// What it found.
     pub name: &'static str,
-    /// Its seed.
     pub seed: u64,
 }
 
-/// All of them, oldest first. A seed stands for the same schedule only until the generator of plans changes: after such a
-/// change, look for a seed that finds the same mistake again (plant it, and run), and replace the number.
+/// Oldest first. A seed means the same schedule only until the generator of plans changes. After such a change plant the bug
+/// again, find a seed that catches it, and replace the number.
 pub const NAMED_SEEDS: &[NamedSeed] = &[
     NamedSeed {
         name: "refunds after other refunds gave a sender more than its share",

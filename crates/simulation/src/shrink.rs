@@ -1,13 +1,13 @@
-//! Makes a schedule that fails smaller, as long as it still breaks the same rule.
+//! Makes a failing schedule smaller while it breaks the same rule.
 
 use std::ops::Range;
 
 use crate::{Plan, run};
 
-/// Runs at most; a schedule that takes more is small enough to be read.
+/// Runs at most.
 const RUNS_MAX: usize = 600;
 
-/// The smallest schedule we find that breaks the rule that `plan` breaks; `None` when it breaks none.
+/// The smallest schedule found that breaks the same rule as `plan`; `None` if `plan` breaks none.
 #[must_use]
 pub fn shrink(plan: &Plan) -> Option<Plan> {
     let rule = run(plan, false).violations.first()?.rule;

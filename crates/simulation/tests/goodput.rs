@@ -1,4 +1,4 @@
-//! More clients never get less through.
+//! More clients never mean less throughput.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use simulation::{Crowd, Goodput, goodput};
 
 /// Batches end at other places with other numbers of clients, so the last of them may or may not be in time.
 const AS_MUCH_PERCENT: usize = 90;
-/// What an answer may take: the promise.
+/// The promised time to an answer.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
 
 #[test]
 fn goodput_never_falls_when_clients_are_added() {
     for (body_bytes, bytes_per_second) in [
-        // As it was found: emails of 200 KB at 6 MB/s.
+        // The case that found it: emails of 200 KB at 6 MB/s.
         (200_000, 6_000_000),
         (200_000, 1_000_000),
         (20_000, 1_000_000),

@@ -1,4 +1,4 @@
-//! The simulation notices: every planted bug is caught. Runs only with the feature `mutants`.
+//! The simulation catches every planted bug. Run it with bin/planted-bugs.
 
 use std::sync::{
     Mutex,

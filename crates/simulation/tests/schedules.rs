@@ -1,13 +1,13 @@
-//! Nothing that is promised breaks, whatever goes wrong.
+//! No fault breaks a promise.
 
 use std::sync::Mutex;
 
 use simulation::{NAMED_SEEDS, Plan, campaign, explain, run, run_seed};
 
-/// Schedules of one run of the tests. A night of them: see docs/simulation.md.
+/// Schedules of one test run. For a night of them see docs/simulation.md.
 const SCHEDULES: u64 = 2_000;
 const THREADS: usize = 2;
-/// Schedules that are run twice.
+/// Schedules that run twice.
 const TWICE: u64 = 200;
 
 #[test]
@@ -22,12 +22,12 @@ fn no_schedule_breaks_a_rule() {
     assert_eq!(outcome.runs, SCHEDULES);
     assert!(
         outcome.calls > SCHEDULES * 10,
-        "the worlds were too quiet to prove anything"
+        "too few calls to prove anything"
     );
 }
 
 #[test]
-fn what_was_found_once_stays_fixed() {
+fn named_seeds_break_no_rule() {
     for named in NAMED_SEEDS {
         let violations = run_seed(named.seed).violations;
         assert!(
@@ -47,7 +47,7 @@ fn the_same_seed_gives_the_same_trace() {
     });
     let first = first.into_inner().unwrap();
     for (seed, hash) in &first {
-        // To be read or not makes no difference either.
+        // Whether the trace is printed makes no difference.
         assert_eq!(run(&Plan::of(*seed), true).trace_hash, *hash, "seed {seed}");
     }
     let mut different: Vec<u64> = first.iter().map(|(_, hash)| *hash).collect();

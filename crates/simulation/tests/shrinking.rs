@@ -1,10 +1,10 @@
-//! A schedule that fails can be made small enough to be read. It takes a planted bug to fail.
+//! A failing schedule can be made small enough to read. A planted bug makes one fail: bin/planted-bugs.
 
 use mutants::Mutant;
 use simulation::{Plan, run, shrink};
 
 #[test]
-fn what_is_left_still_fails_and_is_small() {
+fn a_shrunk_schedule_is_small_and_breaks_the_same_rule() {
     mutants::choose(Some(Mutant::DropOnBreakerOpen));
     let plan = (0..20)
         .map(Plan::of)

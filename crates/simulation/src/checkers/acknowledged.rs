@@ -18,11 +18,11 @@ pub(super) const RULE_STORED: &str = "1: every acknowledged id exists with equal
 const RULE_INBOUND_IDS: &str = "7: one row per provider message id";
 const RULE_NO: &str = "a clear no stores nothing";
 
-/// What was asked for under one body.
+/// The requests with one body.
 #[derive(Default)]
 struct Asked {
     ids: BTreeSet<MessageId>,
-    /// Answers after which a message may be there.
+    /// Answers after which a message may exist.
     perhaps: usize,
     conflicts: usize,
     refusals: usize,

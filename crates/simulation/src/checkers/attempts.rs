@@ -1,4 +1,4 @@
-//! Invariants 3, 4 and 5: what is on record about tries agrees with what the providers saw.
+//! Invariants 3, 4 and 5: the recorded attempts agree with the calls the providers saw.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -15,7 +15,7 @@ pub(super) const RULE_REASONS: &str = "5: a message fails only by the rules";
 const RULE_KEPT: &str = "what a node knows is recorded, if the store is well before its lease ends";
 const RULE_FINAL: &str = "2: after faults stop everything becomes final";
 
-/// How long the store must be well for that: a node that was refused asks again after a pause.
+/// How long the store must be well for that: after a refusal a node pauses before it asks again.
 const KEPT_WITHIN: Duration = Duration::from_secs(5);
 
 pub(super) fn check(
@@ -61,7 +61,7 @@ pub(super) fn check(
     }
 }
 
-/// The answer to a call is lost only with the node that heard it, or with its lease.
+/// The answer to a call is lost only with the node that got it, or with its lease.
 fn what_is_known_is_recorded(
     plan: &Plan,
     snapshot: &Snapshot,
@@ -137,7 +137,7 @@ fn of_message(
     if let Some(row) = uncalled {
         return Some((
             RULE_EXPLAINED,
-            format!("nobody called for attempt {}", row.number),
+            format!("there was no call for attempt {}", row.number),
         ));
     }
     let tried_on = attempts
@@ -148,7 +148,7 @@ fn of_message(
     if tried_on && !redriven {
         return Some((
             RULE_REASONS,
-            "it was rejected for good, and tried again".to_owned(),
+            "it was rejected for good and tried again".to_owned(),
         ));
     }
     let taken = calls.iter().filter(|call| call.taken).count();
@@ -160,7 +160,7 @@ fn of_message(
         return Some((RULE_EXPLAINED, format!("taken {taken} times")));
     }
     let row = snapshot.outbox.get(&detail.message.id);
-    // The node that sent it may have been unable to say so until its lease had run out.
+    // The node that made the call may have been unable to record it before its lease expired.
     let late_success = attempts
         .iter()
         .any(|attempt| attempt.late_outcome == Some(Outcome::Success));
@@ -200,7 +200,7 @@ fn why_failed(
     let code = failure.error_code.as_ref().map(ErrorCode::as_str);
     let founded = match failure.reason {
         FailureReason::Exhausted => {
-            // Of each of these there was a call: that is checked above.
+            // That each of these had a call is checked above.
             let failed = |outcome| matches!(outcome, Outcome::Error | Outcome::Timeout);
             let failures = detail.attempts.iter().filter(|attempt| failed(attempt.outcome));
             let attempts_max = plan.settings.engine.dispatch.attempts_max;
@@ -221,7 +221,7 @@ fn rejected(code: Option<&ErrorCode>) -> bool {
     code.is_some_and(|code| code.as_str() == "no_such_number")
 }
 
-/// What a node that saw the call end puts on record; nothing when it did not.
+/// What a node that saw the end of a call records; `None` if it did not see it.
 fn outcome_of(call: &CallRecord) -> Option<Outcome> {
     match &call.ended.as_ref()?.1 {
         CallEnd::Answered(SendResult::Success { .. }) => Some(Outcome::Success),

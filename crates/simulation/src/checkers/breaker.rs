@@ -18,11 +18,11 @@ const EDGES: [(&str, &str); 4] = [
     ("half_open", "closed"),
 ];
 
-/// The breaker of one node and provider, as its calls betray it.
+/// The breaker of one node and provider, derived from its calls.
 #[derive(Default)]
 pub(super) struct Model {
     state: State,
-    /// Counts moves: a call that began before one has no say.
+    /// Counts moves: a call that began before one has no vote.
     epoch: u64,
 }
 
@@ -34,20 +34,20 @@ enum State {
         since: Duration,
     },
     HalfOpen {
-        /// When the round began, by which rounds are told apart.
+        /// When the round began, which identifies it.
         round: Duration,
-        /// When the probes under way began.
+        /// When the probes in flight began.
         probes: Vec<Duration>,
         good: u32,
         bad: u32,
     },
-    /// A round took so long that time may have decided it: we do not know how before the next call.
+    /// A round took so long that time may have decided it; the next call shows how.
     Unclear {
         round: Duration,
     },
 }
 
-/// What a breaker says of itself.
+/// What a breaker reports.
 #[derive(Clone, Copy)]
 pub(crate) struct Real {
     pub(crate) state: &'static str,
@@ -73,7 +73,7 @@ impl Default for State {
 }
 
 impl Model {
-    /// A call begins while the node's breaker says this of itself. Returns the epoch it belongs to.
+    /// A call begins while the node's breaker reports this. Returns the call's epoch.
     pub(super) fn call_begins(
         &mut self,
         now: Duration,
@@ -206,7 +206,7 @@ fn verdict(end: &CallEnd) -> Option<Verdict> {
     }
 }
 
-/// Every move that was counted is one that exists.
+/// Every counted move is a legal one.
 pub(super) fn check_edges<'a>(
     metrics: impl Iterator<Item = &'a Metrics>,
     problems: &mut Vec<(&'static str, String)>,

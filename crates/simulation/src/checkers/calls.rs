@@ -1,4 +1,4 @@
-//! What must be true when a call begins, and invariant 11.
+//! What must hold when a call begins, and invariant 11.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -14,7 +14,7 @@ const RULE_BUDGET: &str = "no call beyond the budget of tries";
 const RULE_DUE: &str = "no call before its time";
 const RULE_RETRY_AFTER: &str = "11: no retry before Retry-After";
 
-/// Judges a call by the database's own clock and row.
+/// Judges a call by the database's clock and row.
 pub(super) fn may_begin(call: &Beginning<'_>, settings: &Settings) -> Option<(&'static str, String)> {
     let Beginning {
         message,
@@ -47,7 +47,7 @@ pub(super) fn may_begin(call: &Beginning<'_>, settings: &Settings) -> Option<(&'
     ))
 }
 
-/// Whoever was asked to wait, and got the answer, waits; unless an operator redrove the message since.
+/// After a 429 with Retry-After whose answer arrived, the next call waits, unless an operator redrove the message since.
 pub(super) fn check_retry_after(
     snapshot: &Snapshot,
     calls: &[CallRecord],

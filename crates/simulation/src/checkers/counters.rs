@@ -1,5 +1,4 @@
-//! Invariant 12: what the nodes counted is what the database holds. Whoever loses an answer may count less than there is;
-//! nobody ever counts more.
+//! Invariant 12: the nodes' counters equal the rows in the database. A node that loses an answer may count less, never more.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +10,6 @@ use crate::plan::Knowledge;
 
 const RULE: &str = "12: counters = rows";
 
-/// What the counters are compared with.
 pub(super) struct Books<'a> {
     pub(super) knowledge: Knowledge,
     pub(super) snapshot: &'a Snapshot,
@@ -54,8 +52,7 @@ pub(super) fn check<'a>(
     for outcome in Outcome::ALL {
         let attempts = messages().flat_map(|detail| &detail.attempts);
         let rows = attempts.filter(|attempt| attempt.outcome == *outcome).count() as u64;
-        // A settlement is asked for until there is an answer; a claim or a sweep, which record the tries of those who
-        // vanished, is not.
+        // A settlement is repeated until there is an answer. A claim or a sweep, which record attempts of expired leases, is not.
         let missed = unless(lost || (unanswered && *outcome == Outcome::Unknown));
         compare(
             "dispatch_attempts_total",
@@ -81,7 +78,7 @@ pub(super) fn check<'a>(
     compare("conversations_reused_total", String::new(), reused, missed);
     let told =
         |is: fn(&Response) -> bool| requests.iter().filter(|request| is(&request.reply)).count() as u64;
-    // Of those that were told nothing, nobody knows what they would have been told.
+    // Requests without an answer: their result is unknown.
     let in_the_dark = told(|reply| matches!(reply, Response::Nothing | Response::Unknown));
     let no_provider = told(|reply| *reply == Response::NoProvider);
     compare(

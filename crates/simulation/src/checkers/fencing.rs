@@ -1,5 +1,5 @@
-//! Invariant 14, and what else must be true of every single transaction about the outbox: tokens only grow, nobody takes
-//! what another holds, a status never goes back but by a redrive.
+//! Invariant 14, and the other rules for each transaction about the outbox: tokens only grow, a held entry is not taken, a status
+//! goes back only by a redrive.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,21 +20,21 @@ const RULE_STATUS: &str = "a status never goes back";
 
 #[derive(Default)]
 pub(super) struct Fencing {
-    /// Every outbox row as the last transaction left it.
+    /// Every outbox row after the last transaction.
     rows: BTreeMap<MessageId, OutboxRow>,
-    /// What each life was told it holds.
+    /// The leases each life was told it holds.
     held: BTreeMap<u32, BTreeSet<(MessageId, LeaseToken)>>,
-    /// What was leased while it was accepted.
+    /// The leases given with an accept.
     leased_at_accept: BTreeSet<MessageId>,
-    /// What was settled under each lease; asked again, it is said to have been applied, and nothing changes.
+    /// What was settled under each lease. A repeat is reported as applied and changes nothing.
     settled: BTreeSet<(MessageId, LeaseToken)>,
     pub(super) redrives: BTreeMap<MessageId, Vec<Duration>>,
     pub(super) dead_letters: BTreeMap<FailureReason, u64>,
-    /// What was buried because nobody served it any more.
+    /// Entries dead-lettered since no node serves their provider.
     pub(super) unserved: BTreeSet<MessageId>,
 }
 
-/// What a transaction finds.
+/// The state a transaction finds.
 #[derive(PartialEq, Eq)]
 pub(crate) struct Before {
     row: Option<OutboxRow>,
@@ -71,7 +71,7 @@ impl Fencing {
         }
     }
 
-    /// Whether an entry is still under the lease it was accepted with.
+    /// Whether an entry is still under the lease of its accept.
     pub(super) fn is_of_accept(&self, id: MessageId) -> bool {
         let row = self.rows.get(&id);
         self.leased_at_accept.contains(&id) && row.is_some_and(|row| row.token == FIRST_LEASE)
@@ -98,9 +98,9 @@ impl Fencing {
         } else if claimed.leased.token <= before.token {
             "its token did not grow"
         } else if claimed.lease_expired != lease_expired || claimed.leased.progress.attempts != attempts {
-            "the try of its last holder is not on record"
+            "the attempt of its last holder is not on record"
         } else if claimed.leased.progress.counted != counted {
-            "the try of its last holder, who may not have called, was counted"
+            "the attempt of its last holder, who may not have called, was counted"
         } else if memory.status(id) != Some(Status::Pending) {
             "it is final"
         } else {
@@ -184,36 +184,39 @@ impl Fencing {
         (!unchanged).then(|| format!("{id}: released under token {} and lost it before", token.0))
     }
 
-    /// A node buries what no node has served for long, and the rest once its time is up. `served` tells whether a node
-    /// served the provider lately.
-    pub(super) fn buried(
+    /// A node dead-letters what no node has served for long, and what is past its deadline. `served` tells whether a node served the
+    /// provider lately.
+    pub(super) fn dead_lettered(
         &mut self,
-        buried: &DeadLetter,
+        dead_lettered: &DeadLetter,
         served: bool,
         memory: &Memory,
         now: Timestamp,
     ) -> Option<String> {
-        *self.dead_letters.entry(buried.reason).or_default() += 1;
-        if buried.reason == FailureReason::NoProvider {
-            self.unserved.insert(buried.id);
+        *self.dead_letters.entry(dead_lettered.reason).or_default() += 1;
+        if dead_lettered.reason == FailureReason::NoProvider {
+            self.unserved.insert(dead_lettered.id);
         }
-        let before = self.rows.get(&buried.id).cloned();
-        self.keep(buried.id, memory);
+        let before = self.rows.get(&dead_lettered.id).cloned();
+        self.keep(dead_lettered.id, memory);
         let free = before.as_ref().is_some_and(|row| {
             row.dead_at.is_none()
                 && row.leased_until.is_none_or(|until| until <= now)
-                && row.provider == buried.provider
+                && row.provider == dead_lettered.provider
                 && (row.deadline_at <= now
                     || !served
                         && now.saturating_since(row.leased_until.unwrap_or(row.due_at)) >= UNSERVED_AFTER)
         });
-        let founded = match buried.reason {
+        let founded = match dead_lettered.reason {
             FailureReason::Deadline => true,
             FailureReason::NoProvider => !served,
             _ => false,
         };
-        (!free || !founded)
-            .then(|| format!("{buried:?} was buried, served by another node: {served}, at {now}: {before:?}"))
+        (!free || !founded).then(|| {
+            format!(
+                "{dead_lettered:?} was dead-lettered, served by another node: {served}, at {now}: {before:?}"
+            )
+        })
     }
 
     pub(super) fn redriven(&mut self, memory: &Memory, now: Duration) -> Option<String> {
@@ -258,7 +261,7 @@ impl Fencing {
     }
 }
 
-/// An entry that is in a batch twice.
+/// A message that is in a batch twice.
 pub(super) fn twice(batch: &[Settlement]) -> Option<String> {
     let mut seen = BTreeSet::new();
     let twice = batch.iter().find(|settlement| !seen.insert(settlement.id));

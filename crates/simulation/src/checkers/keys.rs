@@ -1,4 +1,4 @@
-//! Invariant 6, judged by a second account of keys: for its time a key stands for one message, and after that for another.
+//! Invariant 6, judged by a second account of keys: until it expires a key stands for one message, then for another.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -9,11 +9,11 @@ use super::{Request, Response};
 
 pub(super) const RULE: &str = "6: one key = one id; another body is a conflict";
 
-/// How long a key may be there after its time while a node runs and reaches the store: from one purge to the next, and the
-/// stop of a node that comes between them.
+/// How long a key may outlive its expiry while a node runs and reaches the store: from one purge to the next, and a node's stop
+/// in between.
 const PURGED_WITHIN: Duration = Duration::from_secs(80);
 
-/// How long after a request its commit may come that nobody heard of any more: a slow start, and a late end.
+/// How long after a request an unconfirmed commit may still happen: a slow start, and a late end.
 const LATE_WITHIN: Duration = Duration::from_secs(20);
 
 pub(super) struct Keys {
@@ -36,7 +36,7 @@ impl Keys {
         }
     }
 
-    /// Judges a transaction, in which the key and its message are stored together.
+    /// Judges a transaction that stores a key with its message.
     pub(super) fn accepted(
         &mut self,
         batch: &[Accept],
@@ -79,7 +79,7 @@ impl Keys {
         problem
     }
 
-    /// Judges what a client was told that asked under a key.
+    /// Judges the answer to a request with a key.
     pub(super) fn answered(
         &self,
         request: &Request,
@@ -89,7 +89,7 @@ impl Keys {
     ) -> Option<String> {
         let IdempotentRequest { key, fingerprint } = request.key.as_ref()?;
         let uses = self.uses.get(key).map_or(&[][..], Vec::as_slice);
-        // Those that were in force at some moment between the question and the answer, the latest first.
+        // The keys in force at some moment between request and answer, the latest first.
         let mut candidates = uses.iter().enumerate().rev().filter(|(place, known)| {
             let next = uses.get(place + 1);
             known.at <= now && next.is_none_or(|next| next.at >= request.began)
@@ -113,8 +113,8 @@ impl Keys {
             .then(|| format!("its key should be gone for {expired_for:?}"))
     }
 
-    /// Whether a request that was told of an earlier message may be stored itself: its commit had no answer, its key was looked
-    /// up instead, and was purged before the commit came after all.
+    /// Whether a request that was answered with an earlier message may be stored itself: its commit was unconfirmed, its key was
+    /// looked up instead, and was purged before the commit happened.
     pub(super) fn may_be_late(&self, request: &Request) -> bool {
         let Some(IdempotentRequest { key, .. }) = &request.key else {
             return false;

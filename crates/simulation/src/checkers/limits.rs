@@ -1,5 +1,4 @@
-//! Invariant 10: nobody gets more than burst and rate allow, and nobody less. Judged by a second, plain account of what
-//! each cell was charged.
+//! Invariant 10: a sender and an address get exactly what burst and rate allow. A second, plain account of the charges judges it.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -25,7 +24,7 @@ struct Charge {
     end: Option<End>,
 }
 
-/// What became of a charge, and when.
+/// When a charge was decided, and how.
 #[derive(Clone, Copy)]
 struct End {
     at: Duration,
@@ -67,7 +66,7 @@ impl Limits {
             .then(|| format!("{key:?} got more than its share: {}", told(charges)))
     }
 
-    /// A request begins, and is charged at this very moment.
+    /// A request begins, and is charged now.
     pub(super) fn asked(&mut self, key: Key, request: usize, now: Duration) {
         let charge = Charge {
             request,
@@ -77,7 +76,7 @@ impl Limits {
         self.charges.entry(key).or_default().push(charge);
     }
 
-    /// A request ends. Whether a refusal was right is judged by what was charged before the request began.
+    /// A request ends. A refusal is judged by the charges made before the request began.
     pub(super) fn answered(
         &mut self,
         key: Key,
@@ -109,7 +108,7 @@ impl Limits {
                 let room = has_room_beside(others, at, quota);
                 (trusted && room).then(|| format!("{key:?} was refused without cause: {}", told(charges)))
             }
-            // Nobody knows whether it was given back.
+            // It is unknown whether it was refunded.
             Response::Unknown | Response::Nothing => None,
             _ => {
                 charges[place].end = Some(End {
@@ -122,7 +121,7 @@ impl Limits {
     }
 }
 
-/// An account to read: when each charge was made, what became of it, and when it was given back.
+/// The charges in words: when each was made and decided.
 fn told(charges: &[Charge]) -> String {
     let one = |charge: &Charge| match charge.end {
         Some(End { at, accepted: true }) => format!("{:?} kept at {at:?}", charge.at),
@@ -140,7 +139,7 @@ fn has_room(charges: &[Charge], now: Duration, quota: Quota) -> bool {
     has_room_beside(charges.iter(), now, quota)
 }
 
-/// Whether one more fits, even if everything that is not known to have been given back still counts.
+/// Whether one more fits, even if every charge not known to be refunded still counts.
 fn has_room_beside<'a>(charges: impl Iterator<Item = &'a Charge>, now: Duration, quota: Quota) -> bool {
     let interval = interval(quota);
     let (mut full_at, mut open) = (Duration::ZERO, 0);
@@ -159,7 +158,7 @@ fn has_room_beside<'a>(charges: impl Iterator<Item = &'a Charge>, now: Duration,
     full_at.max(now) + interval * (open + 1) <= now + interval * quota.count()
 }
 
-/// Whether those that were accepted are more than burst and rate allow; in the order of their answers.
+/// Whether more were accepted than burst and rate allow, in the order of their answers.
 fn exceeds(charges: &[Charge], quota: Quota) -> bool {
     let interval = interval(quota);
     let mut accepted: Vec<Duration> = charges

@@ -1,6 +1,5 @@
-//! What must hold, and who watches. Some rules are checked at the moment they could be broken, the others when the run is
-//! over, against all that the database holds. Each group of rules has its own file; `observer.rs` takes note of
-//! what happens, and this one has the words for it.
+//! The rules, and the code that checks them. Some rules are checked when they could be broken, the others at the end of the run
+//! against the whole database. Each group of rules has its own file; `observer` records what happens.
 
 mod acknowledged;
 mod attempts;
@@ -29,18 +28,16 @@ pub(crate) use fencing::Before;
 pub(crate) use observer::Observer;
 pub(crate) use progress::Due;
 
-/// Something that must hold and did not.
+/// A broken rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// The rule, with its number in the list of invariants where it has one.
+    /// With its number in the list of invariants, if it has one.
     pub rule: &'static str,
-    /// When it was noticed.
     pub at: Duration,
-    /// What was seen.
     pub detail: String,
 }
 
-/// What a client was told.
+/// The answer a client got.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Response {
     New(Ack),
@@ -49,26 +46,26 @@ pub(crate) enum Response {
     Limited {
         retry_after: Duration,
     },
-    /// A clear no: nobody serves the channel there.
+    /// Certainly refused: no provider serves the channel on that node.
     NoProvider,
-    /// A clear no that may be a yes next time.
+    /// Certainly refused, but may succeed later.
     NotStored(&'static str),
-    /// A clear no for good.
+    /// Refused for good.
     Refused,
-    /// Nobody knows.
+    /// The outcome is unknown.
     Unknown,
-    /// No answer at all.
+    /// There was no answer.
     Nothing,
 }
 
-/// What makes a promise.
+/// An acknowledgement: from here on the message must exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ack {
     pub(crate) id: MessageId,
     pub(crate) conversation: ConversationId,
 }
 
-/// Whose allowance a request uses up.
+/// The limit a request counts for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Cell {
     None,
@@ -76,7 +73,7 @@ pub(crate) enum Cell {
     Sender(ConversationChannel, usize),
 }
 
-/// A request as the node took it up.
+/// A request as the node saw it.
 struct Request {
     life: u32,
     operation: usize,
@@ -86,7 +83,7 @@ struct Request {
     reply: Response,
 }
 
-/// A call as the provider's side sees it.
+/// A call as the provider saw it.
 struct CallRecord {
     life: u32,
     provider: usize,
@@ -95,22 +92,21 @@ struct CallRecord {
     began: Duration,
     taken: bool,
     ended: Option<(Duration, CallEnd)>,
-    /// When the lease it was made under runs out.
+    /// When its lease expires.
     leased_until: Duration,
     breaker_epoch: u64,
 }
 
-/// How a call ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum CallEnd {
     Answered(SendResult),
     TimedOut,
     Panicked,
-    /// The node is gone.
+    /// The node died.
     Abandoned,
 }
 
-/// A call about to begin, and what was known at that moment.
+/// A call about to begin.
 pub(crate) struct Beginning<'a> {
     pub(crate) life: u32,
     pub(crate) provider: usize,

@@ -1,5 +1,5 @@
-//! Progress: with the store well, a due message whose provider is well and whose breaker is closed is tried in time,
-//! however large it is, however slow the link, and however many wait.
+//! Progress: while the store and a provider are well and its breaker is closed, a due message is tried in time, however large
+//! it is, however slow the link, and however many messages wait.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -9,9 +9,9 @@ use crate::plan::Settings;
 
 pub(super) const RULE: &str = "a due message is tried in time while the store is well";
 
-/// What a turn may take besides everything that can be told: looks that come late, breakers that have just closed.
+/// Margin beside everything that can be computed: looks that come late, breakers that have just closed.
 const MARGIN: Duration = Duration::from_secs(60);
-/// Claims that ask for too much, until they ask for little enough: each holds its entries for a lease.
+/// Claims that ask for too much before they shrink enough: each holds its entries for a lease.
 const LOST_CLAIMS_MAX: u32 = 8;
 
 /// How long each due message has waited, in good times only.
@@ -27,13 +27,13 @@ struct Waiting {
 /// A due message as it is found.
 pub(crate) struct Due {
     pub(crate) message: MessageId,
-    /// Whether all was well, for it, since the last look.
+    /// Whether everything it needs was well since the last look.
     pub(crate) well: bool,
     pub(crate) body_bytes: usize,
 }
 
 impl Progress {
-    /// Looks at all that is due. `calls` says how many calls there were for a message so far.
+    /// Looks at all due messages. `calls` returns the number of calls for a message so far.
     pub(super) fn look(
         &mut self,
         since_last: Duration,
@@ -69,7 +69,7 @@ impl Progress {
     }
 }
 
-/// How long a message may wait for its turn, whatever was lost on the way before.
+/// The longest wait for a turn, whatever was lost before.
 fn longest(settings: &Settings, backlog: usize, bytes: usize) -> Duration {
     let dispatch = &settings.engine.dispatch;
     let call = match settings.simulators {
@@ -77,7 +77,7 @@ fn longest(settings: &Settings, backlog: usize, bytes: usize) -> Duration {
         None => settings.provider_trip_max * 2 + settings.store_trip_max * 4,
     };
     let rounds = backlog.div_ceil(dispatch.lane.concurrency) as u32;
-    // There and back again, for what was asked for in vain.
+    // Two trips for each claim that asked in vain.
     let link = settings.link.map_or(Duration::ZERO, |rate| {
         Duration::from_secs_f64(4.0 * bytes as f64 / rate as f64)
     });

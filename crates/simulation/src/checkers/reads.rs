@@ -1,4 +1,4 @@
-//! What a reader is shown of one message agrees with itself, also while the message is on its way.
+//! A read of one message agrees with itself, also while the message is in flight.
 
 use domain::{Direction, Outcome, Status};
 use store::MessageDetail;
@@ -15,7 +15,7 @@ pub(super) fn contradiction(detail: &MessageDetail) -> Option<String> {
         .iter()
         .filter(|attempt| attempt.outcome == Outcome::Success)
         .count();
-    // The node that sent it could not say so before its lease had run out.
+    // The node that sent it could not record it before its lease expired.
     let known_late = attempts
         .iter()
         .any(|attempt| attempt.late_outcome == Some(Outcome::Success));

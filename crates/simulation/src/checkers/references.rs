@@ -1,4 +1,4 @@
-//! Invariant 22: what a row refers to is there. No foreign key guards it.
+//! Invariant 22: every reference leads to a row. No foreign key enforces it.
 
 use store_model::Memory;
 

@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use store::{ConversationFilter, MessageDetail, MessageFilter, Reads};
 use store_model::{Memory, OutboxRow};
 
-/// All that the database holds when a run is over, read as clients read it, and the outbox.
+/// The contents of the database at the end of a run, read as clients read it, and the outbox.
 pub(super) struct Snapshot {
     pub(super) messages: BTreeMap<MessageId, MessageDetail>,
     pub(super) conversations: Vec<Conversation>,

@@ -1,7 +1,7 @@
 use super::{Fault, FaultKind, Settings, Statement, StoreFailure, faults};
 use crate::draw::Draw;
 
-/// In how many of a thousand worlds single statements fail.
+/// Share of worlds in which single statements fail.
 const WORLDS_PERMILLE: u32 = 250;
 
 /// Adds errors of single statements: every kind, at every statement.

@@ -3,12 +3,12 @@ use std::time::Duration;
 use super::{Operation, OperationKind, Settings};
 use crate::draw::Draw;
 
-/// In how many of a thousand worlds keys expire while clients still use them.
+/// Share of worlds in which keys expire while clients still use them.
 const WORLDS_PERMILLE: u32 = 300;
-/// How many in a thousand requests with a key are made once more about when it expires, or later.
+/// Share of requests with a key that are repeated around its expiry.
 const LATE_PERMILLE: u32 = 400;
 
-/// Lets keys expire soon, and clients come back with them: just before, soon after, and after any purge.
+/// Makes keys expire soon, and repeats requests just before, soon after, and after any purge.
 pub(super) fn draw(draw: &Draw, settings: &mut Settings, operations: &mut Vec<Operation>) {
     if !draw.permille(WORLDS_PERMILLE) {
         return;

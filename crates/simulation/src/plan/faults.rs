@@ -6,124 +6,103 @@ use crate::draw::Draw;
 /// Something that goes wrong.
 #[derive(Debug, Clone)]
 pub struct Fault {
-    /// When, since the start.
+    /// Since the start.
     pub at: Duration,
-    /// What.
     pub kind: FaultKind,
 }
 
 /// What can go wrong.
 #[derive(Debug, Clone)]
 pub enum FaultKind {
-    /// A node loses all it had in memory, after so many more polls of its tasks: in the middle of anything.
+    /// A node dies and loses its memory after so many more polls of its tasks, and so in the middle of something.
     Crash {
-        /// Which node.
         node: usize,
         /// Polls it still makes.
         polls: u32,
         /// Until it is started again.
         down: Duration,
     },
-    /// A node stands still, and goes on as if nothing had been.
+    /// A node stands still, then continues as if nothing had happened.
     Freeze {
-        /// Which node.
         node: usize,
         /// Polls it still makes.
         polls: u32,
-        /// For how long.
         lasting: Duration,
-        /// Whether its wall clock stands still with it, as that of a machine that is suspended.
+        /// Whether its wall clock stops with it, as on a suspended machine.
         clock_too: bool,
     },
-    /// A node is told to stop, and started again.
+    /// A node is stopped and started again.
     Restart {
-        /// Which node.
         node: usize,
-        /// What it has to finish.
+        /// The time it has to finish.
         within: Duration,
     },
-    /// A node is told to stop, and started again without one of its providers.
+    /// A node is stopped and started again without one of its providers.
     ProviderRemoved {
-        /// Which node.
         node: usize,
-        /// Which provider.
         provider: usize,
-        /// What the node has to finish, each time it is told to stop.
+        /// The time it has to finish, at each stop.
         within: Duration,
-        /// Until it is started again with all of them; never, when that is not said.
+        /// Until it is started again with all of them; `None`: never.
         lasting: Option<Duration>,
     },
-    /// The wall clock of a node is set.
-    ClockJump {
-        /// Which node.
-        node: usize,
-        /// By how many milliseconds.
-        by_ms: i64,
-    },
-    /// Nobody reaches the store; what is under way is not answered.
+    /// The wall clock of a node jumps.
+    ClockJump { node: usize, by_ms: i64 },
+    /// The store is unreachable; statements under way are not answered.
     StoreAway {
-        /// For how long.
         lasting: Duration,
         /// Whether connections hang instead of being refused.
         hanging: bool,
     },
-    /// The store takes its time.
+    /// The store is slow.
     StoreSlow {
-        /// For how long.
         lasting: Duration,
         /// How long a transaction may take to begin.
         up_to: Duration,
     },
     /// Connections to the store break around the commit.
     StoreFlaky {
-        /// For how long.
         lasting: Duration,
-        /// How many in a thousand transactions break.
+        /// Share of transactions that break.
         permille: u32,
     },
-    /// One kind of statement fails in one way; the others do not.
+    /// One kind of statement fails in one way.
     StatementFails {
-        /// Which statement.
         statement: Statement,
-        /// How it fails.
         failure: StoreFailure,
-        /// How many in a thousand fail.
+        /// Share of statements that fail.
         permille: u32,
-        /// For how long.
         lasting: Duration,
     },
-    /// A provider is in a health.
+    /// The health of a provider changes.
     Health {
-        /// Which provider.
         provider: usize,
-        /// How it behaves.
         health: Health,
-        /// For how long.
         lasting: Duration,
     },
 }
 
-/// What a node asks of the store.
+/// A kind of statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Statement {
-    /// Storing new messages.
+    /// Accepts.
     Accept,
-    /// Taking due messages.
+    /// Claims.
     Claim,
-    /// Recording attempts.
+    /// Settlements.
     Settle,
-    /// Whatever changes nothing.
+    /// Reads.
     Read,
 }
 
 /// How a statement fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreFailure {
-    /// Nothing happened, and that is said.
+    /// Nothing happened, and the error says so.
     Unavailable,
-    /// It happened or not, and neither is said.
+    /// Whether it happened is unknown.
     OutcomeUnknown,
-    /// Nothing happened, and never will, it is said: what an operator took away, such as a right, comes back all the same.
+    /// Refused for good, such as for a missing right, which the operator restores later.
     Refused,
 }
 
@@ -142,15 +121,15 @@ pub enum Health {
     Well,
     /// It answers with errors.
     Failing,
-    /// It never answers, and takes nothing.
+    /// It takes nothing and never answers.
     Hanging,
-    /// It takes messages and never says so.
+    /// It takes messages and never answers.
     AnswersLost,
-    /// It asks to slow down.
+    /// It answers with 429.
     Limiting,
     /// It answers about when the call times out.
     Slow,
-    /// A bit of everything.
+    /// Any of the others, for each call.
     Mixed,
 }
 
@@ -168,7 +147,6 @@ impl Health {
     }
 }
 
-/// How many kinds of faults there are to choose from.
 pub(super) const KINDS: usize = 7;
 
 const HEALTHS: [Health; 8] = [
@@ -209,7 +187,7 @@ pub(super) fn draw(draw: &Draw, settings: &Settings) -> Vec<Fault> {
     faults
 }
 
-/// How many in a thousand worlds have nodes whose configuration loses a provider.
+/// Share of worlds with nodes that lose a provider from their configuration.
 const REMOVALS_PERMILLE: u32 = 250;
 
 /// Adds faults of the configuration.
@@ -230,7 +208,7 @@ pub(super) fn draw_removals(draw: &Draw, settings: &Settings, faults: &mut Vec<F
     faults.sort_by_key(|fault| fault.at);
 }
 
-/// Any time, or soon after many clients came at once.
+/// Any time, or soon after a burst of clients.
 pub(super) fn moment(draw: &Draw, settings: &Settings) -> Duration {
     if settings.bursts.is_empty() || draw.permille(500) {
         return draw.millis(0, settings.chaos.as_millis() as u64);

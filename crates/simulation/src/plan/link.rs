@@ -6,19 +6,19 @@ use store::Deadlines;
 use super::{Fault, FaultKind, Health, Operation, OperationKind, SendPlan, Settings};
 use crate::draw::Draw;
 
-/// In how many of a thousand worlds the way to the database is slow.
+/// Share of worlds with a slow link to the database.
 const WORLDS_PERMILLE: u32 = 60;
-/// No message is so large that the link needs longer for it.
+/// The longest time a single message takes on the link.
 const LARGEST: Duration = Duration::from_millis(200);
-/// Enough of them to make a backlog that one claim could not carry.
+/// Enough of them for a backlog that one claim cannot carry.
 const MORE_SENDS: u32 = 80;
-/// Apart from all that others drew.
+/// A stream of its own, so that other plans stay as they are.
 const FIRST_GROUP: u32 = 1_000_000;
-/// Nor larger than this, whatever the link.
+/// The largest body, whatever the link.
 const PADDING_MAX: u64 = 60_000;
 
-/// Gives some worlds a slow link to the database, messages that are large against it, and a backlog: a provider that is in
-/// trouble until the others are over.
+/// Gives some worlds a slow link to the database, large messages, and a backlog: the first provider fails until the other faults
+/// are over.
 pub(super) fn draw(
     draw: &Draw,
     settings: &mut Settings,
@@ -30,7 +30,7 @@ pub(super) fn draw(
     }
     let bytes_per_second: u64 = draw.pick(&[100_000, 250_000]);
     settings.link = Some(bytes_per_second);
-    // As operators have it: only the link can say that it is too much to ask for. And no message dies of anything else.
+    // As operators set it: only the link limits a claim, and no message fails for another reason.
     let engine = &mut settings.engine;
     engine.dispatch.batch_messages_max = 100;
     engine.dispatch.lane.concurrency = draw.pick(&[16, 64]);
@@ -45,7 +45,7 @@ pub(super) fn draw(
     more_sends(draw, settings.chaos, operations);
     for operation in operations {
         if let OperationKind::Send(send) = &mut operation.kind {
-            // Repeats say the same.
+            // Repeats have the same body.
             let of_group = draw.child(&format!("message/{}.{}", send.group, send.says));
             send.padding = of_group.between(largest / 2, largest) as usize;
         }
@@ -61,7 +61,7 @@ pub(super) fn draw(
     faults.sort_by_key(|fault| fault.at);
 }
 
-/// Adds sends like those that are there, each a message of its own.
+/// Adds sends like the ones present, each a message of its own.
 fn more_sends(draw: &Draw, chaos: Duration, operations: &mut Vec<Operation>) {
     let sends: Vec<SendPlan> = operations
         .iter()

@@ -1,4 +1,4 @@
-//! What one run does, all of it drawn from its seed before it begins: so it can be printed, and made smaller.
+//! What one run does, drawn from its seed before it begins, so that it can be printed and shrunk.
 
 mod errors;
 mod expiry;
@@ -16,26 +16,24 @@ use std::time::Duration;
 
 use crate::draw::Draw;
 
-/// What nodes know of what they did, from all of it to the least.
+/// How much nodes learn of what they did, from all of it to the least.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Knowledge {
-    /// Every answer of the store reaches whom it is meant for, sooner or later.
+    /// Every answer of the store arrives, sooner or later.
     Complete,
     /// Some answers of the store are lost.
     Unanswered,
-    /// Nodes lose what they had in memory.
+    /// Nodes lose their memory.
     Lost,
 }
 
-/// In how many of a thousand worlds somebody reads messages while they are on their way.
+/// Share of worlds in which messages are read while they are in flight.
 const READERS_PERMILLE: u32 = 300;
 
 /// One schedule.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// Where everything comes from.
     pub seed: u64,
-    /// The shape of the world.
     pub settings: Settings,
     /// What clients do, by time.
     pub operations: Vec<Operation>,
@@ -51,8 +49,8 @@ impl Plan {
         let mut settings = Settings::draw(&draw.child("settings"));
         let mut operations = operations::draw(&draw.child("operations"), &settings);
         let mut faults = faults::draw(&draw.child("faults"), &settings);
-        // What came later draws from streams of its own and plays a part in some worlds only, none of which is that of a named
-        // seed: the others are what they were.
+        // Later additions draw from streams of their own, in some worlds only and never in that of a named seed, so that the
+        // other worlds stay as they were.
         expiry::draw(&draw.child("expired keys"), &mut settings, &mut operations);
         settings.simulators = simulators::draw(&draw.child("product's simulators"));
         faults::draw_removals(&draw.child("lost routes"), &settings, &mut faults);
@@ -72,7 +70,7 @@ impl Plan {
         }
     }
 
-    /// What nodes get to know of what they did: as much as the worst of the faults leaves them.
+    /// How much nodes learn of what they did: as much as the worst fault allows.
     #[must_use]
     pub fn knowledge(&self) -> Knowledge {
         let left = self.faults.iter().map(|fault| match fault.kind {
@@ -91,14 +89,14 @@ impl Plan {
         left.chain(over_the_link).max().unwrap_or(Knowledge::Complete)
     }
 
-    /// Whether there is a node at any time that runs and reaches the store.
+    /// Whether at any time a node runs and reaches the store.
     #[must_use]
     pub fn house_is_kept(&self) -> bool {
         let freezes = |fault: &Fault| matches!(fault.kind, FaultKind::Freeze { .. });
         self.knowledge() == Knowledge::Complete && !self.faults.iter().any(freezes)
     }
 
-    /// Whether every node lives on and reaches the store now and then: then no lease is left to run out.
+    /// Whether every node lives on and reaches the store now and then, so that no lease expires.
     #[must_use]
     pub fn leases_are_kept(&self) -> bool {
         let over_a_good_link = self.settings.link.is_none();
@@ -114,7 +112,7 @@ impl Plan {
             })
     }
 
-    /// Whether the database refuses, for a time, what it would take at any other.
+    /// Whether the database refuses for a time what it would take at any other.
     #[must_use]
     pub fn refuses_good_messages(&self) -> bool {
         let refuses = |fault: &Fault| {
@@ -145,12 +143,12 @@ impl Plan {
         !self.faults.iter().any(hits_a_node)
     }
 
-    /// The longest part of this time in which nothing is wrong with the store.
+    /// The longest part of this time without trouble at the store.
     #[must_use]
     pub fn longest_calm(&self, from: Duration, until: Duration) -> Duration {
         let mut longest = Duration::ZERO;
         let mut calm_from = from;
-        // By when they begin; one may outlast the next.
+        // Sorted by their beginning; one may outlast the next.
         for fault in &self.faults {
             let lasting = match fault.kind {
                 FaultKind::StoreAway { lasting, .. }
@@ -165,7 +163,7 @@ impl Plan {
         longest.max(until.saturating_sub(calm_from))
     }
 
-    /// Whether nothing at all goes wrong, so that every message goes out exactly once.
+    /// Whether nothing goes wrong, so that every message goes out exactly once.
     #[must_use]
     pub fn is_calm(&self) -> bool {
         self.faults.is_empty() && !self.settings.providers_misbehave && self.settings.simulators.is_none()

@@ -8,16 +8,13 @@ use crate::draw::Draw;
 /// Something a client does.
 #[derive(Debug, Clone)]
 pub struct Operation {
-    /// When, since the start.
+    /// Since the start.
     pub at: Duration,
-    /// What.
     pub kind: OperationKind,
 }
 
-/// What clients do.
 #[derive(Debug, Clone)]
 pub enum OperationKind {
-    /// Sends a message.
     Send(SendPlan),
     /// Delivers a webhook.
     Receive(ReceivePlan),
@@ -25,67 +22,56 @@ pub enum OperationKind {
     Redrive,
     /// Redrives all dead letters of a provider.
     RedriveAll {
-        /// Which provider.
         provider: usize,
     },
 }
 
-/// A message to be sent. Those of one `group` are one request to the client: they have one key, if they have any.
+/// A message to be sent. Those of one `group` are one request to the client; if they have a key, they share it.
 #[derive(Debug, Clone)]
 pub struct SendPlan {
-    /// Which request.
     pub group: u32,
-    /// Which body: a group with two uses its key for two different things.
+    /// Which body; a group with two bodies misuses its key.
     pub says: u32,
     /// Whether there is a key.
     pub keyed: bool,
-    /// How it travels.
     pub channel: Channel,
-    /// From whom.
     pub from: usize,
-    /// To whom.
     pub to: usize,
-    /// What becomes of it on its way.
     pub profile: MessageProfile,
-    /// How many bytes longer than usual it is.
+    /// Extra bytes of the body.
     pub padding: usize,
-    /// How long after its sending, in milliseconds, it says it was written.
+    /// The message's timestamp, in milliseconds after its sending.
     pub written_ms: Option<i64>,
     /// How long the client waits for an answer.
     pub patience: Duration,
-    /// How often it asks at most.
+    /// Requests at most.
     pub tries: u32,
-    /// From which address it asks.
+    /// The client's address.
     pub client: u8,
 }
 
-/// A message that comes in.
+/// An inbound message.
 #[derive(Debug, Clone)]
 pub struct ReceivePlan {
-    /// Which event: repeats have the same.
+    /// Repeats have the same event.
     pub event: u32,
-    /// Which provider brings it.
     pub provider: usize,
-    /// How it travels.
     pub channel: Channel,
-    /// From whom.
     pub from: usize,
-    /// To whom.
     pub to: usize,
-    /// How long after its delivery, in milliseconds, it says it was written.
+    /// The message's timestamp, in milliseconds after its delivery.
     pub written_ms: Option<i64>,
-    /// How often it is delivered at most until it is acknowledged.
+    /// Deliveries at most until it is acknowledged.
     pub tries: u32,
 }
 
-/// What becomes of a message on its way. It stands in the body, where the provider and the database find it.
+/// What happens to a message. Its body carries it, so that the provider and the database see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MessageProfile {
-    /// Nothing special.
     Plain,
-    /// Its provider rejects it for good.
+    /// The provider rejects it for good.
     Rejected,
-    /// It panics whoever sends it.
+    /// Every call for it panics.
     Poison,
     /// The database refuses it for good.
     Refused,
@@ -187,7 +173,7 @@ fn receive(draw: &Draw, number: u32, at: u64, people: u64, operations: &mut Vec<
         _ => draw.pick(&[Channel::Sms, Channel::Mms]),
     };
     let plan = ReceivePlan {
-        // Two providers may well give the same id to different messages.
+        // Two providers may give the same id to different messages.
         event: if draw.permille(100) { number % 4 } else { number },
         provider,
         channel,
@@ -202,7 +188,7 @@ fn receive(draw: &Draw, number: u32, at: u64, people: u64, operations: &mut Vec<
     }
 }
 
-/// Some say nothing, some are late, and some come from clocks that are wrong by days.
+/// Some have none, some are late, and some come from clocks that are wrong by days.
 fn written(draw: &Draw) -> Option<i64> {
     match draw.below(10) {
         0..=3 => None,

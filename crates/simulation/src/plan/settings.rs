@@ -7,32 +7,32 @@ use store::Deadlines;
 
 use crate::draw::Draw;
 
-/// The shape of the world: how many nodes, how they are set up, and how slow everything is on a good day.
+/// The shape of the world: its nodes, their settings, and the speed of everything without faults.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Nodes that share the store.
     pub nodes: usize,
-    /// How long things go wrong.
+    /// How long faults happen.
     pub chaos: Duration,
-    /// The set-up of every node.
+    /// Of every node.
     pub engine: EngineSettings,
-    /// How often, in a thousand polls, a task lets the others go first.
+    /// Share of polls in which a task yields to others.
     pub yields_permille: u32,
-    /// The longest way to the store or back.
+    /// The longest trip to the store or back.
     pub store_trip_max: Duration,
-    /// How many bytes a second go to the database, and come from there: all nodes together. Unlimited, if not said.
+    /// Bytes a second to and from the database, for all nodes together; `None`: unlimited.
     pub link: Option<u64>,
-    /// Whether somebody reads messages while they are on their way.
+    /// Whether messages are read while they are in flight.
     pub readers: bool,
-    /// The longest way to a provider or back.
+    /// The longest trip to a provider or back.
     pub provider_trip_max: Duration,
-    /// Whether providers are moody now and then, also when nothing else goes wrong.
+    /// Whether the health of providers changes now and then, also without other faults.
     pub providers_misbehave: bool,
-    /// The simulators of the product in place of ours, in some worlds.
+    /// The product's simulators instead of the simulation's providers, in some worlds.
     pub simulators: Option<SimulatorSettings>,
-    /// Which faults there are at all: runs with few kinds reach states that others never do.
+    /// The kinds of faults in this world: few kinds reach states that many do not.
     pub fault_kinds: Vec<usize>,
-    /// When many clients come at once, so that queues and limits are felt; trouble likes these moments too.
+    /// When many clients come at once, so that queues and limits matter; faults prefer these moments too.
     pub bursts: Vec<Duration>,
     /// Requests of clients.
     pub operations: usize,

@@ -4,10 +4,10 @@ use providers::simulator::{Faults, SimulatorSettings};
 
 use crate::draw::Draw;
 
-/// In how many of a thousand worlds the providers are those of the product.
+/// Share of worlds with the product's providers.
 const WORLDS_PERMILLE: u32 = 150;
 
-/// The simulators of the product with a seed, as every node of such a world has them.
+/// The product's simulators with a seed, the same on every node of a world.
 pub(super) fn draw(draw: &Draw) -> Option<SimulatorSettings> {
     let share = |draw: &Draw| draw.pick(&[0, 0, 5, 25]);
     draw.permille(WORLDS_PERMILLE).then(|| {

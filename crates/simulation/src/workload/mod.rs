@@ -1,4 +1,4 @@
-//! The clients: they know what they were told, and ask again when they were told nothing.
+//! The clients: they remember the answers they got, and repeat requests without one.
 
 mod people;
 mod reader;
@@ -17,10 +17,10 @@ use crate::{
 pub(crate) use people::{body_of_receive, body_of_send, conversation, key_of, to_receive, to_send};
 pub(crate) use reader::read_on;
 
-/// How long a client waits before it asks another node when one does not listen.
+/// How long a client waits before it tries another node.
 const NOBODY_THERE_PAUSE_MS: (u64, u64) = (200, 1_500);
 
-/// Does what a client does, once its time has come.
+/// Does what a client does at its time.
 pub(crate) async fn perform(world: Arc<World>, operation: usize) {
     let plan = Arc::clone(&world.plan);
     let operation_plan = &plan.operations[operation];
@@ -34,7 +34,7 @@ pub(crate) async fn perform(world: Arc<World>, operation: usize) {
     }
 }
 
-/// A node that runs, as a load balancer finds it.
+/// A running node, as a load balancer finds it.
 fn somebody(world: &World, draw: &Draw) -> Option<Life> {
     let first = draw.below(world.nodes.len() as u64) as usize;
     world.nodes[first].life()
@@ -44,5 +44,5 @@ async fn pause(draw: &Draw, (least, most): (u64, u64)) {
     tokio::time::sleep(draw.millis(least, most)).await;
 }
 
-/// A client that asks for ever would keep a run from ending; by then the faults are long over.
+/// Ends clients that would ask forever; by then the faults are long over.
 const TRIES_PAUSE_MAX: Duration = Duration::from_secs(120);

@@ -1,4 +1,4 @@
-//! Who writes to whom, and what.
+//! The address book, and the messages of its people.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use store::IdempotentRequest;
 
 use crate::plan::{ReceivePlan, SendPlan};
 
-/// The ways in which one person's number is written.
+/// The ways in which a person's number is written.
 const NUMBERS: [[&str; 2]; 8] = [
     ["+12016661230", "+1 (201) 666-1230"],
     ["+12016661231", "+1-201-666-1231"],
@@ -32,13 +32,13 @@ const MAILBOXES: [[&str; 2]; 8] = [
     ["h@example.com", "h+y@example.com"],
 ];
 
-/// What a message says: who asked for it, and what becomes of it.
+/// The body of a message: who asked for it, and its profile.
 pub(crate) fn body_of_send(plan: &SendPlan) -> String {
     let padding = "-".repeat(plan.padding);
     format!("s{}.{}.{padding}{}", plan.group, plan.says, plan.profile.letter())
 }
 
-/// What a webhook says.
+/// The body of an inbound message.
 pub(crate) fn body_of_receive(plan: &ReceivePlan) -> String {
     format!("r{}.{}.p", plan.event, plan.provider)
 }
@@ -54,7 +54,7 @@ fn event_id(plan: &ReceivePlan) -> ProviderMessageId {
     format!("event-{}", plan.event).parse().expect("a provider's id")
 }
 
-/// The conversation in which a message belongs, by the rules as people know them.
+/// The conversation a message belongs to, by the rules as people know them.
 pub(crate) fn conversation(channel: Channel, from: usize, to: usize) -> ConversationKey {
     let (book, channel) = match channel {
         Channel::Sms | Channel::Mms => (&NUMBERS, ConversationChannel::Sms),
@@ -64,7 +64,7 @@ pub(crate) fn conversation(channel: Channel, from: usize, to: usize) -> Conversa
     ConversationKey::new(channel, from, to)
 }
 
-/// The request that a client makes. `try_number` decides how addresses are written, except under a key: then the body is the same to the letter.
+/// A client's request. `try_number` chooses the spelling of addresses, except with a key: then the body is always the same.
 pub(crate) fn to_send(
     plan: &SendPlan,
     try_number: u32,
@@ -81,7 +81,7 @@ pub(crate) fn to_send(
     (message(plan.channel, from, to, &body, written), request)
 }
 
-/// The message that a provider delivers, and the provider's id for it.
+/// The message a provider delivers, and the provider's id for it.
 pub(crate) fn to_receive(
     plan: &ReceivePlan,
     try_number: u32,

@@ -8,7 +8,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Between two reads, in milliseconds.
 const PAUSE_MS: (u64, u64) = (10, 700);
 
-/// Somebody who reads messages while they are on their way, until the run is over.
+/// Reads messages while they are in flight, until the run is over.
 pub(crate) async fn read_on(world: Arc<World>) {
     let draw = world.common.draw.child("reader");
     loop {

@@ -12,7 +12,7 @@ use crate::{
 /// How long an operator waits.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Redrives one message: of those that failed, as an operator finds them, or just any.
+/// Redrives one message: one of those that failed, or any.
 pub(super) async fn one(world: &Arc<World>, draw: &Draw) {
     let Some(life) = somebody(world, draw) else {
         return;

@@ -16,7 +16,7 @@ enum Next {
     AskAgain(Option<Duration>),
 }
 
-/// Sends a message, and asks again as long as that does no harm: under a key always, without one only after a clear no.
+/// Sends a message, and repeats it while that is safe: with a key always, without one only after a certain refusal.
 pub(super) async fn perform(world: &Arc<World>, operation: usize, plan: &SendPlan, draw: &Draw) {
     for try_number in 0..plan.tries {
         let Some(life) = somebody(world, draw) else {

@@ -1,4 +1,4 @@
-//! The store as one life of a node sees it.
+//! The store as one life of a node sees it. It plants the bugs of a store.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -149,7 +149,7 @@ impl Outbox for Connection {
                 database.observer.settling(life, &batch);
                 let settle = |settlement: &Settlement| {
                     let before = Before::of(&database.memory, settlement.id);
-                    // One by one, so that each can be judged; all of them at one instant.
+                    // One by one, so that each can be judged, but all at one instant.
                     let settled = at_once!(database.memory.settle(std::slice::from_ref(settlement)))?[0];
                     database
                         .observer
@@ -162,7 +162,7 @@ impl Outbox for Connection {
         if matches!(settled, Err(StoreError::Refused(_)))
             && mutants::planted(Mutant::RefusedSettlementDropped)
         {
-            // What the node takes for lost it keeps no longer.
+            // The node forgets a settlement whose lease it takes for lost.
             return Ok(vec![Settled::LeaseLost; count]);
         }
         settled
@@ -207,11 +207,11 @@ impl Outbox for Connection {
         let (serving, life) = (serving.to_vec(), self.life);
         self.database
             .transact(Errand::WRITE, move |database| {
-                let buried = at_once!(database.memory.sweep(&serving, unserved, limit))?;
+                let dead_lettered = at_once!(database.memory.sweep(&serving, unserved, limit))?;
                 database
                     .observer
-                    .buried(life, &buried, &database.memory, database.now());
-                Ok(buried)
+                    .dead_lettered(life, &dead_lettered, &database.memory, database.now());
+                Ok(dead_lettered)
             })
             .await
     }

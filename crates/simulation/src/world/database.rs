@@ -1,5 +1,4 @@
-//! The database behind all nodes: the reference model, on a network that loses things. What it was asked goes on when the
-//! node that asked is gone.
+//! The database behind all nodes: the reference model on an unreliable network. A transaction continues if its node dies.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,9 +17,9 @@ use crate::{
 
 /// How long a node waits for an answer of the database.
 const PATIENCE: Duration = Duration::from_millis(1_200);
-/// How long a commit may linger that nobody waits for any more.
+/// How long a commit may linger after its node gave up.
 const LATE_MAX_MS: u64 = 8_000;
-/// A slow link carries its bytes in portions of this length, so that transactions share it.
+/// A slow link carries bytes in portions of this duration, so that transactions share it.
 const PORTION: Duration = Duration::from_millis(20);
 
 pub(crate) struct Database {
@@ -34,19 +33,19 @@ pub(crate) struct Database {
     link: Option<Link>,
 }
 
-/// The way to the database and back, which all nodes share.
+/// The network to the database, shared by all nodes.
 struct Link {
     bytes_per_second: u64,
     there: FairMutex<()>,
     back: FairMutex<()>,
 }
 
-/// What a node asks for.
+/// What a transaction is for.
 #[derive(Clone, Copy)]
 pub(crate) struct Errand {
     kind: Kind,
     statement: Option<Statement>,
-    /// The bytes of messages that go there. Everything else is small.
+    /// The message bytes it sends. Everything else is small.
     bytes: usize,
 }
 
@@ -79,7 +78,7 @@ impl Errand {
     }
 }
 
-/// What goes wrong at the moment.
+/// The current troubles.
 #[derive(Default)]
 struct Weather {
     away_until: Duration,
@@ -89,9 +88,9 @@ struct Weather {
     flaky_until: Duration,
     flaky_permille: u32,
     failing: Vec<Failing>,
-    /// When the last of the troubles is over that have begun so far.
+    /// When the last trouble that has begun so far ends.
     troubled_until: Duration,
-    /// Every outage breaks all connections.
+    /// Counts outages; each breaks all connections.
     outages: u64,
 }
 
@@ -104,23 +103,23 @@ struct Failing {
     until: Duration,
 }
 
-/// What a transaction is to the one who waits for it.
+/// What a lost answer means.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// Without an answer, nothing is lost.
+    /// Nothing was lost.
     Read,
-    /// Without an answer, it may have happened.
+    /// It may have happened.
     Write,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Fine,
-    /// The connection breaks, and nothing happened.
+    /// The connection breaks, and nothing happens.
     Lost,
-    /// It happened, and the connection broke before the answer.
+    /// It happens, and the connection breaks before the answer.
     AnswerLost,
-    /// The connection breaks, and it happens after all, later.
+    /// The connection breaks, and it happens later.
     Late,
 }
 
@@ -188,12 +187,12 @@ impl Database {
         weather.troubled_until = weather.troubled_until.max(until);
     }
 
-    /// Whether nothing has gone wrong here since then. A slow link is no trouble.
+    /// Whether there was no trouble since then. A slow link is not trouble.
     pub(crate) fn well_since(&self, then: Duration) -> bool {
         self.weather().troubled_until <= then
     }
 
-    /// All is well from now on.
+    /// Ends all trouble.
     pub(crate) fn heal(&self) {
         let mut weather = self.weather();
         *weather = Weather {
@@ -203,7 +202,7 @@ impl Database {
         };
     }
 
-    /// Runs a transaction on behalf of a node, and answers if the network lets it.
+    /// Runs a transaction for a node, and returns its answer if the network delivers it.
     pub(crate) async fn transact<T: Send + 'static>(
         self: &Arc<Self>,
         errand: Errand,
@@ -212,7 +211,7 @@ impl Database {
         self.transact_for(errand, |_| 0, transaction).await
     }
 
-    /// The same, with an answer that has messages in it: so many bytes of them.
+    /// The same, with an answer of so many message bytes.
     pub(crate) async fn transact_for<T: Send + 'static>(
         self: &Arc<Self>,
         errand: Errand,
@@ -268,7 +267,7 @@ impl Database {
         if let Some(link) = &self.link
             && link.carry(&link.there, request_bytes, &mut reply).await.is_err()
         {
-            // The node gave up before all of it was there.
+            // The node gave up before all of it arrived.
             return;
         }
         let slow = self.slowness();
@@ -345,8 +344,8 @@ impl Database {
 }
 
 impl Link {
-    /// Takes as long as the link needs for so many bytes; an error when the node has given up meanwhile. The mutex is fair,
-    /// so transactions take turns.
+    /// Takes as long as the link needs for so many bytes; an error if the node gives up meanwhile. The mutex is fair, so
+    /// transactions take turns.
     async fn carry<T>(
         &self,
         direction: &FairMutex<()>,

@@ -1,4 +1,4 @@
-//! Where a node can be stopped: every task of a node is polled through its gate.
+//! Stops nodes: every task of a node is polled through its gate.
 
 use std::{
     collections::BTreeMap,
@@ -28,27 +28,25 @@ struct Inner {
 
 struct State {
     condition: Condition,
-    /// After so many more polls the condition becomes this.
+    /// The condition changes to this after so many more polls.
     fuse: Option<(u32, Condition)>,
-    /// Whom to wake when the condition changes.
+    /// Woken when the condition changes.
     tasks: BTreeMap<u64, Waker>,
     next_task: u64,
 }
 
-/// What the tasks of a node may do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Condition {
-    /// Go on.
     Running,
-    /// Nothing, until further notice; time goes on without them.
+    /// Its tasks do not run until further notice; time passes.
     Frozen,
-    /// Nothing ever again.
+    /// Its tasks never run again.
     Dead,
 }
 
 enum Turn {
     Go,
-    /// Let the others go first.
+    /// Yields to other tasks.
     Yield,
     Wait,
     End,
@@ -69,17 +67,17 @@ impl Gate {
         }))
     }
 
-    /// Changes the condition after so many more polls, so that it happens in the middle of something.
+    /// Changes the condition after so many more polls, and so in the middle of something.
     pub(crate) fn lay_fuse(&self, polls: u32, condition: Condition) {
         self.state().fuse = Some((polls, condition));
     }
 
-    /// Completes when the fuse has burned down.
+    /// Completes when the condition has changed.
     pub(crate) async fn tripped(&self) {
         self.0.tripped.notified().await;
     }
 
-    /// Changes the condition now. The dead stay dead.
+    /// Changes the condition now. A dead node stays dead.
     pub(crate) fn set(&self, condition: Condition) {
         let mut state = self.state();
         state.fuse = None;

@@ -3,11 +3,11 @@ use std::{sync::Arc, time::Duration};
 use super::{Node, World, gate::Condition};
 use crate::plan::FaultKind;
 
-/// How long a fuse may burn: a node that does little would never get there.
+/// How long to wait for a node's polls: an idle node makes too few.
 const FUSE_MAX: Duration = Duration::from_secs(2);
 
 impl World {
-    /// Waits for the moment of a fault, and lets it happen.
+    /// Waits until a fault is due, and injects it.
     pub(super) async fn inject(self: Arc<Self>, fault: usize) {
         let fault = &self.plan.faults[fault];
         tokio::time::sleep(fault.at).await;

@@ -1,4 +1,4 @@
-//! The world of one run: a database, providers, nodes, clients, and what goes wrong between them.
+//! The world of one run: a database, providers, nodes, clients, and the faults between them.
 
 mod connection;
 mod database;
@@ -31,10 +31,10 @@ pub(crate) use node::{Life, Node};
 pub(crate) use service::Service;
 pub(crate) use time::Time;
 
-/// How often the run looks whether it is over.
+/// How often the run checks whether it is over.
 const STEP: Duration = Duration::from_millis(500);
 
-/// How often it looks at what is due: less often, for it reads all of the outbox.
+/// How often it looks at due messages: less often, since it reads the whole outbox.
 const STEPS_PER_LOOK: u32 = 10;
 
 /// What all parts of the world share.
@@ -48,7 +48,7 @@ pub(crate) struct Common {
     pub(crate) lives: AtomicU32,
 }
 
-/// What the last look at what is due saw.
+/// The last look at due messages.
 #[derive(Default)]
 struct Looks {
     steps: u32,
@@ -63,24 +63,20 @@ pub(crate) struct World {
     pub(crate) nodes: Vec<Node>,
 }
 
-/// How a run ended.
 #[derive(Debug, Clone)]
 pub struct Report {
-    /// What must hold and did not.
     pub violations: Vec<Violation>,
-    /// Of everything that happened, in order.
+    /// A hash of everything that happened, in order.
     pub trace_hash: u64,
-    /// The trace, when it was asked for.
+    /// The trace, if it was asked for.
     pub trace: Option<String>,
-    /// How much time passed in the world.
+    /// Simulated time.
     pub simulated: Duration,
-    /// Requests that clients made.
     pub requests: usize,
-    /// Calls that providers got.
     pub calls: usize,
 }
 
-/// Runs a schedule. The same plan gives the same report, always.
+/// Runs a schedule. The same plan always gives the same report.
 #[must_use]
 pub fn run(plan: &Plan, readable: bool) -> Report {
     block_on(async {
@@ -90,7 +86,7 @@ pub fn run(plan: &Plan, readable: bool) -> Report {
     })
 }
 
-/// Runs something in a time of its own, which moves when everybody waits.
+/// Runs a future on a clock that moves only while all tasks wait.
 pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -145,12 +141,12 @@ impl World {
         self.nodes.iter().for_each(Node::start);
     }
 
-    /// Ends all nodes where they are.
+    /// Kills all nodes.
     pub(crate) fn end(&self) {
         self.nodes.iter().for_each(Node::kill);
     }
 
-    /// First everything goes wrong, then nothing does: then all that was promised must come true.
+    /// First with faults: no promise may be broken. Then without: every promise must be kept.
     async fn live(self: &Arc<Self>) {
         self.start();
         let strikes: Vec<JoinHandle<()>> = (0..self.plan.faults.len())
@@ -203,7 +199,7 @@ impl World {
         );
     }
 
-    /// Lets some time pass, and looks at what is due now and then.
+    /// Lets time pass, and looks at due messages now and then.
     async fn step(&self, looks: &mut Looks) {
         tokio::time::sleep(STEP).await;
         looks.steps += 1;
@@ -212,8 +208,8 @@ impl World {
         }
     }
 
-    /// A message is in good times when the store and its provider have been well since the last look, and a node has been
-    /// there that could call.
+    /// A message is in good times if the store and its provider were well since the last look, and a node was there that could
+    /// call.
     fn look(&self, looks: &mut Looks) {
         let Common {
             time,
@@ -251,7 +247,7 @@ impl World {
         (looks.last, looks.serving) = (time.elapsed(), serving);
     }
 
-    /// Of no interest where the link takes any number.
+    /// Not needed if the link is fast enough for any number.
     fn body_bytes(&self, id: MessageId) -> usize {
         if self.plan.settings.link.is_none() {
             return 0;
@@ -277,8 +273,8 @@ impl World {
         }
     }
 
-    /// How long it may take until everything is final once nothing goes wrong any more: the longest wait of a message and
-    /// of a client, and then some.
+    /// How long it may take until all messages are final once the faults are over: the longest wait of a message and of a
+    /// client, and a margin.
     fn patience(&self) -> Duration {
         let engine = &self.plan.settings.engine;
         let deadline = engine.deadlines.sms.max(engine.deadlines.email);
@@ -304,7 +300,7 @@ impl World {
         format!("still pending: {}", pending.join("; "))
     }
 
-    /// In a world without trouble every node comes to its end when it is told to.
+    /// In a world without trouble every node shuts down in time.
     async fn stop_all(&self) {
         let within = self.plan.settings.engine.dispatch.lane.call_timeout + Duration::from_secs(30);
         for node in &self.nodes {

@@ -26,13 +26,13 @@ use super::{
     time::NodeClock,
 };
 
-/// A machine: what it runs lives and dies; its wrong clock stays.
+/// A machine. The program on it starts and dies; its wrong clock stays.
 pub(crate) struct Node {
     pub(crate) index: usize,
     common: Arc<Common>,
     wrong_by_micros: Arc<AtomicI64>,
     life: Mutex<Option<Life>>,
-    /// The provider that its configuration lacks.
+    /// The provider its configuration lacks.
     lacks: Mutex<Option<usize>>,
 }
 
@@ -43,7 +43,7 @@ pub(crate) struct Life {
     pub(crate) gate: Gate,
     pub(crate) engine: Arc<Engine>,
     simulators: Option<Arc<Simulators>>,
-    /// Whether it still listens.
+    /// Whether it accepts requests.
     listening: Arc<AtomicBool>,
     connections: Arc<AtomicU32>,
 }
@@ -149,7 +149,7 @@ impl Node {
         *self.life.lock() = Some(life);
     }
 
-    /// Forgets everything at once.
+    /// Dies at once.
     pub(crate) fn kill(&self) {
         let life = self.life.lock().take();
         if let Some(life) = life {
@@ -160,7 +160,7 @@ impl Node {
 }
 
 impl Life {
-    /// Whether it could call this provider at the moment.
+    /// Whether it could call this provider now.
     pub(crate) fn is_serving(&self, provider: &ProviderName) -> bool {
         let closed = |report: BreakerReport| report.state == BreakerState::Closed;
         self.listening.load(Ordering::Relaxed)
@@ -168,7 +168,7 @@ impl Life {
             && self.engine.breaker(provider).is_some_and(closed)
     }
 
-    /// The simulators behave from now on, as when an operator says so.
+    /// Makes the product's simulators behave well from now on.
     pub(crate) fn calm_simulators(&self) {
         if let Some(simulators) = &self.simulators {
             let calm = SimulatorConfig::default();
@@ -176,8 +176,7 @@ impl Life {
         }
     }
 
-    /// A request: what happens within, happens on the node. `None` when no answer came: the node died, or the client lost
-    /// its patience and hung up.
+    /// Runs a request on the node. `None` without an answer: the node died, or the client timed out.
     pub(crate) async fn request<T: Send + 'static>(
         &self,
         patience: Duration,
@@ -202,8 +201,7 @@ impl Life {
         tokio::time::timeout(patience, answer).await.ok()?.ok()
     }
 
-    /// What the program does when it is told to stop: finishes the requests, then what is under way. True when it came to
-    /// its end in time.
+    /// Shuts down as the program does: finishes the requests, then the calls. True if it finished in time.
     pub(crate) async fn stop(&self, within: Duration) -> bool {
         self.listening.store(false, Ordering::Relaxed);
         let requests_done = async {
@@ -228,7 +226,7 @@ fn one_named(simulators: &Simulators, name: &ProviderName) -> Option<Arc<dyn Pro
     all.find(|simulator| simulator.name() == name)
 }
 
-/// A node whose vital task panicked would be started again; here that is a finding.
+/// If a critical task of a node panics, the program exits; in the simulation that is a finding.
 async fn watch_over(engine: Arc<Engine>, gate: Gate, common: Arc<Common>) {
     let watched = Arc::downgrade(&engine);
     drop(engine);

@@ -1,4 +1,4 @@
-//! Misbehaving providers. What one was asked goes on when the node that asked is gone.
+//! Misbehaving providers. A call continues at the provider if its node dies.
 
 use std::{
     panic::resume_unwind,
@@ -38,24 +38,24 @@ pub(crate) struct Service {
     call_timeout: Duration,
 }
 
-/// The way of one life of a node to a provider.
+/// The connection of one life of a node to a provider. It plants the bugs of a provider.
 pub(crate) struct ProviderStub {
     pub(crate) service: Arc<Service>,
     pub(crate) database: Arc<Database>,
     pub(crate) life: u32,
     pub(crate) gate: Gate,
     pub(crate) engine: OnceLock<Weak<Engine>>,
-    /// The product's own, which lives and dies with the node.
+    /// The product's simulator, which lives and dies with the node.
     pub(crate) simulator: Option<Arc<dyn Provider>>,
 }
 
-/// What the provider does with a call.
+/// What happens to a call.
 enum Fate {
-    /// Takes it, or not, and says so.
+    /// The provider takes the message or not, and answers.
     Answers(SendResult),
-    /// Takes it and never says so.
+    /// The provider takes the message, and its answer is lost.
     TakenInSilence,
-    /// Never hears of it.
+    /// The call never arrives.
     Nothing,
 }
 
@@ -91,7 +91,7 @@ impl Service {
         *self.health.lock() = (health, self.time.elapsed() + lasting);
     }
 
-    /// Whether it has been well since then.
+    /// Whether it was well since then.
     pub(crate) fn well_since(&self, then: Duration) -> bool {
         let (health, until) = *self.health.lock();
         health == Health::Well || until <= then
@@ -175,7 +175,7 @@ impl ProviderStub {
         }
     }
 
-    /// What the node's breaker says of itself, on the world's clock.
+    /// What the node's breaker reports, on the world's clock.
     fn breaker(&self) -> Option<Real> {
         let engine = self.engine.get()?.upgrade()?;
         let report = engine.breaker(&self.service.name)?;
@@ -215,7 +215,7 @@ impl Provider for ProviderStub {
         };
         if profile == MessageProfile::Poison {
             flight.end(CallEnd::Panicked);
-            // Not `panic!`: nobody wants to read thousands of backtraces of something that was planned.
+            // Not `panic!`, which would print thousands of planned backtraces.
             resume_unwind(Box::new("poison"));
         }
         if let Some(simulator) = &self.simulator {
@@ -239,7 +239,7 @@ impl Provider for ProviderStub {
                 }
                 answer
             }
-            // Nobody answers; the caller's patience ends this.
+            // No answer: the caller's timeout ends this.
             Err(_) => std::future::pending().await,
         }
     }
@@ -248,7 +248,7 @@ impl Provider for ProviderStub {
 impl ProviderStub {
     fn begin(&self, message: MessageId, attempt: u32) -> usize {
         let row = self.database.memory.outbox_row(message);
-        let breaker = self.breaker().expect("whoever calls has a breaker");
+        let breaker = self.breaker().expect("a caller has a breaker");
         self.database.observer.call_began(Beginning {
             life: self.life,
             provider: self.service.index,
@@ -261,7 +261,7 @@ impl ProviderStub {
     }
 }
 
-/// Notes the end of a call, however it ends.
+/// Records the end of a call, also of one that is dropped.
 struct Flight<'a> {
     stub: &'a ProviderStub,
     call: usize,

@@ -8,17 +8,17 @@ use std::{
 
 use domain::{Clock, Timestamp};
 
-/// The time of the world: it moves only when everybody waits.
+/// The time of the world: it moves only while all tasks wait.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Time {
     origin: tokio::time::Instant,
 }
 
-/// The one clock of the database, by which leases and due times are measured.
+/// The clock of the database, which measures leases and due times.
 #[derive(Debug)]
 pub(crate) struct DatabaseClock(pub(crate) Time);
 
-/// The clocks of a node: its wall clock is wrong, and jumps; its monotonic clock began at another moment, and goes on.
+/// The clocks of a node. Its wall clock is wrong and jumps; its monotonic clock has an origin of its own.
 #[derive(Debug)]
 pub(crate) struct NodeClock {
     pub(crate) time: Time,
@@ -26,7 +26,7 @@ pub(crate) struct NodeClock {
     pub(crate) booted: Duration,
 }
 
-/// When every run begins: 2026-11-21T10:00:00Z.
+/// The start of every run: 2026-11-21T10:00:00Z.
 const BEGINNING_MICROS: i64 = 1_795_255_200_000_000;
 
 impl Time {

@@ -1,4 +1,4 @@
-//! What is observed between the outbox and the providers.
+//! Observes the outbox and the providers.
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ impl Observer {
         }
     }
 
-    /// A node learns what it claimed.
+    /// A node receives the answer to its claim.
     pub(crate) fn got_claims(&self, life: u32, claimed: &[Claimed]) {
         let mut inner = self.inner();
         for one in claimed {
@@ -110,9 +110,15 @@ impl Observer {
         }
     }
 
-    pub(crate) fn buried(&self, life: u32, buried: &[DeadLetter], memory: &Memory, now: Timestamp) {
+    pub(crate) fn dead_lettered(
+        &self,
+        life: u32,
+        dead_lettered: &[DeadLetter],
+        memory: &Memory,
+        now: Timestamp,
+    ) {
         let (mut inner, at) = self.now();
-        for one in buried {
+        for one in dead_lettered {
             let served = inner.served_lately(&one.provider, at);
             inner.trace.note(
                 at,
@@ -123,7 +129,7 @@ impl Observer {
                     ("reason", one.reason.as_str().into()),
                 ],
             );
-            if let Some(detail) = inner.fencing.buried(one, served, memory, now) {
+            if let Some(detail) = inner.fencing.dead_lettered(one, served, memory, now) {
                 inner.find(at, fencing::RULE_CLAIM, detail);
             }
         }
@@ -136,7 +142,6 @@ impl Observer {
         }
     }
 
-    /// A call begins on a node.
     pub(crate) fn call_began(&self, call: Beginning<'_>) -> usize {
         let (mut inner, now) = self.now();
         let Beginning {
@@ -194,7 +199,6 @@ impl Observer {
         number
     }
 
-    /// The provider takes the message of a call.
     pub(crate) fn call_taken(&self, call: usize) {
         let (mut inner, now) = self.now();
         let record = &mut inner.calls[call];

@@ -1,4 +1,4 @@
-//! Sees everything that happens, and asks the rules at once where they could be broken.
+//! Records everything that happens, and checks rules at the moment they could be broken.
 
 mod dispatch;
 
@@ -23,10 +23,10 @@ use crate::{
 
 const RULE_SERVED: &str = "no provider: nothing is stored";
 
-/// In this time a node that runs has announced what it serves: no trouble of the store lasts longer.
+/// A running node has announced its providers within this time: no trouble of the store lasts longer.
 const ANNOUNCED_WITHIN: Duration = Duration::from_secs(90);
 
-/// Findings after the first few are mostly its consequences.
+/// Later findings are mostly consequences of the first few.
 const FINDINGS_MAX: usize = 8;
 
 struct LifeRecord {
@@ -37,7 +37,7 @@ struct LifeRecord {
     metrics: Arc<Metrics>,
 }
 
-/// Sees everything, and takes no part in it.
+/// Records everything; changes nothing.
 pub(crate) struct Observer {
     time: Time,
     settings: Settings,
@@ -57,11 +57,11 @@ struct Inner {
     limits: limits::Limits,
     keys: keys::Keys,
     called: BTreeMap<(MessageId, u32), usize>,
-    /// How many calls there were for each message.
+    /// The number of calls for each message.
     calls_of: BTreeMap<MessageId, usize>,
     progress: progress::Progress,
     acknowledged: Vec<MessageId>,
-    /// A node was stopped before it had finished: what it knew is gone, as in a crash.
+    /// The node was stopped before it had finished, so it lost what it knew, as in a crash.
     cut_off: bool,
 }
 
@@ -137,7 +137,7 @@ impl Observer {
         }
     }
 
-    /// A client's address was checked, before anything else.
+    /// A client's address was checked, before all else.
     pub(crate) fn client_checked(&self, life: u32, cell: Cell, refused: bool) {
         let (mut inner, now) = self.now();
         let trusted = inner.keeps_time(life);
@@ -147,7 +147,7 @@ impl Observer {
         }
     }
 
-    /// A node takes a request up.
+    /// A node begins a request.
     pub(crate) fn asked(
         &self,
         life: u32,
@@ -174,7 +174,7 @@ impl Observer {
         request
     }
 
-    /// A node answers a request. From this moment on it is bound by its word.
+    /// A node answers a request. From now on the answer binds it.
     pub(crate) fn answered(&self, request: usize, reply: &Response, memory: &Memory) {
         let (mut inner, now) = self.now();
         let Request {
@@ -215,7 +215,7 @@ impl Observer {
         (count > 0).then(|| inner.acknowledged[draw.below(count) as usize])
     }
 
-    /// One of the messages acknowledged last, which are the most likely to be on their way.
+    /// One of the last acknowledged messages, which are the most likely to be in flight.
     pub(crate) fn one_of_the_latest(&self, draw: &Draw) -> Option<MessageId> {
         const LATEST: usize = 8;
         let inner = self.inner();
@@ -223,7 +223,7 @@ impl Observer {
         (!latest.is_empty()).then(|| latest[draw.below(latest.len() as u64) as usize])
     }
 
-    /// A reader was shown this of a message that was acknowledged.
+    /// A reader got this for an acknowledged message.
     pub(crate) fn read(&self, id: MessageId, detail: Option<&MessageDetail>) {
         let (mut inner, now) = self.now();
         let problem = match detail {
@@ -235,7 +235,7 @@ impl Observer {
         }
     }
 
-    /// All that is due, some time after the last look.
+    /// Looks at all due messages, some time after the last look.
     pub(crate) fn due(&self, since_last: Duration, due: &[Due]) {
         let (mut inner, now) = self.now();
         let Inner {
@@ -271,7 +271,7 @@ impl Observer {
         }
     }
 
-    /// A life has come to its end as it should: nothing is left in its hands.
+    /// A life was drained: it must hold no lease.
     pub(crate) fn drained(&self, life: u32, memory: &Memory) {
         let (mut inner, now) = self.now();
         if let Some(detail) = inner.fencing.drained(life, memory) {
@@ -279,12 +279,12 @@ impl Observer {
         }
     }
 
-    /// A life has come to its end before it had finished.
+    /// A life ended before it had finished.
     pub(crate) fn cut_off(&self) {
         self.inner().cut_off = true;
     }
 
-    /// Everything is final and everybody has stopped: now all of it must add up.
+    /// All messages are final and all nodes have stopped: now everything must agree.
     pub(crate) fn at_the_end(&self, plan: &Plan, memory: &Memory, now: Timestamp) {
         let (mut inner, at) = self.now();
         let snapshot = Snapshot::take(memory, now);
@@ -354,14 +354,14 @@ impl Inner {
         }
     }
 
-    /// The providers that a life has.
+    /// The providers of a life.
     fn serving(&self, life: u32) -> Vec<ProviderName> {
         self.lives
             .get(&life)
             .map_or_else(Vec::new, |record| record.serving.clone())
     }
 
-    /// Whether nodes had a provider for a while, not long ago: then they have announced it, whatever else went wrong. No time
+    /// Whether nodes that were up recently had this provider long enough to announce it, even if everything else failed. No time
     /// without a provider is longer than the world is old.
     fn served_lately(&self, provider: &ProviderName, now: Duration) -> bool {
         let since = now.saturating_sub(UNSERVED_AFTER);
@@ -373,7 +373,7 @@ impl Inner {
             })
     }
 
-    /// Whether we know at which moment a node did what: not when it stood still in between.
+    /// Whether the times of a node's actions are known. They are not if it stood still in between.
     fn keeps_time(&self, life: u32) -> bool {
         self.lives.get(&life).is_some_and(|record| !record.frozen_ever)
     }
