@@ -2,6 +2,7 @@
 
 mod conversation;
 mod kill;
+mod metrics;
 mod privacy;
 mod repeats;
 mod routing;

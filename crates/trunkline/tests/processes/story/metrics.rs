@@ -1,0 +1,77 @@
+use std::{
+    path::{Path, PathBuf},
+    process::{Output, Stdio},
+};
+
+use hyper::Method;
+use serde_json::json;
+use tokio::{io::AsyncWriteExt, process::Command};
+
+use crate::world::{Kind, SOON, World};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn promtool_accepts_the_metrics_in_both_formats() {
+    let world = World::new(Kind::Sqlite);
+    let node = world.start_node().await;
+    let page = async |accept: &str| {
+        let headers = [("accept", accept)];
+        let answer = node.ask(Method::GET, "/metrics", &headers, None).await;
+        assert_eq!(answer.status, 200);
+        String::from_utf8(answer.body.to_vec()).unwrap()
+    };
+    let at_start = page("text/plain").await;
+    let sms = json!({"from": "+12016661234", "to": "+18045551234", "type": "sms", "body": "Hello"});
+    node.post("/api/messages/sms", &sms).await.expect(202);
+    world.until_all_final(SOON).await;
+    for text in [at_start, page("text/plain").await] {
+        let checked = promtool(&["check", "metrics"], &text).await;
+        let complaints = String::from_utf8_lossy(&checked.stderr).into_owned();
+        assert!(
+            checked.status.success() && complaints.is_empty(),
+            "{complaints}\n{text}"
+        );
+    }
+
+    // `check metrics` does not read OpenMetrics. The importer of blocks does, strictly, and wants each sample's time.
+    let openmetrics = page("application/openmetrics-text").await;
+    let dated: String = openmetrics
+        .lines()
+        .map(|line| match line.starts_with('#') {
+            true => format!("{line}\n"),
+            false => format!("{line} 1700000000\n"),
+        })
+        .collect();
+    let blocks = world.directory().join("blocks");
+    let blocks = blocks.to_str().unwrap();
+    let arguments = ["tsdb", "create-blocks-from", "openmetrics", "/dev/stdin", blocks];
+    let imported = promtool(&arguments, &dated).await;
+    let complaints = String::from_utf8_lossy(&imported.stderr);
+    assert!(imported.status.success(), "{complaints}\n{openmetrics}");
+}
+
+/// Runs the program that `bin/test` installs. It is never silently missing.
+async fn promtool(arguments: &[&str], input: &str) -> Output {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    let given = std::env::var_os("TRUNKLINE_PROMTOOL").map(PathBuf::from);
+    let program = given.unwrap_or_else(|| target.join("promtool/promtool"));
+    let started = Command::new(&program)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn();
+    let mut process = started.unwrap_or_else(|error| {
+        panic!(
+            "this test needs promtool, and {} does not start: {error}. Run bin/install-promtool, or set TRUNKLINE_PROMTOOL to the program",
+            program.display()
+        )
+    });
+    let mut stdin = process.stdin.take().unwrap();
+    stdin.write_all(input.as_bytes()).await.unwrap();
+    drop(stdin);
+    tokio::time::timeout(SOON, process.wait_with_output())
+        .await
+        .expect("promtool ends by itself")
+        .unwrap()
+}
