@@ -163,7 +163,7 @@ impl Engine {
             Ok(Some(earlier)) => self.answer_repeat(earlier),
             Ok(None) => Err(refuse()),
             Err(error) => {
-                tracing::warn!(%error, "cannot tell whether a request is a repeat");
+                tracing::warn!(%error, "an idempotency key cannot be looked up: the client gets 503 and may repeat");
                 Err(Rejection::Unavailable.into())
             }
         }
@@ -171,7 +171,7 @@ impl Engine {
 
     pub(crate) fn no_provider(&self, channel: Channel) -> SendError {
         self.metrics.invalid_routing.inc();
-        tracing::error!(%channel, "no provider serves this channel");
+        tracing::error!(%channel, "no provider serves this channel: the send is refused with 500");
         SendError::NoProvider
     }
 
@@ -268,17 +268,26 @@ impl Engine {
             AcceptError::Unavailable(reason) => {
                 // Once for each outage: a line for every refused message would be thousands a second.
                 if !self.store_away.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(reason, "messages are not accepted: the store is unavailable");
+                    tracing::warn!(
+                        reason,
+                        "messages cannot be stored: sends get 503 until the database takes them again"
+                    );
                 }
                 Rejection::Unavailable
             }
             AcceptError::OutcomeUnknown(reason) => {
-                tracing::warn!(reason, "the outcome of a commit is unknown");
+                tracing::warn!(
+                    reason,
+                    "a commit got no answer: its messages may be stored, and their clients get 503 outcome_unknown"
+                );
                 Rejection::OutcomeUnknown
             }
             AcceptError::Refused(reason) => {
                 self.metrics.count_conversation_failure(channel);
-                tracing::error!(reason, "the store refuses a message");
+                tracing::error!(
+                    reason,
+                    "the database refuses a message: the client gets 500 and nothing is stored"
+                );
                 Rejection::Refused
             }
         }

@@ -37,7 +37,10 @@ impl CriticalTasks {
         Box::pin(async move {
             // Nobody looks at what the panic left behind: the process ends.
             if AssertUnwindSafe(task).catch_unwind().await.is_err() {
-                tracing::error!(name, "a task panicked that the node cannot do without");
+                tracing::error!(
+                    name,
+                    "an essential task panicked: the process exits and must be started again"
+                );
                 failed.send_replace(true);
             }
         })

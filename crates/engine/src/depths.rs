@@ -4,11 +4,10 @@ use domain::Clock;
 use store::{QueueDepth, Store, StoreError};
 use tokio::sync::Mutex;
 
-/// How many times longer than the counting took, its result is used: counting a long queue costs the store no more than
-/// a tenth of its time, however many ask.
+/// A count is reused for ten times as long as it took, so that counting a long outbox takes at most a tenth of the store's time.
 const REUSED_FOR: u32 = 10;
 
-/// How much waits in the queues.
+/// The outbox entries of each provider, counted when asked for.
 #[derive(Debug, Default)]
 pub(crate) struct Depths(Mutex<Option<Counted>>);
 
@@ -20,7 +19,7 @@ struct Counted {
 }
 
 impl Depths {
-    /// Counts, unless that was done just now, or failed while the caller waited for its turn.
+    /// Counts, unless a recent count can be reused. Callers share one count at a time.
     pub(crate) async fn count(
         &self,
         store: &dyn Store,
@@ -46,12 +45,10 @@ impl Depths {
 }
 
 impl Counted {
-    /// Whether this is good enough for somebody who asked at this moment.
     fn answers(&self, asked: Duration) -> bool {
         match self.depths {
             Ok(_) => asked.saturating_sub(self.at) < self.took * REUSED_FOR,
-            // Whoever waited for the same would only wait as long again. Whoever comes later finds out anew, or a store
-            // that is back would not be noticed.
+            // Callers already waiting share the failure; later callers try again.
             Err(_) => asked <= self.at,
         }
     }
@@ -66,7 +63,7 @@ mod tests {
 
     use super::*;
 
-    /// Every look at it is a second later.
+    /// Each reading is a second later than the one before.
     #[derive(Debug, Default)]
     struct Ticking(std::sync::Mutex<u64>);
 
@@ -83,7 +80,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_counted_just_now_is_not_counted_again() {
+    async fn a_recent_count_is_reused() {
         let store = Memory::new(Arc::new(SystemClock::new()));
         let (depths, clock) = (Depths::default(), Ticking::default());
         let mut counted_at = Vec::new();
@@ -93,12 +90,12 @@ mod tests {
             counted_at.push(at.as_secs());
         }
         counted_at.dedup();
-        // It took a second, and so was used for the ten after that.
+        // The count took a second, so it is reused for ten.
         assert_eq!(counted_at, [3, 15]);
     }
 
     #[test]
-    fn a_failure_answers_only_those_who_waited_for_it() {
+    fn a_failure_is_shared_by_callers_who_waited_for_it() {
         let counted = |depths| Counted {
             depths,
             at: Duration::from_secs(5),

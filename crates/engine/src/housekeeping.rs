@@ -1,4 +1,5 @@
-//! Keeping house: what is past its time goes, in small pieces, whatever else happens.
+//! Recurring work of a node: it announces its providers, moves messages past their deadline to the dead letters, and deletes old
+//! idempotency keys, in small transactions.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,17 +9,17 @@ use store::{DeadLetter, Store, StoreError, UnservedRule};
 
 use crate::{Metrics, Node, dispatch::Dispatcher};
 
-/// How often a node announces what it serves, and sweeps the outbox for entries that can no longer be sent.
+/// Between two rounds, each with an announcement and a sweep.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
-/// How long no node must have served a provider until its messages are given up: longer than a rolling restart of a few nodes, and
-/// than it takes to start a node again that had to be mended.
+/// A provider's messages become dead letters when no node has served it for this long. A rolling restart, or the repair of a node,
+/// takes less.
 pub const UNSERVED_AFTER: Duration = Duration::from_secs(300);
-/// The longest time without any node's announcement that still counts towards [`UNSERVED_AFTER`]: some announcements may fail, but
-/// while the database or all nodes are away, no node can announce what it serves.
+/// A longer time without any announcement does not count towards [`UNSERVED_AFTER`]: then the database or all nodes were away, and
+/// no node could announce its providers.
 const ANNOUNCEMENT_GAP_MAX: Duration = Duration::from_secs(30);
 /// Sweeps between two purges of idempotency keys.
 const SWEEPS_PER_PURGE: u32 = 12;
-/// Rows one transaction touches.
+/// Rows per transaction.
 const BATCH_ROWS_MAX: u32 = 500;
 
 pub(crate) fn start(idempotency_ttl: Duration, dispatcher: Arc<Dispatcher>, node: &Node) {
@@ -32,9 +33,7 @@ pub(crate) fn start(idempotency_ttl: Duration, dispatcher: Arc<Dispatcher>, node
     let rounds = async move {
         let mut round = 0;
         loop {
-            if let Err(error) = housekeeper.round(round).await {
-                tracing::warn!(%error, "housekeeping was put off");
-            }
+            housekeeper.round(round).await;
             round = (round + 1) % SWEEPS_PER_PURGE;
             if tokio::time::timeout(SWEEP_INTERVAL, stop.cancelled())
                 .await
@@ -56,35 +55,38 @@ struct Housekeeper {
 }
 
 impl Housekeeper {
-    async fn round(&self, round: u32) -> Result<(), StoreError> {
+    /// A failure of one task does not keep the others from running.
+    async fn round(&self, round: u32) {
         let serving = self.dispatcher.serving();
-        // None must keep the others from being done.
-        let (announced, swept, purged) = (
-            self.store.announce(&serving, ANNOUNCEMENT_GAP_MAX).await,
+        let announced = self.store.announce(&serving, ANNOUNCEMENT_GAP_MAX).await;
+        report("announcing the providers of this node", announced);
+        report(
+            "moving expired messages to the dead letters",
             self.sweep(&serving).await,
-            if round == 0 { self.purge().await } else { Ok(()) },
         );
-        announced.and(swept).and(purged)
+        if round == 0 {
+            report("deleting old idempotency keys", self.purge().await);
+        }
     }
 
     async fn sweep(&self, serving: &[ProviderName]) -> Result<(), StoreError> {
         loop {
-            let buried = self.store.sweep(serving, unserved(), BATCH_ROWS_MAX).await?;
+            let dead_letters = self.store.sweep(serving, unserved(), BATCH_ROWS_MAX).await?;
             for DeadLetter {
                 id,
                 provider,
                 channel,
                 reason,
                 lease_expired,
-            } in &buried
+            } in &dead_letters
             {
                 if *lease_expired {
                     self.metrics.count_attempt(provider, *channel, Outcome::Unknown);
                 }
                 self.metrics.count_dead_letter(provider, *reason);
-                tracing::warn!(message_id = %id, %provider, %reason, lease_expired, "a message became a dead letter");
+                tracing::warn!(message_id = %id, %provider, %reason, lease_expired, "a message became a dead letter: it is kept until it is redriven");
             }
-            if buried.len() < BATCH_ROWS_MAX as usize {
+            if dead_letters.len() < BATCH_ROWS_MAX as usize {
                 return Ok(());
             }
         }
@@ -101,6 +103,12 @@ impl Housekeeper {
     }
 }
 
+fn report(task: &'static str, result: Result<(), StoreError>) {
+    if let Err(error) = result {
+        tracing::warn!(task, %error, "a housekeeping task failed: it runs again within a minute");
+    }
+}
+
 /// When a provider counts as served by no node.
 fn unserved() -> UnservedRule {
     UnservedRule {
@@ -113,7 +121,6 @@ fn unserved() -> UnservedRule {
     }
 }
 
-/// How long keys are kept.
 fn kept(idempotency_ttl: Duration) -> Duration {
     if mutants::planted(Mutant::KeyPurgedEarly) {
         idempotency_ttl / 2

@@ -189,7 +189,7 @@ impl GroupCommit {
             };
             answer.unwrap_or_else(|_| {
                 Err(AcceptError::OutcomeUnknown(
-                    "the committing task ended".to_owned(),
+                    "the task that commits messages ended".to_owned(),
                 ))
             })
         }
@@ -352,7 +352,10 @@ fn size(accept: &Accept) -> usize {
 }
 
 fn too_late() -> AcceptError {
-    AcceptError::Unavailable("its turn did not come in time".to_owned())
+    AcceptError::Unavailable(
+        "no commit began within the time a client waits: the database is slower than messages arrive"
+            .to_owned(),
+    )
 }
 
 /// Takes a message that has waited too long out of the queue; false when it is being stored already.

@@ -121,7 +121,10 @@ impl Search {
                     missing.append(&mut batch);
                 }
                 Err(StoreError::Refused(error)) => {
-                    tracing::error!(error, "the store refuses a release: the leases run out instead");
+                    tracing::error!(
+                        error,
+                        "the database refuses to release leases: their messages are sent when the leases expire"
+                    );
                 }
                 Err(_) => {
                     answered = false;

@@ -156,7 +156,7 @@ impl Connections {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
+                    tracing::warn!(%error, "a connection cannot be accepted: the node goes on listening");
                     if !concerns_one_connection(&error) {
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }

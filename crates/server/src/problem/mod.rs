@@ -126,12 +126,15 @@ impl Problem {
     pub(crate) fn of_redrive(error: StoreError) -> Self {
         match error {
             StoreError::Unavailable(reason) => {
-                tracing::warn!(reason, "the store is unavailable");
+                tracing::warn!(reason, "the database does not answer: the client gets 503");
                 let detail = "The database is away. Try again: what was redriven already stays so.";
                 Self::passing(Code::StoreUnavailable, detail)
             }
             StoreError::OutcomeUnknown(reason) => {
-                tracing::warn!(reason, "the outcome of a redrive is unknown");
+                tracing::warn!(
+                    reason,
+                    "a redrive got no answer: it may be done, and the client gets 503 outcome_unknown"
+                );
                 let detail = "The database did not say whether it redrove this. Try again: what is no longer failed \
                               is left alone.";
                 Self::passing(Code::OutcomeUnknown, detail)
@@ -216,11 +219,11 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Unavailable(reason) | StoreError::OutcomeUnknown(reason) => {
-                tracing::warn!(reason, "the store is unavailable");
+                tracing::warn!(reason, "the database does not answer: the client gets 503");
                 Self::store_unavailable()
             }
             StoreError::Refused(reason) => {
-                tracing::error!(reason, "the store refuses");
+                tracing::error!(reason, "the database refuses a query: the client gets 500");
                 Self::internal()
             }
         }

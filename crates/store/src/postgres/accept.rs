@@ -42,11 +42,15 @@ async fn accept(store: &Postgres, batch: &[Accept]) -> Result<Vec<Accepted>, Sto
     let stored = answers
         .iter()
         .any(|answer| matches!(answer, Some(Accepted::New { .. })));
-    let gone = || StoreError::Unavailable("it kept losing, or coming too late".to_owned());
+    let gone = || {
+        StoreError::Unavailable("some messages lost against other transactions, or reached the server too late, each time they were tried".to_owned())
+    };
     let answers = result.and_then(|()| answers.into_iter().collect::<Option<Vec<_>>>().ok_or_else(gone));
     answers.map_err(|error| match stored {
         // No failure may say otherwise.
-        true => StoreError::OutcomeUnknown(format!("stored, but not who lost: {error}")),
+        true => StoreError::OutcomeUnknown(format!(
+            "the batch is stored in part, and its repeats cannot be looked up: {error}"
+        )),
         false => error,
     })
 }
@@ -235,8 +239,9 @@ fn found(row: &Row) -> Result<Accepted, StoreError> {
 }
 
 fn conversation_id(row: &Row) -> Result<ConversationId, StoreError> {
-    ConversationId::new(rows::get(row, "conversation_id")?)
-        .ok_or_else(|| StoreError::Refused("a message without a conversation".to_owned()))
+    ConversationId::new(rows::get(row, "conversation_id")?).ok_or_else(|| {
+        StoreError::Refused("the accepting statement returned a message without a conversation".to_owned())
+    })
 }
 
 /// The place of a row's request in its batch; `with ordinality` counts from 1.
@@ -245,6 +250,8 @@ fn place(row: &Row, batch_len: usize) -> Result<usize, StoreError> {
     if place < batch_len {
         Ok(place)
     } else {
-        Err(StoreError::Refused("an answer nobody asked for".to_owned()))
+        Err(StoreError::Refused(
+            "the accepting statement returned a message that is not in the batch".to_owned(),
+        ))
     }
 }

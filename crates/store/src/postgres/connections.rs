@@ -84,7 +84,7 @@ impl Connections {
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, StoreError> {
         let rows = timeout(READ_TIMEOUT, self.run(Access::Read, sql, params)).await;
-        let late = |_| StoreError::Unavailable(format!("no answer within {READ_TIMEOUT:?}"));
+        let late = |_| StoreError::Unavailable(format!("the read got no answer within {READ_TIMEOUT:?}"));
         rows.map_err(late)?.map_err(StoreError::of_nothing_changed)
     }
 
@@ -115,7 +115,7 @@ impl Connections {
                 if conflicts <= CONFLICT_RETRIES_MAX {
                     continue;
                 }
-                let reason = "it kept losing against other transactions";
+                let reason = "the statement lost against other transactions each time it was tried";
                 return Err(StoreError::Unavailable(reason.to_owned()));
             }
             let harmless = !sent || access == Access::Read || failure.changed_nothing();

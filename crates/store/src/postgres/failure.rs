@@ -88,7 +88,9 @@ impl From<QueryFailure> for StoreError {
         match failure {
             QueryFailure::NoConnection(reason) => Self::Unavailable(reason),
             QueryFailure::Refused(reason) => Self::Refused(reason),
-            QueryFailure::TimedOut => Self::OutcomeUnknown("no answer in time".to_owned()),
+            QueryFailure::TimedOut => {
+                Self::OutcomeUnknown("no answer within the time for a statement".to_owned())
+            }
             QueryFailure::Query(error) => {
                 // The server's short message and its code: the detail may quote a row.
                 let reason = in_full(&error);

@@ -90,7 +90,9 @@ pub(super) async fn insert(store: &Postgres, batch: &[&Accept]) -> Result<Option
         deadline.heard(row)?;
         accepted(row, &places)
     });
-    accepted.map_err(|error| StoreError::OutcomeUnknown(format!("stored, but not told where: {error}")))
+    accepted.map_err(|error| {
+        StoreError::OutcomeUnknown(format!("stored, but the answer cannot be read: {error}"))
+    })
 }
 
 fn column<'a, T, C>(rows: &'a [T], value: impl Fn(&'a T) -> C) -> Vec<C> {
@@ -161,7 +163,7 @@ fn accepted(row: &Row, places: &[Place]) -> Result<Option<Vec<Accepted>>, StoreE
     };
     let counts: Vec<i64> = rows::get(row, "counts")?;
     let told: Vec<_> = ids.into_iter().zip(counts).collect();
-    let missing = || StoreError::Refused("a conversation without a number".to_owned());
+    let missing = || StoreError::Refused("the statement returned a conversation without an id".to_owned());
     let accepted = places.iter().map(|place| {
         let told = told.get(place.share - 1);
         let (id, count) = told.ok_or_else(missing)?;

@@ -257,7 +257,7 @@ async fn claim_in_time(
 fn readable(claimed: Result<Claimed, StoreError>) -> Option<Claimed> {
     claimed
         .inspect_err(|error| {
-            tracing::error!(%error, "skipping an outbox entry");
+            tracing::error!(%error, "an outbox entry cannot be read and is skipped: its message waits");
         })
         .ok()
 }
@@ -279,7 +279,7 @@ async fn give_back_unloaded(store: &Postgres, claimed: &BTreeMap<Uuid, &Row>) {
         |(id, row): (&Uuid, &&Row)| Some(((*id).into(), LeaseToken(row.try_get("lease_token").ok()?)));
     let leases: Vec<_> = claimed.iter().filter_map(lease).collect();
     if let Err(error) = give_back(&store.claiming, &leases).await {
-        tracing::warn!(%error, "cannot give back messages that were not loaded: their leases run out");
+        tracing::warn!(%error, "large messages were not loaded and their leases not released: they are sent when the leases expire");
     }
 }
 
@@ -361,7 +361,7 @@ async fn redrive_some(
             ],
         )
         .await?;
-    let told = || StoreError::OutcomeUnknown("redriven, but not told how many".to_owned());
+    let told = || StoreError::OutcomeUnknown("redriven, but the answer has no count".to_owned());
     let row = rows.first().ok_or_else(told)?;
     Ok(RedrivenBatch {
         redriven: rows::count(rows::get(row, "redriven")?)?,

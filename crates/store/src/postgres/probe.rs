@@ -65,7 +65,8 @@ impl Probe {
             }
             last.clone()
         };
-        let late = |_| StoreError::Unavailable(format!("no commit within {PROBE_TIMEOUT:?}"));
+        let late =
+            |_| StoreError::Unavailable(format!("a test write was not committed within {PROBE_TIMEOUT:?}"));
         timeout(PROBE_TIMEOUT, run).await.map_err(late)?
     }
 

@@ -138,6 +138,6 @@ fn error_code(row: &Row, column: &'static str) -> Result<Option<ErrorCode>, Stor
 
 fn corrupt(column: &str) -> StoreError {
     StoreError::Refused(format!(
-        "the column {column} holds what this program never writes there"
+        "the column {column} holds a value that this program does not know: a newer program or a person wrote it"
     ))
 }

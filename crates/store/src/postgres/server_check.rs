@@ -47,7 +47,11 @@ impl Postgres {
             }
         }
         warnings(&facts).into_iter().for_each(|(setting, risk)| {
-            tracing::warn!(setting, risk, "a setting of the database makes it less safe");
+            tracing::warn!(
+                setting,
+                risk,
+                "a database setting makes stored messages less safe"
+            );
         });
         Ok(())
     }

@@ -105,7 +105,7 @@ impl Session {
         let backend = rows(&answer).next().and_then(|row| row.get(0));
         backend
             .map(str::to_owned)
-            .ok_or_else(|| QueryFailure::Refused("a server without a process".to_owned()))
+            .ok_or_else(|| QueryFailure::Refused("the server names no process for the connection".to_owned()))
     }
 
     pub(super) async fn begin(&self) -> Result<(), QueryFailure> {

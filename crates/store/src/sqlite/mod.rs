@@ -141,7 +141,7 @@ impl Store for Sqlite {
             .await
             .unwrap_or_else(|_| {
                 Err(StoreError::Unavailable(
-                    "the file did not take a write in time".to_owned(),
+                    format!("the file took no write within {PROBE_TIME_MAX:?}: another program holds it locked, or the disk is slow or full"),
                 ))
             })
     }

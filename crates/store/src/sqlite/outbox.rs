@@ -52,7 +52,7 @@ impl Outbox for Sqlite {
                         error @ (rusqlite::Error::FromSqlConversionFailure(..)
                         | rusqlite::Error::QueryReturnedNoRows),
                     ) => {
-                        tracing::error!(%error, "skipping an outbox entry");
+                        tracing::error!(%error, "an outbox entry cannot be read and is skipped: its message waits");
                     }
                     Err(error) => return Err(error),
                 }

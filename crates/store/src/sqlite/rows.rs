@@ -116,6 +116,8 @@ fn error_code(row: &Row<'_>, column: &'static str) -> rusqlite::Result<Option<Er
 }
 
 fn corrupt(column: &'static str) -> rusqlite::Error {
-    let reason = format!("the column {column} holds what this program never writes there");
+    let reason = format!(
+        "the column {column} holds a value that this program does not know: a newer program or a person wrote it"
+    );
     rusqlite::Error::FromSqlConversionFailure(0, Type::Null, reason.into())
 }

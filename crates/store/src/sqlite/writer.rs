@@ -84,9 +84,9 @@ impl Writer {
         let sender = lock(&self.work).clone().ok_or_else(closed)?;
         sender.send(piece).await.map_err(|_| closed())?;
         // What was taken up is answered, unless the writing thread panicked: perhaps after the commit.
-        answer
-            .await
-            .map_err(|_| StoreError::OutcomeUnknown("the writing thread panicked".to_owned()))?
+        answer.await.map_err(|_| {
+            StoreError::OutcomeUnknown("the writing thread panicked: the write may be stored".to_owned())
+        })?
     }
 
     /// Does what is waiting, and closes the file: all that was written is in it then, and nothing in its log.
@@ -169,7 +169,7 @@ impl Writing {
         // what comes after must not run outside of one.
         let alive = || match &begun {
             Ok(()) if connection.is_autocommit() => Err(StoreError::Unavailable(
-                "the transaction was rolled back because of a neighbour".to_owned(),
+                "the transaction was rolled back because another write in it failed".to_owned(),
             )),
             begun => begun.clone(),
         };
@@ -207,7 +207,7 @@ impl Writing {
                 tracing::warn!(
                     ?emptied,
                     bytes = self.wal_bytes(),
-                    "the write-ahead log cannot be emptied"
+                    "the write-ahead log cannot be truncated and grows: another program reads the file, or the disk is full"
                 );
                 self.wal_bytes() + WAL_BYTES_MAX
             }
@@ -255,7 +255,9 @@ fn in_savepoint<T>(
     };
     match run() {
         Ok(Ok(Ok(value))) => Ok(value),
-        Ok(Err(_panic)) => Err(StoreError::Refused("it panicked, which is a bug".to_owned())),
+        Ok(Err(_panic)) => Err(StoreError::Refused(
+            "the write panicked: this is a bug, report it".to_owned(),
+        )),
         Ok(Ok(Err(error))) | Err(error) => Err(of_sqlite(&error)),
     }
 }

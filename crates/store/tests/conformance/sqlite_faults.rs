@@ -29,7 +29,7 @@ async fn in_time<T>(what: &str, answer: impl Future<Output = T>) -> T {
     let asked = Instant::now();
     let answer = tokio::time::timeout(ANSWER_MAX, answer).await;
     println!("{what}: answered after {:?}", asked.elapsed());
-    answer.unwrap_or_else(|_| panic!("{what}: no answer in time"))
+    answer.unwrap_or_else(|_| panic!("{what}: no answer within the time for a statement"))
 }
 
 #[tokio::test]

@@ -112,7 +112,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
         () = engine.failed() => bail!("a task panicked that the service cannot do without: start it again"),
     };
     if let Err(error) = served {
-        tracing::warn!(%error, "some requests were cut off");
+        tracing::warn!(%error, "the drain time is over: unfinished requests are cut off");
     }
     // Requests come first; what they leave of the time is for calls under way, with a little for the record at least.
     let spent = clock.monotonic().saturating_sub(began + lame_duck);
@@ -133,7 +133,7 @@ async fn migrate(store: &dyn Store) -> anyhow::Result<()> {
             Ok(applied) => {
                 applied
                     .iter()
-                    .for_each(|migration| tracing::info!(migration, "applied"));
+                    .for_each(|migration| tracing::info!(migration, "a migration was applied"));
                 return Ok(());
             }
             Err(error @ StoreError::Refused(_)) => return Err(error).context("cannot migrate the database"),

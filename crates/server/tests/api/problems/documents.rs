@@ -143,7 +143,10 @@ async fn no_word_of_a_message_reaches_the_log() {
         .await
         .expect(200);
     let log = log.text();
-    assert!(log.contains("the store refuses a message"), "{log}");
+    assert!(
+        log.contains("the database refuses a message: the client gets 500 and nothing is stored"),
+        "{log}"
+    );
     for secret in SECRETS {
         assert!(!log.contains(secret), "{secret}");
     }
