@@ -1,4 +1,5 @@
 use std::{
+    fs,
     path::{Path, PathBuf},
     process::{Output, Stdio},
 };
@@ -41,10 +42,11 @@ async fn promtool_accepts_the_metrics_in_both_formats() {
             false => format!("{line} 1700000000\n"),
         })
         .collect();
-    let blocks = world.directory().join("blocks");
-    let blocks = blocks.to_str().unwrap();
-    let arguments = ["tsdb", "create-blocks-from", "openmetrics", "/dev/stdin", blocks];
-    let imported = promtool(&arguments, &dated).await;
+    let [file, blocks] = ["openmetrics.txt", "blocks"].map(|name| world.directory().join(name));
+    fs::write(&file, dated).unwrap();
+    let mut import = vec!["tsdb", "create-blocks-from", "openmetrics"];
+    import.extend([file.to_str().unwrap(), blocks.to_str().unwrap()]);
+    let imported = promtool(&import, "").await;
     let complaints = String::from_utf8_lossy(&imported.stderr);
     assert!(imported.status.success(), "{complaints}\n{openmetrics}");
 }
