@@ -20,10 +20,7 @@ fn no_schedule_breaks_a_rule() {
         .collect();
     assert!(failures.is_empty(), "{}", failures.join("\n"));
     assert_eq!(outcome.runs, SCHEDULES);
-    assert!(
-        outcome.calls > SCHEDULES * 10,
-        "too few calls to prove anything"
-    );
+    assert!(outcome.calls > SCHEDULES * 10, "too few calls to prove anything");
 }
 
 #[test]

@@ -56,13 +56,7 @@ async fn a_node_answers_as_the_description_says() {
             "--header",
             &format!("Authorization: Bearer {KEY}"),
         ]);
-        schemathesis.args([
-            "--seed",
-            &seed,
-            "--workers",
-            "1",
-            "--continue-on-failure",
-        ]);
+        schemathesis.args(["--seed", &seed, "--workers", "1", "--continue-on-failure"]);
         schemathesis
             .args(["--generation-database", "none", "--no-color"])
             .args(which);

@@ -55,7 +55,7 @@ async fn promtool_accepts_the_metrics_in_both_formats() {
 async fn promtool(arguments: &[&str], input: &str) -> Output {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     let given = std::env::var_os("TRUNKLINE_PROMTOOL").map(PathBuf::from);
-    let program = given.unwrap_or_else(|| target.join("promtool/promtool"));
+    let program = given.unwrap_or_else(|| target.join("test-tools/promtool/promtool"));
     let started = Command::new(&program)
         .args(arguments)
         .stdin(Stdio::piped())
@@ -65,7 +65,7 @@ async fn promtool(arguments: &[&str], input: &str) -> Output {
         .spawn();
     let mut process = started.unwrap_or_else(|error| {
         panic!(
-            "this test needs promtool, and {} does not start: {error}. Run bin/install-promtool, or set TRUNKLINE_PROMTOOL to the program",
+            "this test needs promtool, and {} does not start: {error}. Run bin/install-test-tools, or set TRUNKLINE_PROMTOOL to the program",
             program.display()
         )
     });
