@@ -69,7 +69,7 @@ fn run(arguments: &ArgMatches) -> anyhow::Result<()> {
 fn settings(arguments: &[&ArgMatches]) -> anyhow::Result<Resolved> {
     let resolved = Resolved::read(arguments)?;
     for unknown in resolved.unknown_variables() {
-        eprintln!("trunkline: the environment variable {unknown} is none of ours and does nothing");
+        eprintln!("trunkline: unknown environment variable {unknown} is ignored");
     }
     Ok(resolved)
 }

@@ -47,6 +47,10 @@ const AGE_STEP: Duration = Duration::from_secs(97);
 /// How long a connection to a server that takes no writes is used for reads: then we look for one that does.
 const READ_ONLY_AGE_MAX: Duration = Duration::from_secs(1);
 
+/// The parser's reason is left out: where a password is not encoded, it can contain a part of it.
+const NO_URL: &str =
+    "it is not of the form postgres://USER:PASSWORD@HOST/DATABASE; encode special characters (@ is %40)";
+
 /// Where to connect to, and what is known of it.
 pub(super) struct Hosts {
     /// Everything but the hosts.
@@ -94,10 +98,7 @@ impl Hosts {
     pub(super) fn of_url(url: &str, clock: Arc<dyn Clock>) -> Result<Self, String> {
         let parameters = Parameters::take(url)?;
         let tls = parameters.connector()?;
-        // Why it is not is left out: where a password was not encoded, a part of it may be taken for a parameter's name.
-        let given: Config = parameters.url.parse().map_err(|_| {
-            "it is not of the form postgres://USER:PASSWORD@HOST/DATABASE; encode special characters (@ is %40)"
-        })?;
+        let given: Config = parameters.url.parse().map_err(|_| NO_URL)?;
         if given.get_target_session_attrs() == TargetSessionAttrs::ReadOnly {
             return Err("target_session_attrs must be read-write or any: messages are stored".to_owned());
         }
@@ -253,6 +254,19 @@ impl fmt::Debug for Hosts {
             .map(|host| format!("{:?}:{}", host.host, host.port));
         f.debug_list().entries(names).finish()
     }
+}
+
+/// The hosts of a URL, each with its port, and nothing else of it.
+///
+/// # Errors
+/// As [`Hosts::of_url`].
+pub(super) fn names(url: &str) -> Result<Vec<String>, String> {
+    let config: Config = Parameters::take(url)?.url.parse().map_err(|_| NO_URL)?;
+    let named = |host: NamedHost| match (host.name, host.host) {
+        (Some(name), _) | (None, Host::Tcp(name)) => format!("{name}:{}", host.port),
+        (None, Host::Unix(directory)) => format!("{}:{}", directory.display(), host.port),
+    };
+    Ok(hosts(&config)?.into_iter().map(named).collect())
 }
 
 impl NamedHost {

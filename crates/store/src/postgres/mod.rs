@@ -85,6 +85,14 @@ impl Postgres {
         })
     }
 
+    /// The hosts that `url` names, each with its port.
+    ///
+    /// # Errors
+    /// When `url` is no connection string of PostgreSQL.
+    pub fn hosts(url: &str) -> Result<Vec<String>, String> {
+        hosts::names(url)
+    }
+
     /// Runs one statement that changes something, which is one transaction, and returns its rows.
     async fn write(&self, sql: &'static str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
         self.others.query(sql, params).await

@@ -11,7 +11,7 @@ use domain::{Clock, Entropy, SystemClock};
 use engine::{Engine, Metrics};
 use providers::{Routes, simulator::Simulators};
 use server::{App, Server};
-use store::{Store, StoreError};
+use store::{Postgres, Store, StoreError};
 use tokio::net::TcpListener;
 
 use crate::{
@@ -61,7 +61,14 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
         )
     })?;
     let address = listener.local_addr()?;
-    tracing::info!(%address, "listening: until the database is ready, only /healthz is answered");
+    let database = Database::of(&config.database_url);
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        %address,
+        store = database.kind,
+        database = database.place,
+        "listening: until the database is ready, only /healthz is answered"
+    );
     let server = Server::start(listener, config.connections.clone(), &entropy);
     tokio::select! {
         biased;
@@ -90,7 +97,8 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
         server.draining(),
     );
     server.ready(app);
-    greet(config, address);
+    // An error means that the reader of this output has gone. The service runs all the same.
+    let _ = io::stdout().write_all(greeting(config, &database, address).as_bytes());
     let stop = tokio::select! {
         biased;
         stop = signals.next() => stop,
@@ -148,23 +156,45 @@ async fn migrate(store: &dyn Store) -> anyhow::Result<()> {
     bail!("gave up waiting for the database")
 }
 
-/// Says where we are, and what to try next.
-fn greet(config: &Config, address: SocketAddr) {
+/// Where messages are kept, without the user, password and parameters of the URL.
+struct Database {
+    kind: &'static str,
+    /// The file, or the hosts with their ports.
+    place: String,
+}
+
+impl Database {
+    fn of(url: &str) -> Self {
+        match url.strip_prefix("sqlite:") {
+            Some(file) => Self {
+                kind: "SQLite",
+                place: file.trim_start_matches("//").to_owned(),
+            },
+            None => Self {
+                kind: "PostgreSQL",
+                place: Postgres::hosts(url).unwrap_or_default().join(","),
+            },
+        }
+    }
+}
+
+/// Where the service listens, and what to try first.
+fn greeting(config: &Config, database: &Database, address: SocketAddr) -> String {
+    let Database { kind, place } = database;
     let url = format!("http://{address}");
-    let store = config
-        .database_url
-        .strip_prefix("sqlite:")
-        .map_or("PostgreSQL", |file| file);
-    let json = "-H 'content-type: application/json'";
-    // Whoever reads our output may have gone; that is no reason not to serve.
-    let _ = writeln!(
-        io::stdout(),
-        "Trunkline is listening on {url} and keeps its messages in {store}. Ctrl-C signals it.\n\n\
+    let key = if config.server.api_keys.is_none() {
+        ""
+    } else {
+        " -H \"Authorization: Bearer $API_KEY\""
+    };
+    let json = format!("{key} -H 'content-type: application/json'");
+    format!(
+        "Trunkline is listening on {url} and keeps its messages in {kind} ({place}). Ctrl-C stops it.\n\n\
          Send a text, let its recipient answer, and read the conversation:\n\n  \
-         curl {url}/api/messages/sms {json} \\\n    \
+         curl {url}/api/messages/sms{json} \\\n    \
          -d '{{\"from\": \"+12016661234\", \"to\": \"+18045551234\", \"type\": \"sms\", \"body\": \"Hello!\"}}'\n\n  \
-         curl {url}/api/provider/mock/inbound {json} \\\n    \
+         curl {url}/api/provider/mock/inbound{json} \\\n    \
          -d '{{\"channel\": \"sms\", \"from\": \"+18045551234\", \"to\": \"+12016661234\", \"body\": \"Hi, who is this?\"}}'\n\n  \
-         curl {url}/api/conversations/1/messages\n"
-    );
+         curl {url}/api/conversations/1/messages{key}\n\n"
+    )
 }

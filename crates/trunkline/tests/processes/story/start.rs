@@ -1,10 +1,14 @@
 use hyper::Method;
 use serde_json::json;
 use std::process::Output;
+use tokio::process::Command;
 
 use crate::world::{Kind, World, on_both_databases};
 
-on_both_databases!(migrating_is_a_command_of_its_own);
+on_both_databases!(
+    migrating_is_a_command_of_its_own,
+    the_first_log_line_says_where_the_service_listens_and_where_its_database_is,
+);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn beyond_loopback_it_wants_keys() {
@@ -58,7 +62,7 @@ async fn a_bad_setting_stops_the_start_and_is_named() {
         ("API_TRUSTED_PROXIES", "10.0.0.0/99"),
         ("API_DEFAULT_REGION", "Atlantis"),
         ("API_MAX_BODY_BYTES", "1"),
-        ("API_RATE_LIMIT_PER_IP_PER_MIN", "0"),
+        ("API_RATE_LIMIT_PER_IP_PER_MIN", "-1"),
         ("API_PROVIDER_ERROR_PCT", "101"),
         ("API_PROVIDER_EMAIL_ENABLED", "maybe"),
         ("API_WORKER_POLL_MS", "soon"),
@@ -91,10 +95,49 @@ async fn a_bad_file_stops_the_start_and_says_where() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_unknown_variable_is_warned_about_and_does_no_harm() {
+async fn an_unknown_variable_is_ignored_with_a_warning() {
     let world = World::new(Kind::Sqlite).set("API_WORKER_POL_MS", 5);
     let node = world.start_node().await;
-    assert!(node.log().contains("API_WORKER_POL_MS"), "{}", node.log());
+    let warning = "unknown environment variable API_WORKER_POL_MS is ignored";
+    assert!(node.log().contains(warning), "{}", node.log());
+}
+
+async fn the_first_log_line_says_where_the_service_listens_and_where_its_database_is(kind: Kind) {
+    let world = World::new(kind).set("API_KEYS", "first-secret-key");
+    let node = world.start_node().await;
+    let line = node.log_lines("INFO").remove(0);
+    assert_eq!(line["address"], node.authority());
+    assert_eq!(line["version"], env!("CARGO_PKG_VERSION"));
+    let (store, host) = match kind {
+        Kind::Sqlite => ("SQLite", "trunkline.db"),
+        Kind::Postgres => ("PostgreSQL", "127.0.0.1:"),
+    };
+    assert_eq!(line["store"], store);
+    let database = line["database"].as_str().unwrap();
+    assert!(
+        database.contains(host) && !database.contains(['@', '?']),
+        "{database}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_commands_of_the_greeting_work() {
+    for keys in [None, Some("first-secret-key")] {
+        let world = keys.into_iter().fold(World::new(Kind::Sqlite), |world, keys| {
+            world.set("API_KEYS", keys)
+        });
+        let node = world.start_node().await;
+        let greeting = node.greeting();
+        assert!(!greeting.contains("secret"), "{greeting}");
+        let (_, script) = greeting.split_once("read the conversation:").unwrap();
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-ec", script])
+            .env("API_KEY", keys.unwrap_or_default());
+        let output = shell.output().await.unwrap();
+        let printed = String::from_utf8_lossy(&output.stdout);
+        assert!(printed.contains("Hi, who is this?"), "{greeting}\n{printed}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

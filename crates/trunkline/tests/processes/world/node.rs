@@ -192,6 +192,11 @@ impl Node {
         self.process.try_wait().unwrap().is_none()
     }
 
+    /// What it printed when it was ready.
+    pub(crate) fn greeting(&self) -> String {
+        fs::read_to_string(&self.output).unwrap()
+    }
+
     /// What it has logged so far.
     pub(crate) fn log(&self) -> String {
         self.log.text()
