@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use mutants::Mutant;
 use providers::Route;
 use resilience::rate_limit::Allowance;
-use store::{Accept, AcceptError, Accepted, IdempotentRequest, Kind};
+use store::{Accept, AcceptError, Accepted, IdempotentRequest, Kind, Outage, StoreError, Unavailable};
 use thiserror::Error;
 use tokio::sync::oneshot;
 use tracing::Instrument;
@@ -63,7 +63,7 @@ pub enum Rejection {
     Overloaded,
     /// The store is away. Nothing was stored.
     #[error("the store is unavailable")]
-    Unavailable,
+    Unavailable(Outage),
     /// The store did not say whether it committed.
     #[error("the message may or may not be stored")]
     OutcomeUnknown,
@@ -164,7 +164,11 @@ impl Engine {
             Ok(None) => Err(refuse()),
             Err(error) => {
                 tracing::warn!(%error, "an idempotency key cannot be looked up: the client gets 503 and may repeat");
-                Err(Rejection::Unavailable.into())
+                let outage = match error {
+                    StoreError::Unavailable(unavailable) => unavailable.outage,
+                    _ => Outage::Away,
+                };
+                Err(Rejection::Unavailable(outage).into())
             }
         }
     }
@@ -265,7 +269,7 @@ impl Engine {
     pub(crate) fn rejection(&self, error: AcceptError, channel: Channel) -> Rejection {
         match error {
             AcceptError::Overloaded => Rejection::Overloaded,
-            AcceptError::Unavailable(reason) => {
+            AcceptError::Unavailable(Unavailable { outage, reason }) => {
                 // Once for each outage: a line for every refused message would be thousands a second.
                 if !self.store_away.swap(true, Ordering::Relaxed) {
                     tracing::warn!(
@@ -273,7 +277,7 @@ impl Engine {
                         "messages cannot be stored: sends get 503 until the database takes them again"
                     );
                 }
-                Rejection::Unavailable
+                Rejection::Unavailable(outage)
             }
             AcceptError::OutcomeUnknown(reason) => {
                 tracing::warn!(

@@ -101,7 +101,7 @@ mod tests {
             at: Duration::from_secs(5),
             took: Duration::from_secs(2),
         };
-        let failed = counted(Err(StoreError::Unavailable("away".to_owned())));
+        let failed = counted(Err(StoreError::unavailable(store::Outage::Away, "away")));
         let done = counted(Ok(Vec::new()));
         let asked = [3, 5, 6, 24, 25].map(Duration::from_secs);
         assert_eq!(

@@ -17,8 +17,8 @@ pub async fn retry_transient<T>(
 ) -> Result<T, StoreError> {
     for _ in 0..RETRIES_MAX {
         match ask().await {
-            Err(StoreError::Unavailable(reason) | StoreError::OutcomeUnknown(reason)) => {
-                tracing::debug!(reason, "the store did not answer: trying again");
+            Err(error @ (StoreError::Unavailable(_) | StoreError::OutcomeUnknown(_))) => {
+                tracing::debug!(%error, "the store did not answer: trying again");
                 tokio::time::sleep(RETRY_PAUSE).await;
             }
             answer => return answer,
@@ -29,6 +29,8 @@ pub async fn retry_transient<T>(
 
 #[cfg(test)]
 mod tests {
+    use store::Outage;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -37,7 +39,7 @@ mod tests {
         let answer = retry_transient(async || {
             asked += 1;
             match asked {
-                1 => Err(StoreError::Unavailable("away".to_owned())),
+                1 => Err(StoreError::unavailable(Outage::Away, "away")),
                 2 => Err(StoreError::OutcomeUnknown("lost".to_owned())),
                 _ => Ok(asked),
             }
@@ -50,7 +52,7 @@ mod tests {
         let refusal = StoreError::Refused("never".to_owned());
         for (error, asks) in [
             (refusal, 1),
-            (StoreError::Unavailable("away".to_owned()), RETRIES_MAX + 1),
+            (StoreError::unavailable(Outage::Away, "away"), RETRIES_MAX + 1),
         ] {
             let mut asked = 0;
             let answer: Result<(), _> = retry_transient(async || {

@@ -19,7 +19,7 @@ use resilience::BatchSize;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{Accept, Accepted, Kind, Store, StoreError};
+use crate::{Accept, Accepted, Kind, Outage, Store, StoreError, Unavailable};
 
 /// How long a message waits for its turn.
 const QUEUE_BUDGET: Duration = Duration::from_millis(1_300);
@@ -68,7 +68,7 @@ pub enum AcceptError {
     Overloaded,
     /// The store is away or too slow. Nothing was stored.
     #[error("the store is unavailable: {0}")]
-    Unavailable(String),
+    Unavailable(Unavailable),
     /// The store did not say whether it committed: the message may be stored or not.
     #[error("the message may or may not be stored: {0}")]
     OutcomeUnknown(String),
@@ -175,7 +175,7 @@ impl GroupCommit {
         let queued = match has_room {
             true => self.queue.try_send(waiting).map_err(|error| match error {
                 mpsc::error::TrySendError::Full(_) => AcceptError::Overloaded,
-                mpsc::error::TrySendError::Closed(_) => AcceptError::Unavailable("shutting down".to_owned()),
+                mpsc::error::TrySendError::Closed(_) => unavailable(Outage::Away, "shutting down"),
             }),
             false => Err(AcceptError::Overloaded),
         };
@@ -352,10 +352,14 @@ fn size(accept: &Accept) -> usize {
 }
 
 fn too_late() -> AcceptError {
-    AcceptError::Unavailable(
-        "no commit began within the time a client waits: the database is slower than messages arrive"
-            .to_owned(),
-    )
+    let reason =
+        "no commit began within the time a client waits: the database is slower than messages arrive";
+    unavailable(Outage::Busy, reason)
+}
+
+fn unavailable(outage: Outage, reason: impl Into<String>) -> AcceptError {
+    let reason = reason.into();
+    AcceptError::Unavailable(Unavailable { outage, reason })
 }
 
 /// Takes a message that has waited too long out of the queue; false when it is being stored already.

@@ -20,9 +20,9 @@ pub use open::{OpenError, open};
 pub use port::{
     Accept, Accepted, Accepting, Archive, Assigned, AttemptRecord, ClaimLimits, Claimed, Claims,
     ConversationFilter, DeadLetter, Deadlines, Disposition, FIRST_LEASE, IdempotentRequest, Import, Kind,
-    Leased, MessageDetail, MessageFilter, Outbox, Progress, QUEUE_COUNTED_MAX, QueueDepth, Reads,
+    Leased, MessageDetail, MessageFilter, Outage, Outbox, Progress, QUEUE_COUNTED_MAX, QueueDepth, Reads,
     RedriveFilter, RedriveTerms, Redriven, RedrivenBatch, Settled, Settlement, Store, StoreError,
-    UnservedRule, Waiting, WithoutConversation, instant_after,
+    Unavailable, UnservedRule, Waiting, WithoutConversation, instant_after,
 };
 pub use postgres::Postgres;
 pub use sqlite::Sqlite;

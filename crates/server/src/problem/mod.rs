@@ -12,7 +12,7 @@ use domain::{FieldError, likely_meant, snippet};
 use engine::{Limit, RateLimited, Rejection};
 use resilience::rate_limit::headers::delay_seconds;
 use serde::Serialize;
-use store::StoreError;
+use store::{Outage, StoreError, Unavailable};
 
 pub(crate) use code::Code;
 
@@ -101,33 +101,40 @@ impl Problem {
     }
 
     pub(crate) fn overloaded() -> Self {
-        Self::passing(
-            Code::Overloaded,
-            "Too much is under way at this node. Nothing was kept of this request: try again.",
-        )
+        let detail = "This node has too much to do. Nothing of this request was stored: try again after the time in \
+                      Retry-After, or ask another node.";
+        Self::passing(Code::Overloaded, detail)
     }
 
-    pub(crate) fn store_unavailable() -> Self {
-        Self::passing(
-            Code::StoreUnavailable,
-            "The database is away. Nothing was kept of this request: try again.",
-        )
+    /// A request that changed nothing.
+    pub(crate) fn store_unavailable(outage: Outage) -> Self {
+        let detail = format!(
+            "{} Nothing of this request was stored: try again after the time in Retry-After.",
+            what_happened(outage)
+        );
+        Self::passing(Code::StoreUnavailable, detail)
     }
 
     pub(crate) fn outcome_unknown() -> Self {
         Self::passing(
             Code::OutcomeUnknown,
-            "The database did not say whether it kept this message. Try again with the same Idempotency-Key: if it \
-             did, you get the same answer as the first time.",
+            "The database did not answer whether it stored this message. Try again with the same Idempotency-Key, or \
+             the same provider message id: if the message is stored, you get its id.",
         )
     }
 
     /// A redrive that the store did not make, or did not say whether it made.
     pub(crate) fn of_redrive(error: StoreError) -> Self {
         match error {
-            StoreError::Unavailable(reason) => {
-                tracing::warn!(reason, "the database does not answer: the client gets 503");
-                let detail = "The database is away. Try again: what was redriven already stays so.";
+            StoreError::Unavailable(Unavailable { outage, reason }) => {
+                tracing::warn!(
+                    reason,
+                    "a redrive failed: the database is unavailable, and the client gets 503"
+                );
+                let detail = format!(
+                    "{} Try again after the time in Retry-After: what is redriven already stays pending.",
+                    what_happened(outage)
+                );
                 Self::passing(Code::StoreUnavailable, detail)
             }
             StoreError::OutcomeUnknown(reason) => {
@@ -135,8 +142,8 @@ impl Problem {
                     reason,
                     "a redrive got no answer: it may be done, and the client gets 503 outcome_unknown"
                 );
-                let detail = "The database did not say whether it redrove this. Try again: what is no longer failed \
-                              is left alone.";
+                let detail = "The database did not answer whether it redrove this. Try again: only failed messages are \
+                              redriven.";
                 Self::passing(Code::OutcomeUnknown, detail)
             }
             refused @ StoreError::Refused(_) => refused.into(),
@@ -144,22 +151,25 @@ impl Problem {
     }
 
     pub(crate) fn starting() -> Self {
-        let detail = "This node is starting and waits for its database. Try again, or ask another node.";
+        let detail = "This node is starting and waits for its database. Try again after the time in Retry-After, or ask \
+                      another node.";
         Self::passing(Code::Starting, detail)
     }
 
     pub(crate) fn draining() -> Self {
-        Self::passing(Code::Draining, "This node is shutting down. Ask another one.")
+        Self::passing(Code::Draining, "This node is shutting down. Ask another node.")
     }
 
     pub(crate) fn no_provider() -> Self {
         let detail =
-            "No provider serves this channel. Nothing was stored. Ask the operator to switch one on.";
+            "No provider serves this channel. Nothing was stored. Ask the operator to configure one.";
         Self::new(Code::NoProvider, detail)
     }
 
+    /// Only for what is in the log, under the request's id.
     pub(crate) fn internal() -> Self {
-        let detail = "Something went wrong here. The log has more under this request id.";
+        let detail =
+            "An internal error. Give the operator the request_id: the service's log has the cause under it.";
         Self::new(Code::Internal, detail)
     }
 
@@ -178,7 +188,7 @@ impl Problem {
         serde_json::to_vec(&document).unwrap_or_default()
     }
 
-    fn passing(code: Code, detail: &str) -> Self {
+    fn passing(code: Code, detail: impl Into<String>) -> Self {
         Self {
             retry_after: Some(BACK_SOON),
             ..Self::new(code, detail)
@@ -208,7 +218,7 @@ impl From<Rejection> for Problem {
     fn from(rejection: Rejection) -> Self {
         match rejection {
             Rejection::Overloaded => Self::overloaded(),
-            Rejection::Unavailable => Self::store_unavailable(),
+            Rejection::Unavailable(outage) => Self::store_unavailable(outage),
             Rejection::OutcomeUnknown => Self::outcome_unknown(),
             Rejection::Refused => Self::internal(),
         }
@@ -217,16 +227,36 @@ impl From<Rejection> for Problem {
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Unavailable(reason) | StoreError::OutcomeUnknown(reason) => {
+        let outage = match error {
+            StoreError::Unavailable(Unavailable { outage, reason }) => {
+                tracing::warn!(reason, "the database is unavailable: the client gets 503");
+                outage
+            }
+            StoreError::OutcomeUnknown(reason) => {
                 tracing::warn!(reason, "the database does not answer: the client gets 503");
-                Self::store_unavailable()
+                Outage::Slow
             }
             StoreError::Refused(reason) => {
                 tracing::error!(reason, "the database refuses a query: the client gets 500");
-                Self::internal()
+                return Self::internal();
             }
-        }
+        };
+        let detail = format!(
+            "{} Try again after the time in Retry-After.",
+            what_happened(outage)
+        );
+        Self::passing(Code::StoreUnavailable, detail)
+    }
+}
+
+fn what_happened(outage: Outage) -> &'static str {
+    match outage {
+        Outage::Away => "The database cannot be reached.",
+        Outage::Slow => "The database did not answer in time.",
+        Outage::Busy => "The database is busy.",
+        Outage::ReadOnly => "The database is read-only.",
+        Outage::Full => "The disk of the database is full.",
+        Outage::Locked => "The database is locked by another program.",
     }
 }
 

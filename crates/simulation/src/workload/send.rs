@@ -95,7 +95,7 @@ fn reply_of(outcome: SentOutcome) -> Response {
 pub(super) fn of_rejection(rejection: &Rejection) -> Response {
     match rejection {
         Rejection::Overloaded => Response::NotStored("overloaded"),
-        Rejection::Unavailable => Response::NotStored("unavailable"),
+        Rejection::Unavailable(_) => Response::NotStored("unavailable"),
         Rejection::Refused => Response::Refused,
         Rejection::OutcomeUnknown => Response::Unknown,
     }

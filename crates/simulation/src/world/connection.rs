@@ -82,7 +82,7 @@ impl Accepting for Connection {
                 Ok(vec![made_up(); count])
             }
             Err(StoreError::OutcomeUnknown(reason)) if mutants::planted(Mutant::UnknownCommitDenied) => {
-                Err(StoreError::Unavailable(reason))
+                Err(StoreError::unavailable(store::Outage::Away, reason))
             }
             Ok(mut accepted) if mutants::planted(Mutant::AnswersSwapped) => {
                 accepted.reverse();

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use domain::{Clock, Timestamp};
 use parking_lot::{Mutex, MutexGuard};
-use store::StoreError;
+use store::{Outage, StoreError};
 use store_model::Memory;
 use tokio::sync::{Mutex as FairMutex, oneshot};
 
@@ -243,13 +243,13 @@ impl Database {
             if hanging {
                 tokio::time::sleep(PATIENCE - Duration::from_millis(200)).await;
             }
-            let _ = reply.send(Err(StoreError::Unavailable("away".to_owned())));
+            let _ = reply.send(Err(StoreError::unavailable(Outage::Away, "away")));
             return;
         }
         match statement.and_then(|statement| self.failure_of(statement)) {
             None => {}
             Some(StoreFailure::Unavailable) => {
-                let _ = reply.send(Err(StoreError::Unavailable("failing".to_owned())));
+                let _ = reply.send(Err(StoreError::unavailable(Outage::Away, "failing")));
                 return;
             }
             Some(StoreFailure::Refused) => {
@@ -370,7 +370,7 @@ impl Link {
 fn no_answer(kind: Kind) -> StoreError {
     let reason = "the connection broke".to_owned();
     match kind {
-        Kind::Read => StoreError::Unavailable(reason),
+        Kind::Read => StoreError::unavailable(Outage::Away, reason),
         Kind::Write => StoreError::OutcomeUnknown(reason),
     }
 }

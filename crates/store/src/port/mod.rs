@@ -2,6 +2,7 @@
 
 mod accept;
 mod archive;
+mod outage;
 mod outbox;
 mod reads;
 
@@ -13,6 +14,7 @@ use thiserror::Error;
 
 pub use accept::{Accept, Accepted, Accepting, FIRST_LEASE, IdempotentRequest, Kind};
 pub use archive::{Archive, Assigned, Import, WithoutConversation};
+pub use outage::{Outage, Unavailable};
 pub use outbox::{
     AttemptRecord, ClaimLimits, Claimed, Claims, DeadLetter, Deadlines, Disposition, Leased, Outbox,
     Progress, QUEUE_COUNTED_MAX, QueueDepth, RedriveFilter, RedriveTerms, Redriven, RedrivenBatch, Settled,
@@ -55,7 +57,7 @@ pub fn instant_after(now: Timestamp, duration: Duration) -> Timestamp {
 pub enum StoreError {
     /// The store cannot be reached or is too slow. Nothing was changed; try again.
     #[error("the store is unavailable: {0}")]
-    Unavailable(String),
+    Unavailable(Unavailable),
     /// The connection was lost before the result came: the change may be stored or not.
     #[error("the store may or may not have stored the change: {0}")]
     OutcomeUnknown(String),
@@ -65,10 +67,15 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    pub fn unavailable(outage: Outage, reason: impl Into<String>) -> Self {
+        let reason = reason.into();
+        Self::Unavailable(Unavailable { outage, reason })
+    }
+
     /// The same error for work that cannot have changed anything.
     pub(crate) fn of_nothing_changed(self) -> Self {
         match self {
-            Self::OutcomeUnknown(reason) => Self::Unavailable(reason),
+            Self::OutcomeUnknown(reason) => Self::unavailable(Outage::Away, reason),
             other => other,
         }
     }

@@ -6,7 +6,7 @@ use tokio_postgres::{Row, types::ToSql};
 use uuid::Uuid;
 
 use super::{Postgres, insert::insert, rows};
-use crate::{Accept, Accepted, Accepting, IdempotentRequest, Kind, StoreError, json};
+use crate::{Accept, Accepted, Accepting, IdempotentRequest, Kind, Outage, StoreError, json};
 
 /// How often all that is left of a batch is tried at once. Whenever one request turns out to have been here before, or all to have
 /// come too late, the others begin again; then each is tried alone, so that requests which are repeated elsewhere cannot keep
@@ -43,7 +43,8 @@ async fn accept(store: &Postgres, batch: &[Accept]) -> Result<Vec<Accepted>, Sto
         .iter()
         .any(|answer| matches!(answer, Some(Accepted::New { .. })));
     let gone = || {
-        StoreError::Unavailable("some messages lost against other transactions, or reached the server too late, each time they were tried".to_owned())
+        let reason = "some messages lost against other transactions, or reached the server too late, each time they were tried";
+        StoreError::unavailable(Outage::Busy, reason)
     };
     let answers = result.and_then(|()| answers.into_iter().collect::<Option<Vec<_>>>().ok_or_else(gone));
     answers.map_err(|error| match stored {

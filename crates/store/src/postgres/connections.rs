@@ -10,7 +10,7 @@ use tokio::{
 use tokio_postgres::{Row, types::ToSql};
 
 use super::{failure::QueryFailure, hosts::Hosts, session::Session};
-use crate::StoreError;
+use crate::{Outage, StoreError, Unavailable};
 
 /// How long a statement may take. Shorter than what a client of the API is made to wait for a `503`.
 pub(super) const STATEMENT_TIMEOUT: Duration = Duration::from_millis(1_500);
@@ -84,7 +84,12 @@ impl Connections {
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, StoreError> {
         let rows = timeout(READ_TIMEOUT, self.run(Access::Read, sql, params)).await;
-        let late = |_| StoreError::Unavailable(format!("the read got no answer within {READ_TIMEOUT:?}"));
+        let late = |_| {
+            StoreError::unavailable(
+                Outage::Slow,
+                format!("the read got no answer within {READ_TIMEOUT:?}"),
+            )
+        };
         rows.map_err(late)?.map_err(StoreError::of_nothing_changed)
     }
 
@@ -116,7 +121,7 @@ impl Connections {
                     continue;
                 }
                 let reason = "the statement lost against other transactions each time it was tried";
-                return Err(StoreError::Unavailable(reason.to_owned()));
+                return Err(StoreError::unavailable(Outage::Busy, reason));
             }
             let harmless = !sent || access == Access::Read || failure.changed_nothing();
             if failure.breaks_connection() && harmless && !failure.took_long() && !reconnected {
@@ -181,10 +186,14 @@ impl Connections {
     async fn slot(&self) -> Result<OwnedSemaphorePermit, QueryFailure> {
         let slot = timeout(SLOT_TIMEOUT, Arc::clone(&self.0.slots).acquire_owned()).await;
         slot.ok().and_then(Result::ok).ok_or_else(|| {
-            QueryFailure::NoConnection(format!(
+            let reason = format!(
                 "all {} connections are in use, none was free within {SLOT_TIMEOUT:?}",
                 self.0.connections_max
-            ))
+            );
+            QueryFailure::NoConnection(Unavailable {
+                outage: Outage::Busy,
+                reason,
+            })
         })
     }
 

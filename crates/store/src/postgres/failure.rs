@@ -3,13 +3,13 @@
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
 use super::hosts::in_full;
-use crate::StoreError;
+use crate::{Outage, StoreError, Unavailable};
 
 /// Why a statement failed.
 #[derive(Debug)]
 pub(super) enum QueryFailure {
-    /// There was no connection for it. The text says why.
-    NoConnection(String),
+    /// There was no connection for it.
+    NoConnection(Unavailable),
     Query(tokio_postgres::Error),
     Refused(String),
     TimedOut,
@@ -76,6 +76,18 @@ fn ends_connection(error: &DbError) -> bool {
         )
 }
 
+/// What a server's refusal says about the server.
+fn outage(error: &tokio_postgres::Error) -> Outage {
+    match error.code().map(SqlState::code) {
+        Some("25006") => Outage::ReadOnly,
+        Some("53100") => Outage::Full,
+        Some("55P03") => Outage::Locked,
+        Some("57014") => Outage::Slow,
+        Some("40001" | "40P01" | "53200" | "53300" | "53400") => Outage::Busy,
+        _ => Outage::Away,
+    }
+}
+
 impl From<tokio_postgres::Error> for QueryFailure {
     fn from(error: tokio_postgres::Error) -> Self {
         Self::Query(error)
@@ -86,7 +98,7 @@ impl From<QueryFailure> for StoreError {
     fn from(failure: QueryFailure) -> Self {
         let changed_nothing = failure.changed_nothing();
         match failure {
-            QueryFailure::NoConnection(reason) => Self::Unavailable(reason),
+            QueryFailure::NoConnection(unavailable) => Self::Unavailable(unavailable),
             QueryFailure::Refused(reason) => Self::Refused(reason),
             QueryFailure::TimedOut => {
                 Self::OutcomeUnknown("no answer within the time for a statement".to_owned())
@@ -98,7 +110,7 @@ impl From<QueryFailure> for StoreError {
                 match class {
                     // A value that cannot be stored (22), a rule that it breaks (23): the only refusals that are final.
                     Some("22" | "23") => Self::Refused(reason),
-                    _ if changed_nothing => Self::Unavailable(reason),
+                    _ if changed_nothing => Self::unavailable(outage(&error), reason),
                     _ => Self::OutcomeUnknown(reason),
                 }
             }

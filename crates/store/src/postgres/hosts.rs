@@ -29,6 +29,7 @@ use super::{
     session::Session,
     tls::{Parameters, Tls},
 };
+use crate::{Outage, Unavailable};
 
 /// How long making a connection may take, all hosts together, unless the URL says otherwise.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_000);
@@ -140,7 +141,11 @@ impl Hosts {
     ///
     /// # Errors
     /// When there is none, with a text that says for each host what happened.
-    pub(super) async fn connect(self: &Arc<Self>, settings: &str, access: Access) -> Result<Session, String> {
+    pub(super) async fn connect(
+        self: &Arc<Self>,
+        settings: &str,
+        access: Access,
+    ) -> Result<Session, Unavailable> {
         let generation = self.generation.load(Ordering::SeqCst);
         let mut steps = JoinSet::new();
         let mut addresses = VecDeque::new();
@@ -194,6 +199,11 @@ impl Hosts {
                 }
             }
         }
+        let outage = if read_only.is_some() {
+            Outage::ReadOnly
+        } else {
+            Outage::Away
+        };
         if let Some(session) = read_only.filter(|_| access == Access::Read) {
             return Ok(self.dated(*session, generation, READ_ONLY_AGE_MAX));
         }
@@ -202,7 +212,8 @@ impl Hosts {
         if reasons.is_empty() {
             reasons.push(format!("no host was found within {:?}", self.connect_timeout));
         }
-        Err(format!("cannot connect to PostgreSQL: {}", reasons.join("; ")))
+        let reason = format!("cannot connect to PostgreSQL: {}", reasons.join("; "));
+        Err(Unavailable { outage, reason })
     }
 
     /// Notes how long a new connection may be used.

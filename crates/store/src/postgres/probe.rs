@@ -15,7 +15,7 @@ use super::{
     connections::{Connections, STATEMENT_TIMEOUT},
     failure::QueryFailure,
 };
-use crate::{Accepted, StoreError};
+use crate::{Accepted, Outage, StoreError};
 
 /// How long a probe may take, with waiting for one that runs already: `/readyz` answers within 2 s.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(1_800);
@@ -65,8 +65,10 @@ impl Probe {
             }
             last.clone()
         };
-        let late =
-            |_| StoreError::Unavailable(format!("a test write was not committed within {PROBE_TIMEOUT:?}"));
+        let late = |_| {
+            let reason = format!("a test write was not committed within {PROBE_TIMEOUT:?}");
+            StoreError::unavailable(Outage::Slow, reason)
+        };
         timeout(PROBE_TIMEOUT, run).await.map_err(late)?
     }
 
@@ -94,11 +96,11 @@ impl Probe {
             return Ok(());
         };
         lent.failed(&failure);
-        let reason = match StoreError::from(failure) {
-            StoreError::Unavailable(reason)
-            | StoreError::OutcomeUnknown(reason)
-            | StoreError::Refused(reason) => reason,
-        };
-        Err(StoreError::Unavailable(reason))
+        Err(match StoreError::from(failure) {
+            StoreError::OutcomeUnknown(reason) | StoreError::Refused(reason) => {
+                StoreError::unavailable(Outage::Away, reason)
+            }
+            unavailable => unavailable,
+        })
     }
 }

@@ -23,7 +23,7 @@ use tokio::sync::Mutex;
 
 use self::{clock::DatabaseClock, readers::Readers, writer::Writer};
 use crate::{
-    Store, StoreError,
+    Outage, Store, StoreError,
     migrations::{pending, too_new},
 };
 
@@ -140,7 +140,8 @@ impl Store for Sqlite {
         tokio::time::timeout(PROBE_TIME_MAX, self.probe_in_turn())
             .await
             .unwrap_or_else(|_| {
-                Err(StoreError::Unavailable(
+                Err(StoreError::unavailable(
+                    Outage::Slow,
                     format!("the file took no write within {PROBE_TIME_MAX:?}: another program holds it locked, or the disk is slow or full"),
                 ))
             })
@@ -208,19 +209,15 @@ fn migrate(connection: &Connection) -> rusqlite::Result<Result<Vec<String>, i64>
 fn of_sqlite(error: &rusqlite::Error) -> StoreError {
     use rusqlite::ErrorCode as Code;
     let reason = error.to_string();
-    match error.sqlite_error_code() {
-        Some(
-            Code::DatabaseBusy
-            | Code::DatabaseLocked
-            | Code::DiskFull
-            | Code::SystemIoFailure
-            | Code::CannotOpen
-            | Code::ReadOnly
-            | Code::OutOfMemory
-            | Code::OperationInterrupted,
-        ) => StoreError::Unavailable(reason),
-        _ => StoreError::Refused(reason),
-    }
+    let outage = match error.sqlite_error_code() {
+        Some(Code::DatabaseBusy | Code::DatabaseLocked) => Outage::Locked,
+        Some(Code::DiskFull) => Outage::Full,
+        Some(Code::ReadOnly) => Outage::ReadOnly,
+        Some(Code::OperationInterrupted) => Outage::Slow,
+        Some(Code::SystemIoFailure | Code::CannotOpen | Code::OutOfMemory) => Outage::Away,
+        _ => return StoreError::Refused(reason),
+    };
+    StoreError::unavailable(outage, reason)
 }
 
 fn micros(duration: Duration) -> i64 {

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 use super::{connect, of_sqlite};
-use crate::StoreError;
+use crate::{Outage, StoreError};
 
 /// Connections that read at the same time.
 const READERS_MAX: u32 = 4;
@@ -46,12 +46,12 @@ impl Readers {
         self: &Arc<Self>,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let unavailable = |reason: &str| StoreError::Unavailable(reason.to_owned());
+        let unavailable = |outage, reason: &str| StoreError::unavailable(outage, reason);
         let permit = Arc::clone(&self.permits).acquire_owned();
         let permit = tokio::time::timeout(READ_WAIT_MAX, permit)
             .await
-            .map_err(|_| unavailable("all connections for reading are busy"))?
-            .map_err(|_| unavailable("the store is closed"))?;
+            .map_err(|_| unavailable(Outage::Busy, "all connections for reading are busy"))?
+            .map_err(|_| unavailable(Outage::Away, "the store is closed"))?;
         // Dropped with this future, which ends the read.
         let caller = Arc::new(());
         let watched = Arc::downgrade(&caller);
@@ -64,7 +64,9 @@ impl Readers {
             drop(permit);
             result
         });
-        let result = read.await.map_err(|error| unavailable(&error.to_string()))?;
+        let result = read
+            .await
+            .map_err(|error| unavailable(Outage::Away, &error.to_string()))?;
         result.map_err(|error| of_sqlite(&error))
     }
 

@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use super::{BUSY_TIMEOUT, of_sqlite, readers::Readers};
-use crate::StoreError;
+use crate::{Outage, StoreError};
 
 /// Pieces of work that wait for the writing thread; beyond them, callers wait in turn.
 const WAITING_MAX: usize = 256;
@@ -73,7 +73,7 @@ impl Writer {
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let closed = || StoreError::Unavailable("the store is closed".to_owned());
+        let closed = || StoreError::unavailable(Outage::Away, "the store is closed");
         let (reply, answer) = oneshot::channel();
         let piece: Work = Box::new(move |connection| {
             let result = connection.and_then(|connection| in_savepoint(connection, work));
@@ -168,8 +168,9 @@ impl Writing {
         // Some errors, such as a full disk, make SQLite roll back the whole transaction: what came before is gone, and
         // what comes after must not run outside of one.
         let alive = || match &begun {
-            Ok(()) if connection.is_autocommit() => Err(StoreError::Unavailable(
-                "the transaction was rolled back because another write in it failed".to_owned(),
+            Ok(()) if connection.is_autocommit() => Err(StoreError::unavailable(
+                Outage::Busy,
+                "the transaction was rolled back because another write in it failed",
             )),
             begun => begun.clone(),
         };

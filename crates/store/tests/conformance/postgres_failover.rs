@@ -8,7 +8,9 @@ use std::{
 
 use domain::{Clock, Entropy, MessageId, SystemClock};
 use throwaway_postgres::{Cluster, Proxy, Replication, UnreachablePort};
-use trunkline_store::{Accept, Accepted, Accepting, Archive, Postgres, Reads, Store, StoreError};
+use trunkline_store::{
+    Accept, Accepted, Accepting, Archive, Outage, Postgres, Reads, Store, StoreError, Unavailable,
+};
 
 use crate::{
     builders::Draft,
@@ -102,6 +104,8 @@ async fn a_database_that_was_read_only_is_written_to_again() {
     let Err(StoreError::Unavailable(reason)) = accept(&store).await else {
         panic!("it is certain that nothing was stored")
     };
+    let Unavailable { outage, reason } = reason;
+    assert_eq!(outage, Outage::ReadOnly);
     assert!(
         reason.contains("127.0.0.1") && reason.contains("read-only"),
         "{reason}"
@@ -209,6 +213,8 @@ async fn a_primary_that_freezes_is_left_for_its_standby() {
     let Err(StoreError::Unavailable(reason)) = accept(&store).await else {
         panic!("no server takes writes")
     };
+    let Unavailable { outage, reason } = reason;
+    assert_eq!(outage, Outage::ReadOnly);
     for (port, told) in [
         (primary.port(), "no answer within"),
         (standby.port(), "read-only"),

@@ -95,7 +95,7 @@ async fn encrypts(url: &str, query: &str) -> Result<bool, StoreError> {
 
 fn why(answer: Result<bool, StoreError>) -> String {
     match answer {
-        Err(StoreError::Unavailable(reason)) => reason,
+        Err(StoreError::Unavailable(refused)) => refused.reason,
         other => panic!("{other:?}"),
     }
 }

@@ -232,3 +232,42 @@ async fn an_outage_is_told_once_and_so_is_its_end() {
         assert_eq!(log.lines_with("messages are accepted again").len(), outage);
     }
 }
+
+#[tokio::test]
+async fn an_outage_is_named_to_the_client() {
+    let world = World::new().await;
+    for (outage, words) in [
+        (Outage::Away, "The database cannot be reached."),
+        (Outage::Slow, "The database did not answer in time."),
+        (Outage::Busy, "The database is busy."),
+        (Outage::ReadOnly, "The database is read-only."),
+        (Outage::Full, "The disk of the database is full."),
+        (Outage::Locked, "The database is locked by another program."),
+    ] {
+        world.store.set(Fault::Unavailable(outage));
+        let send = world.post("/api/messages/sms", &sms("a")).await;
+        let receive = world.post("/api/webhooks/sms", &sms_webhook("1", "a")).await;
+        let stored = "Nothing of this request was stored: try again after the time in Retry-After.";
+        for refused in [send, receive] {
+            let problem = refused.expect_problem(503, "store_unavailable").json();
+            assert_eq!(problem["detail"], format!("{words} {stored}"));
+        }
+        for path in ["/api/messages", "/readyz"] {
+            let problem = world
+                .get(path)
+                .await
+                .expect_problem(503, "store_unavailable")
+                .json();
+            let again = "Try again after the time in Retry-After.";
+            assert_eq!(problem["detail"], format!("{words} {again}"));
+        }
+        let redrive = world
+            .post("/api/messages/redrive", &json!({"channel": "sms"}))
+            .await;
+        let problem = redrive.expect_problem(503, "store_unavailable").json();
+        assert!(
+            problem["detail"].as_str().unwrap().starts_with(words),
+            "{problem}"
+        );
+    }
+}

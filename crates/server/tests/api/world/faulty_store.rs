@@ -10,8 +10,8 @@ use domain::{
 };
 use store::{
     Accept, Accepted, Accepting, Archive, Assigned, AttemptRecord, ClaimLimits, Claims, ConversationFilter,
-    DeadLetter, IdempotentRequest, Import, Kind, MessageDetail, MessageFilter, Outbox, QueueDepth, Reads,
-    RedriveFilter, RedriveTerms, Redriven, RedrivenBatch, Settled, Settlement, Store, StoreError,
+    DeadLetter, IdempotentRequest, Import, Kind, MessageDetail, MessageFilter, Outage, Outbox, QueueDepth,
+    Reads, RedriveFilter, RedriveTerms, Redriven, RedrivenBatch, Settled, Settlement, Store, StoreError,
     UnservedRule, WithoutConversation,
 };
 use tokio::sync::watch;
@@ -27,6 +27,8 @@ pub enum Fault {
     None,
     /// It cannot be reached.
     Away,
+    /// It is unavailable for this reason.
+    Unavailable(Outage),
     /// Accepting takes until the fault is over.
     Slow,
     /// It refuses whatever is to be accepted, for good.
@@ -115,13 +117,14 @@ impl FaultyStore {
     fn reached(&self) -> Result<&dyn Store, StoreError> {
         match self.fault() {
             Fault::Away => Err(away()),
+            Fault::Unavailable(outage) => Err(StoreError::unavailable(outage, "a test broke it")),
             _ => Ok(self.inner.as_ref()),
         }
     }
 }
 
 fn away() -> StoreError {
-    StoreError::Unavailable("a test took it away".to_owned())
+    StoreError::unavailable(Outage::Away, "a test took it away")
 }
 
 fn refused() -> StoreError {
