@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use domain::Outcome;
 use serde_json::json;
-use store::Reads;
+use store::{Outage, Reads};
 
 use crate::world::{Fault, Log, World, email, sms, sms_webhook, unified, until};
 
