@@ -58,7 +58,7 @@ async fn every_route_but_the_inbound_webhooks_refuses_unknown_names() {
         } else {
             asked.expect_invalid(&["unheard_of"]);
         }
-        if let Some(body) = body.as_ref().filter(|_| method != "PUT") {
+        if let Some(body) = &body {
             let body = with(&with(body, "unheard_of", 1), "Also~/that", json!({"body": 1}));
             let asked = ask(&world, &method, &target, Some(&body)).await;
             if is_lenient {
@@ -75,6 +75,10 @@ async fn every_route_but_the_inbound_webhooks_refuses_unknown_names() {
 #[tokio::test]
 async fn a_misspelt_name_is_answered_with_the_likely_one() {
     let world = World::new().await;
+    let config = |field: &str, value: Value| {
+        let calm = json!({"timeout_pct": 0, "error_pct": 0, "ratelimit_pct": 0});
+        Some(with(&calm, field, value))
+    };
     let cases: Vec<(&str, &str, Option<Value>, &str, &str)> = vec![
         (
             "POST",
@@ -96,6 +100,20 @@ async fn a_misspelt_name_is_answered_with_the_likely_one() {
             Some(with(&sms("a"), "Attachment", json!([]))),
             "/Attachment",
             "is unknown: did you mean attachments?",
+        ),
+        (
+            "PUT",
+            "/api/provider/mock/config",
+            config("recipients", json!({})),
+            "/recipients",
+            "is unknown: known are ",
+        ),
+        (
+            "PUT",
+            "/api/provider/mock/config",
+            config("providers", json!({"email": {"errorPct": 100}})),
+            "/providers/email/errorPct",
+            "is unknown: did you mean error_pct?",
         ),
         (
             "GET",
