@@ -84,7 +84,7 @@ impl Engine {
         kind: Kind,
     ) -> Result<Received, Rejection> {
         let channel = message.content.channel;
-        let accept = self.accept_of(message, provider, kind);
+        let accept = self.accept_of(message, provider.clone(), kind);
         let id = accept.id;
         match self.commits.accept(accept).await {
             Ok(Accepted::New {
@@ -99,10 +99,32 @@ impl Engine {
                 })
             }
             Ok(Accepted::Repeated {
-                id, conversation_id, ..
-            }) => Ok(Received { id, conversation_id }),
+                id,
+                conversation_id,
+                differs,
+            }) => {
+                if differs {
+                    self.report_conflict(&provider, id, conversation_id);
+                }
+                Ok(Received { id, conversation_id })
+            }
             Ok(Accepted::KeyConflict) => Err(Rejection::Refused),
             Err(error) => Err(self.rejection(error, channel)),
         }
+    }
+
+    fn report_conflict(
+        &self,
+        provider: &ProviderName,
+        message_id: MessageId,
+        conversation_id: Option<ConversationId>,
+    ) {
+        self.metrics.count_inbound_conflict();
+        tracing::warn!(
+            %provider,
+            %message_id,
+            conversation_id = conversation_id.map(tracing::field::display),
+            "a provider repeated a message id with other content: the first message stays, the other is not stored"
+        );
     }
 }

@@ -40,10 +40,10 @@ problems! {
     SendErrors = Invalid RequestTimeout BodyTooLarge UnsupportedMediaType IdempotencyKeyReused RateLimited NoProvider
         Internal Overloaded StoreUnavailable OutcomeUnknown Starting;
     /// Routes that providers deliver messages to.
-    ReceiveErrors = Invalid RequestTimeout BodyTooLarge UnsupportedMediaType RateLimited Internal Overloaded
+    ReceiveErrors = Invalid RequestTimeout BodyTooLarge UnsupportedMediaType RateLimited NoProvider Internal Overloaded
         StoreUnavailable OutcomeUnknown Starting;
     /// The same of a simulated provider.
-    InjectErrors = Invalid NotFound RequestTimeout BodyTooLarge UnsupportedMediaType RateLimited Internal Overloaded
+    InjectErrors = Invalid NotFound RequestTimeout BodyTooLarge UnsupportedMediaType RateLimited NoProvider Internal Overloaded
         StoreUnavailable OutcomeUnknown Starting;
     /// Lists with parameters.
     ListErrors = Invalid Internal Overloaded StoreUnavailable Starting;

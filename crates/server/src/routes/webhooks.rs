@@ -144,11 +144,12 @@ pub(crate) async fn email(State(app): AppState, request: Request) -> Result<Resp
 }
 
 /// Why an inbound message is refused.
-pub(crate) const REJECTIONS: [Code; 4] = [
+pub(crate) const REJECTIONS: [Code; 5] = [
     Code::Invalid,
     Code::RequestTimeout,
     Code::BodyTooLarge,
     Code::UnsupportedMediaType,
+    Code::NoProvider,
 ];
 
 /// Limits, reads, checks and stores an inbound message. A malformed one is logged once, counted and not stored: its

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -60,6 +62,7 @@ async fn an_answer_joins_the_conversation_it_answers() {
 
 #[tokio::test]
 async fn a_repeat_is_answered_as_the_first_and_changes_nothing() {
+    let log = Log::capture();
     let world = World::new().await;
     let mock = "/api/provider/mock/inbound";
     let first = world.post(SMS, &sms_webhook("m-1", "Hi")).await.expect(202);
@@ -68,15 +71,15 @@ async fn a_repeat_is_answered_as_the_first_and_changes_nothing() {
         world.get("/api/conversations/1").await.json(),
     );
     let another_body = sms_webhook("m-1", "Something else");
-    let another_pair = with(&sms_webhook("m-1", "Hi"), "from", "+18045559999");
+    let respelt = with(&sms_webhook("m-1", "Hi"), "from", "+1 (804) 555-1234");
     let as_mms = with(&sms_webhook("m-1", "Hi"), "type", "mms");
     let simulated = json!({
         "channel": "sms", "from": "+18045551234", "to": "+12016661234", "body": "Hi", "provider_message_id": "m-1",
     });
     for (route, repeat) in [
         (SMS, sms_webhook("m-1", "Hi")),
+        (SMS, respelt),
         (SMS, another_body),
-        (SMS, another_pair),
         (SMS, as_mms),
         (mock, simulated),
     ] {
@@ -90,6 +93,23 @@ async fn a_repeat_is_answered_as_the_first_and_changes_nothing() {
     let accepted = "trunkline_messages_accepted_total{channel=\"sms\",direction=\"inbound\"}";
     assert_eq!(world.metric(accepted).await, 1.0);
 
+    // The content differs: by the body, and by the channel.
+    assert_eq!(world.metric("trunkline_inbound_conflicts_total").await, 2.0);
+    let warnings = log.lines_with("repeated a message id with other content");
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    for warning in &warnings {
+        let ids = [
+            format!("message_id={}", first.id()),
+            "conversation_id=1".to_owned(),
+            "provider=sms-mms".to_owned(),
+        ];
+        assert!(
+            ids.iter().all(|id| warning.contains(id)) && warning.contains("WARN"),
+            "{warning}"
+        );
+    }
+    assert!(!log.text().contains("Something else") && !log.text().contains("804555"));
+
     // Another provider's ids are its own, and so are those that differ by case.
     for (route, other) in [
         (EMAIL, email_webhook("m-1", "Hi")),
@@ -100,6 +120,26 @@ async fn a_repeat_is_answered_as_the_first_and_changes_nothing() {
         assert_ne!(response.id(), first.id(), "{other}");
     }
     assert_eq!(world.messages_stored().await, 4);
+}
+
+/// An email to two addresses has one Message-ID, and so has one that two people are said to have written.
+#[tokio::test]
+async fn the_same_id_with_other_participants_is_another_message() {
+    let world = World::new().await;
+    let email = email_webhook("<1@example.com>", "Hi");
+    let mut ids = BTreeSet::new();
+    for body in [
+        email.clone(),
+        with(&email, "to", "support@example.com"),
+        with(&email, "from", "other@example.com"),
+    ] {
+        let id = world.post(EMAIL, &body).await.expect(202).id();
+        assert_eq!(world.message(&id).await["to"], body["to"]);
+        assert_eq!(world.post(EMAIL, &body).await.expect(202).id(), id);
+        ids.insert(id);
+    }
+    assert_eq!(ids.len(), 3);
+    assert_eq!(world.metric("trunkline_inbound_conflicts_total").await, 0.0);
 }
 
 #[tokio::test]

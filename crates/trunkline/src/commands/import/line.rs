@@ -248,7 +248,11 @@ mod tests {
                 "/direction: use one of: inbound, outbound",
             ),
             ("channel", json!("fax"), "/channel: use one of: sms, mms, email"),
-            ("type", json!("mms"), "/type: leave it out"),
+            (
+                "type",
+                json!("mms"),
+                "/type: must be the channel, sms, or left out",
+            ),
             ("from", json!("secret@example.com"), "/from: use a phone number"),
             ("to", json!(null), "/to: is required"),
             ("body", json!("secret\u{0}"), "/body: remove the NUL character"),
