@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 
 use domain::Region;
 
-/// Every region in which phones are numbered.
+/// Every region with phone numbers of its own.
 static REGIONS: LazyLock<Vec<Region>> = LazyLock::new(|| {
     let codes = (b'A'..=b'Z').flat_map(|one| (b'A'..=b'Z').map(move |other| [one, other]));
     codes

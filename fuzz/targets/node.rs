@@ -1,5 +1,5 @@
-//! A node on a real socket and the in-memory store, for the targets that make requests. It is made anew now and then,
-//! because the store keeps what it accepted.
+//! A node on a real socket and the in-memory store, for the targets that make requests. It is replaced now and then, since the
+//! store keeps what it accepted.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -40,7 +40,7 @@ pub struct Node {
     _server: Server,
 }
 
-/// What came back.
+/// The answer.
 pub struct Answer {
     pub status: u16,
     pub content_type: Option<String>,
@@ -48,7 +48,7 @@ pub struct Answer {
 }
 
 impl Node {
-    /// A node with something to read.
+    /// A node with some messages to read.
     pub fn new() -> Self {
         let runtime = Builder::new_current_thread()
             .enable_all()
@@ -73,7 +73,7 @@ impl Node {
         node
     }
 
-    /// Makes a request, on one connection as long as that lasts.
+    /// Makes a request, on one connection as long as it lasts.
     pub fn ask(&mut self, request: Request<Full<Bytes>>) -> Answer {
         self.age();
         let (address, held) = (self.address, self.connection.take());
@@ -94,7 +94,7 @@ impl Node {
         answer
     }
 
-    /// Sends bytes on a connection of their own, and returns all that comes back.
+    /// Sends bytes on a connection of their own, and returns all bytes of the answer.
     pub fn send(&mut self, bytes: &[u8]) -> Vec<u8> {
         self.age();
         let address = self.address;
@@ -120,7 +120,7 @@ impl Node {
 }
 
 impl Answer {
-    /// Holds it to what all answers owe: JSON, and a problem with its code where it went wrong.
+    /// Checks what every answer must have: JSON, and a problem with its code after an error.
     pub fn is_one_of(&self, statuses: &[u16], codes: &[&str]) {
         let shown = String::from_utf8_lossy(&self.body);
         assert!(statuses.contains(&self.status), "{} {shown}", self.status);
@@ -141,7 +141,7 @@ impl Answer {
 async fn connect(address: SocketAddr) -> SendRequest<Full<Bytes>> {
     let socket = TcpStream::connect(address).await.expect("a connection");
     let (sender, connection) = handshake(TokioIo::new(socket)).await.expect("a connection");
-    // What goes wrong in it shows in the answer.
+    // Errors in it show in the answer.
     tokio::spawn(async move { drop(connection.await) });
     sender
 }
@@ -194,7 +194,7 @@ async fn start() -> (SocketAddr, Server) {
     (address, server)
 }
 
-/// Limits that nobody reaches.
+/// Limits that no run reaches.
 fn settings() -> EngineSettings {
     EngineSettings {
         deadlines: Deadlines {

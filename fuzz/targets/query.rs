@@ -1,4 +1,4 @@
-//! Paths and queries of what is read. The first byte chooses the listing.
+//! Paths and queries of reads. The first byte chooses the listing.
 #![no_main]
 
 #[allow(dead_code, reason = "each target asks in its own way")]

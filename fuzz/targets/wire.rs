@@ -1,4 +1,4 @@
-//! Bytes on a connection of their own: heads, headers, bodies and what is none of it.
+//! Bytes on a connection of their own: heads, headers, bodies, and anything else.
 #![no_main]
 
 #[allow(dead_code, reason = "each target asks in its own way")]
@@ -20,6 +20,6 @@ fuzz_target!(|bytes: &[u8]| {
         let status = text.get(9..12).and_then(|status| status.parse::<u16>().ok());
         assert!(status.is_some_and(|status| status < 500), "{text}");
     } else {
-        assert_eq!(text, "", "that is no HTTP");
+        assert_eq!(text, "", "not HTTP");
     }
 });

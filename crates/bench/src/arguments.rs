@@ -1,15 +1,13 @@
 use clap::{Arg, ArgAction, Command, builder::RangedU64ValueParser, value_parser};
 
-/// Requests a second that may be asked for: more than a machine has ever sent over connections like these.
+/// The highest rate that may be asked for, in requests a second.
 const RATE_MAX: f64 = 1_000_000.0;
 /// A day.
 const SECONDS_MAX: f64 = 86_400.0;
 
-/// The command line.
 pub(crate) fn command() -> Command {
-    let compare = Command::new("compare").about(
-        "Rates and latencies against the baselines, in one table (this is what happens without a command)",
-    );
+    let compare = Command::new("compare")
+        .about("Rates and latencies against the baselines, in one table (the default command)");
     let reads = Command::new("reads").about("Pages at 1,000,000 conversations against 10,000");
     let growth = Command::new("growth")
         .about("Rates on 5,000,000 stored messages, memory while providers are down, a backlog of 1,000,000");
@@ -69,7 +67,7 @@ fn measuring() -> [Arg; 9] {
 
 fn load() -> Command {
     Command::new("load")
-        .about("Send messages to a server of yours; fails unless every request was accepted")
+        .about("Send messages to a running server; fails unless every request is accepted")
         .args([
             Arg::new("url")
                 .long("url")
@@ -79,7 +77,9 @@ fn load() -> Command {
                 .long("rate")
                 .value_name("PER_SECOND")
                 .value_parser(above_zero(RATE_MAX))
-                .help("Requests due a second (open loop) [default: as many as are answered (closed loop)]"),
+                .help(
+                    "Requests due a second (open loop) [default: the next after each answer (closed loop)]",
+                ),
             Arg::new("connections")
                 .long("connections")
                 .default_value("64")
@@ -125,7 +125,7 @@ fn seconds(default: &'static str) -> Arg {
         .help("How long each load lasts")
 }
 
-/// Numbers above zero and up to `most`.
+/// Numbers above 0 and up to `most`.
 fn above_zero(most: f64) -> impl Fn(&str) -> Result<f64, String> + Clone {
     move |text| {
         let number = text

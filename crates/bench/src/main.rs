@@ -1,8 +1,7 @@
 //! The benchmark: everything side by side with a baseline, in one run, as ratios.
 //!
-//! It starts the real program and the baseline as processes, on a PostgreSQL cluster of its own with default durability
-//! and on SQLite files. A figure of a run that lost or duplicated a message is refused. docs/performance.md says how to
-//! read it.
+//! It starts the real program and the baseline as processes, on a PostgreSQL cluster of its own with default durability and on
+//! SQLite files. It refuses the figures of a run that lost or duplicated a message. See docs/performance.md.
 
 mod arguments;
 mod load;
@@ -34,7 +33,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether everything was as it should be.
+/// Whether all targets were met.
 fn run(arguments: &ArgMatches) -> anyhow::Result<bool> {
     if let Some(("baseline", arguments)) = arguments.subcommand() {
         let url: &String = arguments.get_one("database-url").context("--database-url")?;
@@ -45,7 +44,7 @@ fn run(arguments: &ArgMatches) -> anyhow::Result<bool> {
             .block_on(subjects::serve_baseline(url, pool))?;
         return Ok(true);
     }
-    // One thread: the generator shares the machine with what it measures.
+    // One thread: the generator shares the machine with the server.
     let runtime = Builder::new_current_thread().enable_all().build()?;
     match arguments.subcommand() {
         Some(("load", arguments)) => runtime.block_on(put_load(arguments)),
@@ -100,7 +99,7 @@ async fn measure(subcommand: Option<(&str, &ArgMatches)>, top: &ArgMatches) -> a
         "growth" => bench.growth().await,
         _ => bench.start().await,
     };
-    // What was found before something broke is worth showing.
+    // The figures so far are shown even if something broke.
     if arguments.get_flag("json") {
         println!("{}", bench.report.to_json());
     } else {

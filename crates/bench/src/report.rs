@@ -2,22 +2,19 @@ use std::fmt::{self, Write};
 
 use serde_json::{Value, json};
 
-/// What is asked of a measurement.
+/// The target of a measurement.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Target {
     /// The ratio to the baseline.
     RatioAtLeast(f64),
     /// The ratio to the baseline.
     RatioAtMost(f64),
-    /// The figure itself.
     AtLeast(f64),
-    /// The figure itself.
     AtMost(f64),
     /// Reported only.
     Reported,
 }
 
-/// One measurement.
 #[derive(Debug, Clone)]
 pub(crate) struct Row {
     pub(crate) name: String,
@@ -25,7 +22,7 @@ pub(crate) struct Row {
     pub(crate) baseline: Option<f64>,
     pub(crate) measured: f64,
     pub(crate) target: Target,
-    /// Why the figure must not be believed.
+    /// Why the figure is refused.
     pub(crate) refused: Option<String>,
 }
 
@@ -54,7 +51,7 @@ impl Row {
         self
     }
 
-    /// Refuses the figure when one of the checks of its run failed.
+    /// Refuses the figure if a check of its run failed.
     pub(crate) fn provided(mut self, checks: impl IntoIterator<Item = anyhow::Result<()>>) -> Self {
         let failed = checks.into_iter().find_map(Result::err);
         self.refused = failed.map(|error| format!("{error:#}"));
@@ -80,7 +77,7 @@ impl Row {
     }
 }
 
-/// Everything a run found, in the order in which it was found.
+/// The rows of a run, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     rows: Vec<Row>,
@@ -93,7 +90,7 @@ impl Report {
         self.rows.push(row);
     }
 
-    /// What helps to understand the figures: latencies, and where the CPU time went.
+    /// Explains the figures: latencies, and where the CPU time went.
     pub(crate) fn note(&mut self, note: impl Into<String>) {
         let note = note.into();
         eprintln!("  {note}");
@@ -106,7 +103,7 @@ impl Report {
         self.rows.iter().all(good)
     }
 
-    /// As a table in Markdown, which is also readable as it is.
+    /// A table in Markdown.
     pub(crate) fn table(&self) -> String {
         let heads = [
             "measurement",
@@ -196,7 +193,7 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// As many digits as mean something.
+/// Significant digits only.
 fn figure(value: f64) -> String {
     match value.abs() {
         100.0.. => format!("{value:.0}"),

@@ -1,6 +1,6 @@
-//! `bench load` against a tiny server on a real socket that answers as it is told.
+//! `bench load` against a small scripted server on a real socket.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+#![allow(clippy::unwrap_used, reason = "a panic names the place that failed")]
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -15,7 +15,7 @@ use std::{
 
 use serde_json::Value;
 
-/// A server that answers each request with what `answer` makes of its number, and counts them.
+/// A server that answers the n-th request with `answer(n)`, and counts requests.
 struct FakeServer {
     url: String,
     asked: Arc<AtomicU64>,
@@ -52,7 +52,7 @@ impl FakeServer {
     }
 }
 
-/// Answers the requests of one connection. Without an answer it hangs up.
+/// Answers the requests of one connection; without an answer it hangs up.
 fn serve(mut stream: &TcpStream, asked: &AtomicU64, answer: fn(u64) -> Option<u16>) {
     let mut requests = BufReader::new(stream);
     loop {
@@ -76,7 +76,7 @@ fn serve(mut stream: &TcpStream, asked: &AtomicU64, answer: fn(u64) -> Option<u1
         let Some(status) = answer(asked.fetch_add(1, Ordering::SeqCst)) else {
             return;
         };
-        let answer = format!("HTTP/1.1 {status} Whatever\r\ncontent-length: 2\r\n\r\nok");
+        let answer = format!("HTTP/1.1 {status} Status\r\ncontent-length: 2\r\n\r\nok");
         if stream.write_all(answer.as_bytes()).is_err() {
             return;
         }

@@ -1,5 +1,5 @@
-//! The shell process that outlives us: it owns the server and its directory, and removes both when we are gone,
-//! however we went. A destructor alone cannot promise that: statics are not dropped, and SIGKILL runs nothing.
+//! A shell process that owns the server and its directory, outlives this process and then removes both. A destructor cannot
+//! promise that: statics are not dropped, and SIGKILL runs nothing.
 
 use std::collections::VecDeque;
 
@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use crate::installation::Installation;
 
-/// How long one step (creating the cluster, a start with its recovery, a stop with its checkpoint) may take before
-/// we call it stuck. Generous, as many test processes may share a slow disk.
+/// How long one step may take: creating the cluster, a start with recovery, a stop with a checkpoint. Generous, since many test
+/// processes may share a slow disk.
 const STEP_MAX: Duration = Duration::from_secs(120);
 const LOG_LINES_MAX: usize = 60;
 const CONNECTIONS_MAX: u32 = 200;
@@ -41,8 +41,7 @@ enum Event {
 pub(crate) struct PortTaken;
 
 impl Guardian {
-    /// Creates a cluster: a new one, or one that follows the server on the port of a primary. `settings` are lines of
-    /// its configuration.
+    /// Creates a cluster: a new one, or a standby of the primary on a port. `settings` are lines of its configuration.
     pub(crate) fn spawn(installation: &Installation, settings: &str, primary: Option<u16>) -> Guardian {
         let mut command = Command::new("sh");
         command
@@ -51,14 +50,14 @@ impl Guardian {
             .arg(CONNECTIONS_MAX.to_string())
             .arg(settings)
             .arg(primary.map_or_else(String::new, |port| port.to_string()))
-            // We read the server's log, so its words must not depend on the language of the machine.
+            // The log is parsed, so its language must not depend on the machine.
             .env("LC_ALL", "C")
-            // The user it runs as may not be allowed into our working directory.
+            // The server's user may not be allowed into the current directory.
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
-            // Ctrl-C in the terminal ends us; the guardian must live on to clean up.
+            // Ctrl-C ends this process; the guardian must live on to clean up.
             .process_group(0);
         if let Some(user) = &installation.run_as {
             command.uid(user.uid).gid(user.gid);
@@ -111,14 +110,14 @@ impl Guardian {
         }
     }
 
-    /// Says a verb that the guardian answers once it is carried out.
+    /// Sends a verb and waits until the guardian has carried it out.
     pub(crate) fn carry_out(&mut self, verb: &str) {
         self.say(verb);
         self.wait_for(verb, |event| (event == Event::Done).then_some(()));
     }
 
     fn say(&mut self, verb: &str) {
-        // A server that restarted by itself has left events which answer nothing.
+        // A server that restarted by itself has left events that answer no verb.
         let events = self.events.get_mut();
         while events.try_recv().is_ok() {}
         let verbs = self
@@ -133,7 +132,7 @@ impl Guardian {
         }
     }
 
-    /// The processes of all guardians and servers, as far as `ps` tells.
+    /// The processes of all guardians and servers, according to `ps`.
     fn processes(&self) -> String {
         let list = Command::new("ps")
             .args(["-A", "-o", "pid=,ppid=,stat=,etime=,wchan:30=,args="])
@@ -170,7 +169,7 @@ impl Guardian {
 impl Drop for Guardian {
     fn drop(&mut self) {
         self.verbs = None;
-        // Bounded by PostgreSQL itself: in an immediate stop it kills the stragglers after five seconds.
+        // PostgreSQL bounds it: an immediate stop kills stragglers after five seconds.
         let _ = self.process.wait();
     }
 }
@@ -190,13 +189,13 @@ fn follow(output: ChildStdout, log: &Log, events: &Sender<Event>) {
         };
         log.push(line);
         if let Some(event) = event {
-            // Nobody listens once the cluster is dropped; read on, so that its end is not held up by a full pipe.
+            // After the drop there is no receiver. Read on, so that a full pipe does not block the server's end.
             let _ = events.send(event);
         }
     }
 }
 
-/// The last lines of the server, for messages about what went wrong.
+/// The last lines of the server, for error messages.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<VecDeque<String>>>);
 

@@ -1,6 +1,6 @@
-# Owns one cluster: makes its directory (a new one, or a copy of a running primary for its standby), starts and stops its server on the verbs it reads, and when its standard
-# input ends (the process that started it stopped, panicked or was killed) takes the server and the directory away.
-# Only that end counts: a signal meant for the tests must not cost us the cleaning up, nor must a reader that is gone.
+# Owns one cluster. Makes its directory (a new one, or a copy of a running primary for its standby), starts and stops its
+# server on the verbs it reads. When its standard input ends (its parent stopped, panicked or was killed) it removes the
+# server and the directory. Signals and a closed output do not end it: it must clean up.
 trap '' HUP INT TERM PIPE
 exec 2>&1
 bin=$1
@@ -30,9 +30,9 @@ resume() {
 
 stop() {
     [ -n "$server" ] || return
-    # As when the machine dies: no process of it runs another instruction.
+    # As when the machine dies: first pause, so that no process runs another instruction.
     [ "$1" = KILL ] && pause && kill -KILL $(children) "$server" 2>/dev/null
-    # Before it has its lock file the server may still ignore every other signal, and has no children yet.
+    # Before it has its lock file the server may ignore all other signals, and has no children.
     [ -e "$dir/data/postmaster.pid" ] || kill -KILL "$server" 2>/dev/null
     kill -"$1" "$server" 2>/dev/null
     resume # a stopped process heeds no other signal
@@ -41,7 +41,7 @@ stop() {
 }
 
 start() {
-    # Every process of the server holds the log open, so its end says that the last one is gone.
+    # Every process of the server holds the log open, so its end means that the last one is gone.
     { cat "$dir/log"; echo "guardian: exited"; } &
     # No socket file: its path has a short length limit, and clients use TCP.
     {
@@ -51,13 +51,13 @@ start() {
     } 3>"$dir/log"
 }
 
-# `--no-sync` spares the flush of the files that are written here; the server flushes as it always does.
+# `--no-sync` skips the flush of the files written here; the server flushes as usual.
 create() {
     if [ -z "$primary" ]; then
         "$bin/initdb" -D "$dir/data" -U postgres --auth=trust -E UTF8 --locale=C --no-sync &&
             printf '%s\n' "$settings" >>"$dir/data/postgresql.conf"
     else
-        # What the primary was told at run time is not the standby's: it has no standby of its own to wait for.
+        # Settings the primary got at run time are not for the standby, which has no standby of its own to wait for.
         "$bin/pg_basebackup" -D "$dir/data" -d "host=127.0.0.1 port=$primary user=postgres" -R -c fast --no-sync &&
             printf '%s\n' "synchronous_standby_names = ''" "$settings" >>"$dir/data/postgresql.auto.conf"
     fi

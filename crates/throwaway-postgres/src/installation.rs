@@ -1,5 +1,5 @@
-//! Which PostgreSQL this machine has, and which user may run it. Never skips: what is missing is a panic that says
-//! how to get it, because a skipped test looks like a passed one.
+//! Finds PostgreSQL on this machine, and the user that may run it. If it is missing, tests panic and say how to get it: a
+//! skipped test would look like a passed one.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ const BINARIES_VARIABLE: &str = "TRUNKLINE_POSTGRES_BIN";
 
 pub(crate) struct Installation {
     pub(crate) binaries: PathBuf,
-    /// `None`: as ourselves.
+    /// `None`: the current user.
     pub(crate) run_as: Option<User>,
 }
 
@@ -42,7 +42,7 @@ impl Installation {
 
 fn choose(asked_for: Option<OsString>, places: Vec<PathBuf>) -> Result<PathBuf, String> {
     let complete = |place: &Path| place.join("initdb").is_file() && place.join("postgres").is_file();
-    // A wrong wish is an error: silently testing against another version would be worse.
+    // A wrong setting is an error: testing another version silently would be worse.
     if let Some(place) = asked_for.map(PathBuf::from) {
         return match complete(&place) {
             true => Ok(place),

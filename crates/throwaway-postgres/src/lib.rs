@@ -1,13 +1,12 @@
-//! A PostgreSQL cluster for tests and benchmarks: started on a free port, gone when the process that started it is.
+//! A PostgreSQL cluster for tests and benchmarks: it starts on a free port, and ends with the process that started it.
 //!
-//! The durability settings are PostgreSQL's defaults (`fsync` and `synchronous_commit` on), because what we test and
-//! measure is that an accepted message survives. Nothing here skips: without PostgreSQL a call panics and says how
-//! to get it. Every call blocks its thread until the thing has happened; all of them may be made inside an async
-//! runtime.
+//! The durability settings are PostgreSQL's defaults (`fsync` and `synchronous_commit` on), since tests and benchmarks are about
+//! accepted messages that survive. Without PostgreSQL a call panics and says how to get it. Every call blocks its thread until
+//! it is done, and may be made inside an async runtime.
 //!
-//! Tests that only need a database take one of [`Cluster::shared`]; tests that stop or freeze the server
-//! [start](Cluster::start) their own, and the borrow checker keeps them from doing it to the shared one. A cluster can have a
-//! [standby](Cluster::standby), and a [`Proxy`] makes the way to it slow or lossy.
+//! Tests that only need a database take one of [`Cluster::shared`]. Tests that stop or freeze the server
+//! [start](Cluster::start) their own; the borrow checker protects the shared one. A cluster can have a
+//! [standby](Cluster::standby), and a [`Proxy`] makes the network to it slow or lossy.
 
 mod guardian;
 mod installation;
@@ -25,18 +24,18 @@ use installation::Installation;
 pub use proxy::{Proxy, UnreachablePort};
 use tokio_postgres::SimpleQueryMessage;
 
-/// Below the ranges from which Linux and macOS number outgoing connections: one of those could take the port of a
-/// stopped cluster, which must come back on it.
+/// Below the ports that Linux and macOS give to outgoing connections: one of those could take the port of a stopped cluster,
+/// which must start again on it.
 const PORT_FIRST: u32 = 20_000;
 const PORT_COUNT: u32 = 12_000;
 const PORT_TRIES_MAX: u32 = 50;
-/// How long a standby may take to catch up, or to become the primary. Generous, for a busy machine.
+/// How long a standby may take to catch up or to become the primary. Generous, for a busy machine.
 const REPLICATION_STEP_MAX: Duration = Duration::from_secs(120);
-/// Between two looks at the state of the replication.
+/// Between two queries for the state of the replication.
 const REPLICATION_LOOK: Duration = Duration::from_millis(20);
 
-/// A PostgreSQL server with its own directory and port. Dropping it stops the server and removes the directory; if
-/// the process dies before it can, even by SIGKILL, a guardian process does it.
+/// A PostgreSQL server with its own directory and port. Dropping it stops the server and removes the directory. If the process
+/// dies before, even by SIGKILL, a guardian process does it.
 pub struct Cluster {
     guardian: Guardian,
     port: u16,
@@ -44,12 +43,12 @@ pub struct Cluster {
     databases: AtomicU32,
 }
 
-/// How to stop a server. PostgreSQL's third mode, smart, waits for clients to leave and so has no use here.
+/// How to stop a server. PostgreSQL's mode "smart" waits for clients to leave, so it is not offered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StopMode {
-    /// Ends the sessions, rolls back what is open and writes a checkpoint: an orderly restart.
+    /// Ends the sessions, rolls back open transactions and writes a checkpoint.
     Fast,
-    /// Ends all processes on the spot: the next start recovers from the write-ahead log, as after a crash.
+    /// Ends all processes at once: the next start recovers from the write-ahead log, as after a crash.
     Immediate,
     /// SIGKILL to all processes at once, as when the machine dies.
     Kill,
@@ -58,9 +57,9 @@ pub enum StopMode {
 /// Whether a commit on the primary waits until its standby has it on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Replication {
-    /// It does not: what the primary had not sent yet is lost with it.
+    /// What the primary had not sent is lost with it.
     Asynchronous,
-    /// It does: without the standby no commit ends.
+    /// Without the standby no commit ends.
     Synchronous,
 }
 
@@ -73,14 +72,14 @@ impl Cluster {
         Cluster::start_with("")
     }
 
-    /// The same with further lines of `postgresql.conf`, such as `fsync = off`.
+    /// The same with additional lines of `postgresql.conf`, such as `fsync = off`.
     pub fn start_with(settings: &str) -> Cluster {
         Cluster::run(Guardian::spawn(&Installation::find(), settings, None), 0)
     }
 
-    /// Makes a standby of this running cluster by streaming replication, and returns when it has caught up. It takes
-    /// connections that only read until it is [promoted](Cluster::promote). With [`Replication::Synchronous`] every
-    /// commit here waits for it from now on.
+    /// Makes a standby of this running cluster by streaming replication, and returns when it has caught up. The standby is
+    /// read-only until it is [promoted](Cluster::promote). With [`Replication::Synchronous`] every commit waits for it from now
+    /// on.
     ///
     /// # Panics
     /// If the standby does not start, or does not catch up in time.
@@ -90,7 +89,7 @@ impl Cluster {
         standby
     }
 
-    /// The same, on the port of a cluster that is gone: a URL that names both ports goes on naming both servers.
+    /// The same, on the port of a cluster that is gone, so that a URL with both ports still names both servers.
     ///
     /// # Panics
     /// As [`Cluster::standby`], and if another program has taken the port.
@@ -117,11 +116,11 @@ impl Cluster {
         Guardian::spawn(&Installation::find(), "", Some(self.port))
     }
 
-    /// Starts the server of a guardian on the first port that is free.
+    /// Starts the server of a guardian on the first free port.
     fn run(mut guardian: Guardian, databases: u32) -> Cluster {
         for _ in 0..PORT_TRIES_MAX {
             let port = next_port();
-            // PostgreSQL itself tries the port: a check of ours would be out of date by the time it binds.
+            // PostgreSQL itself tries the port: an earlier check could be out of date when it binds.
             if guardian.start(port).is_ok() {
                 return Cluster {
                     guardian,
@@ -136,7 +135,7 @@ impl Cluster {
         );
     }
 
-    /// Waits until the standby streams, and has all there is.
+    /// Waits until the standby streams and has everything.
     fn follow(&self, replication: Replication) {
         let state = match replication {
             Replication::Asynchronous => "async",
@@ -153,13 +152,13 @@ impl Cluster {
         self.until(&caught_up, "1", "have a standby that has caught up");
     }
 
-    /// Makes this standby the primary, and returns when it takes writes. What was the primary must be stopped or paused,
-    /// and never be resumed: two primaries would go different ways.
+    /// Makes this standby the primary, and returns when it takes writes. Stop or pause the old primary first and never resume it:
+    /// two primaries would diverge.
     ///
     /// # Panics
-    /// If it is no standby, or does not become the primary in time.
+    /// If it is not a standby, or does not become the primary in time.
     pub fn promote(&mut self) {
-        // Without waiting: PostgreSQL itself looks only every 100 ms whether it is done.
+        // Without waiting: PostgreSQL checks only every 100 ms whether it is done.
         self.ask("SELECT pg_promote(false)");
         self.until("SELECT pg_is_in_recovery()", "f", "become the primary");
     }
@@ -175,7 +174,7 @@ impl Cluster {
         self.until(&format!("SHOW {name}"), value, &format!("set {name}"));
     }
 
-    /// The one cluster that all tests of this process share, started by the first who asks.
+    /// The cluster that all tests of this process share; the first call starts it.
     pub fn shared() -> &'static Cluster {
         static SHARED: OnceLock<Cluster> = OnceLock::new();
         SHARED.get_or_init(Cluster::start)
@@ -184,13 +183,13 @@ impl Cluster {
     /// Creates an empty database and returns its URL, `postgres://postgres@127.0.0.1:PORT/NAME`.
     pub fn create_database(&self) -> String {
         let name = format!("throwaway_{}", self.databases.fetch_add(1, Ordering::Relaxed) + 1);
-        // Nobody connects to template0, so nobody's connection can make this fail.
+        // template0 takes no connections, which would make this fail.
         let statement = format!("CREATE DATABASE {name} TEMPLATE template0");
         self.ask(&statement);
         self.url(&name)
     }
 
-    /// The URL of a database of these clusters, of which a client uses the one that takes writes:
+    /// The URL of a database on several of these clusters; a client uses the one that takes writes:
     /// `postgres://postgres@127.0.0.1:A,127.0.0.1:B/NAME?target_session_attrs=read-write`.
     pub fn failover_url(clusters: [&Cluster; 2], database: &str) -> String {
         let [first, second] = clusters.map(Cluster::port);
@@ -204,7 +203,7 @@ impl Cluster {
         format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
     }
 
-    /// Asks the server something in its administrative database: the first value of the answer.
+    /// Runs a statement in the administrative database; returns the first value of the answer.
     fn ask(&self, statement: &str) -> String {
         let administration = self.url("postgres");
         match ask(&administration, statement) {
@@ -213,7 +212,7 @@ impl Cluster {
         }
     }
 
-    /// Asks until the answer is this.
+    /// Asks until this is the answer.
     fn until(&self, question: &str, wanted: &str, step: &str) {
         let mut looks = REPLICATION_STEP_MAX.as_millis() / REPLICATION_LOOK.as_millis();
         loop {
@@ -231,12 +230,12 @@ impl Cluster {
         }
     }
 
-    /// The TCP port on 127.0.0.1, which stays the same over a stop and a new start.
+    /// The TCP port on 127.0.0.1; a restart keeps it.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The directory that holds everything of this cluster and vanishes with it.
+    /// The directory of this cluster, which is removed with it.
     pub fn directory(&self) -> &Path {
         self.guardian.directory()
     }
@@ -270,14 +269,13 @@ impl Cluster {
         self.running = true;
     }
 
-    /// Freezes all processes of the server. Clients see no error, only silence: even new connections open (the
-    /// kernel accepts them) and then hear nothing.
+    /// Freezes all processes of the server. Clients see no error, only silence: the kernel still accepts new connections.
     pub fn pause(&mut self) {
         assert!(self.running, "the server is stopped: there is nothing to pause");
         self.guardian.carry_out("pause");
     }
 
-    /// Lets a paused server go on where it was.
+    /// Lets a paused server continue.
     pub fn resume(&mut self) {
         assert!(
             self.running,
@@ -287,7 +285,7 @@ impl Cluster {
     }
 }
 
-/// Spreads processes over the range, so that those started one after another rarely try the same port.
+/// Spreads processes over the range, so that they rarely try the same port.
 fn next_port() -> u16 {
     static TRIED: AtomicU32 = AtomicU32::new(0);
     let offset = process::id()
@@ -319,7 +317,7 @@ fn ask(url: &str, statement: &str) -> Result<Option<String>, tokio_postgres::Err
 
 #[allow(
     clippy::disallowed_methods,
-    reason = "another process is waited for, which has no way to wake us"
+    reason = "another process is waited for, which cannot wake this one"
 )]
 fn pause_between_looks() {
     thread::sleep(REPLICATION_LOOK);

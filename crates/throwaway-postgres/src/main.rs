@@ -1,5 +1,5 @@
-//! A throwaway database to try things on: prints its URL and its directory, and lives until Enter, Ctrl-C or the end
-//! of standard input.
+//! A throwaway database for trying things: prints its URL and its directory, and runs until Enter, Ctrl-C or the end of standard
+//! input.
 
 use std::io;
 

@@ -1,5 +1,5 @@
-//! A TCP proxy between a program and its server, which makes the network as bad as a test needs it: slow, silent, cut, or
-//! losing exactly one request or answer. It runs on a thread of its own, so a test that blocks does not slow it.
+//! A TCP proxy between a program and its server that makes the network slow, silent, cut, or lose exactly one request or
+//! answer. It has a thread of its own, so a test that blocks does not slow it.
 
 use std::io;
 
@@ -16,18 +16,17 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
-/// What one socket of the proxy keeps for a reader that waits. Small, because the kernel's default of megabytes would
-/// let a sender finish long before the slow link has carried anything.
+/// The buffer of a socket for a reader that waits. Small: with the kernel's default of megabytes a sender would finish long before
+/// the slow link has carried anything.
 const SOCKET_BUFFER_BYTES: u32 = 64 * 1024;
-/// The most one read takes.
+/// Bytes of one read.
 const CHUNK_BYTES_MAX: usize = 64 * 1024;
-/// A slow link carries its bytes in portions of this length, so that connections share it and a new rate counts soon.
+/// A slow link carries bytes in portions of this duration, so that connections share it and a new rate applies soon.
 const PORTION: Duration = Duration::from_millis(20);
 const BACKLOG: u32 = 1_024;
 
-/// A proxy on a port of 127.0.0.1. Dropping it ends all its connections and closes the port.
-///
-/// What is set counts for the connections that are open as well as for new ones.
+/// A proxy on a port of 127.0.0.1. Dropping it ends all its connections and closes the port. Settings apply to open and new
+/// connections.
 pub struct Proxy {
     port: u16,
     state: watch::Sender<State>,
@@ -42,7 +41,7 @@ struct State {
     flow: Flow,
     to_server: Option<u64>,
     to_client: Option<u64>,
-    /// Grows with each cut: a connection ends when it sees another number than at its beginning.
+    /// Grows with each cut: a connection ends when the number differs from that at its start.
     cuts: u64,
 }
 
@@ -61,7 +60,7 @@ enum Fate {
 }
 
 impl Proxy {
-    /// A proxy that passes everything on to a port of 127.0.0.1, as fast as it can.
+    /// A proxy that passes everything on to a port of 127.0.0.1 at full speed.
     pub fn before(server_port: u16) -> Proxy {
         let (state, states) = watch::channel(State {
             server_port,
@@ -121,8 +120,7 @@ impl Proxy {
         server_url.replace(&server, &format!(":{}/", self.port))
     }
 
-    /// Limits the link to so many bytes per second, all connections together: what clients send to the server, and what
-    /// they get. `None` is as fast as it can.
+    /// Limits the link to so many bytes a second, for all connections together and each direction. `None`: full speed.
     pub fn limit(&self, to_server: Option<u64>, to_client: Option<u64>) {
         self.state.send_modify(|state| {
             state.to_server = to_server;
@@ -130,8 +128,8 @@ impl Proxy {
         });
     }
 
-    /// Passes nothing on any more, and says nothing: open connections hang, new ones open and hang. What was sent
-    /// meanwhile arrives after [`Proxy::restore`].
+    /// Passes nothing on: open connections hang, new ones open and hang. What is sent meanwhile arrives after
+    /// [`Proxy::restore`].
     pub fn black_hole(&self) {
         self.state.send_modify(|state| state.flow = Flow::Silent);
     }
@@ -149,12 +147,12 @@ impl Proxy {
         self.state.send_modify(|state| state.cuts += 1);
     }
 
-    /// Lets everything pass again. The byte rate stays as it was set.
+    /// Lets everything pass again. The byte rate stays.
     pub fn restore(&self) {
         self.state.send_modify(|state| state.flow = Flow::Open);
     }
 
-    /// New connections lead to another port of 127.0.0.1, as when a name is given another address. Open ones stay.
+    /// New connections lead to another port of 127.0.0.1, as after a DNS change. Open ones stay.
     pub fn lead_to(&self, server_port: u16) {
         self.state.send_modify(|state| state.server_port = server_port);
     }
@@ -164,7 +162,7 @@ impl Proxy {
         self.set_fate(Fate::LoseRequest);
     }
 
-    /// The next request, of any connection, is carried out, and its answer lost: its connection is cut.
+    /// The next request, of any connection, is carried out and its answer is lost: its connection is cut.
     pub fn lose_next_answer(&self) {
         self.set_fate(Fate::LoseAnswer);
     }
@@ -182,7 +180,7 @@ fn listen() -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// What all connections of a proxy share.
+/// Shared by all connections of a proxy.
 struct Network {
     states: watch::Receiver<State>,
     next_request: Arc<Mutex<Fate>>,
@@ -273,7 +271,7 @@ async fn answers(
     }
 }
 
-/// Waits while the proxy is silent. An error when connections are refused, or the proxy is gone.
+/// Waits while the proxy is silent. An error if connections are refused or the proxy is gone.
 async fn until_open(states: &watch::Receiver<State>) -> Result<State, ()> {
     let mut states = states.clone();
     let state = states.wait_for(|state| state.flow != Flow::Silent).await;
@@ -309,16 +307,13 @@ impl Link {
     }
 }
 
-#[allow(
-    clippy::disallowed_methods,
-    reason = "the link is a real one, and takes real time"
-)]
+#[allow(clippy::disallowed_methods, reason = "the link is real and takes real time")]
 fn now() -> Instant {
     Instant::now()
 }
 
-/// A port of 127.0.0.1 that drops every attempt to connect, like a host that is switched off: its clients hear nothing
-/// at all, not even a refusal. Works on Linux, where a full backlog drops what comes.
+/// A port of 127.0.0.1 that drops every attempt to connect, like a host that is off: clients get no answer, not even a refusal.
+/// Works on Linux, where a full backlog drops new connections.
 pub struct UnreachablePort {
     port: u16,
     /// They fill the backlog.
@@ -329,7 +324,7 @@ pub struct UnreachablePort {
 impl UnreachablePort {
     /// Takes a free port and fills its backlog.
     pub fn take() -> UnreachablePort {
-        /// Loopback answers in microseconds; what does not answer in this time is dropped.
+        /// Loopback answers in microseconds; without an answer in this time the connection is dropped.
         const DROPPED_AFTER: Duration = Duration::from_millis(300);
         const WAITING_MAX: usize = 64;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -359,7 +354,7 @@ impl UnreachablePort {
         }
     }
 
-    /// The port that nothing reaches.
+    /// The port that drops connections.
     pub fn port(&self) -> u16 {
         self.port
     }

@@ -1,4 +1,4 @@
-//! What a test may rely on: its own database, real durability, and a server that can crash, freeze and come back.
+//! A test gets its own database, real durability, and a server that can crash, freeze and return.
 
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
@@ -8,7 +8,7 @@ use throwaway_postgres::{Cluster, Replication, StopMode};
 use tokio_postgres::SimpleQueryMessage;
 
 const ANSWER_MAX: Duration = Duration::from_secs(60);
-/// How long silence must last to count as frozen. A slow machine cannot fail this, only make it easier to pass.
+/// How long silence must last to count as frozen. A slow machine makes this easier to pass, not harder.
 const SILENCE: Duration = Duration::from_millis(300);
 
 #[test]
@@ -152,7 +152,7 @@ fn a_synchronous_standby_has_every_commit_and_takes_over() {
     query(&copy, "INSERT INTO message VALUES (4)");
     assert_eq!(query(&copy, all), ["4"]);
 
-    // And so on, in turns: the place of the dead one is taken, the new one is killed.
+    // And so on, in turns: the new one takes the port of the dead one, then is killed.
     let port = primary.port();
     let mut next = standby.standby_in_place_of(primary, Replication::Synchronous);
     assert_eq!(next.port(), port);

@@ -1,4 +1,4 @@
-//! A process that is killed cannot clean up; its guardian must.
+//! A killed process cannot clean up; its guardian does.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpStream;
@@ -12,8 +12,8 @@ const CLEANED_UP_MAX: Duration = Duration::from_secs(60);
 
 #[test]
 fn a_killed_process_leaves_no_server_and_no_directory_behind() {
-    // The shell makes a second handle of the output, one that every process started from here on inherits: the
-    // output ends when the last of them (guardian, server, its children) is gone, and no sooner.
+    // The shell makes a second handle of the output, which every process started from here on inherits. So the output ends
+    // when the last of them (guardian, server, its children) is gone.
     let mut child = Command::new("sh")
         .args([
             "-c",

@@ -1,6 +1,6 @@
-//! What a test may rely on: a network that is exactly as bad as it was asked to be.
+//! A test gets exactly the network faults it asks for.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
+#![allow(clippy::unwrap_used, reason = "a panic names the place that failed")]
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -12,7 +12,7 @@ use throwaway_postgres::{Proxy, UnreachablePort};
 use tokio::time::Instant;
 
 const ANSWER_MAX: Duration = Duration::from_secs(60);
-/// How long silence must last to count. A slow machine cannot fail this, only make it easier to pass.
+/// How long silence must last to count. A slow machine makes this easier to pass, not harder.
 const SILENCE: Duration = Duration::from_millis(300);
 
 /// A server that answers each byte with the same byte.
@@ -74,7 +74,7 @@ fn a_slow_link_takes_the_time_its_rate_says_in_each_direction() {
         for transfer in transfers {
             transfer.join().unwrap();
         }
-        // The link is never faster than it should be; how much slower is the machine's business.
+        // The link is never faster than its rate; on a busy machine it may be slower.
         let least = Duration::from_secs_f64(BYTES as f64 / RATE as f64);
         assert!(begins.elapsed() >= least, "{:?} < {least:?}", begins.elapsed());
     }

@@ -6,11 +6,11 @@ use tokio::{
     net::TcpStream,
 };
 
-/// Room for the head and body of an answer; it grows when a page is larger.
+/// The size of an answer's head and body at first; it grows for larger pages.
 const BUFFER_BYTES: usize = 4_096;
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 
-/// Host and port of a server, out of a URL such as `http://127.0.0.1:8080`.
+/// Host and port of a URL such as `http://127.0.0.1:8080`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Authority(String);
 
@@ -39,14 +39,14 @@ impl FromStr for Authority {
     }
 }
 
-/// One keep-alive connection that knows just enough HTTP/1.1: a status line, and a body of a declared length.
+/// One keep-alive connection. It understands a status line and a body of declared length.
 pub(crate) struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
     filled: usize,
 }
 
-/// The part of an answer's head that matters here.
+/// The needed part of an answer's head.
 #[derive(Debug, PartialEq, Eq)]
 struct Head {
     status: u16,
@@ -113,7 +113,7 @@ pub(crate) fn get_request(authority: &Authority, path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nhost: {host}\r\naccept: */*\r\n\r\n")
 }
 
-/// Reads the head of an answer, once all of it is there.
+/// Reads the head of an answer; `None` until it is complete.
 fn parse(bytes: &[u8]) -> io::Result<Option<Head>> {
     let malformed = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
     let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {

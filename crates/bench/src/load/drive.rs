@@ -20,15 +20,14 @@ use super::{
     tally::Tally,
 };
 
-/// How long answers may be outstanding after the last request was sent.
+/// How long answers may be outstanding after the last request.
 const STRAGGLERS_MAX: Duration = Duration::from_secs(60);
-/// How late a request is sent at most because it was not looked whether it is due.
+/// How late a request may be sent because of the interval between checks.
 const DUE_EVERY: Duration = Duration::from_micros(500);
 
-/// A load.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
-    /// Connections, and so requests at the same time at most.
+    /// Connections, and so the most requests at the same time.
     pub(crate) connections: usize,
     pub(crate) pace: Pace,
     /// How long requests are sent.
@@ -36,7 +35,7 @@ pub(crate) struct Plan {
     pub(crate) shape: Shape,
 }
 
-/// What the connections of a load share. They are tasks of one thread.
+/// Shared by the connections of a load, which are tasks of one thread.
 struct Shared {
     authority: Authority,
     plan: Plan,
@@ -47,10 +46,10 @@ struct Shared {
     tally: RefCell<Tally>,
 }
 
-/// Puts a load on a server and says what came of it.
+/// Puts a load on a server.
 ///
 /// # Errors
-/// When a connection cannot be opened, or answers do not come.
+/// When a connection cannot be opened, or answers are missing.
 pub(crate) async fn drive(authority: &Authority, plan: &Plan) -> anyhow::Result<Tally> {
     let mut connections = Vec::with_capacity(plan.connections);
     for _ in 0..plan.connections {
@@ -91,10 +90,10 @@ pub(crate) async fn drive(authority: &Authority, plan: &Plan) -> anyhow::Result<
     Ok(tally)
 }
 
-/// Calls the requests of an open loop as they become due, and at the end once for each connection, which finds none.
+/// Releases the requests of an open loop as they become due, and at the end one permit for each connection, which ends it.
 #[allow(
     clippy::disallowed_methods,
-    reason = "the timers of the runtime fire up to two milliseconds late, as long as an answer takes"
+    reason = "the runtime's timers fire up to two milliseconds late, which is as long as an answer takes"
 )]
 fn call(due: &Semaphore, rate: f64, clock: &SystemClock, plan: &Plan) {
     let mut called = 0;

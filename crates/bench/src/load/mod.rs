@@ -1,11 +1,11 @@
-//! The load generator: cheap in CPU, because it shares the machine with what it measures, and strict in what it counts.
+//! The load generator. It uses little CPU, because it shares the machine with the server, and counts only `202` as accepted.
 //!
-//! Closed loop: each connection sends its next request when the last one is answered; this finds the highest rate.
-//! Open loop: requests are due at fixed moments, whatever the server does, and latency counts from the moment a request
-//! was *due*. A server that stalls is charged for everybody who would have come meanwhile; a client that only measures
-//! from when it got around to sending would leave them out (coordinated omission).
+//! Closed loop: each connection sends its next request after the last answer; this finds the highest rate.
+//! Open loop: requests are due at fixed moments, and latency counts from the moment a request was *due*. A server that stalls is
+//! charged for all requests that would have come meanwhile. Measuring from the moment of sending would omit them
+//! (coordinated omission).
 //!
-//! It never pipelines, and it never counts anything but a `202` as accepted.
+//! It never pipelines.
 
 mod connection;
 mod drive;

@@ -2,32 +2,32 @@ use domain::Clock;
 
 use super::Authority;
 
-/// What the requests of a load are like.
+/// The shape of a load's requests.
 #[derive(Debug, Clone)]
 pub(crate) struct Shape {
     /// Pairs of numbers, and so conversations, over which messages are spread; 1 is one hot conversation.
     pub(crate) pairs: u32,
-    /// Whether each request carries an idempotency key of its own.
+    /// Whether each request has an idempotency key of its own.
     pub(crate) keys: bool,
-    /// Sent as a bearer token, if the server wants one.
+    /// A bearer token, if the server wants one.
     pub(crate) api_key: Option<String>,
-    /// Tells the keys of this run from those of any other.
+    /// Makes the keys of this run differ from those of other runs.
     pub(crate) run: u64,
 }
 
-/// Characters in a body: one SMS.
+/// Characters of a body: one SMS.
 const BODY_CHARS: usize = 160;
 /// The second digits of a timestamp start here: `2026-11-21T10:00:00`, then `.123456Z`.
 const SECONDS_LEN: usize = 19;
 
-/// One request, most of it the same every time: only the digits that differ are written over.
+/// A prepared request, in which only the digits that differ are overwritten.
 pub(crate) struct Requests {
     bytes: Vec<u8>,
     from: usize,
     to: usize,
     timestamp: usize,
     key: Option<usize>,
-    /// The second the timestamp shows at the moment.
+    /// The second the timestamp shows now.
     second: i64,
     pairs: u32,
 }
@@ -71,9 +71,9 @@ impl Requests {
         }
     }
 
-    /// The request with this number, written at this moment.
+    /// The request with this number, at this moment.
     pub(crate) fn nth(&mut self, number: u64, clock: &dyn Clock) -> &[u8] {
-        // Spread, so that neighbours in a batch are not neighbours in the index: real traffic has no such luck.
+        // Spread, so that neighbours in a batch are not neighbours in the index, as in real traffic.
         let spread = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33;
         let pair = spread % u64::from(self.pairs);
         digits(&mut self.bytes[self.from..self.from + 7], pair, 10);

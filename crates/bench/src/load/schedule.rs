@@ -3,9 +3,9 @@ use std::time::Duration;
 /// When requests are sent.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Pace {
-    /// The next one on a connection when the last one is answered.
+    /// The next one on a connection after the last answer.
     Closed,
-    /// So many a second, due at fixed moments.
+    /// A fixed number a second, due at fixed moments.
     Open {
         /// Requests a second; above zero.
         rate: f64,
@@ -13,7 +13,7 @@ pub(crate) enum Pace {
 }
 
 impl Pace {
-    /// When the request with this number is due, counted from the start; `None` where whoever is free sends it.
+    /// When the request with this number is due, from the start; `None` in a closed loop.
     pub(crate) fn due(self, number: u64) -> Option<Duration> {
         match self {
             Self::Closed => None,
@@ -22,8 +22,7 @@ impl Pace {
     }
 }
 
-/// How long a request took for whoever wanted it: from when it was due, also when it could only be sent later because
-/// all connections were waiting for answers.
+/// The latency of a request, from when it was due, even if all connections were busy then.
 pub(crate) fn latency(due: Option<Duration>, sent: Duration, answered: Duration) -> Duration {
     answered.saturating_sub(due.map_or(sent, |due| due.min(sent)))
 }
@@ -34,7 +33,7 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// Latencies of one connection to a server that takes so long for each request.
+    /// Latencies of one connection to a server with these service times.
     fn latencies(pace: Pace, service: impl Fn(u64) -> Duration, requests: u64) -> Vec<Duration> {
         let mut free = Duration::ZERO;
         (0..requests)
@@ -59,7 +58,7 @@ mod tests {
     fn a_stall_is_charged_for_everybody_who_would_have_come_meanwhile() {
         let stalls_once = |number| if number == 0 { 1_000 * MS } else { MS };
         let open = latencies(Pace::Open { rate: 100.0 }, stalls_once, 200);
-        // The second request was due after 10 ms, was sent after 1,000 and answered after 1,001.
+        // The second request was due after 10 ms, sent after 1,000 and answered after 1,001.
         assert_eq!(&open[..3], [1_000 * MS, 991 * MS, 982 * MS]);
         let slow = open.iter().filter(|latency| **latency > 100 * MS).count();
         assert_eq!(slow, 100, "of a stall of 1 s at 100 requests a second");
@@ -69,7 +68,7 @@ mod tests {
         let slow = closed.iter().filter(|latency| **latency > 100 * MS).count();
         assert_eq!(
             slow, 1,
-            "this is what a closed loop omits, and why it is only used to find rates"
+            "a closed loop omits this, so it is only used to find rates"
         );
     }
 

@@ -6,16 +6,16 @@ use serde_json::{Value, json};
 /// Latencies are kept in microseconds up to this, with three significant digits.
 const LATENCY_MAX_MICROS: u64 = 120_000_000;
 
-/// What came of a load.
+/// The result of a load.
 #[derive(Debug, Clone)]
 pub(crate) struct Tally {
     /// Requests answered with `202`.
     pub(crate) accepted: u64,
-    /// Requests answered with anything else, by status.
+    /// Requests answered with another status, by status.
     pub(crate) refused: BTreeMap<u16, u64>,
-    /// Requests whose connection broke: they may have been accepted or not.
+    /// Requests whose connection broke; they may have been accepted.
     pub(crate) unanswered: u64,
-    /// What broke the first of them.
+    /// The first of these errors.
     pub(crate) first_error: Option<String>,
     /// From the first request to the last answer.
     pub(crate) took: Duration,

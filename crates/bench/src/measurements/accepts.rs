@@ -8,7 +8,7 @@ use store::{Accept, IdempotentRequest, Kind};
 
 use super::PAIRS;
 
-/// Makes messages as the service hands them to its store; all but their ids and keys is prepared.
+/// Makes messages as the service gives them to its store. All but ids and keys are prepared.
 pub(super) struct Accepts {
     clock: Arc<SystemClock>,
     ids: Entropy,

@@ -14,8 +14,8 @@ const CASES: [(&str, usize, u32, f64); 3] = [
 const ACK_P95_MAX_MS: f64 = 200.0;
 
 impl Bench {
-    /// How many messages are accepted in a burst, against one transaction for each request. Dispatch runs and may lag;
-    /// the backlog is drained afterwards.
+    /// Messages accepted in a burst, against one transaction for each request. Dispatch runs and may lag; the backlog is drained
+    /// afterwards.
     pub(super) async fn burst(&mut self) -> anyhow::Result<()> {
         for (name, connections, pairs, target) in CASES {
             let (mut rounds, mut audits) = (Vec::new(), Vec::new());

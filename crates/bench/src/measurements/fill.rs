@@ -1,11 +1,11 @@
-//! Fills databases in SQL, faster than any service could: what is generated looks as if it had been accepted and
-//! dispatched, and is found by the same indexes.
+//! Fills databases by SQL, faster than a service could. The rows look accepted and dispatched, and the same indexes find
+//! them.
 
 use std::fmt::Write;
 
 use crate::subjects::Store;
 
-/// Conversations share their first participant with so many others.
+/// Conversations share their first participant with this many others.
 pub(super) const CONVERSATIONS_PER_PARTICIPANT: u64 = 20;
 /// 2026-01-01T00:00:00Z in milliseconds: generated messages are older than those of any load.
 const EPOCH_MS: u64 = 1_767_225_600_000;
@@ -22,7 +22,7 @@ pub(super) struct Fill {
 }
 
 impl Fill {
-    /// Adds these to an empty database that has its tables, and brings its statistics up to date.
+    /// Adds these to an empty database with its tables, and updates its statistics.
     pub(super) async fn fill(self, store: &Store) -> anyhow::Result<()> {
         store.execute(&self.postgres(), &self.sqlite()).await
     }
@@ -70,7 +70,7 @@ impl Fill {
                  select id, 1, 1, 'sms-mms', 'success', processed_at, 1 from messages;"
             );
         }
-        // Statements sent together are one transaction, and `vacuum` refuses to be part of one: see `settle`.
+        // Statements sent together are one transaction, which `vacuum` refuses: see `settle`.
         sql
     }
 
@@ -123,7 +123,7 @@ impl Fill {
     }
 }
 
-/// Does what a database that grew over months has long done: statistics, visibility, and nothing left to flush.
+/// Does what an old database has done long ago: statistics, visibility map, and a flush.
 pub(super) async fn settle(store: &Store) -> anyhow::Result<()> {
     store.execute("vacuum analyze", "").await?;
     store.execute("checkpoint", "").await

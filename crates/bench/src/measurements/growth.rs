@@ -17,16 +17,16 @@ const DOWN_LENGTHS: u32 = 12;
 const DOWN_RATE: f64 = 1_000.0;
 /// Messages a second that arrive while the backlog drains.
 const NEW_RATE: f64 = 100.0;
-/// Messages a second that a drain hardly exceeds.
+/// A rate, in messages a second, that a drain hardly exceeds.
 const DRAIN_RATE: u64 = 10_000;
 const DRAIN_MAX: Duration = Duration::from_secs(3_600);
-/// Caches and pools may still fill after the first quarter of a run; anything kept for each message would be far more.
+/// Caches and pools may still fill after the first quarter of a run; memory for each message would need far more.
 const MEMORY_GROWTH_MAX: f64 = 1.25;
 /// A new message that waits for the backlog would wait minutes.
 const NEW_P95_MAX_MS: f64 = 1_000.0;
 
 impl Bench {
-    /// Whether what is stored, or waits, costs what is new.
+    /// Whether stored and waiting messages slow new ones down.
     pub(crate) async fn growth(&mut self) -> anyhow::Result<()> {
         for kind in self.options.kinds.clone() {
             self.rate_on_a_full_store(kind).await?;
@@ -65,7 +65,7 @@ impl Bench {
         Ok(())
     }
 
-    /// Every call fails, the breaker opens, and the backlog grows on disk: memory must not.
+    /// Every call fails, the breaker opens, and the backlog grows on disk, not in memory.
     async fn memory_while_providers_are_down(&mut self, kind: Kind) -> anyhow::Result<()> {
         let store = self.databases.create(kind).await?;
         let down = [("API_PROVIDER_ERROR_PCT", "100")];
@@ -137,7 +137,7 @@ impl Bench {
 
     async fn send_while_draining(&mut self, server: &Server, store: &Store) -> anyhow::Result<Tally> {
         let mut plan = self.plan(16, Pace::Open { rate: NEW_RATE }, PAIRS);
-        // As long as the drain can be expected to last.
+        // As long as the drain is expected to last.
         plan.lasts = plan
             .lasts
             .max(Duration::from_secs(self.options.backlog / DRAIN_RATE));
@@ -161,7 +161,7 @@ impl Bench {
     }
 }
 
-/// The milliseconds from the first try of a generated message to the last.
+/// The milliseconds from the first attempt of a generated message to the last.
 fn drain_took(kind: Kind) -> &'static str {
     match kind {
         Kind::Postgres => {
@@ -175,8 +175,8 @@ fn drain_took(kind: Kind) -> &'static str {
     }
 }
 
-/// The milliseconds from acceptance to dispatch that 95 % of the new messages did not exceed. Generated messages begin
-/// with the recipients of another area code.
+/// The milliseconds from acceptance to dispatch that 95 % of the new messages did not exceed. Generated messages start with the
+/// recipients of another area code.
 fn new_waited(kind: Kind) -> &'static str {
     match kind {
         Kind::Postgres => {

@@ -11,8 +11,8 @@ const PEAK_CONNECTIONS: usize = 256;
 const CONNECTIONS: usize = 128;
 
 impl Bench {
-    /// How long clients wait for their `202` at half of the highest rate, which is sought right before, counted from when
-    /// requests were due.
+    /// The latency of a `202` at half of the highest rate, which is measured right before. It counts from when requests were
+    /// due.
     pub(super) async fn latency(&mut self) -> anyhow::Result<()> {
         for (kind, most) in [(Kind::Postgres, 10.0), (Kind::Sqlite, 15.0)] {
             let (mut rounds, mut audits) = (Vec::new(), Vec::new());

@@ -26,11 +26,11 @@ use crate::{
 /// Conversations a load is spread over, unless it says otherwise.
 const PAIRS: u32 = 20_000;
 
-/// How often bursts and latencies are measured, bursts in turn with their baseline: a machine that is not ours alone is faster
-/// in one minute than in the next. What stands in the table is the round in the middle.
+/// Rounds of bursts and latencies, bursts in turn with their baseline, since a shared machine changes speed. The table shows
+/// the median round.
 const ROUNDS: usize = 3;
 
-/// Everything that `compare` measures, by the name that selects it.
+/// The measurements of `compare`, by the letter that selects them.
 pub(crate) const COMPARED: [(&str, &str); 6] = [
     ("a", "accepted messages a second, against the baseline"),
     ("b", "sustained from request to dispatch, against raw inserts"),
@@ -40,22 +40,21 @@ pub(crate) const COMPARED: [(&str, &str); 6] = [
     ("f", "one connection, against a bare durable insert"),
 ];
 
-/// What a run of this program is asked to do.
+/// The options of a run.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
     /// How long each load lasts.
     pub(crate) seconds: Duration,
-    /// Connections of the baseline's pool, instead of what is best for it.
+    /// Connections of the baseline's pool, instead of the best number.
     pub(crate) baseline_pool: Option<usize>,
-    /// On which databases, where there is a choice.
+    /// The databases, where there is a choice.
     pub(crate) kinds: Vec<Kind>,
-    /// Messages on the full store that growth is measured on.
+    /// Messages of the full store for growth.
     pub(crate) stored: u64,
-    /// Messages of the backlog whose drain is measured.
+    /// Messages of the backlog for growth.
     pub(crate) backlog: u64,
 }
 
-/// A run of this program.
 pub(crate) struct Bench {
     options: Options,
     trunkline: Trunkline,

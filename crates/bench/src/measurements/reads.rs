@@ -17,12 +17,12 @@ const FEW: u64 = 10_000;
 const MANY: u64 = 1_000_000;
 /// Messages of the conversation that is read.
 const LONG: u64 = 1_000;
-/// Pages the cursor is walked before the page that is timed; there are 200 in [`FEW`].
+/// Pages before the one that is timed; [`FEW`] has 200.
 const DEPTH: usize = 100;
 const REPEATS: u64 = 300;
 const RATIO_MAX: f64 = 1.5;
 
-/// A page that is read, and how many items it must have at least.
+/// A page that is read, and the items it must have at least.
 #[derive(Clone, Copy)]
 struct Read {
     what: &'static str,
@@ -70,13 +70,13 @@ struct Side {
     store: Store,
     server: Server,
     connection: Connection,
-    /// Behind the page at [`DEPTH`].
+    /// The cursor behind the page at [`DEPTH`].
     cursor: String,
 }
 
 impl Bench {
-    /// Whether pages take the same time however much is stored. Both servers run, and are asked in turn, so that
-    /// whatever else the machine does hits both.
+    /// Whether reading a page takes the same time on a large store. Both servers run and are asked in turn, so that disturbances
+    /// of the machine hit both.
     pub(crate) async fn reads(&mut self) -> anyhow::Result<()> {
         for kind in self.options.kinds.clone() {
             let mut few = self.side(kind, FEW).await?;

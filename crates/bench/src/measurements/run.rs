@@ -14,12 +14,12 @@ const WARM_UP: Duration = Duration::from_secs(1);
 const WARM_UP_CONNECTIONS: usize = 16;
 const DRAIN_MAX: Duration = Duration::from_secs(900);
 
-/// What a load on a server came to.
+/// The result of a load on a server.
 pub(super) struct Run {
     pub(super) tally: Tally,
     /// How long the backlog took to drain after the load; zero for the baseline, which dispatches nothing.
     pub(super) drained: Duration,
-    /// Whether everything acknowledged is stored once, and was dispatched once.
+    /// Whether every acknowledged message is stored once and was dispatched once.
     pub(super) audit: anyhow::Result<()>,
 }
 
@@ -31,7 +31,7 @@ impl Run {
 }
 
 impl Bench {
-    /// Puts a load on the program on a fresh database, lets it drain, and audits what is stored.
+    /// Puts a load on the program on a fresh database, lets it drain, and audits the database.
     pub(super) async fn run_trunkline(&mut self, kind: Kind, plan: &Plan) -> anyhow::Result<Run> {
         let store = self.databases.create(kind).await?;
         let server = self.trunkline.start(&store, self.directory(), &[]).await?;
@@ -41,7 +41,7 @@ impl Bench {
         Ok(run)
     }
 
-    /// The same on a server that runs already. Its database may hold messages, but no backlog.
+    /// The same on a running server. Its database may hold messages, but no backlog.
     pub(super) async fn run_on(
         &mut self,
         server: &Server,
@@ -104,7 +104,7 @@ impl Bench {
             .note(format!("  {}", cpu.line(tally.took, tally.accepted)));
     }
 
-    /// Milliseconds since a moment of our clock.
+    /// Milliseconds since an origin of this process.
     pub(super) fn ms_since(&self, began: Duration) -> f64 {
         (self.clock.monotonic() - began).as_secs_f64() * 1_000.0
     }

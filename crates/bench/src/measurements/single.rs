@@ -15,7 +15,7 @@ const CREATE: &str = "create table bare (id bigint primary key, body text not nu
 const RATIO_MAX: f64 = 1.5;
 
 impl Bench {
-    /// One client that waits for each answer: the price of everything around a single durable insert.
+    /// One client that waits for each answer: the overhead of everything around a single durable insert.
     pub(super) async fn single(&mut self) -> anyhow::Result<()> {
         for kind in [Kind::Postgres, Kind::Sqlite] {
             let store = self.databases.create(kind).await?;
@@ -47,7 +47,7 @@ impl Bench {
         Ok(())
     }
 
-    /// The accepting transaction without the service around it: what of the price is the rows'.
+    /// The accepting transaction without the service around it: the share of its rows in the price.
     async fn accept_directly(&mut self, kind: Kind) -> anyhow::Result<Histogram<u64>> {
         let database = self.databases.create(kind).await?;
         let clock = Arc::new(SystemClock::new());

@@ -6,7 +6,7 @@ use crate::{
 };
 
 impl Bench {
-    /// What the file (with `synchronous=FULL`) accepts, against the server.
+    /// Rates on the file (with `synchronous=FULL`) against PostgreSQL.
     pub(super) async fn sqlite(&mut self) -> anyhow::Result<()> {
         let plan = self.plan(64, Pace::Closed, PAIRS);
         let postgres = self.run_trunkline(Kind::Postgres, &plan).await?;

@@ -12,11 +12,11 @@ use crate::{
 
 const READY_MAX_MS: f64 = 300.0;
 const ROUNDS: usize = 5;
-/// After this a server has settled down.
+/// After this a server is idle.
 const IDLE: Duration = Duration::from_secs(3);
 
 impl Bench {
-    /// How long the service takes to be ready on a store that exists, and how large it is.
+    /// The time from start to ready on an existing store, and the size of the service.
     pub(crate) async fn start(&mut self) -> anyhow::Result<()> {
         for kind in self.options.kinds.clone() {
             let store = self.databases.create(kind).await?;

@@ -12,17 +12,17 @@ use crate::{
 
 const CONNECTIONS: usize = 256;
 const RATE_MIN: f64 = 10_000.0;
-/// Messages in a raw batch: as many as the service commits together at most.
+/// Messages in a raw batch: the most the service commits together.
 const BATCH: usize = 512;
 /// Connections with which the raw limit is sought.
 const RAW_CONNECTIONS: [usize; 3] = [1, 2, 4];
 /// Shares of the estimated rate that are tried, until one holds.
 const SHARES: [f64; 4] = [1.0, 0.9, 0.8, 0.7];
 const DRAIN_MAX: Duration = Duration::from_secs(300);
-/// A rate holds if the outbox does not grow by more than what so much time brings, from the middle of the run to its end.
+/// A rate holds if the outbox, from the middle of the run to its end, grows by no more than this much time brings.
 const GROWTH_MAX: Duration = Duration::from_millis(500);
 
-/// What came of a rate.
+/// The result of one rate.
 struct Attempt {
     accepted: f64,
     holds: bool,
@@ -30,7 +30,7 @@ struct Attempt {
 }
 
 impl Bench {
-    /// The rate at which messages are accepted, dispatched and recorded for as long as one likes.
+    /// The rate at which messages can be accepted, dispatched and recorded without end.
     pub(super) async fn sustained(&mut self) -> anyhow::Result<()> {
         let raw = self.raw_limit().await?;
         let plan = self.plan(CONNECTIONS, Pace::Closed, PAIRS);
@@ -56,7 +56,7 @@ impl Bench {
         Ok(())
     }
 
-    /// Offers a rate and looks whether dispatch keeps up.
+    /// Offers a rate, and checks whether dispatch keeps up.
     async fn hold(&mut self, rate: f64) -> anyhow::Result<Attempt> {
         let store = self.databases.create(Kind::Postgres).await?;
         let server = self.trunkline.start(&store, self.directory(), &[]).await?;
@@ -90,8 +90,8 @@ impl Bench {
         })
     }
 
-    /// Messages a second that the database stores when it gets nothing but full batches: the rows of an accept, in one
-    /// statement for each batch, over so many connections as is best.
+    /// Messages a second that the database stores in full batches: the rows of an accept, one statement for each batch, over the
+    /// best number of connections.
     async fn raw_limit(&mut self) -> anyhow::Result<f64> {
         let mut best: f64 = 0.0;
         for connections in RAW_CONNECTIONS {
@@ -108,7 +108,7 @@ impl Bench {
     }
 }
 
-/// Whether a run kept up with what it was offered.
+/// Whether a run kept up with the offered rate.
 fn keeps_up(plan: &Plan, rate: f64, accepted: u64, middle: u64, end: u64) -> bool {
     let offered = rate * plan.lasts.as_secs_f64();
     let growth_max = rate * GROWTH_MAX.as_secs_f64();

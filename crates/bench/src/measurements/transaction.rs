@@ -6,8 +6,8 @@ use crate::{
 };
 
 impl Bench {
-    /// The accepting transaction with its conversation. What is timed is the whole request, of which the transaction is
-    /// the larger part: an upper bound.
+    /// The accepting transaction with its conversation. The whole request is timed, of which the transaction is the larger
+    /// part: an upper bound.
     pub(super) async fn transaction(&mut self) -> anyhow::Result<()> {
         for (pairs, which) in [(PAIRS, ""), (1, ", one hot conversation")] {
             let alone = self.plan(1, Pace::Closed, pairs);

@@ -22,7 +22,7 @@ pub(crate) struct Contents {
     pub(crate) dispatched: u64,
     pub(crate) successes: u64,
     pub(crate) waiting: u64,
-    /// As the conversations count them.
+    /// According to the conversations.
     pub(crate) counted: u64,
 }
 
@@ -39,7 +39,7 @@ impl Contents {
         })
     }
 
-    /// What has been added since.
+    /// The messages added since then.
     pub(crate) fn since(self, earlier: Self) -> Self {
         Self {
             messages: self.messages - earlier.messages,
@@ -50,8 +50,8 @@ impl Contents {
         }
     }
 
-    /// Compares what is stored with what was acknowledged: every acknowledged message, once, and nothing else but
-    /// requests whose answer got lost.
+    /// Compares the stored messages with the acknowledged ones: each acknowledged message once, and no others except requests
+    /// whose answer was lost.
     pub(crate) fn check_stored(self, tallies: &[&Tally]) -> anyhow::Result<()> {
         let accepted: u64 = tallies.iter().map(|tally| tally.accepted).sum();
         let unanswered: u64 = tallies.iter().map(|tally| tally.unanswered).sum();
@@ -77,7 +77,7 @@ impl Contents {
         Ok(())
     }
 
-    /// The same after the backlog was drained: each was dispatched, once, and that is on record.
+    /// The same after the backlog drained: each message was dispatched once, and the attempt is recorded.
     pub(crate) fn check_dispatched(self, tallies: &[&Tally]) -> anyhow::Result<()> {
         self.check_stored(tallies)?;
         let Self {
@@ -97,7 +97,7 @@ impl Contents {
     }
 }
 
-/// How many wait in the outbox.
+/// Messages waiting in the outbox.
 pub(crate) async fn backlog(store: &Store) -> anyhow::Result<u64> {
     let [waiting] = store
         .integers("select count(*) from outbox where dead_at is null")
@@ -105,7 +105,7 @@ pub(crate) async fn backlog(store: &Store) -> anyhow::Result<u64> {
     Ok(waiting.unsigned_abs())
 }
 
-/// Waits until nothing waits in the outbox, and returns how long that took.
+/// Waits until the outbox is empty, and returns how long that took.
 pub(crate) async fn drain(store: &Store, clock: &dyn Clock, max: Duration) -> anyhow::Result<Duration> {
     let began = clock.monotonic();
     let emptied = async {

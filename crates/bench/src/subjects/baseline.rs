@@ -1,6 +1,6 @@
-//! The service one writes first: axum, a pool of connections, and for each request one transaction that upserts the
-//! conversation, inserts the message, its idempotency key and its outbox entry, and commits. The tables are the product's own, and
-//! so are the rows. It checks nothing, limits nothing, logs nothing, never looks at a key again and sends nothing.
+//! The simplest service that could do the job: axum, a connection pool, and one transaction for each request that upserts the
+//! conversation, inserts the message, its idempotency key and its outbox entry, and commits. Tables and rows are the
+//! product's. It validates nothing, limits nothing, logs nothing, never reads a key again and sends nothing.
 
 use std::{path::Path, sync::Arc};
 
@@ -21,8 +21,8 @@ use tokio_postgres::NoTls;
 
 use super::{Server, Store};
 
-/// Connections of the pool: as many as were best for it on two cores, see docs/performance.md. Over many conversations some
-/// share a flush of the log; in one they only wait for its row, and the fewer the better.
+/// Connections of the pool: the best number on two cores, see docs/performance.md. Over many conversations connections share
+/// a flush of the log; in one conversation they wait for its row, so fewer are better.
 pub(crate) fn best_pool(pairs: u32, clients: usize) -> usize {
     match (pairs, clients) {
         (1, _) => 4,
@@ -42,7 +42,7 @@ const INSERT_MESSAGE: &str = "insert into messages (
         id, conversation_id, sequence, direction, channel, sender, recipient, body, timestamp, processed_at, provider
     ) values ($1, $2, $3, 'outbound', 'sms', $4, $5, $6, $7, now(), 'sms-mms')";
 const INSERT_KEY: &str = "insert into idempotency_keys (key, fingerprint, message_id) values ($1, $2, $3)";
-/// It says nothing, but takes the room of one.
+/// As large as a real one.
 const FINGERPRINT: &[u8] = &[0; 32];
 const INSERT_OUTBOX: &str =
     "insert into outbox (message_id, provider, channel, due_at, lease_token, deadline_at)
@@ -71,7 +71,7 @@ pub(crate) async fn start(store: &Store, directory: &Path, pool: usize) -> anyho
     Server::start(command, &directory.join("baseline.log")).await
 }
 
-/// Runs the baseline until it is ended.
+/// Runs the baseline until it is stopped.
 pub(crate) async fn serve(database_url: &str, pool: usize) -> anyhow::Result<()> {
     let recycling = ManagerConfig {
         recycling_method: RecyclingMethod::Fast,

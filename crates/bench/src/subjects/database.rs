@@ -9,7 +9,6 @@ use tempfile::TempDir;
 use throwaway_postgres::Cluster;
 use tokio_postgres::{Client, NoTls};
 
-/// Which database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Postgres,
@@ -25,14 +24,13 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Where databases come from: a PostgreSQL cluster with default durability, started when first needed, and a directory
-/// for SQLite files. Both vanish at the end.
+/// Creates databases: on a PostgreSQL cluster with default durability, started when first needed, and in a directory for
+/// SQLite files. Both are removed at the end.
 pub(crate) struct Databases {
     cluster: OnceLock<Cluster>,
     directory: TempDir,
 }
 
-/// A database.
 #[derive(Debug)]
 pub(crate) enum Store {
     Postgres(String),
@@ -52,7 +50,7 @@ impl Databases {
         self.directory.path()
     }
 
-    /// An empty database, and nothing left to flush of those before it.
+    /// An empty database, after earlier ones are flushed.
     pub(crate) async fn create(&self, kind: Kind) -> anyhow::Result<Store> {
         match kind {
             Kind::Postgres => {
@@ -70,7 +68,7 @@ impl Databases {
         }
     }
 
-    /// Removes a database nobody uses any more, so that its upkeep does not disturb the next run.
+    /// Removes a database, so that its upkeep does not disturb the next run.
     pub(crate) async fn remove(&self, store: Store) -> anyhow::Result<()> {
         match store {
             Store::Postgres(url) => {
@@ -88,7 +86,7 @@ impl Databases {
         Ok(())
     }
 
-    /// The parent of PostgreSQL's processes, once they are there.
+    /// The parent of PostgreSQL's processes, once they run.
     pub(crate) fn postmaster(&self) -> Option<u32> {
         let file = self.cluster.get()?.directory().join("data/postmaster.pid");
         std::fs::read_to_string(file).ok()?.lines().next()?.parse().ok()
@@ -126,7 +124,7 @@ impl Store {
         }
     }
 
-    /// The first row of a query both databases understand, which must consist of integers.
+    /// The first row of a query that both databases understand; all columns are integers.
     pub(crate) async fn integers<const N: usize>(&self, sql: &str) -> anyhow::Result<[i64; N]> {
         match self {
             Self::Postgres(url) => {
@@ -148,11 +146,11 @@ impl Store {
     }
 }
 
-/// A connection, and the task that serves it.
+/// A connection, and the task that drives it.
 pub(crate) async fn connect(url: &str) -> anyhow::Result<(Client, tokio::task::JoinHandle<()>)> {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
     let served = tokio::spawn(async move {
-        // Whoever asked sees the error of the statement.
+        // The caller gets the error of the statement.
         let _ = connection.await;
     });
     Ok((client, served))

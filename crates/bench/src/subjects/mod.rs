@@ -1,4 +1,4 @@
-//! What is measured: the real program and the baseline, each a process of its own on a database of its own.
+//! What is measured: the real program and the baseline, each a process with a database of its own.
 
 mod audit;
 mod baseline;

@@ -12,19 +12,19 @@ const START_MAX: Duration = Duration::from_secs(30);
 const STOP_MAX: Duration = Duration::from_secs(60);
 /// What servers print before their URL.
 const GREETING: &str = "is listening on ";
-/// Clock ticks a second in which Linux counts CPU time (USER_HZ, which is fixed for programs to see).
+/// Clock ticks a second of CPU times in Linux (USER_HZ, a constant for programs).
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// A running server process. It does not outlive this program.
+/// A running server process. It ends with this program.
 pub(crate) struct Server {
     pub(crate) authority: Authority,
     process: Child,
-    /// Kept open: a server that cannot write to its output is another server.
+    /// Kept open: without a reader the server's writes would fail.
     _output: Lines<BufReader<ChildStdout>>,
 }
 
 impl Server {
-    /// Starts a server and waits until it says where it listens. What it logs goes to this file.
+    /// Starts a server and waits until it prints where it listens. Its log goes to this file.
     pub(crate) async fn start(mut command: Command, log: &Path) -> anyhow::Result<Self> {
         let mut process = command
             .stdin(Stdio::null())
@@ -35,7 +35,7 @@ impl Server {
         let output = process.stdout.take().context("its output was piped")?;
         let mut output = BufReader::new(output).lines();
         let greeting = tokio::time::timeout(START_MAX, output.next_line()).await;
-        let Some(line) = greeting.context("the server says nothing")?? else {
+        let Some(line) = greeting.context("the server ended before it printed where it listens")?? else {
             bail!(
                 "the server did not start:\n{}",
                 fs::read_to_string(log).unwrap_or_default()
@@ -52,29 +52,28 @@ impl Server {
         })
     }
 
-    /// Its process id.
     pub(crate) fn id(&self) -> u32 {
         self.process.id().unwrap_or(0)
     }
 
-    /// Asks it to stop and waits until it has.
+    /// Sends SIGTERM and waits for the end.
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         let id = self.id().to_string();
         let sent = Command::new("kill").args(["-TERM", &id]).status().await?;
-        anyhow::ensure!(sent.success(), "cannot signal the server");
+        anyhow::ensure!(sent.success(), "cannot send SIGTERM to the server");
         let status = tokio::time::timeout(STOP_MAX, self.process.wait()).await;
-        let status = status.context("the server does not stop")??;
+        let status = status.context("the server did not stop in time")??;
         anyhow::ensure!(status.success(), "the server ended with {status}");
         Ok(())
     }
 
-    /// Ends it on the spot.
+    /// Sends SIGKILL.
     pub(crate) async fn kill(mut self) -> anyhow::Result<()> {
         Ok(self.process.kill().await?)
     }
 }
 
-/// Seconds of CPU time that the parties have used so far; zero where the system does not tell.
+/// CPU time in seconds used so far; zero where the system does not tell.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Cpu {
     pub(crate) server: f64,
@@ -83,7 +82,7 @@ pub(crate) struct Cpu {
 }
 
 impl Cpu {
-    /// Reads what has been used up to now. `postmaster` is the parent of PostgreSQL's processes.
+    /// Reads the CPU times. `postmaster` is the parent of PostgreSQL's processes.
     pub(crate) fn now(server: u32, postmaster: Option<u32>) -> Self {
         Self {
             server: of_process(server).map_or(0.0, |stat| stat.own),
@@ -92,7 +91,7 @@ impl Cpu {
         }
     }
 
-    /// What was used since then.
+    /// The CPU time used since then.
     pub(crate) fn since(self, earlier: Self) -> Self {
         Self {
             server: self.server - earlier.server,
@@ -101,7 +100,7 @@ impl Cpu {
         }
     }
 
-    /// For people: cores in use over this time, and microseconds for each message.
+    /// For people: cores in use, and microseconds for each message.
     pub(crate) fn line(self, over: Duration, messages: u64) -> String {
         let cores = |seconds: f64| seconds / over.as_secs_f64();
         let each = |seconds: f64| seconds * 1e6 / messages.max(1) as f64;
@@ -128,7 +127,7 @@ fn of_process(id: u32) -> Option<Stat> {
     parse_stat(&fs::read_to_string(format!("/proc/{id}/stat")).ok()?)
 }
 
-/// The name of a process may hold anything, so the fields are counted from behind its last parenthesis.
+/// The name of a process may contain anything, so fields are counted from the last parenthesis.
 fn parse_stat(stat: &str) -> Option<Stat> {
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let ticks = |at: usize| fields.get(at)?.parse::<f64>().ok();
@@ -139,7 +138,7 @@ fn parse_stat(stat: &str) -> Option<Stat> {
     })
 }
 
-/// Of a process, its living children and those that have ended.
+/// Of a process, its living children and its ended ones.
 fn of_family(parent: u32) -> f64 {
     let own = of_process(parent).map_or(0.0, |stat| stat.own + stat.gone);
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -151,7 +150,7 @@ fn of_family(parent: u32) -> f64 {
     own + children.sum::<f64>()
 }
 
-/// Memory a process has resident, in MiB; zero where the system does not tell.
+/// Resident memory of a process in MiB; zero where the system does not tell.
 pub(crate) fn memory_mib(id: u32) -> f64 {
     let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
     let kib = status.lines().find_map(|line| {

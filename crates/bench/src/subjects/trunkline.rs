@@ -19,7 +19,6 @@ pub(crate) struct Trunkline {
 }
 
 impl Trunkline {
-    /// This executable, whatever it is.
     pub(crate) fn at(program: &Path) -> anyhow::Result<Self> {
         let program = program
             .canonicalize()
@@ -52,7 +51,7 @@ impl Trunkline {
         Ok(Self { program })
     }
 
-    /// Bytes of the executable.
+    /// The size of the executable.
     pub(crate) fn size(&self) -> anyhow::Result<u64> {
         Ok(std::fs::metadata(&self.program)?.len())
     }
@@ -67,7 +66,7 @@ impl Trunkline {
         let mut command = self.command(store, directory);
         command
             .env("API_BIND", "127.0.0.1:0")
-            // No balancer has to notice that it stops.
+            // There is no load balancer to inform.
             .env("API_LAME_DUCK_SECS", "0")
             .env("API_RATE_LIMIT_PER_IP_PER_MIN", NEVER_REFUSES)
             .env("API_RATE_LIMIT_PER_SENDER_PER_MIN", NEVER_REFUSES)
