@@ -17,7 +17,7 @@ fuzz_target!(|input: (Option<&str>, Values<'_>, Values<'_>)| {
     let setting = |number: u8| &SETTINGS[usize::from(number) % SETTINGS.len()];
     let variables = variables
         .into_iter()
-        .map(|(number, value)| (setting(number).variable.to_owned(), value.to_owned()))
+        .map(|(number, value)| (setting(number).variable(), value.to_owned()))
         .collect();
     let flags = flags
         .into_iter()

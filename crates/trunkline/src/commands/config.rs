@@ -1,7 +1,7 @@
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::{
-    config::{Config, Resolved, SETTINGS, Setting, flags},
+    config::{Config, EXAMPLE, OWN_SETTINGS, Resolved, SETTINGS, Setting, flags},
     terminal::print,
 };
 
@@ -30,7 +30,10 @@ pub(crate) fn run(resolved: &Resolved) -> anyhow::Result<()> {
             resolved.origin(setting.key)
         )
     };
-    print(&SETTINGS.iter().map(line).collect::<String>())?;
+    let lines: String = SETTINGS.iter().map(line).collect();
+    let tables = resolved.tables();
+    let gap = if tables.is_empty() { "" } else { "\n" };
+    print(&format!("{lines}{gap}{tables}"))?;
     Config::new(resolved).map(drop)
 }
 
@@ -39,23 +42,40 @@ pub(crate) fn wants_document(arguments: &ArgMatches) -> bool {
     arguments.get_flag("markdown")
 }
 
-/// Prints the documentation of all settings, as Markdown: docs/configuration.md.
+/// Prints docs/configuration.md.
 pub(crate) fn document() -> anyhow::Result<()> {
     let row = |setting: &Setting| {
+        let (variable, flag, default) = (setting.variable(), setting.flag(), setting.shown_default());
         let Setting {
-            key, variable, help, ..
+            key, help, values, ..
         } = setting;
-        let (flag, default) = (setting.flag(), setting.shown_default());
-        format!("| `{variable}` | `{key}` | `--{flag}` | {default} | {help} |\n")
+        let values = values();
+        format!("| `{variable}` | `{key}` | `--{flag}` | {default} | {values} | {help} |\n")
     };
     let rows: String = SETTINGS.iter().map(row).collect();
+    let own = |(key, setting): &(&str, &str)| {
+        let variable = Setting::of(setting).map(Setting::variable).unwrap_or_default();
+        format!("| `{key}` | `{variable}` |\n")
+    };
+    let own_rows: String = OWN_SETTINGS.iter().map(own).collect();
     print(&format!(
         "# Configuration\n\n\
          Settings are read from a TOML file (`trunkline.toml` in the working directory, or `--config FILE`), then from the\n\
          environment, then from flags; later ones win. An unknown key in the file or a bad value anywhere stops the start\n\
-         with a message that names it. An empty variable counts as unset. `trunkline config` shows what holds and where it\n\
+         with a message that names it. An empty variable counts as unset. `trunkline config` shows each value and where it\n\
          came from. This page is made by `trunkline config --markdown`.\n\n\
-         | environment | file | flag | default | |\n|---|---|---|---|---|\n{rows}"
+         | environment | file | flag | default | values | |\n|---|---|---|---|---|---|\n{rows}\n\
+         ## Providers and routes\n\n\
+         Only in the file. Without a `[[provider]]` there are two simulators: `sms-mms` for SMS and MMS, and `email`.\n\n\
+         ```toml\n{EXAMPLE}```\n\n\
+         `[[provider]]` needs `name` (stable: attempts, metrics and dead letters carry it), `kind` (`simulator`) and\n\
+         `channels`. These keys replace a setting for one provider, with the same values and the same default:\n\n\
+         | key | in the place of |\n|---|---|\n{own_rows}\n\
+         `[[route]]` needs `channel` and `providers`; the first provider takes new messages, the others stand by. `from` and\n\
+         `to` are patterns in which `*` stands for any run of characters; they are compared with the normalized participant\n\
+         (`+12025550123`, `jane@example.com`), so write them without spaces and tags. A message takes the first route, from\n\
+         top to bottom, that fits; if its channel has routes and none fits, the send is refused with `no_provider`. A channel\n\
+         without routes uses its providers in the order they stand.\n"
     ))
 }
 
@@ -91,7 +111,7 @@ mod tests {
 
     #[test]
     fn secrets_are_masked() {
-        let setting = |key: &str| SETTINGS.iter().find(|setting| setting.key == key).unwrap();
+        let setting = |key| Setting::of(key).unwrap();
         assert_eq!(shown(setting("keys"), "first-key,second-key"), "***");
         assert_eq!(
             shown(setting("database_url"), "postgres://u:secret@h/d"),
@@ -120,7 +140,7 @@ mod tests {
 
         #[test]
         fn no_part_of_a_password_is_ever_shown(before in "[!-~]{0,6}", after in "[!-~]{0,6}", rest in "(/d)?([?#][a-z]{0,3})?") {
-            let database_url = SETTINGS.iter().find(|setting| setting.key == "database_url").unwrap();
+            let database_url = Setting::of("database_url").unwrap();
             let told = shown(database_url, &format!("postgres://user:{before}{SECRET}{after}@host{rest}"));
             prop_assert!(!told.to_lowercase().contains(SECRET), "{told}");
         }

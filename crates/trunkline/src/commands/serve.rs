@@ -78,7 +78,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     let simulators = Simulators::new(config.simulators.clone(), &entropy, Arc::clone(&clock))?;
     let simulated = simulators.providers();
     let simulators = (!simulated.is_empty()).then(|| Arc::new(simulators));
-    let routes = Routes::new(simulated)?;
+    let routes = Routes::new(simulated)?.with(config.routes.clone())?;
     let metrics = Arc::new(Metrics::new());
     let engine = Engine::start(
         config.engine.clone(),

@@ -37,7 +37,7 @@ fn flags(shown: impl Fn(&Setting) -> bool) -> Vec<Arg> {
             .help(format!(
                 "{} [{}, default: {}]",
                 setting.help,
-                setting.variable,
+                setting.variable(),
                 setting.shown_default()
             ))
     });

@@ -1,17 +1,20 @@
-//! Settings: one table says what there is, and everything else follows from it: the file, the environment, the flags, the
-//! help, the effective values, and the documentation.
+//! Settings: each is described once (`settings.rs`). From that follow the typed value, the names in the file, the
+//! environment and on the command line, the range, the help and docs/configuration.md.
 
 #[cfg(test)]
 mod arrivals;
 #[cfg(test)]
 mod claims;
 pub(crate) mod flags;
+mod kinds;
 #[cfg(test)]
 mod properties;
 mod resolved;
 mod settings;
+mod tables;
 mod values;
 
 pub(crate) use resolved::Resolved;
 pub(crate) use settings::{SETTINGS, Setting};
+pub(crate) use tables::{EXAMPLE, OWN_SETTINGS};
 pub(crate) use values::{Config, LogFormat};

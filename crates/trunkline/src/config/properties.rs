@@ -1,12 +1,12 @@
-//! Settings of every kind, right and wrong, from all sources at once.
+//! Settings of every kind, valid and invalid, from all sources at once.
 
 use std::collections::BTreeMap;
 
 use proptest::{prelude::*, sample::select};
 
 use super::{
-    Config, Resolved, SETTINGS,
-    claims::{self, RANGES, SECRET},
+    Config, OWN_SETTINGS, Resolved, SETTINGS, Setting,
+    claims::{self, SECRET},
 };
 
 /// Inputs for each property.
@@ -16,7 +16,7 @@ fn key() -> impl Strategy<Value = &'static str> {
     select(SETTINGS.iter().map(|setting| setting.key).collect::<Vec<_>>())
 }
 
-/// Values that some setting takes, that none does, and that one takes and another does not.
+/// Values that all settings take, that some take, and that none takes.
 fn value() -> impl Strategy<Value = String> {
     let plain = [
         "",
@@ -66,7 +66,7 @@ fn value() -> impl Strategy<Value = String> {
     ]
 }
 
-/// A value in a file, with the marks of its type or without.
+/// A value in a file, quoted or not.
 fn written() -> impl Strategy<Value = String> {
     let odd = [
         "1",
@@ -109,7 +109,7 @@ fn file() -> impl Strategy<Value = String> {
     let line = prop_oneof![
         9 => (name, written()).prop_map(|(key, value)| format!("{key} = {value}")),
         1 => "\\PC{0,20}",
-        1 => Just("[server]".to_owned()),
+        1 => select(vec!["[server]", "[provider]", "[[provider]]", "[[route]]"]).prop_map(str::to_owned),
     ];
     prop::collection::vec(line, 0..4).prop_map(|lines| lines.join("\n"))
 }
@@ -120,27 +120,29 @@ fn variables() -> impl Strategy<Value = BTreeMap<String, String>> {
 }
 
 fn variable(key: &str) -> String {
-    let setting = SETTINGS.iter().find(|setting| setting.key == key).unwrap();
-    setting.variable.to_owned()
+    Setting::of(key).unwrap().variable()
 }
 
 #[test]
-fn a_number_beyond_either_end_is_refused_by_name_and_the_ends_are_told() {
-    for (key, least, most) in RANGES {
+fn a_number_beyond_either_end_is_refused_with_its_name_and_the_range() {
+    let ranges = SETTINGS
+        .iter()
+        .filter_map(|setting| Some((setting.key, claims::range(setting)?)));
+    for (key, (least, most)) in ranges {
         let told = |number: u64| {
             let variables = BTreeMap::from([(variable(key), number.to_string())]);
             let resolved = Resolved::merge(None, &variables, BTreeMap::new()).unwrap();
             Config::new(&resolved).map_err(|error| error.to_string())
         };
         let range = format!("from {least} to {most}");
-        for number in [least.checked_sub(1), Some(most + 1)].into_iter().flatten() {
+        for number in [least.checked_sub(1), most.checked_add(1)].into_iter().flatten() {
             let told = told(number).unwrap_err();
             assert!(
                 told.starts_with(&variable(key)) && told.contains(&range),
                 "{number}: {told}"
             );
         }
-        // What is left is that an end may not fit what the other settings are.
+        // An end may still not fit the other settings.
         for number in [least, most] {
             let told = told(number).err().unwrap_or_default();
             assert!(!told.contains(&range), "{number}: {told}");
@@ -162,6 +164,12 @@ proptest! {
     fn one_setting_is_taken_or_named(key in key(), value in value()) {
         claims::of_sources(None, &BTreeMap::from([(variable(key), value.clone())]), &BTreeMap::new());
         claims::of_sources(Some(&format!("{key} = {value:?}")), &BTreeMap::new(), &BTreeMap::new());
+    }
+
+    #[test]
+    fn a_key_of_a_provider_is_taken_or_named((key, _) in select(OWN_SETTINGS.to_vec()), value in written()) {
+        let file = format!("[[provider]]\nname = 'a'\nkind = 'simulator'\nchannels = ['sms']\n{key} = {value}");
+        claims::of_sources(Some(&file), &BTreeMap::new(), &BTreeMap::new());
     }
 
     #[test]

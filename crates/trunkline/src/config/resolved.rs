@@ -2,16 +2,26 @@ use std::{collections::BTreeMap, env, fmt, fs, io, path::Path};
 
 use anyhow::{Context, anyhow, bail};
 use clap::ArgMatches;
+use domain::likely_meant;
 
-use super::{SETTINGS, Setting, flags::FILE_FLAG};
+use super::{
+    SETTINGS, Setting,
+    flags::FILE_FLAG,
+    kinds::Kind,
+    tables::{self, ProviderTable, RouteTable, plain},
+};
 
-/// The file that is read when it is there and no other is named.
+/// Read if it exists and no other file is named.
 const DEFAULT_FILE: &str = "trunkline.toml";
 
-/// The value of every setting, as text, and where it came from.
-#[derive(Debug)]
+/// The value of every setting, as text, and where it came from; and the tables of the file.
+#[derive(Debug, Clone)]
 pub(crate) struct Resolved {
     values: BTreeMap<&'static str, (String, Origin)>,
+    pub(super) providers: Vec<ProviderTable>,
+    pub(super) routes: Vec<RouteTable>,
+    /// The tables as they stand in the file.
+    tables: toml::Table,
     unknown_variables: Vec<String>,
 }
 
@@ -22,6 +32,17 @@ pub(crate) enum Origin {
     File(String),
     Environment,
     Flag,
+    /// A table in the file, and the key in it.
+    Table(String, &'static str),
+}
+
+/// What stands in a file.
+#[derive(Default)]
+struct File {
+    values: Vec<(&'static str, String)>,
+    providers: Vec<ProviderTable>,
+    routes: Vec<RouteTable>,
+    tables: toml::Table,
 }
 
 impl Resolved {
@@ -53,41 +74,62 @@ impl Resolved {
         Self::merge(file, &variables, flags)
     }
 
-    /// The same of what was read: a file with its path, the variables of the environment, and flags by their settings.
+    /// The same from what was read: a file with its path, the variables, and the flags by the keys of their settings.
     pub(crate) fn merge(
         file: Option<(String, String)>,
         variables: &BTreeMap<String, String>,
         flags: BTreeMap<&'static str, String>,
     ) -> anyhow::Result<Self> {
-        let mut values: BTreeMap<&'static str, (String, Origin)> = SETTINGS
+        let defaults = SETTINGS
             .iter()
-            .map(|setting| (setting.key, (setting.default.to_owned(), Origin::Default)))
-            .collect();
+            .map(|setting| (setting.key, (setting.default.to_owned(), Origin::Default)));
+        let mut values: BTreeMap<_, _> = defaults.collect();
+        let mut tables = File::default();
         if let Some((path, text)) = file {
-            for (key, value) in parse_file(&path, &text)? {
-                values.insert(key, (value, Origin::File(path.clone())));
-            }
+            tables = File::parse(&path, &text)?;
+            let given = tables.values.drain(..);
+            values.extend(given.map(|(key, value)| (key, (value, Origin::File(path.clone())))));
         }
         for setting in SETTINGS {
-            // An empty variable is an unset one: shells and compose files cannot tell them apart either.
-            if let Some(value) = variables.get(setting.variable).filter(|value| !value.is_empty()) {
+            // An empty variable counts as unset: shells and compose files do not tell them apart either.
+            if let Some(value) = variables
+                .get(&setting.variable())
+                .filter(|value| !value.is_empty())
+            {
                 values.insert(setting.key, (value.clone(), Origin::Environment));
             }
         }
         values.extend(flags.into_iter().map(|(key, value)| (key, (value, Origin::Flag))));
-        let ours = |name: &&String| SETTINGS.iter().any(|setting| setting.variable == name.as_str());
-        let unknown_variables = variables
+        let is_known = |name: &String| SETTINGS.iter().any(|setting| setting.variable() == *name);
+        let unknown = variables
             .keys()
-            .filter(|name| name.starts_with("API_") && !ours(name))
-            .cloned()
-            .collect();
+            .filter(|name| name.starts_with("API_") && !is_known(name));
+        let File {
+            providers,
+            routes,
+            tables,
+            ..
+        } = tables;
         Ok(Self {
             values,
-            unknown_variables,
+            providers,
+            routes,
+            tables,
+            unknown_variables: unknown.cloned().collect(),
         })
     }
 
-    /// The value of a setting, as text; empty for nothing.
+    /// The settings of one provider: its own in the place of those for all.
+    pub(super) fn for_provider(&self, table: &ProviderTable) -> Self {
+        let own = table.own.iter().map(|(setting, (key, value))| {
+            (*setting, (value.clone(), Origin::Table(table.place.clone(), key)))
+        });
+        let mut resolved = self.clone();
+        resolved.values.extend(own);
+        resolved
+    }
+
+    /// The value of a setting, as text; empty for none.
     pub(crate) fn text(&self, key: &str) -> &str {
         self.values.get(key).map_or("", |(value, _)| value)
     }
@@ -98,9 +140,69 @@ impl Resolved {
             .map_or(&Origin::Default, |(_, origin)| origin)
     }
 
-    /// Variables that look like ours and are not.
+    /// The tables of the file, as TOML.
+    pub(crate) fn tables(&self) -> String {
+        self.tables.to_string()
+    }
+
+    /// Variables that begin like those of settings and are none.
     pub(crate) fn unknown_variables(&self) -> &[String] {
         &self.unknown_variables
+    }
+
+    pub(super) fn read_as<T>(&self, key: &str, kind: Kind<T>) -> anyhow::Result<T> {
+        (kind.read)(self.text(key)).map_err(|detail| self.invalid(key, detail))
+    }
+
+    /// Says what is wrong with a setting, by the name that it has where its value came from.
+    pub(super) fn invalid(&self, key: &str, detail: impl fmt::Display) -> anyhow::Error {
+        let name = match (self.origin(key), Setting::of(key)) {
+            (Origin::Table(place, key), _) => format!("{place}: {key}"),
+            (Origin::File(path), _) => format!("{path}: {key}"),
+            (Origin::Flag, Some(setting)) => format!("--{}", setting.flag()),
+            (_, Some(setting)) => setting.variable(),
+            (_, None) => key.to_owned(),
+        };
+        anyhow!("{name}: {detail}")
+    }
+}
+
+impl File {
+    fn parse(path: &str, text: &str) -> anyhow::Result<Self> {
+        let mut table: toml::Table = text.parse().map_err(|error| not_toml(path, text, &error))?;
+        let is_table = |key: &str| ["provider", "route"].contains(&key);
+        let tables = table.iter().filter(|(key, _)| is_table(key));
+        let tables = tables.map(|(key, value)| (key.clone(), value.clone())).collect();
+        let providers = tables::take(&mut table, path, "provider")?;
+        let providers = providers
+            .into_iter()
+            .map(ProviderTable::read)
+            .collect::<Result<Vec<_>, _>>()?;
+        for (index, provider) in providers.iter().enumerate() {
+            if providers[..index].iter().any(|other| other.name == provider.name) {
+                bail!(
+                    "{}: name: another provider has this name: choose another",
+                    provider.place
+                );
+            }
+        }
+        let routes = tables::take(&mut table, path, "route")?;
+        let routes = routes
+            .into_iter()
+            .map(RouteTable::read)
+            .collect::<Result<_, _>>()?;
+        let value = |(key, value): (String, toml::Value)| {
+            let setting = Setting::of(&key).ok_or_else(|| anyhow!("{path}: {}", unknown(&key)))?;
+            let value = plain(value).map_err(|detail| anyhow!("{path}: {key}: {detail}"))?;
+            Ok((setting.key, value))
+        };
+        let values = table.into_iter().map(value).collect::<anyhow::Result<_>>()?;
+        Ok(Self {
+            values,
+            providers,
+            routes,
+            tables,
+        })
     }
 }
 
@@ -112,19 +214,6 @@ fn default_file() -> anyhow::Result<Option<(String, String)>> {
     }
 }
 
-fn parse_file(path: &str, text: &str) -> anyhow::Result<Vec<(&'static str, String)>> {
-    let table: toml::Table = text.parse().map_err(|error| not_toml(path, text, &error))?;
-    table
-        .into_iter()
-        .map(|(key, value)| {
-            let Some(setting) = SETTINGS.iter().find(|setting| setting.key == key) else {
-                bail!("{path}: there is no setting {key:?}{}", suggestion(&key));
-            };
-            Ok((setting.key, plain(path, setting, value)?))
-        })
-        .collect()
-}
-
 /// Where a file stops being TOML. The parser would show the line, and the line may hold a key or a password.
 fn not_toml(path: &str, text: &str, error: &toml::de::Error) -> anyhow::Error {
     let before = error.span().and_then(|span| text.get(..span.start));
@@ -132,33 +221,12 @@ fn not_toml(path: &str, text: &str, error: &toml::de::Error) -> anyhow::Error {
     anyhow!("{path} is not valid TOML: line {line}: {}", error.message())
 }
 
-/// A TOML value as the text the environment would hold.
-fn plain(path: &str, setting: &Setting, value: toml::Value) -> anyhow::Result<String> {
-    let key = setting.key;
-    match value {
-        toml::Value::String(text) => Ok(text),
-        toml::Value::Integer(number) => Ok(number.to_string()),
-        toml::Value::Boolean(flag) => Ok(flag.to_string()),
-        toml::Value::Array(items) => {
-            let items: Option<Vec<&str>> = items.iter().map(toml::Value::as_str).collect();
-            let items = items.with_context(|| format!("{path}: {key}: use a list of strings"))?;
-            Ok(items.join(","))
-        }
-        _ => bail!("{path}: {key}: use a string, a whole number, true or false, or a list of strings"),
+fn unknown(key: &str) -> String {
+    let tables = ["provider", "route"].into_iter();
+    match likely_meant(key, SETTINGS.iter().map(|setting| setting.key).chain(tables)) {
+        Some(likely) => format!("there is no setting {key:?}: did you mean {likely}?"),
+        None => format!("there is no setting {key:?}: `trunkline config` lists all"),
     }
-}
-
-/// The setting somebody probably meant: one that shares a part of its name.
-fn suggestion(key: &str) -> String {
-    let shares_part = |setting: &&Setting| {
-        key.split(['_', '-', '.'])
-            .any(|part| part.len() > 3 && setting.key.contains(&part.to_ascii_lowercase()))
-    };
-    SETTINGS
-        .iter()
-        .find(shares_part)
-        .map(|setting| format!("; did you mean {}?", setting.key))
-        .unwrap_or_default()
 }
 
 impl fmt::Display for Origin {
@@ -168,6 +236,7 @@ impl fmt::Display for Origin {
             Self::File(path) => f.write_str(path),
             Self::Environment => f.write_str("environment"),
             Self::Flag => f.write_str("flag"),
+            Self::Table(place, key) => write!(f, "{place}: {key}"),
         }
     }
 }
@@ -175,6 +244,7 @@ impl fmt::Display for Origin {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
 
     fn file(text: &str) -> Option<(String, String)> {
         Some(("t.toml".to_owned(), text.to_owned()))
@@ -206,28 +276,73 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unknown_is_named() {
+    fn an_unreadable_file_is_refused_with_its_place() {
         let error = |text| {
-            Resolved::merge(file(text), &BTreeMap::new(), BTreeMap::new())
-                .unwrap_err()
-                .to_string()
+            let resolved = Resolved::merge(file(text), &BTreeMap::new(), BTreeMap::new());
+            resolved.unwrap_err().to_string()
         };
-        assert_eq!(error("pool_ms = 1"), "t.toml: there is no setting \"pool_ms\"");
-        assert!(error("worker_pol_ms = 1").contains("did you mean worker_"));
-        assert!(error("bind = 1.5").contains("bind"));
-        assert!(error("keys = [1]").contains("list of strings"));
-        assert!(error("not toml").contains("not valid TOML"));
+        for (text, expected) in [
+            (
+                "pool_ms = 1",
+                "t.toml: there is no setting \"pool_ms\": `trunkline config` lists all",
+            ),
+            (
+                "worker_pol_ms = 1",
+                "t.toml: there is no setting \"worker_pol_ms\": did you mean worker_poll_ms?",
+            ),
+            (
+                "workerPollMs = 1",
+                "t.toml: there is no setting \"workerPollMs\": did you mean worker_poll_ms?",
+            ),
+            (
+                "routes = []",
+                "t.toml: there is no setting \"routes\": did you mean route?",
+            ),
+            (
+                "bind = 1.5",
+                "t.toml: bind: use a string, a whole number, true or false, or a list of strings",
+            ),
+            ("keys = [1]", "t.toml: keys: use a list of strings"),
+        ] {
+            assert_eq!(error(text), expected);
+        }
         let forgot_quotes = error("log = \"info\"\ndatabase_url = postgres://u:secret@h/d");
         assert!(
-            forgot_quotes.contains("line 2") && !forgot_quotes.contains("secret"),
+            forgot_quotes.starts_with("t.toml is not valid TOML: line 2:"),
             "{forgot_quotes}"
         );
-        let resolved = Resolved::merge(
-            None,
-            &variables(&[("API_TYPO", "1"), ("PATH", "/")]),
-            BTreeMap::new(),
-        )
-        .unwrap();
+        assert!(!forgot_quotes.contains("secret"), "{forgot_quotes}");
+    }
+
+    #[test]
+    fn an_unknown_variable_is_found() {
+        let variables = variables(&[("API_TYPO", "1"), ("PATH", "/")]);
+        let resolved = Resolved::merge(None, &variables, BTreeMap::new()).unwrap();
         assert_eq!(resolved.unknown_variables(), ["API_TYPO"]);
+    }
+
+    #[test]
+    fn a_bad_value_is_named_as_where_it_came_from() {
+        let error = |file, environment, flags| {
+            let resolved = Resolved::merge(file, &environment, flags).unwrap();
+            Config::new(&resolved).unwrap_err().to_string()
+        };
+        let refusal = "use a whole number from 0 to 3600";
+        assert_eq!(
+            error(file("drain_secs = 'x'"), BTreeMap::new(), BTreeMap::new()),
+            format!("t.toml: drain_secs: {refusal}")
+        );
+        assert_eq!(
+            error(None, variables(&[("API_DRAIN_SECS", "x")]), BTreeMap::new()),
+            format!("API_DRAIN_SECS: {refusal}")
+        );
+        assert_eq!(
+            error(
+                None,
+                BTreeMap::new(),
+                BTreeMap::from([("drain_secs", "x".to_owned())])
+            ),
+            format!("--drain-secs: {refusal}")
+        );
     }
 }

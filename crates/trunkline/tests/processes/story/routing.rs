@@ -32,3 +32,36 @@ async fn a_channel_without_a_provider_is_refused_and_told(kind: Kind) {
         1
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_names_the_providers_and_the_routes_to_them() {
+    let world = World::new(Kind::Sqlite);
+    world.write_file(
+        "trunkline.toml",
+        "[[provider]]\nname = 'primary'\nkind = 'simulator'\nchannels = ['sms']\nconcurrency = 2\n\
+         faults = { seed = 7 }\n\
+         [[provider]]\nname = 'backup'\nkind = 'simulator'\nchannels = ['sms', 'email']\n\
+         [[route]]\nchannel = 'sms'\nfrom = '+1*'\nproviders = ['primary', 'backup']\n\
+         [[route]]\nchannel = 'sms'\nfrom = '+44*'\nproviders = ['backup']\n",
+    );
+    let node = world.start_node().await;
+    let text = |from: &str| json!({"from": from, "to": "+18045551234", "type": "sms", "body": "Hello"});
+    let email =
+        json!({"from": "desk@example.org", "to": "guest@example.com", "subject": "Hi", "body": "Hello"});
+    for (path, body, provider) in [
+        ("/api/messages/sms", text("+12016661234"), "primary"),
+        ("/api/messages/sms", text("+442071838750"), "backup"),
+        ("/api/messages/email", email, "backup"),
+    ] {
+        let sent = node.post(path, &body).await.expect(202);
+        let id = sent["id"].as_str().unwrap();
+        let message = node.get(&format!("/api/messages/{id}")).await.expect(200);
+        assert_eq!(message["provider"], provider, "{body}");
+    }
+    let unrouted = node.post("/api/messages/sms", &text("+4930901820")).await;
+    assert_eq!(unrouted.expect_problem(500), "no_provider");
+    world.until_all_final(SOON).await;
+    let config = node.get("/api/provider/mock/config").await.expect(200);
+    assert_eq!(config["effective"]["primary"]["seed"], 7);
+    assert_eq!(config["effective"]["backup"]["seed"], json!(null));
+}

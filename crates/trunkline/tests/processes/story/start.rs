@@ -80,7 +80,7 @@ async fn a_bad_setting_stops_the_start_and_is_named() {
 async fn a_bad_file_stops_the_start_and_says_where() {
     for (text, named) in [
         ("worker_pol_ms = 5\n", ["trunkline.toml", "worker_pol_ms"]),
-        ("drain_secs = \"later\"\n", ["trunkline.toml", "API_DRAIN_SECS"]),
+        ("drain_secs = \"later\"\n", ["trunkline.toml", "drain_secs"]),
         ("drain_secs = [\n", ["trunkline.toml", "TOML"]),
     ] {
         let world = World::new(Kind::Sqlite);

@@ -1,0 +1,77 @@
+//! What values a setting takes.
+
+use std::{ops::RangeInclusive, str::FromStr, time::Duration};
+
+/// Reads the text of a setting.
+pub(super) struct Kind<T> {
+    /// For the documentation.
+    pub(super) values: String,
+    /// The error says what to use instead.
+    pub(super) read: Box<dyn Fn(&str) -> Result<T, String>>,
+}
+
+impl<T: 'static> Kind<T> {
+    fn new(values: impl Into<String>, read: impl Fn(&str) -> Result<T, String> + 'static) -> Self {
+        let read = Box::new(read);
+        Self {
+            values: values.into(),
+            read,
+        }
+    }
+}
+
+pub(super) fn number<T: TryFrom<u64> + 'static>(range: RangeInclusive<u64>) -> Kind<T> {
+    whole(range, |number| T::try_from(number).ok())
+}
+
+pub(super) fn secs(range: RangeInclusive<u64>) -> Kind<Duration> {
+    whole(range, |number| Some(Duration::from_secs(number)))
+}
+
+pub(super) fn millis(range: RangeInclusive<u64>) -> Kind<Duration> {
+    whole(range, |number| Some(Duration::from_millis(number)))
+}
+
+fn whole<T: 'static>(range: RangeInclusive<u64>, convert: fn(u64) -> Option<T>) -> Kind<T> {
+    let values = format!("{} to {}", range.start(), range.end());
+    let refusal = format!("use a whole number from {values}");
+    Kind::new(values, move |text| {
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        number.and_then(convert).ok_or_else(|| refusal.clone())
+    })
+}
+
+pub(super) fn flag() -> Kind<bool> {
+    parsed("true or false")
+}
+
+pub(super) fn text() -> Kind<String> {
+    Kind::new("", |text| Ok(text.to_owned()))
+}
+
+/// A value that `T` parses.
+pub(super) fn parsed<T: FromStr + 'static>(values: &'static str) -> Kind<T> {
+    Kind::new(values, move |text| {
+        text.parse().map_err(|_| format!("use {values}"))
+    })
+}
+
+/// An empty text is no value.
+pub(super) fn optional<T: 'static>(kind: Kind<T>) -> Kind<Option<T>> {
+    let Kind { values, read } = kind;
+    Kind::new(values, move |text| {
+        (!text.is_empty()).then(|| read(text)).transpose()
+    })
+}
+
+/// A list that `read` takes, separated by commas.
+pub(super) fn list<T: 'static>(values: &str, read: fn(&[&str]) -> Result<T, String>) -> Kind<T> {
+    Kind::new(values, move |text| {
+        let items: Vec<&str> = text
+            .split(',')
+            .map(str::trim)
+            .filter(|item| !item.is_empty())
+            .collect();
+        read(&items)
+    })
+}
