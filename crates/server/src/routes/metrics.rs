@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn openmetrics_is_for_clients_that_name_it() {
+    fn openmetrics_is_returned_only_if_accept_names_it() {
         let accepts = |value: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(header::ACCEPT, value.parse().unwrap());

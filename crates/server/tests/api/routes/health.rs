@@ -314,7 +314,7 @@ async fn every_metric_of_the_contract_is_on_the_page() {
 }
 
 #[tokio::test]
-async fn openmetrics_text_is_for_those_who_ask_for_it() {
+async fn openmetrics_is_returned_only_if_accept_names_it() {
     let world = World::new().await;
     let ask = async |accept: &str| {
         let page = world.client.request("GET", "/metrics").header("accept", accept);
