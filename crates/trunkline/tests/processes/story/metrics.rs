@@ -1,4 +1,5 @@
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     process::{Output, Stdio},
@@ -49,6 +50,29 @@ async fn promtool_accepts_the_metrics_in_both_formats() {
     let imported = promtool(&import, "").await;
     let complaints = String::from_utf8_lossy(&imported.stderr);
     assert!(imported.status.success(), "{complaints}\n{openmetrics}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_operations_guide_explains_exactly_the_metrics_of_a_node() {
+    let world = World::new(Kind::Sqlite);
+    let node = world.start_node().await;
+    node.get("/metrics").await;
+    let page = node.get("/metrics").await.body;
+    let page = std::str::from_utf8(&page).unwrap();
+    let exported: BTreeSet<&str> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE trunkline_")?.split(' ').next())
+        .collect();
+    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operations.md");
+    let guide = fs::read_to_string(guide).unwrap();
+    let explained: BTreeSet<&str> = guide
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `trunkline_")?.split(['`', '{']).next())
+        .collect();
+    assert_eq!(
+        explained, exported,
+        "docs/operations.md has other metrics than a node"
+    );
 }
 
 /// Runs the program that `bin/test` installs. It is never silently missing.
