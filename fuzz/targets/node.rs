@@ -1,10 +1,10 @@
 //! A node on a real socket and the in-memory store, for the targets that make requests. It is replaced now and then, since the
 //! store keeps what it accepted.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use domain::{Clock, DraftRules, Entropy, SystemClock};
-use engine::{DispatchSettings, Engine, EngineSettings, LimitSettings, Metrics, TokioTasks};
+use engine::{DispatchSettings, Engine, EngineSettings, LaneSettings, LimitSettings, Metrics, TokioTasks};
 use http_body_util::{BodyExt, Full};
 use hyper::{
     Request,
@@ -159,7 +159,8 @@ async fn read(response: hyper::Response<Incoming>) -> Answer {
 async fn start() -> (SocketAddr, Server) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let entropy = Entropy::from_seed(7);
-    let simulators = Simulators::new(SimulatorSettings::default(), &entropy, Arc::clone(&clock)).expect("simulators");
+    let simulators =
+        Simulators::new(SimulatorSettings::default(), &entropy, Arc::clone(&clock)).expect("simulators");
     let simulators = Arc::new(simulators);
     let engine = Engine::start(
         settings(),
@@ -194,7 +195,6 @@ async fn start() -> (SocketAddr, Server) {
     (address, server)
 }
 
-/// Limits that no run reaches.
 fn settings() -> EngineSettings {
     EngineSettings {
         deadlines: Deadlines {
@@ -204,22 +204,29 @@ fn settings() -> EngineSettings {
         idempotency_ttl: Duration::from_secs(86_400),
         commit_batch_max: 512,
         commit_queue_max: 4_096,
-        limits: LimitSettings::per_minute(100_000_000, 100_000_000, 100_000_000).expect("limits"),
+        limits: LimitSettings {
+            per_ip: None,
+            per_sender: None,
+            webhook_per_ip: None,
+        },
         dispatch: DispatchSettings {
-            concurrency: 8,
             batch_messages_max: 100,
             poll: Duration::from_millis(250),
-            call_timeout: Duration::from_secs(5),
             lease: Duration::from_secs(60),
             attempts_max: 12,
             backoff: Backoff::new(Duration::from_millis(500), Duration::from_secs(900)).expect("a backoff"),
-            breaker: BreakerSettings {
-                error_threshold: 5,
-                open: Duration::from_secs(30),
-                max_open: Duration::from_secs(300),
-                half_open_samples: 3,
-                half_open_in_flight: 2,
+            lane: LaneSettings {
+                concurrency: 8,
+                call_timeout: Duration::from_secs(5),
+                breaker: BreakerSettings {
+                    error_threshold: 5,
+                    open: Duration::from_secs(30),
+                    max_open: Duration::from_secs(300),
+                    half_open_samples: 3,
+                    half_open_in_flight: 2,
+                },
             },
+            lanes: BTreeMap::new(),
         },
     }
 }

@@ -1,5 +1,6 @@
 use trunkline_domain::{
     Address, AddressError, Channel, ConversationChannel, ConversationKey, Participant, Region,
+    without_display_name,
 };
 
 const PHONE_CHARS_MAX: usize = 64;
@@ -35,6 +36,7 @@ pub fn of_text(text: &str) {
             }
             ConversationChannel::Email => {
                 assert_eq!(sender, recipient);
+                of_display_name(text, sender.is_ok());
                 of_email(text, &normalized(&sender));
             }
         }
@@ -113,6 +115,15 @@ fn found_again(channel: Channel, address: &Address, region: Option<Region>) {
         Ok(participant),
         "normalizing twice changes nothing"
     );
+}
+
+fn of_display_name(text: &str, is_address: bool) {
+    assert!(text.contains(without_display_name(text)));
+    if is_address {
+        let named = format!("\"A <b\" <{text}> ");
+        assert_eq!(without_display_name(text), text);
+        assert_eq!(without_display_name(&named), text);
+    }
 }
 
 fn names_a_character(text: &str, error: AddressError) {
