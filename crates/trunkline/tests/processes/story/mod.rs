@@ -3,6 +3,7 @@
 mod conversation;
 mod kill;
 mod metrics;
+mod mission;
 mod privacy;
 mod repeats;
 mod routing;
