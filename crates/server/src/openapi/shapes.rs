@@ -71,11 +71,10 @@ fn merge_flattened(schemas: &mut Value) {
     }
 }
 
-/// A request has no other fields, except an inbound message: its unknown fields are ignored.
+/// A request has no other fields, except on the routes that real providers call.
 fn close_requests(document: &mut Value) {
     let operations = children(&mut document["paths"]).flat_map(children);
-    let bodies = operations
-        .filter(|operation| operation["tags"][0] != "Receive" && operation["operationId"] != "injectInbound");
+    let bodies = operations.filter(|operation| operation["tags"][0] != "Receive");
     let mut open: Vec<String> = bodies
         .flat_map(|operation| references(&operation["requestBody"]))
         .collect();

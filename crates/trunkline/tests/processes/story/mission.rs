@@ -59,31 +59,183 @@ async fn the_service_answers_as_its_mission_says(kind: Kind) {
     let reply = json!({"from": "1 (804) 555-1234", "to": HERE, "type": "sms", "messaging_provider_id": "reply-1", "body": "Who is this?"});
     let accepted = || json!({"/status": "accepted"});
     let cases = [
-        case("an SMS is accepted", "POST /api/messages/sms", sms.clone(), 202, accepted()).key("order-17").keep("sms"),
-        case("a repeat under a key is the same message", "POST /api/messages/sms", sms, 202, json!({"/id": "{sms/id}"})).key("order-17"),
-        case("a key is for one message", "POST /api/messages/sms", mms.clone(), 422, json!({"/code": "idempotency_key_reused"})).key("order-17"),
-        case("an MMS joins the conversation of the SMS", "POST /api/messages/sms", mms, 202, json!({"/conversation_id": "{sms/conversation_id}"})),
-        case("an MMS needs an attachment", "POST /api/messages/sms", json!({"from": HERE, "to": THERE, "type": "mms", "body": "Look!"}), 400, json!({"/code": "invalid", "/errors/0/pointer": "/attachments"})),
-        case("an email is accepted", "POST /api/messages/email", json!({"from": SHOP, "to": CUSTOMER, "subject": "Your order", "body": "<p>Sent</p>"}), 202, accepted()).keep("email"),
-        case("one route takes every channel", "POST /api/messages", json!({"channel": "sms", "from": HERE, "to": THERE, "body": "Hello again!"}), 202, json!({"/conversation_id": "{sms/conversation_id}"})),
-        case("a sender has a limit", "POST /api/messages/sms", json!({"from": HERE, "to": THERE, "type": "sms", "body": "Too much"}), 429, json!({"/code": "rate_limited"})),
-        case("metrics count what a limit refuses", "GET /metrics", Value::Null, 200, json!({"": "trunkline_rate_limited_total{scope=\"sender\"} 1"})),
-        case("a message is dispatched, and its attempt recorded", "GET /api/messages/{sms/id}", Value::Null, 200, json!({"/status": "dispatched", "/attempts/0/attempt_number": 1, "/attempts/0/outcome": "success"})),
-        case("simulated providers fail on demand", "PUT /api/provider/mock/config", json!({"timeout_pct": 0, "error_pct": 0, "ratelimit_pct": 0, "providers": {"email": {"error_pct": 100}}}), 200, json!({"/effective/email/error_pct": 100, "/effective/sms-mms/error_pct": 0})),
-        case("a message to a failing provider is accepted", "POST /api/messages/email", json!({"from": "desk@example.com", "to": CUSTOMER, "body": "Lost"}), 202, accepted()).keep("lost"),
-        case("it is tried again, then parked", "GET /api/messages/{lost/id}", Value::Null, 200, json!({"/status": "failed", "/failure/reason": "exhausted", "/attempts/1/outcome": "error"})),
-        case("the breaker of that provider opens, and of no other", "GET /api/providers", Value::Null, 200, json!({"/items/0/name": "email", "/items/0/breaker/state": "open", "/items/1/breaker/state": "closed"})),
-        case("dead letters are listed", "GET /api/messages?status=failed", Value::Null, 200, json!({"/meta/total": 1, "/items/0/id": "{lost/id}"})),
-        case("simulated providers recover on demand", "PUT /api/provider/mock/config", json!({"timeout_pct": 0, "error_pct": 0, "ratelimit_pct": 0}), 200, json!({"/effective/email/error_pct": 0})),
-        case("a dead letter can be redriven", "POST /api/messages/{lost/id}/redrive", Value::Null, 202, json!({"/id": "{lost/id}"})),
-        case("the breaker closes, and the message is dispatched", "GET /api/messages/{lost/id}", Value::Null, 200, json!({"/status": "dispatched", "/attempts/2/outcome": "success"})),
-        case("a reply joins the conversation, however its number is written", "POST /api/webhooks/sms", reply.clone(), 202, json!({"/conversation_id": "{sms/conversation_id}"})).keep("reply"),
-        case("a repeat from a provider is the same message", "POST /api/webhooks/sms", reply, 202, json!({"/id": "{reply/id}"})),
-        case("a malformed inbound message is refused", "POST /api/webhooks/sms", json!({"from": THERE, "to": "nowhere!", "type": "sms", "messaging_provider_id": "reply-2", "body": "Hi"}), 400, json!({"/code": "invalid", "/errors/0/pointer": "/to"})),
-        case("email keeps its HTML, and a plus tag changes no conversation", "POST /api/webhooks/email", json!({"from": "Customer+shop@example.com", "to": SHOP, "xillio_id": "reply-3", "body": HTML}), 202, json!({"/conversation_id": "{email/conversation_id}"})).keep("thanks"),
-        case("conversations list their messages, with snippets", "GET /api/conversations/{email/conversation_id}/messages", Value::Null, 200, json!({"/meta/total": 2, "/items/1/id": "{thanks/id}", "/items/1/body": HTML, "/items/1/snippet": "<p>Thank <b>you</b>, and see you again: the menu was as good as l…"})),
+        case(
+            "an SMS is accepted",
+            "POST /api/messages/sms",
+            sms.clone(),
+            202,
+            accepted(),
+        )
+        .key("order-17")
+        .keep("sms"),
+        case(
+            "a repeat under a key is the same message",
+            "POST /api/messages/sms",
+            sms,
+            202,
+            json!({"/id": "{sms/id}"}),
+        )
+        .key("order-17"),
+        case(
+            "a key is for one message",
+            "POST /api/messages/sms",
+            mms.clone(),
+            422,
+            json!({"/code": "idempotency_key_reused"}),
+        )
+        .key("order-17"),
+        case(
+            "an MMS joins the conversation of the SMS",
+            "POST /api/messages/sms",
+            mms,
+            202,
+            json!({"/conversation_id": "{sms/conversation_id}"}),
+        ),
+        case(
+            "an MMS needs an attachment",
+            "POST /api/messages/sms",
+            json!({"from": HERE, "to": THERE, "type": "mms", "body": "Look!"}),
+            400,
+            json!({"/code": "invalid", "/errors/0/pointer": "/attachments"}),
+        ),
+        case(
+            "an email is accepted",
+            "POST /api/messages/email",
+            json!({"from": SHOP, "to": CUSTOMER, "subject": "Your order", "body": "<p>Sent</p>"}),
+            202,
+            accepted(),
+        )
+        .keep("email"),
+        case(
+            "one route takes every channel",
+            "POST /api/messages",
+            json!({"channel": "sms", "from": HERE, "to": THERE, "body": "Hello again!"}),
+            202,
+            json!({"/conversation_id": "{sms/conversation_id}"}),
+        ),
+        case(
+            "a sender has a limit",
+            "POST /api/messages/sms",
+            json!({"from": HERE, "to": THERE, "type": "sms", "body": "Too much"}),
+            429,
+            json!({"/code": "rate_limited"}),
+        ),
+        case(
+            "metrics count what a limit refuses",
+            "GET /metrics",
+            Value::Null,
+            200,
+            json!({"": "trunkline_rate_limited_total{scope=\"sender\"} 1"}),
+        ),
+        case(
+            "a message is dispatched, and its attempt recorded",
+            "GET /api/messages/{sms/id}",
+            Value::Null,
+            200,
+            json!({"/status": "dispatched", "/attempts/0/attempt_number": 1, "/attempts/0/outcome": "success"}),
+        ),
+        case(
+            "simulated providers fail on demand",
+            "PUT /api/provider/mock/config",
+            json!({"timeout_pct": 0, "error_pct": 0, "ratelimit_pct": 0, "providers": {"email": {"error_pct": 100}}}),
+            200,
+            json!({"/effective/email/error_pct": 100, "/effective/sms-mms/error_pct": 0}),
+        ),
+        case(
+            "a message to a failing provider is accepted",
+            "POST /api/messages/email",
+            json!({"from": "desk@example.com", "to": CUSTOMER, "body": "Lost"}),
+            202,
+            accepted(),
+        )
+        .keep("lost"),
+        case(
+            "it is tried again, then parked",
+            "GET /api/messages/{lost/id}",
+            Value::Null,
+            200,
+            json!({"/status": "failed", "/failure/reason": "exhausted", "/attempts/1/outcome": "error"}),
+        ),
+        case(
+            "the breaker of that provider opens, and of no other",
+            "GET /api/providers",
+            Value::Null,
+            200,
+            json!({"/items/0/name": "email", "/items/0/breaker/state": "open", "/items/1/breaker/state": "closed"}),
+        ),
+        case(
+            "dead letters are listed",
+            "GET /api/messages?status=failed",
+            Value::Null,
+            200,
+            json!({"/meta/total": 1, "/items/0/id": "{lost/id}"}),
+        ),
+        case(
+            "simulated providers recover on demand",
+            "PUT /api/provider/mock/config",
+            json!({"timeout_pct": 0, "error_pct": 0, "ratelimit_pct": 0}),
+            200,
+            json!({"/effective/email/error_pct": 0}),
+        ),
+        case(
+            "a dead letter can be redriven",
+            "POST /api/messages/{lost/id}/redrive",
+            Value::Null,
+            202,
+            json!({"/id": "{lost/id}"}),
+        ),
+        case(
+            "the breaker closes, and the message is dispatched",
+            "GET /api/messages/{lost/id}",
+            Value::Null,
+            200,
+            json!({"/status": "dispatched", "/attempts/2/outcome": "success"}),
+        ),
+        case(
+            "a reply joins the conversation, however its number is written",
+            "POST /api/webhooks/sms",
+            reply.clone(),
+            202,
+            json!({"/conversation_id": "{sms/conversation_id}"}),
+        )
+        .keep("reply"),
+        case(
+            "a repeat from a provider is the same message",
+            "POST /api/webhooks/sms",
+            reply,
+            202,
+            json!({"/id": "{reply/id}"}),
+        ),
+        case(
+            "a malformed inbound message is refused",
+            "POST /api/webhooks/sms",
+            json!({"from": THERE, "to": "nowhere!", "type": "sms", "messaging_provider_id": "reply-2", "body": "Hi"}),
+            400,
+            json!({"/code": "invalid", "/errors/0/pointer": "/to"}),
+        ),
+        case(
+            "email keeps its HTML, and a plus tag changes no conversation",
+            "POST /api/webhooks/email",
+            json!({"from": "Customer+shop@example.com", "to": SHOP, "xillio_id": "reply-3", "body": HTML}),
+            202,
+            json!({"/conversation_id": "{email/conversation_id}"}),
+        )
+        .keep("thanks"),
+        case(
+            "conversations list their messages, with snippets",
+            "GET /api/conversations/{email/conversation_id}/messages",
+            Value::Null,
+            200,
+            json!({"/meta/total": 2, "/items/1/id": "{thanks/id}", "/items/1/body": HTML, "/items/1/snippet": "<p>Thank <b>you</b>, and see you again: the menu was as good as l…"}),
+        ),
     ];
-    let without_email = [case("a channel without a provider is an error", "POST /api/messages/email", json!({"from": SHOP, "to": CUSTOMER, "body": "Hello!"}), 500, json!({"/code": "no_provider"}))];
+    let without_email = [case(
+        "a channel without a provider is an error",
+        "POST /api/messages/email",
+        json!({"from": SHOP, "to": CUSTOMER, "body": "Hello!"}),
+        500,
+        json!({"/code": "no_provider"}),
+    )];
     assert_eq!(cases.len() + without_email.len(), 24);
 
     let world = World::new(kind)
@@ -111,14 +263,21 @@ async fn check(node: &Node, case: Case, kept: &mut BTreeMap<&str, Value>) {
         let mut text = text.to_owned();
         for (name, answer) in &*kept {
             for id in ["id", "conversation_id"] {
-                text = text.replace(&format!("{{{name}/{id}}}"), answer[id].as_str().unwrap_or_default());
+                text = text.replace(
+                    &format!("{{{name}/{id}}}"),
+                    answer[id].as_str().unwrap_or_default(),
+                );
             }
         }
         text
     };
     let (method, path) = case.request.split_once(' ').unwrap();
     let (method, path) = (method.parse::<Method>().unwrap(), fill(path));
-    let headers: Vec<_> = case.idempotency_key.map(|key| ("idempotency-key", key)).into_iter().collect();
+    let headers: Vec<_> = case
+        .idempotency_key
+        .map(|key| ("idempotency-key", key))
+        .into_iter()
+        .collect();
     let body = Some(&case.body).filter(|body| !body.is_null());
     let ask = async || node.ask(method.clone(), &path, &headers, body).await;
     let shows = case.shows.as_object().unwrap();
@@ -134,7 +293,13 @@ async fn check(node: &Node, case: Case, kept: &mut BTreeMap<&str, Value>) {
         answer = until(case.rule, SOON, async || Some(ask().await).filter(fits)).await;
     }
     let text = String::from_utf8_lossy(&answer.body);
-    assert!(fits(&answer), "{}: {} {} {text}", case.rule, case.request, answer.status);
+    assert!(
+        fits(&answer),
+        "{}: {} {} {text}",
+        case.rule,
+        case.request,
+        answer.status
+    );
     if !case.name.is_empty() {
         kept.insert(case.name, answer.json());
     }
