@@ -23,11 +23,12 @@ use tokio_postgres::{
     Config,
     config::{Host, TargetSessionAttrs},
 };
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{
     connections::{Access, STATEMENT_TIMEOUT},
     session::Session,
-    tls::{Parameters, Tls},
+    tls::{Parameters, explain},
 };
 use crate::{Outage, Unavailable};
 
@@ -48,8 +49,9 @@ const AGE_STEP: Duration = Duration::from_secs(97);
 /// How long a connection to a server that takes no writes is used for reads: then we look for one that does.
 const READ_ONLY_AGE_MAX: Duration = Duration::from_secs(1);
 
-/// The parser's reason is left out: where a password is not encoded, it can contain a part of it.
-const NO_URL: &str =
+/// What to check in a URL that cannot be read. The parser's reason is left out: where a password is not encoded, it can contain
+/// a part of it.
+pub(super) const FORM: &str =
     "it is not of the form postgres://USER:PASSWORD@HOST/DATABASE; encode special characters (@ is %40)";
 
 /// Where to connect to, and what is known of it.
@@ -57,7 +59,7 @@ pub(super) struct Hosts {
     /// Everything but the hosts.
     config: Config,
     hosts: Vec<NamedHost>,
-    tls: Tls,
+    tls: MakeRustlsConnect,
     connect_timeout: Duration,
     clock: Arc<dyn Clock>,
     /// The last address that led to a server that takes writes. It is tried first.
@@ -99,7 +101,7 @@ impl Hosts {
     pub(super) fn of_url(url: &str, clock: Arc<dyn Clock>) -> Result<Self, String> {
         let parameters = Parameters::take(url)?;
         let tls = parameters.connector()?;
-        let given: Config = parameters.url.parse().map_err(|_| NO_URL)?;
+        let given: Config = parameters.url.parse().map_err(|_| FORM)?;
         if given.get_target_session_attrs() == TargetSessionAttrs::ReadOnly {
             return Err("target_session_attrs must be read-write or any: messages are stored".to_owned());
         }
@@ -121,7 +123,7 @@ impl Hosts {
         })
     }
 
-    pub(super) fn tls(&self) -> Tls {
+    pub(super) fn tls(&self) -> MakeRustlsConnect {
         self.tls.clone()
     }
 
@@ -272,7 +274,7 @@ impl fmt::Debug for Hosts {
 /// # Errors
 /// As [`Hosts::of_url`].
 pub(super) fn names(url: &str) -> Result<Vec<String>, String> {
-    let config: Config = Parameters::take(url)?.url.parse().map_err(|_| NO_URL)?;
+    let config: Config = Parameters::take(url)?.url.parse().map_err(|_| FORM)?;
     let named = |host: NamedHost| match (host.name, host.host) {
         (Some(name), _) | (None, Host::Tcp(name)) => format!("{name}:{}", host.port),
         (None, Host::Unix(directory)) => format!("{}:{}", directory.display(), host.port),
@@ -383,6 +385,9 @@ pub(super) fn in_full(error: &tokio_postgres::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
+        if let Some(reason) = explain(error) {
+            return reason;
+        }
         text.push_str(": ");
         text.push_str(&error.to_string());
         cause = error.source();

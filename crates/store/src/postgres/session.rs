@@ -4,8 +4,9 @@ use std::{collections::HashMap, time::Duration};
 
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Config, Row, SimpleQueryMessage, SimpleQueryRow, Statement, types::ToSql};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{failure::QueryFailure, hosts::in_full, tls::Tls};
+use super::{failure::QueryFailure, hosts::in_full};
 
 /// How long the server lets a statement run before it rolls it back and says so: its word is a definite no, our own
 /// timeout is not.
@@ -42,7 +43,11 @@ pub(super) struct Facts {
 impl Session {
     /// Connects, makes our settings, and reads what the server says of itself: all in one round trip after the handshake.
     /// `SET` instead of `options` at the start, because poolers refuse those.
-    pub(super) async fn open(config: &Config, tls: Tls, settings: &str) -> Result<Self, String> {
+    pub(super) async fn open(
+        config: &Config,
+        tls: MakeRustlsConnect,
+        settings: &str,
+    ) -> Result<Self, String> {
         let (client, connection) = config.connect(tls).await.map_err(|error| in_full(&error))?;
         // How it ends shows in the statement that notices.
         let driver = tokio::spawn(async move { drop(connection.await) });
@@ -122,7 +127,7 @@ impl Session {
     }
 
     /// Asks the server to end the statement that runs.
-    pub(super) async fn cancel(&self, tls: Tls) {
+    pub(super) async fn cancel(&self, tls: MakeRustlsConnect) {
         // If it cannot be asked, the server's own limit ends the statement.
         let _ = self.client.cancel_token().cancel_query(tls).await;
     }

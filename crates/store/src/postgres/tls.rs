@@ -2,50 +2,26 @@
 //! client library, with one difference to the safe side: a handshake that fails is an error, never a reason to go on in
 //! plain text.
 
-use std::{
-    future::Future,
-    io,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::{io, sync::Arc};
 
 use percent_encoding::percent_decode_str;
 use rustls::{
-    ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
     client::{
-        WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-        verify_server_cert_signed_by_trust_anchor,
+        verify_server_cert_signed_by_trust_anchor, verify_server_name,
     },
     crypto::{self, CryptoProvider, ring},
     pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
     server::ParsedCertificate,
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_postgres::{
-    Socket,
-    config::SslMode,
-    tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream},
-};
-use tokio_rustls::{TlsConnector, client};
+use tokio_postgres::{Config, config::SslMode};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::hosts::{FORM, in_full};
 
 /// The value of `sslrootcert` that means the certificates this machine trusts.
 const SYSTEM: &str = "system";
-
-/// What the client library of PostgreSQL also knows and we do not. Ignoring it would be less safe than it looks.
-const UNSUPPORTED: [&str; 10] = [
-    "sslcert",
-    "sslkey",
-    "sslpassword",
-    "sslcertmode",
-    "sslcrl",
-    "sslcrldir",
-    "sslsni",
-    "ssl_min_protocol_version",
-    "ssl_max_protocol_version",
-    "requiressl",
-];
 
 /// What a URL says about TLS, and the rest of the URL.
 #[derive(Debug)]
@@ -85,10 +61,10 @@ impl Parameters {
                 Some(("sslrootcert", value)) => {
                     root = Some(decode(value)?).filter(|path| !path.is_empty());
                 }
-                Some((name, _)) if let Some(name) = UNSUPPORTED.iter().find(|known| **known == name) => {
-                    return Err(format!("{name} is not supported; sslmode and sslrootcert are"));
+                _ => {
+                    check(parameter, query)?;
+                    others.push(parameter);
                 }
-                _ => others.push(parameter),
             }
         }
         let system = root.as_deref() == Some(SYSTEM);
@@ -124,12 +100,19 @@ impl Parameters {
         }
     }
 
-    /// Reads the root certificates, if they are needed. They are not read again.
-    ///
-    /// # Errors
-    /// When there are none to be had.
-    pub(super) fn connector(&self) -> Result<Tls, String> {
-        let provider = Arc::new(ring::default_provider());
+    pub(super) fn connector(&self) -> Result<MakeRustlsConnect, String> {
+        let verifier = self.verifier()?;
+        let config = ClientConfig::builder_with_provider(Arc::clone(&verifier.provider))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_no_client_auth();
+        Ok(MakeRustlsConnect::new(config))
+    }
+
+    /// Reads the root certificates if the mode needs them. They are read once.
+    fn verifier(&self) -> Result<Verifier, String> {
         let roots = match (self.mode, self.root.as_deref()) {
             (Mode::Disable, _) | (Mode::Prefer | Mode::Require, None) => None,
             (_, None | Some(SYSTEM)) => Some(roots_of_this_machine()?),
@@ -137,24 +120,11 @@ impl Parameters {
                 Some(roots_in(path).map_err(|reason| format!("sslrootcert: {path}: {reason}"))?)
             }
         };
-        let verifier: Arc<dyn ServerCertVerifier> = match roots {
-            Some(roots) if self.mode == Mode::VerifyFull => {
-                WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-                    .build()
-                    .map_err(|error| format!("sslrootcert: {error}"))?
-            }
-            roots => Arc::new(AnyName {
-                roots,
-                provider: Arc::clone(&provider),
-            }),
-        };
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| error.to_string())?
-            .dangerous()
-            .with_custom_certificate_verifier(verifier)
-            .with_no_client_auth();
-        Ok(Tls(TlsConnector::from(Arc::new(config))))
+        Ok(Verifier {
+            roots,
+            checks_name: self.mode == Mode::VerifyFull,
+            provider: Arc::new(ring::default_provider()),
+        })
     }
 }
 
@@ -178,55 +148,108 @@ fn decode(value: &str) -> Result<String, String> {
         .map_err(|_| "sslmode and sslrootcert must be UTF-8".to_owned())
 }
 
-fn roots_in(path: &str) -> Result<RootCertStore, String> {
-    let pem = std::fs::read(path).map_err(|error| error.to_string())?;
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let added = certificate
-            .map_err(|error| error.to_string())
-            .and_then(|certificate| roots.add(certificate).map_err(|error| error.to_string()));
-        added.map_err(|reason| format!("not a certificate in PEM form: {reason}"))?;
+/// Checks a parameter that is not about TLS by a URL of its own, so that the error can name it.
+fn check(parameter: &str, query: &str) -> Result<(), String> {
+    let Err(error) = format!("postgres://h/d?{parameter}").parse::<Config>() else {
+        return Ok(());
+    };
+    let name = parameter.split('=').next().unwrap_or_default();
+    // With an @ after the ?, this may be the rest of a password that was not encoded.
+    if query.contains('@') || !name.chars().all(|one| matches!(one, 'a'..='z' | '0'..='9' | '_')) {
+        return Err(format!("a parameter after the ? is unknown; {FORM}"));
     }
-    if roots.is_empty() {
-        return Err("there is no certificate in PEM form in it".to_owned());
+    if !in_full(&error).contains("unknown option") {
+        return Err(format!("the value of {name} is not valid"));
+    }
+    let hint = if name.contains("ssl") {
+        "; TLS is set by sslmode and sslrootcert"
+    } else {
+        ""
+    };
+    Err(format!("unknown parameter {name}: leave it out{hint}"))
+}
+
+/// Trusted certificates.
+#[derive(Debug)]
+struct Roots {
+    anchors: RootCertStore,
+    /// Those of the file that the operator names.
+    certificates: Vec<CertificateDer<'static>>,
+}
+
+fn roots_in(path: &str) -> Result<Roots, String> {
+    let pem = std::fs::read(path).map_err(|error| error.to_string())?;
+    let mut roots = Roots {
+        anchors: RootCertStore::empty(),
+        certificates: Vec::new(),
+    };
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let not_pem = |reason: String| format!("not a certificate in PEM form: {reason}");
+        let certificate = certificate.map_err(|error| not_pem(error.to_string()))?;
+        let added = roots.anchors.add(certificate.clone());
+        added.map_err(|error| not_pem(error.to_string()))?;
+        roots.certificates.push(certificate);
+    }
+    if roots.certificates.is_empty() {
+        return Err("it contains no certificate in PEM form".to_owned());
     }
     Ok(roots)
 }
 
-fn roots_of_this_machine() -> Result<RootCertStore, String> {
-    let mut roots = RootCertStore::empty();
-    // Stores of operating systems hold oddities: what cannot be read is not trusted, and that is all.
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if roots.is_empty() {
+fn roots_of_this_machine() -> Result<Roots, String> {
+    let mut anchors = RootCertStore::empty();
+    // Some operating systems keep certificates that cannot be parsed. These are not trusted.
+    anchors.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if anchors.is_empty() {
         return Err(
-            "this machine has no certificates it trusts: install them, or name a file with sslrootcert"
+            "this machine has no trusted certificates: install them, or name a file with sslrootcert"
                 .to_owned(),
         );
     }
-    Ok(roots)
+    let certificates = Vec::new();
+    Ok(Roots {
+        anchors,
+        certificates,
+    })
 }
 
-/// Takes a certificate of any name: one that leads to the roots, or with no roots any at all. That the server holds the
-/// certificate's key is checked always.
+/// Verifies a server's certificate as far as `sslmode` asks for it. A server must always hold the key of its certificate.
 #[derive(Debug)]
-struct AnyName {
-    roots: Option<RootCertStore>,
+struct Verifier {
+    /// `None` accepts every certificate.
+    roots: Option<Roots>,
+    checks_name: bool,
     provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for AnyName {
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
+        name: &ServerName<'_>,
         _: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         if let Some(roots) = &self.roots {
             let certificate = ParsedCertificate::try_from(end_entity)?;
             let algorithms = self.provider.signature_verification_algorithms.all;
-            verify_server_cert_signed_by_trust_anchor(&certificate, roots, intermediates, now, algorithms)?;
+            let anchors = &roots.anchors;
+            match verify_server_cert_signed_by_trust_anchor(
+                &certificate,
+                anchors,
+                intermediates,
+                now,
+                algorithms,
+            ) {
+                // `openssl req -x509` makes a certificate that is its own authority. Whoever names exactly it trusts it.
+                // webpki has checked its dates before it complains about this.
+                Err(error) if is_authority(&error) && roots.certificates.contains(end_entity) => {}
+                verified => verified?,
+            }
+            if self.checks_name {
+                verify_server_name(&certificate, name)?;
+            }
         }
         Ok(ServerCertVerified::assertion())
     }
@@ -258,78 +281,47 @@ impl ServerCertVerifier for AnyName {
     }
 }
 
-/// Makes the connections of a pool encrypted ones.
-#[derive(Clone)]
-pub(super) struct Tls(TlsConnector);
-
-/// A connection about to be encrypted.
-pub(super) struct Handshake {
-    connector: TlsConnector,
-    host: String,
+/// Whether a certificate was refused because it is an authority's and not a server's.
+fn is_authority(error: &Error) -> bool {
+    let Error::InvalidCertificate(CertificateError::Other(OtherError(cause))) = error else {
+        return false;
+    };
+    matches!(cause.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
 }
 
-/// An encrypted connection.
-pub(super) struct Encrypted(client::TlsStream<Socket>);
-
-impl MakeTlsConnect<Socket> for Tls {
-    type Stream = Encrypted;
-    type TlsConnect = Handshake;
-    type Error = io::Error;
-
-    fn make_tls_connect(&mut self, host: &str) -> Result<Handshake, io::Error> {
-        Ok(Handshake {
-            connector: self.0.clone(),
-            // Looked at only when it comes to a handshake: a socket file has no name.
-            host: host.to_owned(),
-        })
-    }
-}
-
-impl TlsConnect<Socket> for Handshake {
-    type Stream = Encrypted;
-    type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<Encrypted>> + Send>>;
-
-    fn connect(self, socket: Socket) -> Self::Future {
-        Box::pin(async move {
-            let name = ServerName::try_from(self.host).map_err(io::Error::other)?;
-            self.connector.connect(name, socket).await.map(Encrypted)
-        })
-    }
-}
-
-impl TlsStream for Encrypted {
-    fn channel_binding(&self) -> ChannelBinding {
-        ChannelBinding::none()
-    }
-}
-
-impl AsyncRead for Encrypted {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Encrypted {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
-    }
+/// Why a handshake failed and what to do, if the cause is the server's certificate.
+pub(super) fn explain(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let error = error
+        .downcast_ref::<io::Error>()?
+        .get_ref()?
+        .downcast_ref::<Error>()?;
+    let Error::InvalidCertificate(reason) = error else {
+        return None;
+    };
+    Some(match reason {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "the server's certificate has expired: renew it".to_owned()
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "the server's certificate is not valid yet: check the clocks of both machines".to_owned()
+        }
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "the server's certificate is not issued by a trusted authority: name the authority's certificate with \
+             sslrootcert=FILE"
+                .to_owned()
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "the server's certificate is for another host name: connect to a name that it contains, or set \
+             sslmode=verify-ca with sslrootcert=FILE"
+                .to_owned()
+        }
+        _ if is_authority(error) => {
+            "the server's certificate is that of an authority: name exactly this certificate with sslrootcert=FILE, or \
+             give the server a certificate of its own"
+                .to_owned()
+        }
+        reason => format!("the server's certificate is not valid: {reason}"),
+    })
 }
 
 #[cfg(test)]
@@ -390,7 +382,6 @@ mod tests {
             ("sslmode=verify-ca", "sslrootcert=FILE"),
             ("sslmode=require&sslrootcert=system", "verify-full"),
             ("sslrootcert=%ff", "UTF-8"),
-            ("sslkey=client.key", "sslkey"),
         ] {
             let error = Parameters::take(&format!("postgres://u:open-sesame@h/d?{query}")).unwrap_err();
             assert!(error.contains(named), "{query}: {error}");
@@ -407,7 +398,7 @@ mod tests {
         assert!(connector("/nowhere/root.crt").starts_with("sslrootcert: /nowhere/root.crt: "));
         let file = tempfile::NamedTempFile::new().unwrap();
         let path = file.path().to_str().unwrap();
-        assert!(connector(path).ends_with("there is no certificate in PEM form in it"));
+        assert!(connector(path).ends_with("it contains no certificate in PEM form"));
         std::fs::write(
             path,
             "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
@@ -418,5 +409,124 @@ mod tests {
             "{}",
             connector(path)
         );
+    }
+
+    /// The certificate of a server.
+    struct Server {
+        host: &'static str,
+        /// Whether it may issue other certificates, as `openssl req -x509` allows.
+        authority: bool,
+        /// The first and the last year in which it is valid.
+        years: (i32, i32),
+    }
+
+    impl Server {
+        fn certificate(&self) -> rcgen::Certificate {
+            let mut parameters = rcgen::CertificateParams::new([self.host.to_owned()]).unwrap();
+            if self.authority {
+                parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+            }
+            parameters.not_before = rcgen::date_time_ymd(self.years.0, 1, 1);
+            parameters.not_after = rcgen::date_time_ymd(self.years.1, 1, 1);
+            parameters
+                .self_signed(&rcgen::KeyPair::generate().unwrap())
+                .unwrap()
+        }
+    }
+
+    /// Presents `server` to a client that trusts `root`, in 2026.
+    fn verify(server: &rcgen::Certificate, root: &rcgen::Certificate, mode: &str) -> Result<(), String> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), root.pem()).unwrap();
+        let url = format!(
+            "postgres://h/d?sslmode={mode}&sslrootcert={}",
+            file.path().display()
+        );
+        let name = ServerName::try_from("db.example").unwrap();
+        let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(1_780_000_000));
+        let verifier = Parameters::take(&url).unwrap().verifier().unwrap();
+        let verified = verifier.verify_server_cert(server.der(), &[], &name, &[], now);
+        verified
+            .map(drop)
+            .map_err(|error| explain(&io::Error::other(error)).unwrap())
+    }
+
+    #[test]
+    fn a_self_signed_certificate_is_its_own_root_and_every_refusal_says_what_to_do() {
+        const YEARS: (i32, i32) = (2020, 2100);
+        for (host, authority, years, mode, refusal) in [
+            ("db.example", true, YEARS, "verify-full", None),
+            ("db.example", false, YEARS, "verify-full", None),
+            ("other.example", true, YEARS, "verify-ca", None),
+            (
+                "other.example",
+                true,
+                YEARS,
+                "verify-full",
+                Some("for another host name: connect to"),
+            ),
+            (
+                "other.example",
+                false,
+                YEARS,
+                "verify-full",
+                Some("for another host name: connect to"),
+            ),
+            (
+                "db.example",
+                true,
+                (2020, 2021),
+                "require",
+                Some("has expired: renew it"),
+            ),
+            (
+                "db.example",
+                false,
+                (2020, 2021),
+                "require",
+                Some("has expired: renew it"),
+            ),
+            (
+                "db.example",
+                true,
+                (2090, 2100),
+                "verify-ca",
+                Some("not valid yet: check the clocks"),
+            ),
+        ] {
+            let certificate = Server {
+                host,
+                authority,
+                years,
+            }
+            .certificate();
+            let verified = verify(&certificate, &certificate, mode);
+            match refusal {
+                None => assert_eq!(verified, Ok(()), "{host} {authority} {years:?} {mode}"),
+                Some(text) => assert!(
+                    verified.as_ref().unwrap_err().contains(text),
+                    "{mode}: {verified:?}"
+                ),
+            }
+        }
+    }
+
+    #[test]
+    fn only_the_named_self_signed_certificate_is_trusted() {
+        let certificate = |authority| {
+            Server {
+                host: "db.example",
+                authority,
+                years: (2020, 2100),
+            }
+            .certificate()
+        };
+        for (authority, text) in [
+            (false, "not issued by a trusted authority: name"),
+            (true, "that of an authority: name exactly this"),
+        ] {
+            let refused = verify(&certificate(authority), &certificate(true), "verify-ca").unwrap_err();
+            assert!(refused.contains(text), "{refused}");
+        }
     }
 }

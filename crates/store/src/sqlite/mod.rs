@@ -21,7 +21,11 @@ use domain::{Clock, Timestamp};
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::Mutex;
 
-use self::{clock::DatabaseClock, readers::Readers, writer::Writer};
+use self::{
+    clock::DatabaseClock,
+    readers::Readers,
+    writer::{Log, Writer},
+};
 use crate::{
     Outage, Store, StoreError,
     migrations::{pending, too_new},
@@ -41,7 +45,8 @@ const PROBE_BYTES: u32 = 64 << 10;
 #[derive(Debug)]
 pub struct Sqlite {
     writer: Arc<Writer>,
-    readers: Arc<Readers>,
+    /// `None` in memory, where the only connection is the writing one.
+    readers: Option<Arc<Readers>>,
     database_clock: Arc<DatabaseClock>,
     clock: Arc<dyn Clock>,
     last_probe: Mutex<Option<Probe>>,
@@ -65,11 +70,31 @@ impl Sqlite {
         let connection = connect(path, OpenFlags::default()).map_err(|error| error.to_string())?;
         make_durable(&connection).map_err(|error| error.to_string())?;
         outbox::expire_leases(&connection).map_err(|error| error.to_string())?;
+        let readers = Arc::new(Readers::new(path, Arc::clone(&clock)));
+        let log = Log::new(path, Arc::clone(&readers), lock);
+        Self::start(connection, Some(log), Some(readers), clock)
+    }
+
+    /// A private store in memory, which ends with this value. It has one connection, which reads and writes: SQLite has no
+    /// write-ahead log in memory, so with several connections readers and the writer would lock each other out.
+    ///
+    /// # Errors
+    /// When the thread that writes cannot be started.
+    pub fn in_memory(clock: Arc<dyn Clock>) -> Result<Self, String> {
+        let connection =
+            connect(Path::new(":memory:"), OpenFlags::default()).map_err(|error| error.to_string())?;
+        Self::start(connection, None, None, clock)
+    }
+
+    fn start(
+        connection: Connection,
+        log: Option<Log>,
+        readers: Option<Arc<Readers>>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, String> {
         let database_clock =
             DatabaseClock::start(&connection, Arc::clone(&clock)).map_err(|error| error.to_string())?;
-        let readers = Arc::new(Readers::new(path, Arc::clone(&clock)));
-        let writer =
-            Writer::start(connection, lock, path, Arc::clone(&readers)).map_err(|error| error.to_string())?;
+        let writer = Writer::start(connection, log).map_err(|error| error.to_string())?;
         Ok(Self {
             writer: Arc::new(writer),
             readers,
@@ -100,7 +125,11 @@ impl Sqlite {
         work: impl FnOnce(&Connection, Timestamp) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let now = self.database_clock.now();
-        self.readers.run(move |connection| work(connection, now)).await
+        let work = move |connection: &Connection| work(connection, now);
+        match &self.readers {
+            Some(readers) => readers.run(work).await,
+            None => self.writer.run(work).await,
+        }
     }
 
     /// Writes and commits as an accept does, unless a probe ended while this one waited for its turn.

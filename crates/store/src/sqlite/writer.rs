@@ -39,29 +39,14 @@ type Work = Box<dyn FnOnce(Result<&Connection, StoreError>) -> Answer + Send>;
 type Answer = Box<dyn FnOnce(Result<(), StoreError>)>;
 
 impl Writer {
-    /// Starts the thread, which owns the connection and the lock on the file until the writer is closed.
-    pub(super) fn start(
-        connection: Connection,
-        lock: File,
-        path: &Path,
-        readers: Arc<Readers>,
-    ) -> std::io::Result<Self> {
+    /// Starts the thread. It owns the connection and the log, if there is one, until the writer is closed.
+    pub(super) fn start(connection: Connection, log: Option<Log>) -> std::io::Result<Self> {
         let (work, waiting) = mpsc::channel(WAITING_MAX);
         let runtime = Builder::new_current_thread().build()?;
-        let mut wal = path.as_os_str().to_owned();
-        wal.push("-wal");
-        let writing = Writing {
-            connection,
-            readers,
-            wal: PathBuf::from(wal),
-            wal_bytes_max: WAL_BYTES_MAX,
-        };
+        let writing = Writing { connection, log };
         let thread = std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
-            .spawn(move || {
-                runtime.block_on(writing.run(waiting));
-                drop(lock);
-            })?;
+            .spawn(move || runtime.block_on(writing.run(waiting)))?;
         Ok(Self {
             work: Mutex::new(Some(work)),
             thread: Mutex::new(Some(thread)),
@@ -112,13 +97,38 @@ impl fmt::Debug for Writer {
     }
 }
 
-/// What the writing thread works with.
+/// The state of the writing thread.
 struct Writing {
     connection: Connection,
-    readers: Arc<Readers>,
-    wal: PathBuf,
+    log: Option<Log>,
+}
+
+/// The write-ahead log of a file.
+pub(super) struct Log {
+    path: PathBuf,
     /// [`WAL_BYTES_MAX`], and more while another program keeps the log from being emptied.
-    wal_bytes_max: u64,
+    bytes_max: u64,
+    readers: Arc<Readers>,
+    /// Held until the file is closed.
+    _lock: File,
+}
+
+impl Log {
+    /// `path` is that of the database file.
+    pub(super) fn new(path: &Path, readers: Arc<Readers>, lock: File) -> Self {
+        let mut wal = path.as_os_str().to_owned();
+        wal.push("-wal");
+        Self {
+            path: PathBuf::from(wal),
+            bytes_max: WAL_BYTES_MAX,
+            readers,
+            _lock: lock,
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        std::fs::metadata(&self.path).map_or(0, |log| log.len())
+    }
 }
 
 /// Completes when no read is under way.
@@ -144,15 +154,17 @@ impl Writing {
                         work.push(more);
                     }
                     survive(|| self.commit(work));
-                    if pause.is_none() && self.wal_bytes() > self.wal_bytes_max {
-                        pause = Some(Box::pin(self.readers.pause()));
+                    if let Some(log) = self.log.as_ref().filter(|log| log.bytes() > log.bytes_max) {
+                        pause.get_or_insert_with(|| Box::pin(log.readers.pause()));
                     }
                 }
             }
         }
         drop(pause);
-        // The last connection that is closed removes the log, if it may write.
-        self.readers.close().await;
+        // The connection that is closed last removes the log, if it may write.
+        if let Some(log) = &self.log {
+            log.readers.close().await;
+        }
         survive(|| self.empty_wal());
     }
 
@@ -194,6 +206,7 @@ impl Writing {
     /// Copies the write-ahead log into the file and truncates it. No read of this process is under way; another program that reads the file is not
     /// waited for.
     fn empty_wal(&mut self) {
+        let Some(log) = &mut self.log else { return };
         let busy_timeout = |timeout| self.connection.busy_timeout(timeout);
         let emptied = busy_timeout(Duration::ZERO).and_then(|()| {
             self.connection
@@ -202,21 +215,17 @@ impl Writing {
                 })
         });
         let restored = busy_timeout(BUSY_TIMEOUT);
-        self.wal_bytes_max = match (emptied, restored) {
+        log.bytes_max = match (emptied, restored) {
             (Ok(false), Ok(())) => WAL_BYTES_MAX,
             (emptied, _) => {
                 tracing::warn!(
                     ?emptied,
-                    bytes = self.wal_bytes(),
+                    bytes = log.bytes(),
                     "the write-ahead log cannot be truncated and grows: another program reads the file, or the disk is full"
                 );
-                self.wal_bytes() + WAL_BYTES_MAX
+                log.bytes() + WAL_BYTES_MAX
             }
         };
-    }
-
-    fn wal_bytes(&self) -> u64 {
-        std::fs::metadata(&self.wal).map_or(0, |wal| wal.len())
     }
 }
 
@@ -280,7 +289,7 @@ mod tests {
         let readers = Arc::new(Readers::new(&path, clock));
         let connection = Connection::open(&path).unwrap();
         let lock_file = File::create(directory.path().join("lock")).unwrap();
-        let writer = Writer::start(connection, lock_file, &path, readers).unwrap();
+        let writer = Writer::start(connection, Some(Log::new(&path, readers, lock_file))).unwrap();
         writer
             .run(|connection| connection.execute_batch("create table t (n)"))
             .await

@@ -1,4 +1,5 @@
-//! The conformance suite: what a store must do, written once and run against all three.
+//! The conformance suite: what a store must do, written once and run against all: the model, SQLite in a file and in memory,
+//! and PostgreSQL.
 //!
 //! A case is an `async fn case(world: &World)`; the table below makes it a test for every store, so that names such as
 //! `postgres::accept::hundred_for_one_pair` say who broke which rule. What only one store can do (lose its server, share
@@ -78,6 +79,9 @@ macro_rules! suite {
     ) => {
         mod memory {
             tests_of! { Memory: $($module { $($case)+ })+ }
+        }
+        mod sqlite_memory {
+            tests_of! { SqliteMemory: $($module { $($case)+ })+ }
         }
         mod sqlite {
             tests_of! { Sqlite: $($module { $($case)+ })+ $($database_module { $($database_case)+ })+ }

@@ -25,6 +25,7 @@ pub(crate) const WALK_MAX: usize = 50_000;
 pub(crate) enum Kind {
     Memory,
     Sqlite,
+    SqliteMemory,
     Postgres,
 }
 
@@ -43,6 +44,7 @@ pub(crate) struct World {
 
 /// Where the store keeps its rows.
 enum Place {
+    /// In this process alone.
     Memory,
     Sqlite(TempDir),
     Postgres(String),
@@ -53,6 +55,7 @@ impl World {
         let clock = Arc::new(DrivenClock::new());
         let (store, place): (Arc<dyn Store>, Place) = match kind {
             Kind::Memory => (Arc::new(Memory::new(clock.clone())), Place::Memory),
+            Kind::SqliteMemory => (Arc::new(Sqlite::in_memory(clock.clone()).unwrap()), Place::Memory),
             Kind::Sqlite => {
                 let directory = TempDir::new().unwrap();
                 let store = Sqlite::open(&directory.path().join("trunkline.db"), clock.clone()).unwrap();

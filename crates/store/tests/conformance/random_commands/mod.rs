@@ -67,3 +67,10 @@ fn postgres_does_what_the_model_does() {
         Arc::new(open_postgres(&Cluster::shared().create_database()).unwrap())
     });
 }
+
+#[test]
+fn sqlite_in_memory_does_what_the_model_does() {
+    compare(SQLITE_RUNS, true, |clock| {
+        Arc::new(Sqlite::in_memory(clock.clone()).unwrap())
+    });
+}
