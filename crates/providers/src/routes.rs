@@ -20,6 +20,8 @@ pub struct Route {
     to: Option<Pattern>,
     /// The first takes new messages; the others stand by. At least one.
     pub providers: Vec<Arc<dyn Provider>>,
+    /// Attempts that a provider certainly did not take, after which the next one takes over; `None` is never.
+    pub failover_after: Option<u32>,
 }
 
 impl Route {
@@ -39,6 +41,8 @@ pub struct RouteSettings {
     /// Which recipients; `None` is all.
     pub to: Option<Pattern>,
     pub providers: Vec<ProviderName>,
+    /// See [`Route::failover_after`].
+    pub failover_after: Option<u32>,
 }
 
 /// Two providers have the same name: attempts, metrics and breakers would mix them up.
@@ -84,6 +88,7 @@ impl Routes {
                 .filter(|provider| provider.channels().contains(channel))
                 .cloned()
                 .collect(),
+            failover_after: None,
         };
         let routes = Channel::ALL.iter().map(route);
         let routes = routes.filter(|route| !route.providers.is_empty()).collect();
@@ -107,6 +112,7 @@ impl Routes {
                 from,
                 to,
                 providers,
+                failover_after,
             } = route;
             let providers = providers
                 .iter()
@@ -117,6 +123,7 @@ impl Routes {
                 from,
                 to,
                 providers,
+                failover_after,
             });
         }
         self.routes.retain(|route| {
@@ -235,6 +242,7 @@ mod tests {
             from: pattern(from),
             to: pattern(to),
             providers: providers.iter().map(|name| name.parse().unwrap()).collect(),
+            failover_after: None,
         }
     }
 

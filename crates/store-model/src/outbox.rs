@@ -387,6 +387,7 @@ impl Tables {
                 }
                 entry.progress.rate_limited_in_a_row = 0;
                 entry.progress.panics = 0;
+                entry.progress.not_taken = 0;
                 entry.progress.unsure = false;
                 if let Some(provider) = terms.routes.get(&channel) {
                     self.route(id, provider);

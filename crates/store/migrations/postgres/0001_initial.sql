@@ -63,6 +63,8 @@ create table outbox (
     counted               integer not null default 0,
     rate_limited_in_a_row integer not null default 0,
     panics                integer not null default 0,
+    -- Attempts at the current provider that it certainly did not take.
+    not_taken             integer not null default 0,
     -- Whether an attempt since the accept or the last redrive ended timeout or unknown.
     unsure                boolean not null default false,
     -- Why it is dead.

@@ -46,6 +46,7 @@ create table outbox (
     counted               integer not null default 0,
     rate_limited_in_a_row integer not null default 0,
     panics                integer not null default 0,
+    not_taken             integer not null default 0,
     unsure                integer not null default 0,
     failure_reason        text,
     failure_code          text

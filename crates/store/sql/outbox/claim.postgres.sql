@@ -52,7 +52,7 @@ leased as (
     where outbox.message_id = any(array(select message_id from claimable))
         and outbox.message_id = claimable.message_id
     returning
-        outbox.message_id, lease_token, attempts, counted, rate_limited_in_a_row, panics, unsure, lease_expired, deadline_at,
+        outbox.message_id, lease_token, attempts, counted, rate_limited_in_a_row, panics, not_taken, unsure, lease_expired, deadline_at,
         bytes_so_far
 )
 -- Texts beyond the first $6 bytes are loaded by another statement, so that this answer is small, arrives in time, and no lease
@@ -63,7 +63,7 @@ select
     case when bytes_so_far <= $6 then body end as body,
     case when bytes_so_far <= $6 then attachments::text end as attachments,
     bytes_so_far > $6 as to_be_loaded, bytes_so_far,
-    lease_token, attempts, counted, rate_limited_in_a_row, panics, unsure, lease_expired,
+    lease_token, attempts, counted, rate_limited_in_a_row, panics, not_taken, unsure, lease_expired,
     (extract(epoch from deadline_at - now()) * 1000)::bigint as deadline_in_ms,
     (select count(*) from claimable) < (select count(*) from sized) as cut_short,
     now() as server_time, coalesce(now() > $4::timestamptz, false) as too_late

@@ -28,6 +28,7 @@ revived as (
         counted = 0,
         rate_limited_in_a_row = 0,
         panics = 0,
+        not_taken = 0,
         unsure = false,
         failure_reason = null,
         failure_code = null

@@ -8,7 +8,8 @@ with input as (
         unnest($7::text[]) as outcome, unnest($8::text[]) as error_code, unnest($9::timestamptz[]) as occurred_at,
         unnest($10::bigint[]) as latency_ms, unnest($11::text[]) as provider_message_id,
         unnest($12::integer[]) as attempts, unnest($13::integer[]) as counted,
-        unnest($14::integer[]) as rate_limited_in_a_row, unnest($15::integer[]) as panics
+        unnest($14::integer[]) as rate_limited_in_a_row, unnest($15::integer[]) as panics,
+        unnest($16::integer[]) as not_taken
 ),
 held as (
     select
@@ -49,6 +50,7 @@ kept as (
         counted = held.counted,
         rate_limited_in_a_row = held.rate_limited_in_a_row,
         panics = held.panics,
+        not_taken = held.not_taken,
         unsure = held.unsure,
         failure_reason = held.failure_reason,
         -- That of the last attempt. An entry that ends without an attempt has it on record already.

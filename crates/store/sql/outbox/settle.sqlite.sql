@@ -8,6 +8,7 @@ set
     rate_limited_in_a_row = ?6,
     panics = ?7,
     unsure = ?8,
+    not_taken = ?12,
     failure_reason = ?9,
     failure_code = ?10,
     provider = coalesce(?11, provider)

@@ -105,6 +105,8 @@ pub struct Progress {
     pub rate_limited_in_a_row: u32,
     /// Attempts that panicked the worker.
     pub panics: u32,
+    /// Attempts at the current provider that it certainly did not take.
+    pub not_taken: u32,
     /// Whether an attempt ended `timeout` or `unknown`. The store keeps it; what a settlement says here is ignored.
     pub unsure: bool,
 }

@@ -63,6 +63,7 @@ impl Outbox for Postgres {
                     &columns.counted,
                     &columns.rate_limited_in_a_row,
                     &columns.panics,
+                    &columns.not_taken,
                 ],
             )
             .await?;
@@ -387,6 +388,7 @@ struct Columns<'a> {
     counted: Vec<i32>,
     rate_limited_in_a_row: Vec<i32>,
     panics: Vec<i32>,
+    not_taken: Vec<i32>,
 }
 
 impl<'a> Columns<'a> {
@@ -435,6 +437,7 @@ impl<'a> Columns<'a> {
         self.rate_limited_in_a_row
             .push(integer(progress.rate_limited_in_a_row));
         self.panics.push(integer(progress.panics));
+        self.not_taken.push(integer(progress.not_taken));
     }
 }
 

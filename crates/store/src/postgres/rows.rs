@@ -73,6 +73,7 @@ pub(super) fn claimed(row: &Row, content_row: &Row) -> Result<Claimed, StoreErro
         counted: count(i64::from(get::<i32>(row, "counted")?))?,
         rate_limited_in_a_row: count(i64::from(get::<i32>(row, "rate_limited_in_a_row")?))?,
         panics: count(i64::from(get::<i32>(row, "panics")?))?,
+        not_taken: count(i64::from(get::<i32>(row, "not_taken")?))?,
         unsure: get(row, "unsure")?,
     };
     let deadline_in_ms: i64 = get(row, "deadline_in_ms")?;

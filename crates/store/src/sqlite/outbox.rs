@@ -265,6 +265,7 @@ fn read_progress(row: &Row<'_>) -> rusqlite::Result<Progress> {
         counted: row.get("counted")?,
         rate_limited_in_a_row: row.get("rate_limited_in_a_row")?,
         panics: row.get("panics")?,
+        not_taken: row.get("not_taken")?,
         unsure: row.get("unsure")?,
     })
 }
@@ -428,6 +429,7 @@ fn keep(connection: &Connection, id: Uuid, progress: &Progress, next: Next<'_>) 
             reason.map(FailureReason::as_str),
             error_code,
             provider.map(ProviderName::as_str),
+            progress.not_taken,
         ])?;
     Ok(())
 }

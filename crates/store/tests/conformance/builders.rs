@@ -269,6 +269,7 @@ impl Held {
                 counted: self.progress.counted + u32::from(!limited),
                 rate_limited_in_a_row,
                 panics: self.progress.panics,
+                not_taken: self.progress.not_taken,
                 unsure: self.progress.unsure,
             },
         }

@@ -135,6 +135,7 @@ pub(crate) async fn an_expired_lease_is_recorded_as_unknown(world: &World) {
         counted: 0,
         rate_limited_in_a_row: 0,
         panics: 0,
+        not_taken: 0,
         unsure: true,
     };
     assert_eq!(claimed[0].leased.progress, progress);

@@ -300,6 +300,7 @@ pub(crate) async fn every_settlement_meets_its_own_entry(world: &World) {
                 counted: number as u32,
                 rate_limited_in_a_row: number as u32 + 1_000,
                 panics: number as u32 + 2_000,
+                not_taken: number as u32 + 3_000,
                 unsure: outcome.is_unsure() && number % 5 != 3,
             },
         }

@@ -76,6 +76,7 @@ pub(crate) async fn attempts_go_on_counting(world: &World) {
             let mut settlement = held.tried(Outcome::Timeout, dead(FailureReason::Exhausted));
             settlement.progress.rate_limited_in_a_row = 2;
             settlement.progress.panics = 2;
+            settlement.progress.not_taken = 2;
             settlement
         })
         .await;

@@ -50,6 +50,7 @@ pub(crate) async fn retry_waits_and_keeps_the_progress(world: &World) {
         counted: 0,
         rate_limited_in_a_row: 3,
         panics: 2,
+        not_taken: 4,
         unsure: false,
     };
     let progress = settlement.progress;
