@@ -208,7 +208,7 @@ impl Engine {
                     .count_accepted(channel, Direction::Outbound, sequence);
                 match reservation {
                     Some(reservation) => reservation.enqueue(id, conversation_id, content),
-                    None => self.dispatcher.wake(&provider),
+                    None => self.node.wake_ups.wake(&provider),
                 }
                 Ok(Sent {
                     id,

@@ -49,13 +49,15 @@ pub use spawn::{Spawn, Task, TokioTasks};
 
 use critical_tasks::CriticalTasks;
 use depths::Depths;
-use dispatch::Dispatcher;
+use dispatch::{Dispatcher, WakeUps};
 
 /// What the tasks of a node share.
 struct Node {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
+    routes: Routes,
+    wake_ups: WakeUps,
     critical_tasks: CriticalTasks,
     tasks: Arc<dyn Spawn>,
     stop: CancellationToken,
@@ -105,6 +107,8 @@ impl Engine {
             store: Arc::clone(&store),
             clock: Arc::clone(&clock),
             metrics: Arc::clone(&metrics),
+            routes: routes.clone(),
+            wake_ups: WakeUps::default(),
             critical_tasks: CriticalTasks::new(Arc::clone(&tasks)),
             tasks: Arc::clone(&tasks),
             stop: CancellationToken::new(),

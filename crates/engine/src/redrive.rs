@@ -13,7 +13,7 @@ impl Engine {
     /// When the store is away.
     pub async fn redrive(&self, id: MessageId) -> Result<Redriven, StoreError> {
         let redriven = self.store.redrive(id, &self.redrive_terms()).await?;
-        self.dispatcher.wake_all();
+        self.node.wake_ups.wake_all();
         Ok(redriven)
     }
 
@@ -30,7 +30,7 @@ impl Engine {
                 .redrive_matching(&filter, &terms, REDRIVE_BATCH_MAX)
                 .await?;
             redriven += batch.redriven;
-            self.dispatcher.wake_all();
+            self.node.wake_ups.wake_all();
             if batch.redriven < u64::from(REDRIVE_BATCH_MAX) {
                 return Ok(redriven);
             }

@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, time::Duration};
 
-use domain::ProviderName;
+use domain::{ProviderName, Region};
 use resilience::{Backoff, BreakerSettings, Quota};
 use store::Deadlines;
 
@@ -45,6 +45,8 @@ pub struct DispatchSettings {
     pub attempts_max: u32,
     /// How long to wait between attempts.
     pub backoff: Backoff,
+    /// Reads the addresses of messages whose route is chosen again. The same as where they are accepted.
+    pub default_region: Option<Region>,
     /// Settings of a provider that has none in `lanes`.
     pub lane: LaneSettings,
     /// Providers with settings of their own.

@@ -1,6 +1,6 @@
-//! What happens to a message after a try: a pure function of what is known.
+//! What happens to a message after an attempt. Pure functions.
 
-use domain::FailureReason;
+use domain::{FailureReason, ProviderName};
 use mutants::Mutant;
 use providers::SendResult;
 use resilience::Backoff;
@@ -11,71 +11,75 @@ use super::call::Panicked;
 /// Panics after which a message is taken to be poison.
 const PANICS_MAX: u32 = 3;
 
-/// The rules by which messages are tried again or given up.
+/// When messages are retried, and when they become dead letters.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rules {
     pub(super) attempts_max: u32,
     pub(super) backoff: Backoff,
 }
 
+/// What takes over from a provider that does not take messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Failover {
+    /// Attempts that the provider certainly did not take.
+    pub(super) after: u32,
+    /// The next provider of the route.
+    pub(super) next: ProviderName,
+}
+
 impl Rules {
-    /// Decides after a try, and returns the progress that includes it. `probe` says that the try was made to see whether
-    /// the provider is back; such a try is on record, but not held against the message.
+    /// What happens after an attempt, and the progress that includes it. A probe of a half-open breaker is recorded, but not
+    /// counted against the message.
     pub(super) fn after(
         &self,
-        progress: Progress,
+        before: Progress,
         ended: &Result<SendResult, Panicked>,
         probe: bool,
         random: u64,
     ) -> (Progress, Disposition) {
-        let tried = Progress {
-            attempts: progress.attempts + 1,
+        let mut progress = Progress {
+            attempts: before.attempts + 1,
+            counted: before.counted + u32::from(!probe),
             rate_limited_in_a_row: 0,
-            ..progress
+            ..before
         };
-        let counted = Progress {
-            counted: progress.counted + u32::from(!probe),
-            ..tried
-        };
-        match ended {
-            Ok(SendResult::Success { .. }) => (counted, Disposition::Finish),
+        let disposition = match ended {
+            Ok(SendResult::Success { .. }) => Disposition::Finish,
             Ok(SendResult::Rejected { .. }) if mutants::planted(Mutant::RejectionRetried) => {
-                (counted, self.retry_or_give_up(counted, random))
+                self.retry_or_give_up(progress, random)
             }
-            Ok(SendResult::Rejected { .. }) => (counted, Disposition::DeadLetter(FailureReason::Rejected)),
+            Ok(SendResult::Rejected { .. }) => Disposition::DeadLetter(FailureReason::Rejected),
             Ok(SendResult::RateLimited { retry_after, .. }) => {
-                let in_a_row = progress.rate_limited_in_a_row + 1;
+                progress.counted = before.counted;
+                progress.not_taken += 1;
+                progress.rate_limited_in_a_row = before.rate_limited_in_a_row + 1;
                 let hint = retry_after.filter(|_| !mutants::planted(Mutant::RetryBeforeRetryAfter));
-                let after = self.backoff.after_rate_limit(in_a_row, hint, random);
-                (
-                    Progress {
-                        rate_limited_in_a_row: in_a_row,
-                        ..tried
-                    },
-                    Disposition::Retry { after },
-                )
+                let in_a_row = progress.rate_limited_in_a_row;
+                Disposition::Retry {
+                    after: self.backoff.after_rate_limit(in_a_row, hint, random),
+                }
             }
-            Err(Panicked) if progress.panics + 1 >= PANICS_MAX => (
-                Progress {
-                    panics: PANICS_MAX,
-                    ..counted
-                },
-                Disposition::DeadLetter(FailureReason::Poison),
-            ),
+            Ok(SendResult::Error { .. }) => {
+                progress.not_taken += 1;
+                self.retry_or_give_up(progress, random)
+            }
+            Ok(SendResult::Timeout) => {
+                progress.unsure = true;
+                self.retry_or_give_up(progress, random)
+            }
             Err(Panicked) => {
-                let progress = Progress {
-                    panics: progress.panics + 1,
-                    ..counted
-                };
-                (progress, self.retry_or_give_up(progress, random))
+                progress.panics += 1;
+                if progress.panics >= PANICS_MAX {
+                    Disposition::DeadLetter(FailureReason::Poison)
+                } else {
+                    self.retry_or_give_up(progress, random)
+                }
             }
-            Ok(SendResult::Error { .. } | SendResult::Timeout) => {
-                (counted, self.retry_or_give_up(counted, random))
-            }
-        }
+        };
+        (progress, disposition)
     }
 
-    /// Whether no try is left. That may be known before a call: the budget may have been larger before this program started.
+    /// Whether no attempt is left. It may be so before a call: an earlier run of the program may have allowed more attempts.
     pub(super) fn is_exhausted(&self, progress: Progress) -> bool {
         progress.counted >= self.attempts_max && !mutants::planted(Mutant::BudgetIgnored)
     }
@@ -84,10 +88,32 @@ impl Rules {
         if self.is_exhausted(progress) {
             return Disposition::DeadLetter(FailureReason::Exhausted);
         }
-        // A probe that failed waits like a first failure: it was not counted, but the provider is no better.
+        // A failed probe was not counted, but waits like a first failure.
         Disposition::Retry {
             after: self.backoff.delay(progress.counted.max(1), random),
         }
+    }
+}
+
+/// Moves a message that is to be retried to the next provider of its route, if that is due. Once a provider may have the message,
+/// it stays: another provider would send it a second time. After a panic that is not known.
+pub(super) fn fail_over(
+    progress: Progress,
+    disposition: Disposition,
+    failover: Option<Failover>,
+) -> (Progress, Disposition) {
+    let may_move =
+        matches!(disposition, Disposition::Retry { .. }) && !progress.unsure && progress.panics == 0;
+    match failover.filter(|failover| may_move && progress.not_taken >= failover.after) {
+        Some(Failover { next, .. }) => {
+            let progress = Progress {
+                not_taken: 0,
+                rate_limited_in_a_row: 0,
+                ..progress
+            };
+            (progress, Disposition::Reroute { provider: next })
+        }
+        None => (progress, disposition),
     }
 }
 
@@ -209,6 +235,78 @@ mod tests {
         }
         let (_, disposition) = generous.after(progress, &Err(Panicked), false, LONGEST);
         assert_eq!(disposition, Disposition::DeadLetter(FailureReason::Poison));
+    }
+
+    const FAILOVER_AFTER: u32 = 2;
+
+    /// The disposition after each of these attempts, as a message with a budget of 10 makes them one after another.
+    fn dispositions(ends: &[Result<SendResult, Panicked>]) -> Vec<Disposition> {
+        let mut generous = rules();
+        generous.attempts_max = 10;
+        let mut progress = Progress::default();
+        let after = |ended| {
+            let (tried, disposition) = generous.after(progress, ended, false, LONGEST);
+            let next = "backup".parse().unwrap();
+            let failover = Failover {
+                after: FAILOVER_AFTER,
+                next,
+            };
+            let (moved, disposition) = fail_over(tried, disposition, Some(failover));
+            progress = moved;
+            disposition
+        };
+        ends.iter().map(after).collect()
+    }
+
+    fn rerouted(ends: &[Result<SendResult, Panicked>]) -> Vec<bool> {
+        let rerouted = |disposition| matches!(disposition, Disposition::Reroute { .. });
+        dispositions(ends).into_iter().map(rerouted).collect()
+    }
+
+    #[test]
+    fn the_next_provider_takes_over_after_attempts_that_were_certainly_not_taken() {
+        assert_eq!(rerouted(&[error(), error()]), [false, true]);
+        assert_eq!(rerouted(&[rate_limited(60), error()]), [false, true]);
+        assert_eq!(rerouted(&[rate_limited(60), rate_limited(60)]), [false, true]);
+        // The next provider starts anew.
+        let four = [error(), rate_limited(1), error(), error()];
+        assert_eq!(rerouted(&four), [false, true, false, true]);
+    }
+
+    #[test]
+    fn a_message_that_a_provider_may_have_is_never_rerouted() {
+        for unsure in [Ok(SendResult::Timeout), Err(Panicked)] {
+            for place in 0..3 {
+                let mut ends = vec![error(); 5];
+                ends.insert(place, unsure.clone());
+                let moved = rerouted(&ends).iter().skip(place).any(|moved| *moved);
+                assert!(!moved, "{unsure:?} in place {place}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_what_would_be_retried_is_rerouted() {
+        let failover = || {
+            Some(Failover {
+                after: 1,
+                next: "backup".parse().unwrap(),
+            })
+        };
+        let progress = Progress {
+            not_taken: 5,
+            ..Progress::default()
+        };
+        let retry = Disposition::Retry {
+            after: Duration::from_secs(1),
+        };
+        for kept in [
+            Disposition::Finish,
+            Disposition::DeadLetter(FailureReason::Exhausted),
+        ] {
+            assert_eq!(fail_over(progress, kept.clone(), failover()), (progress, kept));
+        }
+        assert_eq!(fail_over(progress, retry.clone(), None), (progress, retry));
     }
 
     proptest! {

@@ -34,7 +34,7 @@ pub(crate) struct Lane {
     pub(super) settler: Settler,
     pub(super) metrics: Arc<ProviderMetrics>,
     /// Notified when something may be due.
-    pub(super) due: Notify,
+    pub(super) due: Arc<Notify>,
     pub(super) stop: CancellationToken,
     pub(super) tasks: TaskTracker,
 }
@@ -73,6 +73,7 @@ impl Lane {
                 backoff: dispatch.backoff,
             },
             jitter: entropy.child("backoff"),
+            due: node.wake_ups.of(provider.name()),
             node: Arc::clone(node),
             provider,
             dispatch: Arc::clone(dispatch),
@@ -80,7 +81,6 @@ impl Lane {
             queue,
             settler,
             metrics,
-            due: Notify::new(),
             stop: node.stop.child_token(),
             tasks: TaskTracker::new(),
         };
@@ -99,11 +99,6 @@ impl Lane {
             lease: self.dispatch.lease,
             deadline,
         })
-    }
-
-    /// Makes the lane look for due entries now.
-    pub(super) fn wake(&self) {
-        self.due.notify_one();
     }
 
     /// Stops claiming, gives back what was not sent, and waits until the calls under way are settled.

@@ -11,6 +11,7 @@ mod report;
 mod set_aside;
 mod settler;
 mod unconfirmed;
+mod wake_ups;
 mod work;
 mod worker;
 
@@ -31,6 +32,7 @@ use crate::{DispatchSettings, LaneSettings, Node, Task, metrics::ProviderMetrics
 pub use circuit::BreakerReport;
 pub(crate) use lane::Reservation;
 pub use report::{CountsReport, ProviderReport, QueueReport};
+pub(crate) use wake_ups::WakeUps;
 
 /// Recorders of new lanes that may wait for the settling task to run them.
 const NEW_RECORDERS_MAX: usize = 16;
@@ -149,6 +151,7 @@ impl Dispatcher {
         let mut lanes = self.lanes.write();
         if lanes.get(provider).is_some_and(|now| Arc::ptr_eq(now, &lane)) {
             lanes.remove(provider);
+            self.node.wake_ups.remove(provider);
         }
         true
     }
@@ -173,21 +176,7 @@ impl Dispatcher {
 
     /// Gives back the lease of a message whose accept ended without an answer, if the message turns out to be stored.
     pub(crate) fn give_back(&self, id: MessageId, provider: &ProviderName, lease: Duration) {
-        if let Some(lane) = self.lane(provider) {
-            self.unconfirmed.give_back(id, lane, lease);
-        }
-    }
-
-    /// Makes a lane look for due entries now.
-    pub(crate) fn wake(&self, provider: &ProviderName) {
-        if let Some(lane) = self.lanes.read().get(provider) {
-            lane.wake();
-        }
-    }
-
-    /// Makes every lane look for due entries now.
-    pub(crate) fn wake_all(&self) {
-        self.lanes.read().values().for_each(|lane| lane.wake());
+        self.unconfirmed.give_back(id, provider, lease);
     }
 
     /// How long a provider will not be called; `None` while its breaker is closed.

@@ -253,7 +253,7 @@ impl Recorder {
 
     /// Records this, or returns what is not recorded. Repeating it does no harm: the lease token lets a settlement take effect
     /// once.
-    async fn record(&self, batch: Vec<Work>) -> Result<(), (Vec<Work>, StoreError)> {
+    async fn record(&mut self, batch: Vec<Work>) -> Result<(), (Vec<Work>, StoreError)> {
         let (mut settlements, mut channels, mut releases) = (vec![], vec![], vec![]);
         for work in batch {
             match work {
@@ -269,9 +269,9 @@ impl Recorder {
             match self.node.store.settle(&settlements).await {
                 Ok(settled) => {
                     let all = settlements.drain(..).zip(channels.drain(..)).zip(settled);
-                    all.for_each(|((settlement, channel), settled)| {
-                        self.count(&settlement, channel, settled)
-                    });
+                    for ((settlement, channel), settled) in all {
+                        self.note(settlement, channel, settled);
+                    }
                 }
                 Err(error) => failure = Some(error),
             }
@@ -289,25 +289,48 @@ impl Recorder {
         Err((left.chain(releases).collect(), error))
     }
 
-    fn count(&self, settlement: &Settlement, channel: Channel, settled: Settled) {
-        let (provider, metrics) = (&self.provider, &self.metrics);
-        if settled == Settled::LeaseLost {
-            tracing::info!(
-                message_id = %settlement.id, %provider,
-                "a lease was lost before its result was recorded: the result is noted beside the attempt"
-            );
-            return;
+    fn note(&mut self, settlement: Settlement, channel: Channel, settled: Settled) {
+        let (id, provider) = (settlement.id, &self.provider);
+        match settled {
+            Settled::Applied => {}
+            Settled::LeaseLost => {
+                tracing::info!(
+                    message_id = %id, %provider,
+                    "a lease was lost before its result was recorded: the result is noted beside the attempt"
+                );
+                return;
+            }
+            Settled::RerouteRefused => {
+                tracing::error!(
+                    message_id = %id, %provider,
+                    "the store refuses to reroute a message that a provider may have: this provider retries it"
+                );
+                let after = Duration::ZERO;
+                let disposition = Disposition::Retry { after };
+                let settlement = Settlement {
+                    disposition,
+                    ..settlement
+                };
+                return self.ready.push_back(Work::Settle(settlement, channel));
+            }
         }
         if let Some(attempt) = &settlement.tried {
-            metrics.count_attempt(channel, attempt.outcome);
-            metrics.observe_latency(attempt.latency);
+            self.metrics.count_attempt(channel, attempt.outcome);
+            self.metrics.observe_latency(attempt.latency);
         }
-        if let Disposition::DeadLetter(reason) = settlement.disposition {
-            metrics.count_dead_letter(reason);
-            tracing::warn!(
-                message_id = %settlement.id, %provider, %reason,
-                "a message became a dead letter: it is kept until it is redriven"
-            );
+        match settlement.disposition {
+            Disposition::Finish | Disposition::Retry { .. } => {}
+            Disposition::Reroute { provider: next } => {
+                tracing::info!(message_id = %id, %provider, %next, "a message moves to the next provider of its route");
+                self.node.wake_ups.wake(&next);
+            }
+            Disposition::DeadLetter(reason) => {
+                self.metrics.count_dead_letter(reason);
+                tracing::warn!(
+                    message_id = %id, %provider, %reason,
+                    "a message became a dead letter: it is kept until it is redriven"
+                );
+            }
         }
     }
 

@@ -3,13 +3,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use domain::{Clock, MessageId};
+use domain::{Clock, MessageId, ProviderName};
 use mutants::Mutant;
-use store::{FIRST_LEASE, Store, StoreError};
+use store::{FIRST_LEASE, StoreError};
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
-use super::lane::Lane;
 use crate::Node;
 
 /// Messages that are looked for at the same time: those of a store that answers nothing for seconds, in full batches. Each takes
@@ -31,19 +29,17 @@ pub(super) struct Unconfirmed {
 /// A message that may be stored, and leased to this node.
 struct Candidate {
     id: MessageId,
-    lane: Arc<Lane>,
+    provider: ProviderName,
     /// From then on, by the node's monotonic clock, its lease has run out.
     until: Duration,
 }
 
 impl Unconfirmed {
-    pub(super) fn start(node: &Node) -> Self {
+    pub(super) fn start(node: &Arc<Node>) -> Self {
         let (queue, waiting) = mpsc::channel(UNCONFIRMED_MAX);
         let clock = Arc::clone(&node.clock);
         let search = Search {
-            store: Arc::clone(&node.store),
-            clock: Arc::clone(&clock),
-            stop: node.stop.clone(),
+            node: Arc::clone(node),
             candidates: Vec::new(),
         };
         let search = node.ends_with_drain.track_future(search.run(waiting));
@@ -52,7 +48,7 @@ impl Unconfirmed {
     }
 
     /// Has the lease of a message given back, should the message turn out to be stored.
-    pub(super) fn give_back(&self, id: MessageId, lane: Arc<Lane>, lease: Duration) {
+    pub(super) fn give_back(&self, id: MessageId, provider: &ProviderName, lease: Duration) {
         let looks = if mutants::planted(Mutant::LateAcceptForgotten) {
             LOOK_EVERY
         } else {
@@ -60,14 +56,16 @@ impl Unconfirmed {
         };
         let until = self.clock.monotonic().saturating_add(looks);
         // When there are too many, the lease runs out.
-        let _ = self.queue.try_send(Candidate { id, lane, until });
+        let _ = self.queue.try_send(Candidate {
+            id,
+            provider: provider.clone(),
+            until,
+        });
     }
 }
 
 struct Search {
-    store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
-    stop: CancellationToken,
+    node: Arc<Node>,
     candidates: Vec<Candidate>,
 }
 
@@ -78,11 +76,11 @@ impl Search {
             if self.candidates.is_empty() {
                 tokio::select! {
                     biased;
-                    () = self.stop.cancelled() => {}
+                    () = self.node.stop.cancelled() => {}
                     candidate = waiting.recv() => self.candidates.extend(candidate),
                 }
             }
-            let stopping = self.stop.is_cancelled();
+            let stopping = self.node.stop.is_cancelled();
             while self.candidates.len() < UNCONFIRMED_MAX
                 && let Ok(candidate) = waiting.try_recv()
             {
@@ -95,14 +93,14 @@ impl Search {
             if stopping {
                 tokio::time::sleep(LOOK_EVERY).await;
             } else {
-                let _ = tokio::time::timeout(LOOK_EVERY, self.stop.cancelled()).await;
+                let _ = tokio::time::timeout(LOOK_EVERY, self.node.stop.cancelled()).await;
             }
         }
     }
 
     /// Gives back the leases of what is there by now. False when the store did not answer.
     async fn look(&mut self) -> bool {
-        let now = self.clock.monotonic();
+        let now = self.node.clock.monotonic();
         self.candidates.retain(|candidate| candidate.until > now);
         let mut missing = Vec::new();
         let mut answered = true;
@@ -113,10 +111,10 @@ impl Search {
                 .iter()
                 .map(|candidate| (candidate.id, FIRST_LEASE))
                 .collect();
-            match self.store.release(&leases).await {
+            match self.node.store.release(&leases).await {
                 Ok(released) => {
                     for candidate in batch.extract_if(.., |candidate| released.contains(&candidate.id)) {
-                        candidate.lane.wake();
+                        self.node.wake_ups.wake(&candidate.provider);
                     }
                     missing.append(&mut batch);
                 }

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use domain::{ErrorCode, FailureReason, Outcome};
+use domain::{Address, ErrorCode, FailureReason, Outcome};
 use mutants::Mutant;
 use providers::{Call, SendResult};
 use resilience::breaker::Verdict;
@@ -11,6 +11,7 @@ use tracing::Instrument;
 use super::{
     call::{self, Panicked},
     circuit::Permitted,
+    disposition::{Failover, fail_over},
     lane::{Lane, lease_clock},
     queue::Held,
 };
@@ -113,10 +114,14 @@ impl Lane {
         }
         if probe {
             // The breaker may have closed, or admit another probe: what waits for that is claimed now.
-            self.wake();
+            self.due.notify_one();
         }
         let random = self.jitter.next_u64();
         let (progress, disposition) = self.rules.after(leased.progress, &ended, probe, random);
+        let (progress, disposition) = match disposition {
+            Disposition::Retry { .. } => fail_over(progress, disposition, self.failover(leased)),
+            final_one => (progress, final_one),
+        };
         let (outcome, error_code) = match &ended {
             Ok(result) => (result.outcome(), result.error_code()),
             Err(Panicked) => (Outcome::Error, Some(ErrorCode::of("worker_panic"))),
@@ -136,6 +141,23 @@ impl Lane {
         self.settler
             .settle(leased, Some(attempt), progress, disposition)
             .await;
+    }
+
+    /// What takes over from this provider in a message's route.
+    fn failover(&self, leased: &Leased) -> Option<Failover> {
+        let (channel, region) = (leased.content.channel, self.dispatch.default_region);
+        let from = Address::sender(channel, leased.content.from.as_str(), region).ok()?;
+        let to = Address::recipient(channel, leased.content.to.as_str(), region).ok()?;
+        let route = self
+            .node
+            .routes
+            .choose(channel, &from.participant, &to.participant)?;
+        let mut providers = route.providers.iter().map(|provider| provider.name());
+        providers.find(|name| *name == self.provider.name())?;
+        Some(Failover {
+            after: route.failover_after?,
+            next: providers.next()?.clone(),
+        })
     }
 }
 

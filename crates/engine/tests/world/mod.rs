@@ -14,7 +14,7 @@ use domain::{
     Address, Attachments, Body, Channel, Clock, Content, Entropy, ErrorCode, Fingerprint, MessageId,
     NewMessage, Outcome, ProviderName, Status, Timestamp,
 };
-use providers::{Call, Provider, Routes, SendResult};
+use providers::{Call, Provider, RouteSettings, Routes, SendResult};
 use resilience::{Backoff, BreakerSettings};
 use store::{Deadlines, IdempotentRequest, MessageDetail, Store};
 use store_model::Memory;
@@ -175,6 +175,7 @@ pub struct World {
     pub store: Arc<dyn Store>,
     pub clock: Arc<dyn Clock>,
     pub sms: Arc<Scripted>,
+    pub backup: Arc<Scripted>,
     pub email: Arc<Scripted>,
 }
 
@@ -194,6 +195,7 @@ pub fn settings() -> EngineSettings {
             lease: Duration::from_secs(60),
             attempts_max: 12,
             backoff: Backoff::new(Duration::from_millis(500), Duration::from_secs(900)).unwrap(),
+            default_region: None,
             lane: LaneSettings {
                 concurrency: 8,
                 call_timeout: Duration::from_secs(5),
@@ -224,6 +226,23 @@ impl World {
         clock: Arc<dyn Clock>,
         serving: &[Channel],
     ) -> Self {
+        Self::with_routes(settings, store, clock, serving, Vec::new())
+    }
+
+    /// A node whose providers `sms-mms` and `backup` both serve texts by these routes.
+    pub async fn routed(settings: EngineSettings, routes: Vec<RouteSettings>) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(DrivenClock::new());
+        let store: Arc<dyn Store> = Arc::new(Memory::new(Arc::clone(&clock)));
+        Self::with_routes(settings, store, clock, &[Channel::Sms], routes)
+    }
+
+    fn with_routes(
+        settings: EngineSettings,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        serving: &[Channel],
+        routes: Vec<RouteSettings>,
+    ) -> Self {
         let scripted = |name: &str, channels| {
             Arc::new(Scripted {
                 name: name.parse().unwrap(),
@@ -237,6 +256,7 @@ impl World {
         };
         let sms = scripted("sms-mms", &[Channel::Sms, Channel::Mms]);
         let email = scripted("email", &[Channel::Email]);
+        let backup = scripted("backup", &[Channel::Sms, Channel::Mms]);
         let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
         if serving.contains(&Channel::Sms) {
             providers.push(sms.clone());
@@ -244,7 +264,10 @@ impl World {
         if serving.contains(&Channel::Email) {
             providers.push(email.clone());
         }
-        let routes = Routes::new(providers).unwrap();
+        if !routes.is_empty() {
+            providers.push(backup.clone());
+        }
+        let routes = Routes::new(providers).unwrap().with(routes).unwrap();
         let metrics = Arc::new(Metrics::new());
         let entropy = Entropy::from_seed(7);
         let engine = Engine::start(
@@ -261,6 +284,7 @@ impl World {
             store,
             clock,
             sms,
+            backup,
             email,
         }
     }

@@ -69,6 +69,7 @@ impl Settings {
             lease: Duration::from_millis(lease),
             attempts_max: draw.pick(&[1, 3, 5, 12]),
             backoff,
+            default_region: None,
             lane,
             lanes: BTreeMap::new(),
         };

@@ -199,6 +199,7 @@ impl RouteTable {
             from: keys.parsed::<Pattern>("from")?,
             to: keys.parsed::<Pattern>("to")?,
             providers: keys.list("providers")?,
+            failover_after: None,
         };
         let place = keys.place.clone();
         keys.end(["channel", "from", "to", "providers"].into_iter())?;

@@ -121,6 +121,7 @@ fn dispatch(
         lease: settings.worker_claim_timeout_secs,
         attempts_max: settings.worker_max_attempts,
         backoff: backoff.map_err(|error| resolved.invalid("worker_backoff_max_ms", error))?,
+        default_region: settings.default_region,
         lane: lane(resolved, settings)?,
         lanes,
     })

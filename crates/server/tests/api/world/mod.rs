@@ -72,6 +72,7 @@ impl Default for Settings {
                 lease: Duration::from_secs(3_600),
                 attempts_max: 12,
                 backoff: Backoff::new(Duration::from_millis(10), Duration::from_secs(900)).unwrap(),
+                default_region: None,
                 lane: LaneSettings {
                     concurrency: 8,
                     call_timeout: Duration::from_millis(50),
