@@ -15,13 +15,13 @@ vocabulary! {
         Error = "error",
         /// No answer in time: the provider may have taken the message.
         Timeout = "timeout",
-        /// The worker vanished: the provider may have taken the message.
+        /// The lease expired without a result: the provider may have taken the message.
         Unknown = "unknown",
     }
 }
 
 impl Outcome {
-    /// Whether the provider may have taken the message without saying so.
+    /// Whether the provider may have taken the message.
     #[must_use]
     pub const fn is_unsure(self) -> bool {
         matches!(self, Self::Timeout | Self::Unknown)
@@ -31,55 +31,49 @@ impl Outcome {
 vocabulary! {
     /// The rule by which a message became a dead letter.
     pub enum FailureReason {
-        /// As many counted attempts as allowed, none of them successful.
+        /// The greatest number of counted attempts is reached.
         Exhausted = "exhausted",
-        /// Its time was up.
+        /// The deadline passed.
         Deadline = "deadline",
-        /// The provider rejected it for good.
+        /// The provider refuses the message for good.
         Rejected = "rejected",
-        /// Sending it panicked the worker again and again.
+        /// The worker panicked repeatedly while it sent the message.
         Poison = "poison",
-        /// Nobody serves its channel any more.
+        /// No node has the provider of the message any more.
         NoProvider = "no_provider",
     }
 }
 
-/// One try to hand a message to its provider.
+/// A dispatch attempt on record.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Attempt {
-    /// 1, 2, 3 … without gaps, going on after a redrive.
+    /// 1, 2, 3 … without gaps, also across redrives.
     pub number: u32,
-    /// Who was asked.
     pub provider: ProviderName,
-    /// How it ended.
     pub outcome: Outcome,
-    /// What went wrong, if something did.
     pub error_code: Option<ErrorCode>,
-    /// When the call began; of a worker whose lease expired, when that was noticed.
+    /// When the call began. After an expired lease: when the expiry was noticed.
     pub occurred_at: Timestamp,
-    /// How long the call took; zero when nobody knows.
+    /// How long the call took; zero if unknown.
     pub latency: Duration,
-    /// What a worker reported after its lease was lost and the attempt was recorded as unknown.
+    /// The outcome that the worker reported after its lease was lost and the attempt was recorded as `unknown`.
     pub late_outcome: Option<Outcome>,
-    /// The id that the provider gave the message.
     pub provider_message_id: Option<ProviderMessageId>,
 }
 
-/// A stable word for what went wrong: lower-case letters, digits and `_`, at most 64 of them.
+/// A stable word for an error: up to 64 lower-case letters, digits and `_`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct ErrorCode(Cow<'static, str>);
 
 impl ErrorCode {
-    /// The longest code, in characters.
     pub const CHARS_MAX: usize = 64;
 
-    /// A code known when this was written.
     #[must_use]
     pub const fn of(code: &'static str) -> Self {
         Self(Cow::Borrowed(code))
     }
 
-    /// A code a provider made up: what does not belong into one becomes `_`, and it is cut to the longest.
+    /// A code from a provider: other characters become `_`, and the rest beyond [`Self::CHARS_MAX`] is cut off.
     #[must_use]
     pub fn from_provider(text: &str) -> Self {
         let word = |character: char| match character.to_ascii_lowercase() {
@@ -89,7 +83,6 @@ impl ErrorCode {
         Self(Cow::Owned(text.chars().take(Self::CHARS_MAX).map(word).collect()))
     }
 
-    /// The word.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,29 +1,22 @@
 use crate::vocabulary::vocabulary;
 
 vocabulary! {
-    /// How a message travels.
     pub enum Channel {
-        /// A text message.
         Sms = "sms",
-        /// A text message with attachments.
         Mms = "mms",
-        /// An email.
         Email = "email",
     }
 }
 
 vocabulary! {
-    /// The channel of a conversation.
     pub enum ConversationChannel {
-        /// SMS and MMS.
         Sms = "sms",
-        /// Email.
         Email = "email",
     }
 }
 
 impl Channel {
-    /// Where its messages are threaded: SMS and MMS share a conversation, as on any phone; email has its own.
+    /// SMS and MMS share a conversation, as on any phone.
     #[must_use]
     pub const fn conversation(self) -> ConversationChannel {
         match self {

@@ -5,31 +5,30 @@ use std::{
 
 use crate::Timestamp;
 
-/// Where the time comes from. The one in production reads the machine's clocks; tests and the simulation drive theirs.
+/// The source of time. Production reads the machine's clocks; tests and the simulation drive their own.
 pub trait Clock: Debug + Send + Sync {
-    /// The wall clock: what people read in a message. It may jump.
+    /// The wall clock, for times that people read. It may jump.
     fn now(&self) -> Timestamp;
 
     /// Time since an arbitrary fixed origin, for measuring durations. It never goes backwards.
     fn monotonic(&self) -> Duration;
 }
 
-/// The machine's own clocks.
 #[derive(Debug)]
 pub struct SystemClock {
     origin: Instant,
 }
 
 impl SystemClock {
-    /// A clock whose monotonic origin is this moment.
+    /// The monotonic origin is the moment of the call.
     #[must_use]
     #[allow(
         clippy::disallowed_methods,
-        reason = "the one place where the real monotonic clock comes in"
+        reason = "the one place that reads the real monotonic clock"
     )]
     #[allow(
         clippy::new_without_default,
-        reason = "a default that depends on the moment would surprise"
+        reason = "a default value should not depend on the time"
     )]
     pub fn new() -> Self {
         Self {
@@ -41,7 +40,7 @@ impl SystemClock {
 impl Clock for SystemClock {
     #[allow(
         clippy::disallowed_methods,
-        reason = "the one place where the real wall clock comes in"
+        reason = "the one place that reads the real wall clock"
     )]
     fn now(&self) -> Timestamp {
         Timestamp::from(jiff::Timestamp::now())

@@ -2,7 +2,7 @@ use std::fmt;
 
 use crate::{ConversationChannel, ConversationId, Participant, Timestamp};
 
-/// What makes a conversation one: its channel and its two participants, whoever wrote to whom.
+/// Identifies a conversation: its channel and its two participants, in either direction.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConversationKey {
     channel: ConversationChannel,
@@ -10,7 +10,6 @@ pub struct ConversationKey {
 }
 
 impl ConversationKey {
-    /// The key of the conversation between two participants, the same in both directions.
     #[must_use]
     pub fn new(channel: ConversationChannel, one: Participant, other: Participant) -> Self {
         let participants = if one <= other { [one, other] } else { [other, one] };
@@ -20,26 +19,24 @@ impl ConversationKey {
         }
     }
 
-    /// Its channel.
     #[must_use]
     pub fn channel(&self) -> ConversationChannel {
         self.channel
     }
 
-    /// The participant that sorts first, byte by byte.
+    /// The participant that sorts first, by bytes.
     #[must_use]
     pub fn participant_a(&self) -> &Participant {
         &self.participants[0]
     }
 
-    /// The participant that sorts last.
     #[must_use]
     pub fn participant_b(&self) -> &Participant {
         &self.participants[1]
     }
 
-    /// `{channel}:{participant_a}<->{participant_b}`, for people to read. Not a Display, so that it reaches no log by
-    /// accident; uniqueness is on the three fields.
+    /// `{channel}:{participant_a}<->{participant_b}`, for people to read. Not a `Display`, so that it reaches no log by
+    /// accident.
     #[must_use]
     pub fn to_text(&self) -> String {
         format!(
@@ -60,15 +57,12 @@ impl fmt::Debug for ConversationKey {
 /// A durable thread of messages between two participants.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Conversation {
-    /// Its id.
     pub id: ConversationId,
-    /// What makes it one.
     pub key: ConversationKey,
-    /// Exactly how many messages it holds.
     pub message_count: u64,
-    /// The latest timestamp of its messages.
+    /// The latest timestamp of the messages.
     pub last_activity_at: Timestamp,
-    /// When its first message was processed.
+    /// When the first message was processed.
     pub created_at: Timestamp,
 }
 

@@ -5,9 +5,8 @@ use sha2::{Digest, Sha256};
 
 /// A stream of random numbers: repeatable from a seed, or seeded by the operating system.
 ///
-/// Streams have children, one for each use. A child depends on the seed and its label only, never on how much was
-/// drawn elsewhere, so that one part of a run cannot disturb the randomness of another.
-/// The generator is PCG, whose algorithm is fixed; it is for ids, jitter and simulations, not for secrets.
+/// A stream has children, one for each use. A child depends only on the seed and its label, so that one part of a run
+/// cannot disturb the randomness of another. The generator is PCG: for ids, jitter and simulations, not for secrets.
 #[derive(Debug)]
 pub struct Entropy {
     seed: [u8; 32],
@@ -15,10 +14,10 @@ pub struct Entropy {
 }
 
 impl Entropy {
-    /// A stream nobody can repeat, for production.
+    /// A stream that cannot be repeated, for production.
     ///
     /// # Panics
-    /// When the operating system has no random bytes to give, without which no unique id can be made.
+    /// When the operating system provides no random bytes: without them ids are not unique.
     #[must_use]
     pub fn from_system() -> Self {
         let mut seed = [0; 32];
@@ -26,13 +25,12 @@ impl Entropy {
         Self::from_bytes(seed)
     }
 
-    /// The stream that belongs to `seed`, the same on every machine and in every version.
+    /// The stream of `seed`, the same on every machine and in every version.
     #[must_use]
     pub fn from_seed(seed: u64) -> Self {
         Self::from_bytes(Sha256::digest(seed.to_be_bytes()).into())
     }
 
-    /// The stream that belongs to this one's seed and `label`.
     #[must_use]
     pub fn child(&self, label: &str) -> Self {
         Self::from_bytes(
@@ -44,13 +42,13 @@ impl Entropy {
         )
     }
 
-    /// The same stream from its beginning: it has the same children.
+    /// The same stream from its beginning, with the same children.
     #[must_use]
     pub fn again(&self) -> Self {
         Self::from_bytes(self.seed)
     }
 
-    /// The next number of the stream, uniform over all 64-bit values.
+    /// Uniform over all 64-bit values.
     #[must_use]
     pub fn next_u64(&self) -> u64 {
         self.rng.lock().next_u64()

@@ -3,20 +3,18 @@ use std::{fmt, str::FromStr};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-/// The key by which a client marks repeats of one request: 1 to 255 visible ASCII characters. Masked in Debug.
+/// A client's key for one request: 1 to 255 visible ASCII characters. Masked in Debug.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IdempotencyKey(Box<str>);
 
-/// A key that cannot be one.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("use 1 to 255 visible ASCII characters without spaces, bare or as one quoted string")]
 pub struct IdempotencyKeyError;
 
 impl IdempotencyKey {
-    /// The longest key, in characters.
     pub const CHARS_MAX: usize = 255;
 
-    /// The key without quotes.
+    /// Without quotes.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -26,8 +24,8 @@ impl IdempotencyKey {
 impl FromStr for IdempotencyKey {
     type Err = IdempotencyKeyError;
 
-    /// Reads the value of the header. The draft (draft-ietf-httpapi-idempotency-key-header) makes it a quoted string
-    /// of RFC 9651; most clients send it bare; both are the same key.
+    /// Reads the value of the header: a quoted string (RFC 9651), as draft-ietf-httpapi-idempotency-key-header demands, or the
+    /// bare key, as most clients send it.
     fn from_str(text: &str) -> Result<Self, IdempotencyKeyError> {
         let key = match text.strip_prefix('"') {
             Some(quoted) => unquote(quoted).ok_or(IdempotencyKeyError)?,
@@ -42,7 +40,7 @@ impl FromStr for IdempotencyKey {
     }
 }
 
-/// The rest of a quoted string after its opening quote: `\"` and `\\` are the only escapes.
+/// Reads a quoted string after its opening quote. `\"` and `\\` are the only escapes.
 fn unquote(quoted: &str) -> Option<String> {
     let mut key = String::with_capacity(quoted.len());
     let mut characters = quoted.chars();
@@ -65,13 +63,12 @@ impl fmt::Debug for IdempotencyKey {
     }
 }
 
-/// What a request said, in 32 bytes: SHA-256 over its parsed fields as given. Two requests with one key must agree.
+/// SHA-256 over the parsed fields of a request. Two requests with one key must have the same.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Fingerprint(pub [u8; 32]);
 
 impl Fingerprint {
-    /// The fingerprint of a list of fields. A field that is absent differs from one that is empty, and no two lists
-    /// run together to the same bytes.
+    /// An absent field differs from an empty one, and no two lists give the same bytes.
     #[must_use]
     pub fn of<'a>(fields: impl IntoIterator<Item = Option<&'a str>>) -> Self {
         let mut hash = Sha256::new();

@@ -6,15 +6,12 @@ use uuid::{Builder, Uuid};
 
 use crate::{Entropy, Timestamp};
 
-/// The id of a message: a UUID of version 7 (RFC 9562), so that ids sort by the time at which messages were processed.
-///
-/// The twelve bits after the milliseconds carry the microseconds (section 6.2, method 3 of the RFC): the order of ids is
-/// the order of `processed_at`, and no second index is needed to list the newest first.
+/// A UUID of version 7 (RFC 9562). The twelve bits after the milliseconds carry the microseconds (section 6.2, method 3), so
+/// that ids sort by `processed_at` and listing the newest first needs no second index.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct MessageId(Uuid);
 
 impl MessageId {
-    /// A new id for a message processed at `now`.
     #[must_use]
     pub fn mint(now: Timestamp, entropy: &Entropy) -> Self {
         let micros = u64::try_from(now.as_micros()).unwrap_or(0);
@@ -25,7 +22,6 @@ impl MessageId {
         Self(Builder::from_unix_timestamp_millis(micros / 1_000, &tail).into_uuid())
     }
 
-    /// The id as the databases keep it.
     #[must_use]
     pub const fn as_uuid(self) -> Uuid {
         self.0
@@ -43,7 +39,7 @@ impl FromStr for MessageId {
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
         let id = Uuid::try_parse(text).ok().map(Self);
-        // The parser takes other spellings of a UUID: an id has one, the one in which we write it.
+        // The parser takes other spellings of a UUID; an id has exactly one.
         id.filter(|id| id.0.as_hyphenated().encode_lower(&mut Uuid::encode_buffer()) == text)
             .ok_or(InvalidId("a message id is a UUID, in lower case, with dashes"))
     }
@@ -61,7 +57,7 @@ impl Serialize for MessageId {
     }
 }
 
-/// The id of a conversation: 1, 2, 3 … in the order of creation, possibly with gaps. Shown as a string.
+/// 1, 2, 3 … in the order of creation, possibly with gaps. Serialized as a string.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ConversationId(i64);
 
@@ -72,7 +68,6 @@ impl ConversationId {
         (number > 0).then_some(Self(number))
     }
 
-    /// The id as the databases keep it.
     #[must_use]
     pub const fn get(self) -> i64 {
         self.0
@@ -83,7 +78,7 @@ impl FromStr for ConversationId {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        // The parser takes a sign and leading zeros: an id has one spelling, the one in which we write it.
+        // The parser takes a sign and leading zeros; an id has exactly one spelling.
         let plain = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
         let number = text.parse().ok().filter(|_| plain);
         number.and_then(Self::new).ok_or(InvalidId(
@@ -104,16 +99,15 @@ impl Serialize for ConversationId {
     }
 }
 
-/// What fences an outbox entry: it grows with every lease, and only its latest holder may change the entry.
+/// Fences an outbox entry: it grows with every lease, and only the holder of the latest may change the entry.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct LeaseToken(pub i64);
 
-/// The name of a provider: 1 to 32 lower-case letters, digits and `-`.
+/// 1 to 32 lower-case letters, digits and `-`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ProviderName(Arc<str>);
 
 impl ProviderName {
-    /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -147,13 +141,11 @@ impl Serialize for ProviderName {
     }
 }
 
-/// The id a provider gave an inbound message, by which repeats are recognized: 1 to 255 characters, none of them a
-/// control character.
+/// A provider's id for a message: 1 to 255 characters without control characters.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ProviderMessageId(Box<str>);
 
 impl ProviderMessageId {
-    /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -168,13 +160,13 @@ impl FromStr for ProviderMessageId {
             Ok(Self(text.into()))
         } else {
             Err(InvalidId(
-                "a provider message id has 1 to 255 characters, none of them a control character",
+                "a provider message id has 1 to 255 characters without control characters",
             ))
         }
     }
 }
 
-/// An id that is not one; the text says what one looks like.
+/// Says what a valid id looks like.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{0}")]
 pub struct InvalidId(&'static str);

@@ -1,8 +1,8 @@
-//! The nouns of Trunkline and their rules: what a message, an address, a conversation is, and what it never is.
+//! The nouns of Trunkline and their rules.
 //!
-//! Every type here is valid from the moment it exists: outside input becomes one of them at the edge (`parse`), or is
-//! refused there with an error that says what to do. Nothing here knows a database, a provider, HTTP or tokio.
-//! Time and randomness come in as arguments: [`Clock`] and [`Entropy`].
+//! A value of these types is always valid: input from outside is parsed into one, or refused with an error that says how
+//! to correct it. Nothing here depends on a database, a provider, HTTP or tokio. Time and randomness are arguments:
+//! [`Clock`] and [`Entropy`].
 
 mod address;
 mod attempt;

@@ -3,67 +3,57 @@ use uuid::Uuid;
 
 use crate::{Conversation, ConversationId, Message, MessageId, Timestamp};
 
-/// Items on a page when the caller names no number.
+/// Items on a page if the request does not say.
 pub const PAGE_SIZE_DEFAULT: u32 = 50;
-/// The most items on a page.
 pub const PAGE_SIZE_MAX: u32 = 200;
-/// The most bytes of text on a page of messages; a message larger than that has a page of its own. Sixteen bodies of the largest
-/// usual size, and far more than 200 messages of usual size.
+/// Bytes of text on a page of messages. A larger message has a page of its own. Sixteen bodies of the default limit fit, and
+/// far more than 200 messages of usual size.
 pub const PAGE_BYTES_MAX: usize = 4 << 20;
-/// How far the items of a listing are counted, so that a total stays cheap whatever the store holds.
+/// Counting the items of a listing stops here, so that a total stays cheap.
 pub const TOTAL_COUNTED_MAX: u64 = 10_000;
 
-/// Which part of a listing is wanted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PageRequest<P> {
     size: u32,
     start: Start<P>,
 }
 
-/// Where a page starts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Start<P> {
-    /// At the beginning, whether the rest is then asked for by number or by cursor.
+    /// At the beginning. The next page may be requested by number or by cursor.
     First,
-    /// At the page of this number, counted from 1.
+    /// At the page with this number, from 1.
     Page(u32),
-    /// After the item at this position, wherever it stands by now.
+    /// After this position.
     After(P),
 }
 
-/// Part of a listing.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Page<T, P> {
-    /// The items, in the order of the listing.
     pub items: Vec<T>,
-    /// How many the whole listing has.
+    /// Of the whole listing.
     pub total: Total,
-    /// The position of the last item, when more follow.
+    /// The position of the last item if more follow.
     pub next: Option<P>,
 }
 
-/// The number of items of a whole listing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Total {
-    /// How many, or the number at which counting stopped.
+    /// The number of items, or [`TOTAL_COUNTED_MAX`] if there are more.
     pub count: u64,
-    /// Whether counting stopped there.
     pub capped: bool,
 }
 
-/// A position in a listing that can travel to a client and back as an opaque word.
+/// A position in a listing. Clients get it as an opaque cursor and send it back.
 pub trait Position: Sized {
-    /// The word. Every listing has its own first letter, so that a cursor of another listing is recognized.
+    /// Every listing has its own first letter, so that a cursor of another listing is recognized.
     fn to_cursor(&self) -> String;
 
-    /// Reads the word back.
-    ///
     /// # Errors
-    /// When it was not made by this listing.
+    /// When this listing did not make the cursor.
     fn from_cursor(cursor: &str) -> Result<Self, CursorError>;
 }
 
-/// A cursor that this listing did not make.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("use the next_cursor of an earlier page of this listing, unchanged")]
 pub struct CursorError;
@@ -71,23 +61,18 @@ pub struct CursorError;
 /// A place in the list of conversations, latest activity first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct ConversationPosition {
-    /// The latest activity of the conversation.
     pub last_activity_at: Timestamp,
-    /// Its id.
     pub id: ConversationId,
 }
 
 /// A place in the list of a conversation's messages, oldest first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct ThreadPosition {
-    /// The message's own timestamp.
     pub timestamp: Timestamp,
-    /// Its place in the order of joining.
     pub sequence: u64,
 }
 
 impl ThreadPosition {
-    /// Where a message stands in its conversation.
     #[must_use]
     pub fn of(message: &Message) -> Self {
         Self {
@@ -98,7 +83,6 @@ impl ThreadPosition {
 }
 
 impl ConversationPosition {
-    /// Where a conversation stands among all of them.
     #[must_use]
     pub fn of(conversation: &Conversation) -> Self {
         Self {
@@ -109,7 +93,7 @@ impl ConversationPosition {
 }
 
 impl<P> PageRequest<P> {
-    /// A page of `size` items: 0 means [`PAGE_SIZE_DEFAULT`], more than [`PAGE_SIZE_MAX`] means that.
+    /// A `size` of 0 means [`PAGE_SIZE_DEFAULT`]; more than [`PAGE_SIZE_MAX`] means that.
     #[must_use]
     pub fn new(size: u32, start: Start<P>) -> Self {
         let size = if size == 0 {
@@ -120,13 +104,13 @@ impl<P> PageRequest<P> {
         Self { size, start }
     }
 
-    /// How many items at most, 1 to [`PAGE_SIZE_MAX`].
+    /// 1 to [`PAGE_SIZE_MAX`].
     #[must_use]
     pub fn size(&self) -> u32 {
         self.size
     }
 
-    /// The number of the page, if it starts at one.
+    /// `None` if the page starts after a position.
     #[must_use]
     pub fn number(&self) -> Option<u32> {
         match self.start {
@@ -136,7 +120,6 @@ impl<P> PageRequest<P> {
         }
     }
 
-    /// The position to start after, if any.
     #[must_use]
     pub fn after(&self) -> Option<&P> {
         match &self.start {
@@ -145,13 +128,12 @@ impl<P> PageRequest<P> {
         }
     }
 
-    /// Whether the page was asked for by its number.
     #[must_use]
     pub fn is_numbered(&self) -> bool {
         matches!(self.start, Start::Page(_))
     }
 
-    /// How many items to skip.
+    /// Items to skip.
     #[must_use]
     pub fn offset(&self) -> u64 {
         self.number()
@@ -160,7 +142,7 @@ impl<P> PageRequest<P> {
 }
 
 impl<T, P> Page<T, P> {
-    /// A page of `request` from what was found for it: one item more than fits tells that more follow.
+    /// Makes a page of the items that were found. One item more than fits means that more follow.
     #[must_use]
     pub fn of(request: &PageRequest<P>, mut found: Vec<T>, total: Total, position: impl Fn(&T) -> P) -> Self {
         let size = request.size() as usize;
@@ -169,15 +151,13 @@ impl<T, P> Page<T, P> {
         Self::new(found, more, total, position)
     }
 
-    /// A page of `items`, and whether more follow.
     #[must_use]
     pub fn new(items: Vec<T>, more: bool, total: Total, position: impl Fn(&T) -> P) -> Self {
         let next = if more { items.last().map(position) } else { None };
         Self { items, total, next }
     }
 
-    /// Whether it ends before the number of items that `request` asks for, for their size: see [`PAGE_BYTES_MAX`]. What the
-    /// next page by number begins with is then not what follows.
+    /// Whether the page ends early because of [`PAGE_BYTES_MAX`]. The next page by number then skips items.
     #[must_use]
     pub fn is_cut(&self, request: &PageRequest<P>) -> bool {
         self.next.is_some() && self.items.len() < request.size() as usize
@@ -185,10 +165,10 @@ impl<T, P> Page<T, P> {
 }
 
 impl<P> Page<Message, P> {
-    /// A page of `request` from messages as they are found. It ends before it exceeds [`PAGE_BYTES_MAX`].
+    /// Makes a page of messages that ends before it exceeds [`PAGE_BYTES_MAX`].
     ///
     /// # Errors
-    /// The first one of `found`.
+    /// The first error in `found`.
     pub fn of_messages<E>(
         request: &PageRequest<P>,
         found: impl IntoIterator<Item = Result<Message, E>>,
@@ -209,13 +189,12 @@ impl<P> Page<Message, P> {
 }
 
 impl Total {
-    /// A total that was counted to the end.
     #[must_use]
     pub fn exact(count: u64) -> Self {
         Self { count, capped: false }
     }
 
-    /// A total whose counting was told to stop after [`TOTAL_COUNTED_MAX`] + 1.
+    /// For a count that stopped at [`TOTAL_COUNTED_MAX`] + 1.
     #[must_use]
     pub fn capped(counted: u64) -> Self {
         Self {
@@ -277,8 +256,7 @@ impl Position for MessageId {
     }
 }
 
-/// Numbers and ids can be written in several ways, and a cursor in one: what was not made here, such as `c+5.01`, is
-/// no cursor.
+/// Refuses other spellings of a position, such as `c+5.01`: a cursor has exactly one.
 fn unchanged<P: Position>(position: P, cursor: &str) -> Result<P, CursorError> {
     if position.to_cursor() == cursor {
         Ok(position)
@@ -287,7 +265,7 @@ fn unchanged<P: Position>(position: P, cursor: &str) -> Result<P, CursorError> {
     }
 }
 
-/// An instant both databases can compare: what [`Timestamp::parse`] would have let in.
+/// Only instants that [`Timestamp::parse`] accepts: both databases can compare them.
 fn instant(micros: &str) -> Result<Timestamp, CursorError> {
     let timestamp = micros
         .parse()

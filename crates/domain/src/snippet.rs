@@ -1,7 +1,7 @@
 use unicode_segmentation::UnicodeSegmentation;
 
-/// The first `graphemes_max` grapheme clusters (UAX #29) of a text, followed by `…` when something was cut. What a reader
-/// sees as one character, such as a flag or a family, is never cut in two.
+/// The first `graphemes_max` grapheme clusters (UAX #29) of a text, and `…` if something was cut. An emoji of several code
+/// points is not cut in two.
 #[must_use]
 pub fn snippet(text: &str, graphemes_max: usize) -> String {
     match text.grapheme_indices(true).nth(graphemes_max) {

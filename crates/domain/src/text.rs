@@ -4,16 +4,16 @@ use serde::Serialize;
 use thiserror::Error;
 use url::Url;
 
-/// What a message says, to the byte. Never holds NUL, which PostgreSQL cannot store; empty only in an MMS.
+/// The text of a message, kept to the byte, without NUL, which PostgreSQL cannot store.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct Body(Box<str>);
 
-/// The subject of an email; without NUL.
+/// One line without NUL. Only emails have a subject.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct Subject(Box<str>);
 
-/// The URLs of what is attached, as given: absolute, http or https, at most [`Attachments::URL_CHARS_MAX`] characters.
-/// They are stored and passed on, never fetched.
+/// Absolute http or https URLs of at most [`Attachments::URL_CHARS_MAX`] characters, as given. They are stored and passed on,
+/// never fetched.
 #[derive(Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Attachments(Vec<String>);
 
@@ -26,21 +26,16 @@ pub enum TextError {
     LineBreak,
 }
 
-/// What is wrong with attachments.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum AttachmentsError {
-    /// More than the operator allows.
     #[error("at most {max} attachments are allowed, {given} were given")]
     TooMany {
-        /// How many there were.
         given: usize,
-        /// How many may be.
         max: usize,
     },
-    /// One of them is not an absolute http or https URL of bounded length.
     #[error("use an absolute http or https URL of at most 2048 characters")]
     NotAUrl {
-        /// Which one, counted from 0.
+        /// Counted from 0.
         index: usize,
     },
 }
@@ -52,7 +47,6 @@ impl Body {
         without_nul(text.into()).map(Self)
     }
 
-    /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -84,7 +78,6 @@ impl Subject {
         unfolded
     }
 
-    /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -92,11 +85,10 @@ impl Subject {
 }
 
 impl Attachments {
-    /// The longest URL, in characters.
     pub const URL_CHARS_MAX: usize = 2_048;
 
     /// # Errors
-    /// When there are more than `count_max`, or one is not a URL that can be kept.
+    /// When there are more than `count_max`, or one is not such a URL.
     pub fn new(urls: Vec<String>, count_max: usize) -> Result<Self, AttachmentsError> {
         if urls.len() > count_max {
             return Err(AttachmentsError::TooMany {
@@ -110,19 +102,17 @@ impl Attachments {
         }
     }
 
-    /// What a store kept of URLs that were checked when they came in.
+    /// For URLs from a store: they were checked when they were stored.
     #[must_use]
     pub fn from_stored(urls: Vec<String>) -> Self {
         Self(urls)
     }
 
-    /// The URLs.
     #[must_use]
     pub fn as_slice(&self) -> &[String] {
         &self.0
     }
 
-    /// Whether nothing is attached.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -138,9 +128,9 @@ fn without_nul(text: Box<str>) -> Result<Box<str>, TextError> {
 }
 
 fn is_absolute_http_url(text: &str) -> bool {
-    // The URL standard lets parsers drop tabs and newlines; we keep text as given, so such text must not pass.
+    // The URL standard lets parsers drop tabs and newlines, but the text is kept as given.
     let plain = !text.contains(|character: char| character.is_control() || character.is_whitespace());
-    // It also reads `http:host` and `http:///host` as absolute; people and other parsers do not.
+    // The parser also takes `http:host` and `http:///host`; other parsers do not.
     let lower = text.get(..8).unwrap_or(text).to_ascii_lowercase();
     let explicit = ["http://", "https://"].iter().any(|scheme| {
         lower.starts_with(scheme) && !matches!(text.as_bytes().get(scheme.len()), None | Some(b'/' | b'\\'))

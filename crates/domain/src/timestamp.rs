@@ -2,19 +2,19 @@ use std::{fmt, time::Duration};
 
 use serde::{Serialize, Serializer};
 
-/// An instant in UTC with microseconds, which is what both databases keep; finer digits are cut off on entry.
-///
-/// Shown and serialized as RFC 3339 with `Z`.
+/// An instant in UTC with microseconds, the precision of both databases; finer digits are cut off. Written as RFC 3339 with
+/// `Z`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(jiff::Timestamp);
 
 const NANOS_PER_MICRO: i128 = 1_000;
 
 impl Timestamp {
-    /// The earliest instant a message can have: the year 1, before which neither PostgreSQL nor RFC 3339 can tell much.
+    /// The year 1: PostgreSQL and RFC 3339 write no earlier date without a sign.
     pub const MIN: Self = Self(jiff::Timestamp::constant(-62_135_596_800, 0));
 
-    /// The earliest time at which a message is believed to be written. Clocks that were never set show earlier ones.
+    /// 1990-01-01: the earliest time at which a message is believed to be written. A clock that was never set shows an earlier
+    /// one.
     pub const EARLIEST: Self = Self(jiff::Timestamp::constant(631_152_000, 0));
 
     /// Reads an RFC 3339 date and time with an offset, in the years 1 to 9999. `None` for anything else.
@@ -24,26 +24,26 @@ impl Timestamp {
         (parsed >= Self::MIN).then_some(parsed)
     }
 
-    /// Microseconds since 1970-01-01T00:00:00Z. `None` outside the years -9999 to 9999.
+    /// From microseconds since 1970. `None` outside the years -9999 to 9999.
     #[must_use]
     pub fn from_micros(micros: i64) -> Option<Self> {
         jiff::Timestamp::from_microsecond(micros).ok().map(Self)
     }
 
-    /// Microseconds since 1970-01-01T00:00:00Z.
+    /// Microseconds since 1970.
     #[must_use]
     pub fn as_micros(self) -> i64 {
         self.0.as_microsecond()
     }
 
-    /// This instant moved into the future; it stays at the end of time rather than overflow.
+    /// Stops at the end of the year 9999.
     #[must_use]
     pub fn saturating_add(self, duration: Duration) -> Self {
         let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
         Self::from_micros(self.as_micros().saturating_add(micros)).unwrap_or(Self(jiff::Timestamp::MAX))
     }
 
-    /// How long ago `earlier` was; zero when it lies in the future.
+    /// Zero if `earlier` is later.
     #[must_use]
     pub fn saturating_since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.as_micros() - earlier.as_micros()).unwrap_or(0))
@@ -52,7 +52,7 @@ impl Timestamp {
 
 impl From<jiff::Timestamp> for Timestamp {
     fn from(exact: jiff::Timestamp) -> Self {
-        // Not `as_microsecond`, which rounds towards 1970: before it, digits would not be cut off but added to.
+        // `as_microsecond` rounds towards 1970, which does not cut off the digits of earlier times.
         let micros = exact.as_nanosecond().div_euclid(NANOS_PER_MICRO);
         i64::try_from(micros)
             .ok()

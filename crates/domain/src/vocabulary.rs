@@ -1,6 +1,6 @@
 use thiserror::Error;
 
-/// Declares a closed set of words: an enum with the text each variant has in JSON, in the databases and in metrics.
+/// Declares an enum and the word of each variant in JSON, in the databases and in metrics.
 macro_rules! vocabulary {
     (
         $(#[$meta:meta])*
@@ -11,10 +11,9 @@ macro_rules! vocabulary {
         pub enum $name { $( $(#[$variant_meta])* $variant, )+ }
 
         impl $name {
-            /// Every one of them, in the order of the documentation.
+            /// In the order of the documentation.
             pub const ALL: &'static [Self] = &[$( Self::$variant, )+];
 
-            /// The word for it in JSON, in the databases and in metrics.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $( Self::$variant => $text, )+ }
@@ -48,7 +47,7 @@ macro_rules! vocabulary {
 
 pub(crate) use vocabulary;
 
-/// A word that is not in its vocabulary; the message lists those that are.
+/// A word that the enum does not have. The message lists those it has.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("use one of: {}", .0.join(", "))]
 pub struct UnknownWord(pub(crate) &'static [&'static str]);

@@ -253,7 +253,7 @@ mod tests {
                 json!("mms"),
                 "/type: must be the channel, sms, or left out",
             ),
-            ("from", json!("secret@example.com"), "/from: use a phone number"),
+            ("from", json!("secret@example.com"), "/from: '@' (character 7) is not allowed there"),
             ("to", json!(null), "/to: is required"),
             ("body", json!("secret\u{0}"), "/body: remove the NUL character"),
             ("body", json!(["secret"]), "body has the wrong type"),
