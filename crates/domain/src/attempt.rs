@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn provider_codes_become_bounded_words() {
+    fn codes_of_providers_become_words_of_bounded_length() {
         assert_eq!(
             ErrorCode::from_provider("Invalid 'To' Number").as_str(),
             "invalid__to__number"

@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_round_trip_and_others_are_named() {
+    fn a_word_is_parsed_back_and_a_wrong_one_lists_the_known() {
         for channel in Channel::ALL {
             assert_eq!(channel.as_str().parse(), Ok(*channel));
         }

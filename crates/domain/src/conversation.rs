@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn direction_makes_no_difference() {
+    fn both_directions_have_the_same_key() {
         let [a, b] = ["+12016661234", "+18045551234"].map(Participant::from_stored);
         let key = ConversationKey::new(ConversationChannel::Sms, b.clone(), a.clone());
         assert_eq!(key, ConversationKey::new(ConversationChannel::Sms, a, b));

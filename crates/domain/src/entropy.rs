@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_does_not_depend_on_what_its_parent_drew() {
+    fn a_child_does_not_depend_on_numbers_drawn_from_its_parent() {
         let parent = Entropy::from_seed(7);
         let before = parent.child("ids").next_u64();
         let _ = parent.next_u64();

@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_refused() {
+    fn an_invalid_key_is_refused() {
         let long = "k".repeat(256);
         for given in [
             "",
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_do_not_run_together() {
+    fn different_fields_have_different_fingerprints() {
         let lists: [&[Option<&str>]; 5] = [
             &[Some("ab"), Some("c")],
             &[Some("a"), Some("bc")],

@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn one_more_than_fits_tells_that_more_follow() {
+    fn one_item_more_than_fits_means_that_more_follow() {
         let request = PageRequest::new(2, Start::Page(1));
         let page = |found: Vec<u64>| Page::of(&request, found, Total::exact(9), |item| *item);
         assert_eq!(
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn totals_stop_counting() {
+    fn a_total_is_capped() {
         assert_eq!(
             Total::capped(10_000),
             Total {
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn another_way_to_write_a_position_is_no_cursor() {
+    fn another_spelling_of_a_position_is_refused() {
         let id = "m019aa5c8-3f00-7000-8000-000000000001";
         let bare = id.replace('-', "");
         assert!(MessageId::from_cursor(&bare).is_ok());

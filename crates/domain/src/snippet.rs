@@ -15,7 +15,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cuts_between_what_readers_see_as_characters() {
+    fn a_snippet_is_cut_between_grapheme_clusters() {
         let family = "\u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467}";
         let cases = [
             ("hello", 5, "hello".to_owned()),

@@ -29,10 +29,7 @@ pub enum TextError {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum AttachmentsError {
     #[error("at most {max} attachments are allowed, {given} were given")]
-    TooMany {
-        given: usize,
-        max: usize,
-    },
+    TooMany { given: usize, max: usize },
     #[error("use an absolute http or https URL of at most 2048 characters")]
     NotAUrl {
         /// Counted from 0.

@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keeps_microseconds_and_shows_utc() {
+    fn microseconds_are_kept_and_utc_is_shown() {
         let cases = [
             ("2026-11-21T10:00:00Z", "2026-11-21T10:00:00Z"),
             (
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_not_an_instant() {
+    fn text_that_is_no_instant_is_refused() {
         for text in [
             "",
             "yesterday",
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn arithmetic_stays_inside_time() {
+    fn arithmetic_stops_at_the_limits() {
         let now = Timestamp::parse("2026-11-21T10:00:00Z").unwrap();
         let later = now.saturating_add(Duration::from_millis(1500));
         assert_eq!(later.saturating_since(now), Duration::from_millis(1500));

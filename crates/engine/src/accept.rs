@@ -16,94 +16,86 @@ use tracing::Instrument;
 
 use crate::{Engine, RateLimited, dispatch::Reservation, limits::Refusal};
 
-/// How long a client waits for an answer, whatever the database does.
+/// How long a client waits for an answer at most.
 const ANSWER_BUDGET: Duration = Duration::from_millis(1_600);
 
-/// What became of a message that was to be sent.
 #[derive(Debug)]
 pub struct SentOutcome {
-    /// Its fate.
     pub result: Result<Sent, SendError>,
-    /// What the sender has left, once that was asked.
+    /// The rest of the sender's limit, if it was checked.
     pub sender: Option<Allowance>,
 }
 
-/// A message that is durable and will reach a final status.
+/// A message that is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sent {
-    /// Its id.
     pub id: MessageId,
-    /// Its conversation.
     pub conversation_id: ConversationId,
-    /// Whether an earlier request with the same key was answered again.
+    /// Whether an earlier request had the same key. Nothing new was stored.
     pub replayed: bool,
 }
 
-/// Why a message was not accepted for sending.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum SendError {
-    /// Nobody serves its channel.
     #[error("no provider serves this channel")]
     NoProvider,
     #[error("this sender has sent too many messages")]
     RateLimited(RateLimited),
-    /// Its key was used for something else.
     #[error("this idempotency key was used with another body")]
     KeyConflict,
-    /// It was not stored.
     #[error(transparent)]
     NotAccepted(#[from] Rejection),
 }
 
-/// Why the store did not take a message.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Rejection {
-    /// Too much is waiting already. Nothing was stored.
+    /// The queue is full. Nothing was stored.
     #[error("too many messages are waiting to be stored")]
     Overloaded,
-    /// The store is away. Nothing was stored.
+    /// Nothing was stored.
     #[error("the store is unavailable")]
     Unavailable(Outage),
-    /// The store did not say whether it committed.
     #[error("the message may or may not be stored")]
     OutcomeUnknown,
-    /// The store refuses the message for good.
     #[error("the store refuses this message")]
     Refused,
 }
 
 impl Engine {
-    /// Accepts a message for sending. It runs to its end even if nobody waits for the answer, and is answered within
-    /// `ANSWER_BUDGET` even if it has not come to its end.
+    /// Accepts a message for sending. The answer comes within `ANSWER_BUDGET`; the work itself always runs to completion.
     pub async fn send(
         self: &Arc<Self>,
         message: NewMessage,
         request: Option<IdempotentRequest>,
     ) -> SentOutcome {
         let engine = Arc::clone(self);
-        let answer = self.run_to_the_end(async move { engine.send_to_the_end(message, request).await });
+        let answer = self.run_to_completion(async move { engine.send_to_completion(message, request).await });
         answer_in_time(answer).await.unwrap_or_else(|| SentOutcome {
             result: Err(Rejection::OutcomeUnknown.into()),
             sender: None,
         })
     }
 
-    /// Runs a request in a task of its own, so that it ends well also when nobody waits for its answer any more.
-    pub(crate) fn run_to_the_end<T: std::marker::Send + 'static>(
+    /// Runs a request in a task of its own, so that it completes even if the client hangs up.
+    pub(crate) fn run_to_completion<T: Send + 'static>(
         &self,
-        request: impl Future<Output = T> + std::marker::Send + 'static,
+        request: impl Future<Output = T> + Send + 'static,
     ) -> oneshot::Receiver<T> {
         let (reply, answer) = oneshot::channel();
-        // A block that awaits what it captured has room for it twice.
+        // `map` instead of an async block, which would reserve space for the captured future twice.
         let task = request.map(|outcome| {
-            // Nobody waits any more: that is what the task is for.
+            // The client may have hung up.
             let _ = reply.send(outcome);
         });
         self.tasks.spawn(Box::pin(task.in_current_span()));
         answer
     }
 
-    async fn send_to_the_end(&self, message: NewMessage, request: Option<IdempotentRequest>) -> SentOutcome {
+    async fn send_to_completion(
+        &self,
+        message: NewMessage,
+        request: Option<IdempotentRequest>,
+    ) -> SentOutcome {
         let channel = message.content.channel;
         let route = self.routes.choose(channel, &message.from, &message.to);
         let Some(provider) = route.map(Route::first) else {
@@ -150,7 +142,7 @@ impl Engine {
         }
     }
 
-    /// A message that cannot go out now is refused, but a repeat of one that did is answered as before.
+    /// Refuses a message, unless it repeats one that was accepted: then the answer is the first one.
     async fn replay_or(
         &self,
         request: Option<&IdempotentRequest>,
@@ -175,7 +167,7 @@ impl Engine {
 
     pub(crate) fn no_provider(&self, channel: Channel) -> SendError {
         self.metrics.invalid_routing.inc();
-        tracing::error!(%channel, "no provider serves this channel: the send is refused with 500");
+        tracing::error!(%channel, "no provider serves this channel: the request is refused with 500");
         SendError::NoProvider
     }
 
@@ -188,7 +180,7 @@ impl Engine {
         let content = Arc::clone(&message.content);
         let channel = content.channel;
         let deadline = self.settings.deadlines.of(channel);
-        // With room in the lane and a closed breaker, the entry is leased to us as it is stored, and needs no claim.
+        // If the lane has room and the breaker is closed, the entry is stored with a lease for this node and needs no claim.
         let reservation = self.dispatcher.reserve(&provider, deadline, content.bytes());
         let lease = reservation.as_ref().map(Reservation::lease);
         let kind = Kind::Send {
@@ -219,7 +211,7 @@ impl Engine {
             Ok(earlier) => self.answer_repeat(earlier),
             Err(error) => {
                 if let (Some(lease), AcceptError::OutcomeUnknown(_)) = (lease, &error) {
-                    // If it is stored, then leased to us, and nobody here will send it: let it be claimed at once.
+                    // If it is stored, this node has the lease but does not send it. Releasing it lets a claim take it at once.
                     self.dispatcher.give_back(id, &provider, lease);
                 }
                 Err(self.rejection(error, channel).into())
@@ -242,7 +234,7 @@ impl Engine {
                 })
             }
             Accepted::KeyConflict => Err(SendError::KeyConflict),
-            // Neither is what the store answers to a repeated send.
+            // The store returns neither for a repeated send.
             Accepted::Repeated { .. } | Accepted::New { .. } => Err(Rejection::OutcomeUnknown.into()),
         }
     }
@@ -258,19 +250,19 @@ impl Engine {
         }
     }
 
-    /// Notes that the store has taken a message.
+    /// Called after every commit, so that the log says when an outage is over.
     pub(crate) fn store_is_there(&self) {
         if self.store_away.load(Ordering::Relaxed) && self.store_away.swap(false, Ordering::Relaxed) {
             tracing::info!("messages are accepted again");
         }
     }
 
-    /// What a failed accept means for its caller. The reason goes to the log, where the operator is.
+    /// The reason goes to the log, not to the client.
     pub(crate) fn rejection(&self, error: AcceptError, channel: Channel) -> Rejection {
         match error {
             AcceptError::Overloaded => Rejection::Overloaded,
             AcceptError::Unavailable(Unavailable { outage, reason }) => {
-                // Once for each outage: a line for every refused message would be thousands a second.
+                // Once per outage: a line per message would be thousands a second.
                 if !self.store_away.swap(true, Ordering::Relaxed) {
                     tracing::warn!(
                         reason,
@@ -298,9 +290,9 @@ impl Engine {
     }
 }
 
-/// The answer to a request, unless it takes longer than a client should wait; the request runs on.
+/// `None` if the answer takes longer than [`ANSWER_BUDGET`]. The request runs on.
 pub(crate) async fn answer_in_time<T>(answer: oneshot::Receiver<T>) -> Option<T> {
     let result = tokio::time::timeout(ANSWER_BUDGET, answer).await.ok()?;
-    // A panic in there was reported when it happened.
+    // A panic of the task is logged where it happens.
     result.ok()
 }

@@ -9,9 +9,8 @@ use crate::{Engine, Rejection, accept::answer_in_time};
 /// A message that is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Received {
-    /// Its id.
     pub id: MessageId,
-    /// Its conversation; a repeat of an imported message may have none yet.
+    /// `None` for the repeat of an imported message before its backfill.
     pub conversation_id: Option<ConversationId>,
 }
 
@@ -53,11 +52,10 @@ impl Engine {
         named.next().cloned().ok_or_else(unknown)
     }
 
-    /// Stores an inbound message, once for each provider message id. It runs to its end even if nobody waits for the
-    /// answer.
+    /// Stores an inbound message once per provider, message id and participants. The work always runs to completion.
     ///
     /// # Errors
-    /// When it is not, or not known to be, stored.
+    /// When the message is not stored, or may not be.
     pub async fn receive(
         self: &Arc<Self>,
         message: NewMessage,
@@ -70,14 +68,14 @@ impl Engine {
             provider_message_id,
             payload,
         };
-        let answer =
-            self.run_to_the_end(async move { engine.receive_to_the_end(message, provider, kind).await });
+        let answer = self
+            .run_to_completion(async move { engine.receive_to_completion(message, provider, kind).await });
         answer_in_time(answer)
             .await
             .unwrap_or(Err(Rejection::OutcomeUnknown))
     }
 
-    async fn receive_to_the_end(
+    async fn receive_to_completion(
         &self,
         message: NewMessage,
         provider: ProviderName,

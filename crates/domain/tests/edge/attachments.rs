@@ -40,7 +40,7 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn a_text_is_an_absolute_http_url_or_none(text in near_or_any()) {
+    fn a_text_is_an_absolute_http_url_or_refused(text in near_or_any()) {
         claims::attachments::of_text(&text);
     }
 
@@ -51,7 +51,7 @@ proptest! {
     }
 
     #[test]
-    fn the_longest_url_is_the_longest(url in url(), more in 0_usize..3) {
+    fn a_url_longer_than_the_limit_is_refused(url in url(), more in 0_usize..3) {
         let start = format!("{}/", url.split(['?', '#']).next().unwrap());
         let length = 2_048 + more;
         let long = format!("{start}{}", "x".repeat(length - start.len()));

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::{claims, config, near_miss};
 
-/// An instant a message can have: the years 1 to 9999, without the very last hours, which are beyond our dates.
+/// In the years 1 to 9999, but for the last hours, which no timestamp represents.
 fn instant() -> impl Strategy<Value = Timestamp> {
     (-62_135_596_800_000_000..=253_402_207_200_000_000_i64)
         .prop_map(|micros| Timestamp::from_micros(micros).unwrap())
@@ -34,7 +34,7 @@ fn cursor() -> impl Strategy<Value = String> {
     ]
 }
 
-/// What looks like a cursor without anybody having made it.
+/// Text that resembles a cursor.
 fn look_alike() -> impl Strategy<Value = String> {
     prop_oneof![
         "[ctm][+-]?[0-9]{0,20}[.][+-]?[0-9]{0,20}",
@@ -47,14 +47,14 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn positions_come_back_as_they_went(conversation in conversation(), thread in thread(), message in message()) {
+    fn a_position_survives_the_way_to_a_client_and_back(conversation in conversation(), thread in thread(), message in message()) {
         claims::cursor::of_position(&conversation);
         claims::cursor::of_position(&thread);
         claims::cursor::of_position(&message);
     }
 
     #[test]
-    fn a_cursor_is_the_one_word_for_its_position(
+    fn a_position_has_exactly_one_cursor(
         text in prop_oneof![3 => near_miss::near(cursor()), 2 => look_alike(), 1 => near_miss::any_text()],
     ) {
         claims::cursor::of_text(&text);

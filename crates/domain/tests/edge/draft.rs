@@ -40,7 +40,7 @@ fn urls() -> impl Strategy<Value = Vec<String>> {
     prop::collection::vec(url, 0..5)
 }
 
-/// Mostly right, and now and then wrong in any part.
+/// Mostly valid; each part is sometimes wrong.
 fn sketch() -> impl Strategy<Value = Sketch> {
     let given = |address: String| {
         option::weighted(
@@ -78,7 +78,7 @@ fn sketch() -> impl Strategy<Value = Sketch> {
     )
 }
 
-/// The same again, or another in one part.
+/// The same draft, or one that differs in one part.
 fn twin(one: &Sketch, other: &Sketch, part: u8) -> Sketch {
     let mut twin = one.clone();
     match part {
@@ -96,8 +96,8 @@ fn twin(one: &Sketch, other: &Sketch, part: u8) -> Sketch {
     twin
 }
 
-/// Two texts next to each other that are the same when nothing tells where one ends.
-fn run_together(texts: [String; 3]) -> [Sketch; 2] {
+/// Two drafts whose fields give the same bytes if no length separates them.
+fn same_bytes(texts: [String; 3]) -> [Sketch; 2] {
     let [one, two, three] = texts;
     let sketch = |from: String, to: String| Sketch {
         lenient: false,
@@ -109,7 +109,7 @@ fn run_together(texts: [String; 3]) -> [Sketch; 2] {
         attachments: None,
         timestamp: None,
     };
-    // What marks a text that is there may stand in a text.
+    // The mark of a present field may also stand in a text.
     let early = sketch(one.clone(), format!("{two}\u{1}{three}"));
     let late = sketch(format!("{one}\u{1}{two}"), three);
     [early, late]
@@ -119,7 +119,7 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn a_draft_is_kept_to_the_byte_or_all_that_is_wrong_is_named(
+    fn a_draft_is_kept_to_the_byte_or_every_error_is_named(
         sketch in sketch(), attachments_max in 0_usize..5, region in option::of(select(&["US", "GB", "DE"][..])),
     ) {
         let default_region = region.map(|region| region.parse().unwrap());
@@ -127,14 +127,14 @@ proptest! {
     }
 
     #[test]
-    fn two_drafts_have_one_fingerprint_when_they_say_the_same(one in sketch(), other in sketch(), part in 0_u8..9) {
+    fn equal_drafts_and_no_others_have_the_same_fingerprint(one in sketch(), other in sketch(), part in 0_u8..9) {
         claims::draft::of_two_sketches(&one, &other);
         claims::draft::of_two_sketches(&one, &twin(&one, &other, part));
     }
 
     #[test]
-    fn texts_never_run_together(texts in prop::array::uniform3("[a-b\u{1}]{0,2}")) {
-        let [early, late] = run_together(texts);
+    fn fields_are_separated_in_the_fingerprint(texts in prop::array::uniform3("[a-b\u{1}]{0,2}")) {
+        let [early, late] = same_bytes(texts);
         claims::draft::of_two_sketches(&early, &late);
     }
 }

@@ -26,7 +26,7 @@ proptest! {
     }
 
     #[test]
-    fn a_text_is_a_key_or_none(
+    fn a_text_is_a_key_by_the_grammar_or_refused(
         text in prop_oneof![
             2 => near_miss::near(key()),
             4 => near_miss::near(key().prop_map(|key| quoted(&key))),

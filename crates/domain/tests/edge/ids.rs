@@ -17,7 +17,7 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn a_text_is_an_id_by_its_rule_or_none(text in prop_oneof![2 => id(), 4 => near_miss::near(id()), 1 => near_miss::any_text()]) {
+    fn a_text_is_an_id_by_its_rule_or_refused(text in prop_oneof![2 => id(), 4 => near_miss::near(id()), 1 => near_miss::any_text()]) {
         claims::ids::of_text(&text);
     }
 }

@@ -1,8 +1,7 @@
-//! What comes from outside, in any shape: every text is read or refused, by the grammar of the contract and not by
-//! accident.
+//! Input from outside is parsed or refused by the grammar of the contract.
 //!
-//! `claims` says what must hold of one input, whatever it is, and knows nothing of where it comes from: here proptest makes
-//! inputs up, valid ones and their near misses, and in `fuzz/` (docs/fuzzing.md) libFuzzer does.
+//! `claims` checks one input. Here proptest generates inputs, valid ones and near misses; in `fuzz/` (docs/fuzzing.md) libFuzzer
+//! does.
 
 #![allow(
     clippy::unwrap_used,
@@ -23,10 +22,10 @@ mod timestamp;
 
 use proptest::{prelude::ProptestConfig, test_runner::RngSeed};
 
-/// Inputs for each property. All of them together take a few seconds in a debug build.
+/// Inputs for each property: a few seconds in a debug build.
 const CASES: u32 = 1_000;
 
-/// A finding becomes a named case beside the code, so no file has to remember it.
+/// A finding becomes a case in the unit tests, so no file of failures is kept.
 fn config() -> ProptestConfig {
     ProptestConfig {
         cases: CASES,
@@ -36,7 +35,7 @@ fn config() -> ProptestConfig {
 }
 
 #[test]
-fn what_is_made_up_is_the_same_in_every_run() {
+fn every_run_generates_the_same_inputs() {
     assert!(
         matches!(config().rng_seed, RngSeed::Fixed(_)),
         "the seed is set in .cargo/config.toml, for all crates"

@@ -1,6 +1,6 @@
 use proptest::{prelude::*, sample::Index};
 
-/// Characters that are special to some grammar, look like such ones, or break careless code.
+/// Characters that are special in some grammar, resemble one, or break careless code.
 const ODD: &[char] = &[
     '+',
     '-',
@@ -47,7 +47,7 @@ const ODD: &[char] = &[
     '\u{1f44d}',
 ];
 
-/// Text of all sorts: of anything, of what is special, and very long.
+/// Random text, special characters, and very long text.
 pub fn any_text() -> impl Strategy<Value = String> {
     let odd = prop::collection::vec(character(), 0..20);
     prop_oneof![
@@ -57,7 +57,7 @@ pub fn any_text() -> impl Strategy<Value = String> {
     ]
 }
 
-/// One change to a valid text: a character more, less or another, a part twice, or cut off.
+/// A valid text with one change: a character added, removed or replaced, a part repeated or cut off.
 pub fn near(valid: impl Strategy<Value = String>) -> impl Strategy<Value = String> {
     (valid, any::<Index>(), any::<Index>(), character(), 0_u8..6)
         .prop_map(|(text, at, until, character, change)| changed(&text, &at, &until, character, change))

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use crate::{claims, config, near_miss};
 
-/// Families, flags, accents and line ends: what readers see as one character and programs as several.
+/// Characters of several code points: emoji, flags, accents, line ends.
 fn joined() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
         "a",
@@ -31,7 +31,7 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn a_snippet_is_the_text_or_its_beginning(text in prop_oneof![joined(), near_miss::any_text()], graphemes_max in 0_usize..30) {
+    fn a_snippet_is_the_text_or_the_beginning_of_it(text in prop_oneof![joined(), near_miss::any_text()], graphemes_max in 0_usize..30) {
         claims::snippet::of_text(&text, graphemes_max);
     }
 }

@@ -6,7 +6,7 @@ use crate::{claims, config, near_miss};
 const MINUTE: i64 = 60;
 const DAY: i64 = 86_400;
 
-/// A time as RFC 3339 writes it, and the microseconds it stands for.
+/// A time in RFC 3339 and its microseconds since 1970.
 fn instant() -> impl Strategy<Value = (String, i64)> {
     let date = (2_i64..9_999, 1_i64..=12, 1_i64..=28);
     let time = (0_i64..24, 0_i64..60, 0_i64..60, "[0-9]{0,9}");
@@ -43,7 +43,7 @@ proptest! {
     }
 
     #[test]
-    fn a_text_is_a_time_or_none(
+    fn a_text_is_a_time_by_the_grammar_or_refused(
         text in prop_oneof![1 => "(-00)?000[01]-(01-01|12-31)T(00|23):59:00(Z|[+-]0[01]:00|[+-]23:59)", 6 => near_miss::near(instant().prop_map(|(text, _)| text)), 1 => near_miss::any_text()],
     ) {
         claims::timestamp::of_text(&text);

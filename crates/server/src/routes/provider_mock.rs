@@ -257,7 +257,7 @@ pub(crate) async fn replace(
 
 /// Let a simulated provider deliver a message
 ///
-/// A `202` means that the message is durable. A repeat, told by the provider's message id, gets the same answer and
+/// A `202` means that the message is durable. A repeat (same provider, message id and participants) gets the same answer and
 /// changes nothing. This route exists only while a provider is simulated.
 #[utoipa::path(
     post, path = "/api/provider/mock/inbound", operation_id = "injectInbound", tag = "Simulated providers",
@@ -271,11 +271,11 @@ pub(crate) async fn replace(
     responses((status = 202, body = Accepted, description = "Stored, now or before."), InjectErrors),
 )]
 pub(crate) async fn inbound(State(app): AppState, request: Request) -> Result<Response, Problem> {
-    // A simulated message needs no id of its own; real providers always have one.
-    let made_up = || format!("simulated-{}", MessageId::mint(app.engine().now(), &app.0.ids));
+    // Real providers always give an id; here it is optional.
+    let new_id = || format!("simulated-{}", MessageId::mint(app.engine().now(), &app.0.ids));
     receive(&app, request, |body| {
         let mut body: MockInbound = parse(body)?;
-        let id = body.provider_message_id.take().unwrap_or_else(made_up);
+        let id = body.provider_message_id.take().unwrap_or_else(new_id);
         Ok(Inbound {
             provider_message_id: provider_message_id("/provider_message_id", Some(id)),
             draft: body.draft(Origin::Provider, Channel::ALL)?,

@@ -90,7 +90,7 @@ pub(super) struct Inbound {
 
 /// Receive an SMS or MMS
 ///
-/// A `202` means that the message is durable. A repeat, told by the provider's message id, gets the same answer and
+/// A `202` means that the message is durable. A repeat (same provider, message id and participants) gets the same answer and
 /// changes nothing.
 #[utoipa::path(
     post, path = "/api/webhooks/sms", operation_id = "receiveSms", tag = "Receive",
@@ -119,7 +119,7 @@ pub(crate) async fn sms(State(app): AppState, request: Request) -> Result<Respon
 
 /// Receive an email
 ///
-/// A `202` means that the message is durable. A repeat, told by the provider's message id, gets the same answer and
+/// A `202` means that the message is durable. A repeat (same provider, message id and participants) gets the same answer and
 /// changes nothing.
 #[utoipa::path(
     post, path = "/api/webhooks/email", operation_id = "receiveEmail", tag = "Receive",

@@ -1,6 +1,6 @@
 use trunkline_domain::{Attachments, AttachmentsError};
 
-/// Any text as the URL of an attachment.
+/// A text is an absolute http URL, or refused.
 pub fn of_text(text: &str) {
     let found = Attachments::new(vec![text.to_owned()], 1);
     match &found {

@@ -2,7 +2,7 @@ use std::fmt::Debug;
 
 use trunkline_domain::{ConversationPosition, MessageId, Position, ThreadPosition};
 
-/// Any text as a cursor: it is the one word for one position of one listing, or nobody's.
+/// A text is the one spelling of one position in one listing, or refused.
 pub fn of_text(text: &str) {
     let listings = [
         read::<ConversationPosition>(text, 'c'),
@@ -13,7 +13,7 @@ pub fn of_text(text: &str) {
     assert!(readers <= 1, "{text:?} is a cursor of {readers} listings");
 }
 
-/// A position goes to a client and comes back as itself.
+/// A position survives the way to a client and back.
 pub fn of_position<P: Position + PartialEq + Debug>(position: &P) {
     assert_eq!(P::from_cursor(&position.to_cursor()).as_ref(), Ok(position));
 }

@@ -10,7 +10,7 @@ fn now() -> Timestamp {
     Timestamp::parse("2026-11-21T10:00:00Z").unwrap()
 }
 
-/// A draft that can be looked at twice.
+/// The parts of a draft, which can be checked more than once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sketch {
     pub lenient: bool,
@@ -57,7 +57,7 @@ impl Sketch {
 
     /// What the fingerprint covers: no attachments equal an empty list, only an email has a subject, and of a timestamp
     /// its instant counts, unless it is never believed.
-    fn said(&self) -> impl PartialEq {
+    fn meaning(&self) -> impl PartialEq {
         let Self {
             channel,
             from,
@@ -73,18 +73,18 @@ impl Sketch {
     }
 }
 
-/// Any draft: it is kept to the byte, or everything that is wrong is named, in order, and nothing else.
+/// A draft is kept to the byte, or exactly its errors are named, in order.
 pub fn of_sketch(sketch: &Sketch, rules: &DraftRules) {
     let expected = wrong(sketch, rules);
     match sketch.draft().check(rules, now()) {
         Ok(checked) => {
-            assert_eq!(expected, [""; 0], "it was accepted");
+            assert_eq!(expected, [""; 0], "the draft was accepted");
             kept(sketch, &checked);
         }
         Err(errors) => {
             let pointers: Vec<&str> = errors.iter().map(|error| error.pointer.as_str()).collect();
             assert_eq!(pointers, expected);
-            // Whatever else was said, the same would be wrong with it: no error repeats a word.
+            // Other texts with the same fault give the same errors: no error repeats a text.
             let more = |text: &Option<String>| {
                 text.clone()
                     .map(|text| if text.is_empty() { text } else { text + "!" })
@@ -100,9 +100,9 @@ pub fn of_sketch(sketch: &Sketch, rules: &DraftRules) {
     assert_eq!(sketch.draft().fingerprint(), sketch.draft().fingerprint());
 }
 
-/// Any two drafts have one fingerprint exactly when they say the same.
+/// Two drafts have the same fingerprint exactly if they mean the same.
 pub fn of_two_sketches(one: &Sketch, other: &Sketch) {
-    let same = one.said() == other.said();
+    let same = one.meaning() == other.meaning();
     assert_eq!(
         one.draft().fingerprint() == other.draft().fingerprint(),
         same,
@@ -129,7 +129,7 @@ fn kept(sketch: &Sketch, message: &NewMessage) {
     assert_eq!(message.timestamp, believed);
 }
 
-/// What stands on the lines of a subject is kept, in one line.
+/// The words of all lines of a subject are kept, on one line.
 fn unfolded(given: &str, kept: &str) {
     assert!(!kept.contains(['\r', '\n']));
     if given.contains(['\r', '\n']) {
@@ -140,8 +140,8 @@ fn unfolded(given: &str, kept: &str) {
     }
 }
 
-/// Where something is wrong: first in each part alone, then in how body and attachments go together. Addresses and URLs
-/// have claims of their own.
+/// The pointers to all faults: first of each part, then of body and attachments together. Addresses and URLs have claims of
+/// their own.
 fn wrong(sketch: &Sketch, rules: &DraftRules) -> Vec<String> {
     let (channel, region) = (sketch.channel, rules.default_region);
     let sender = |text: &str| Address::sender(channel, text, region).is_ok();
@@ -150,34 +150,34 @@ fn wrong(sketch: &Sketch, rules: &DraftRules) -> Vec<String> {
     let subject = |text: &String| body(text) && (sketch.lenient || !text.contains(['\r', '\n']));
     let may_lack_body = sketch.lenient || channel == Channel::Mms;
     let mut wrong = Vec::new();
-    let mut owes = |holds: bool, pointer: &str| {
+    let mut require = |holds: bool, pointer: &str| {
         if !holds {
             wrong.push(pointer.to_owned());
         }
     };
-    owes(sketch.address(&sketch.from).is_some_and(sender), "/from");
-    owes(sketch.address(&sketch.to).is_some_and(recipient), "/to");
-    owes(
+    require(sketch.address(&sketch.from).is_some_and(sender), "/from");
+    require(sketch.address(&sketch.to).is_some_and(recipient), "/to");
+    require(
         channel != Channel::Email || sketch.subject.as_ref().is_none_or(subject),
         "/subject",
     );
     let has_body = sketch.body.as_ref().map_or(may_lack_body, body);
-    owes(has_body, "/body");
+    require(has_body, "/body");
     let urls = sketch.attachments.clone().unwrap_or_default();
     let no_url =
         |url: &String| Attachments::new(vec![url.clone()], 1) == Err(AttachmentsError::NotAUrl { index: 0 });
     let bad_url = urls.iter().position(no_url);
     if urls.len() > rules.attachments_max {
-        owes(false, "/attachments");
+        require(false, "/attachments");
     } else if let Some(index) = bad_url {
-        owes(false, &format!("/attachments/{index}"));
+        require(false, &format!("/attachments/{index}"));
     } else if has_body {
-        let says_nothing = sketch.body.as_deref().unwrap_or_default().is_empty();
+        let is_empty = sketch.body.as_deref().unwrap_or_default().is_empty();
         match channel {
-            Channel::Sms if !urls.is_empty() => owes(false, "/attachments"),
+            Channel::Sms if !urls.is_empty() => require(false, "/attachments"),
             _ if sketch.lenient => {}
-            Channel::Mms => owes(!urls.is_empty(), "/attachments"),
-            Channel::Sms | Channel::Email => owes(!says_nothing, "/body"),
+            Channel::Mms => require(!urls.is_empty(), "/attachments"),
+            Channel::Sms | Channel::Email => require(!is_empty, "/body"),
         }
     }
     wrong

@@ -1,6 +1,6 @@
 use trunkline_domain::IdempotencyKey;
 
-/// Any text as the value of the header.
+/// A text is a valid value of the header, or refused.
 pub fn of_text(text: &str) {
     let found = text.parse::<IdempotencyKey>();
     let key = found.as_ref().ok().map(IdempotencyKey::as_str);
@@ -10,7 +10,7 @@ pub fn of_text(text: &str) {
     }
     if let Some(key) = key {
         assert!(is_key(key));
-        // There is one way to quote a key, so what was quoted is that, and the same key.
+        // A key has exactly one quoted form.
         assert!(text == key || text == quoted(key), "{text:?} was read as {key:?}");
         assert_eq!(quoted(key).parse(), found);
     }

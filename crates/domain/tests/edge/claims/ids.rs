@@ -1,6 +1,6 @@
 use trunkline_domain::{ConversationId, MessageId, ProviderMessageId, ProviderName};
 
-/// Any text as an id or a name of any kind.
+/// A text is an id or name by its rule, or refused.
 pub fn of_text(text: &str) {
     let hex = |digit: char| matches!(digit, '0'..='9' | 'a'..='f');
     let groups: Vec<&str> = text.split('-').collect();

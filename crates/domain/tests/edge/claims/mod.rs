@@ -1,7 +1,7 @@
-//! What must hold of one input, whatever it is. Each claim is a function that panics where it does not hold; what it
-//! expects is written from the contract, in another way than the code it judges.
+//! Claims about one input. A claim is a function that panics if it does not hold. Its expectation is a second implementation
+//! of the contract.
 //!
-//! This folder is also a part of the fuzz targets, so it knows only the public interface and no test framework.
+//! The fuzz targets include this folder, so it uses only the public interface and no test framework.
 
 pub mod address;
 pub mod attachments;

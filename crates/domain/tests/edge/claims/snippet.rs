@@ -1,7 +1,7 @@
 use trunkline_domain::snippet;
 use unicode_segmentation::UnicodeSegmentation;
 
-/// Any text, cut anywhere.
+/// A text is cut between grapheme clusters.
 pub fn of_text(text: &str, graphemes_max: usize) {
     let cut = snippet(text, graphemes_max);
     let all = text.graphemes(true).count();

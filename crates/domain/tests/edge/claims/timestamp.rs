@@ -4,7 +4,7 @@ use trunkline_domain::Timestamp;
 const FIRST: i64 = -62_135_596_800_000_000;
 const LAST: i64 = 253_402_300_799_999_999;
 
-/// Any text as a time.
+/// A text is an instant in the years 1 to 9999, or refused.
 pub fn of_text(text: &str) {
     let Some(instant) = Timestamp::parse(text) else {
         return;

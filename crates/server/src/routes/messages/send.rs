@@ -34,10 +34,9 @@ const IP: PolicyName = PolicyName::new("ip");
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
-/// As Stripe's API marks it.
+/// The name that Stripe's API uses.
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
-/// What a client may say about a request to send.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "it describes what `idempotency_key` reads")]
@@ -112,8 +111,8 @@ struct AcceptedToSend(Accepted);
 
 /// Send an SMS or MMS
 ///
-/// A `202` means that the message is durable, and will be dispatched or fail with a reason. Repeat a request whose
-/// answer you did not get with the same `Idempotency-Key`, and nothing is sent twice.
+/// A `202` means that the message is durable, and will be dispatched or fail with a reason. If you get no answer, repeat the
+/// request with the same `Idempotency-Key`: nothing is sent twice.
 #[utoipa::path(
     post, path = "/api/messages/sms", operation_id = "sendSms", tag = "Send",
     params(SendHeaders),
@@ -135,8 +134,8 @@ pub(crate) async fn send_sms(State(app): AppState, request: Request) -> Response
 
 /// Send an email
 ///
-/// A `202` means that the message is durable, and will be dispatched or fail with a reason. Repeat a request whose
-/// answer you did not get with the same `Idempotency-Key`, and nothing is sent twice.
+/// A `202` means that the message is durable, and will be dispatched or fail with a reason. If you get no answer, repeat the
+/// request with the same `Idempotency-Key`: nothing is sent twice.
 #[utoipa::path(
     post, path = "/api/messages/email", operation_id = "sendEmail", tag = "Send",
     params(SendHeaders),
@@ -157,8 +156,8 @@ pub(crate) async fn send_email(State(app): AppState, request: Request) -> Respon
 
 /// Send a message of any channel
 ///
-/// A `202` means that the message is durable, and will be dispatched or fail with a reason. Repeat a request whose
-/// answer you did not get with the same `Idempotency-Key`, and nothing is sent twice.
+/// A `202` means that the message is durable, and will be dispatched or fail with a reason. If you get no answer, repeat the
+/// request with the same `Idempotency-Key`: nothing is sent twice.
 #[utoipa::path(
     post, path = "/api/messages", operation_id = "send", tag = "Send",
     params(SendHeaders),
@@ -178,7 +177,7 @@ pub(crate) async fn send(State(app): AppState, request: Request) -> Response {
     .await
 }
 
-/// Limits, reads, checks and accepts a message, in this order. Whatever comes of it, the client is told its limits.
+/// Limits, reads, checks and accepts a message, in this order. Every response has the headers of the limits.
 async fn accept(
     app: &App,
     request: Request,
@@ -196,7 +195,7 @@ async fn accept(
         None => accept_limited(app, &head, body, draft, &mut allowances).await,
     };
     let mut response = result.into_response();
-    tell_limits(app, response.headers_mut(), &allowances);
+    add_limits(app, response.headers_mut(), &allowances);
     response
 }
 
@@ -272,7 +271,7 @@ pub(crate) fn policy(quotas: &LimitSettings) -> Option<HeaderValue> {
     (!policies.is_empty()).then(value)
 }
 
-fn tell_limits(app: &App, headers: &mut HeaderMap, allowances: &[(PolicyName, Allowance)]) {
+fn add_limits(app: &App, headers: &mut HeaderMap, allowances: &[(PolicyName, Allowance)]) {
     if let Some(policy) = &app.0.rate_limit_policy {
         headers.insert(RATE_LIMIT_POLICY, policy.clone());
     }

@@ -32,7 +32,7 @@ struct ImportLine {
 pub(super) fn read(
     line: &[u8],
     rules: &DraftRules,
-    serving: impl Fn(Channel) -> Option<ProviderName>,
+    default_provider: impl Fn(Channel) -> Option<ProviderName>,
     id: MessageId,
     processed_at: Timestamp,
 ) -> Result<Import, Vec<String>> {
@@ -44,8 +44,8 @@ pub(super) fn read(
     let channel = origin.channel(Channel::ALL, line.channel.as_deref(), line.r#type.as_deref());
     let channel = valid(channel, &mut errors);
     let provider_message_id = valid(provider_message_id(line.provider_message_id), &mut errors);
-    let provider = channel.and_then(|channel| valid(provider(line.provider, channel, serving), &mut errors));
-    // What else is wrong depends on the channel.
+    let provider =
+        channel.and_then(|channel| valid(provider(line.provider, channel, default_provider), &mut errors));
     let message = channel.and_then(|channel| {
         let draft = Draft {
             origin,
@@ -81,23 +81,23 @@ pub(super) fn read(
 fn provider(
     name: Option<String>,
     channel: Channel,
-    serving: impl Fn(Channel) -> Option<ProviderName>,
+    default_provider: impl Fn(Channel) -> Option<ProviderName>,
 ) -> Result<ProviderName, FieldError> {
     let error = |detail: String| FieldError::new("/provider", detail);
     match name {
         Some(name) => name
             .parse()
             .map_err(|wrong: domain::InvalidId| error(wrong.to_string())),
-        None => serving(channel)
+        None => default_provider(channel)
             .ok_or_else(|| error(format!("is required: no configured provider serves {channel}"))),
     }
 }
 
-/// The parser's own words would quote the line, so only the place is taken from it.
+/// The parser's messages quote the line, so only the place is taken from them.
 fn parse(text: &str) -> Result<ImportLine, String> {
-    // The parser would also take an array for our fields, in the order in which we happen to name them.
+    // The parser also takes an array of the fields in the order of their declaration.
     if !text.starts_with('{') {
-        return Err("is no JSON object".to_owned());
+        return Err("is not a JSON object".to_owned());
     }
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let invalid = |error: &serde_json::Error| format!("is not valid JSON, at column {}", error.column());
@@ -106,7 +106,7 @@ fn parse(text: &str) -> Result<ImportLine, String> {
         let error = error.into_inner();
         match (error.is_data(), path.as_str()) {
             (false, _) => invalid(&error),
-            (true, ".") => "says something twice".to_owned(),
+            (true, ".") => "has a field twice".to_owned(),
             (true, field) => format!("{field} has the wrong type"),
         }
     })?;
@@ -152,12 +152,12 @@ mod tests {
 
     /// Reads a line where `primary` serves SMS and nothing serves the other channels.
     fn read(line: &[u8]) -> Result<Import, Vec<String>> {
-        let serving = |channel| (channel == Channel::Sms).then(|| "primary".parse().unwrap());
+        let default_provider = |channel| (channel == Channel::Sms).then(|| "primary".parse().unwrap());
         let now = Timestamp::parse("2026-11-21T10:00:00Z").unwrap();
         super::read(
             line,
             &RULES,
-            serving,
+            default_provider,
             MessageId::mint(now, &Entropy::from_seed(1)),
             now,
         )
@@ -183,7 +183,6 @@ mod tests {
         assert_eq!(import.message.content.subject, None);
     }
 
-    /// It happened: it is imported in whatever shape it had.
     #[test]
     fn a_past_message_is_not_refused_for_a_formality() {
         let url = json!(["https://example.com/a.png"]);
@@ -234,12 +233,12 @@ mod tests {
     fn a_line_must_name_its_provider_if_none_serves_the_channel() {
         let mut line = sms();
         line["channel"] = json!("mms");
-        let told = problems(&line.to_string());
-        assert_eq!(told, "/provider: is required: no configured provider serves mms");
+        let shown = problems(&line.to_string());
+        assert_eq!(shown, "/provider: is required: no configured provider serves mms");
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_its_place_and_without_its_words() {
+    fn an_error_names_the_place_and_does_not_repeat_the_value() {
         let cases = [
             ("direction", json!(null), "/direction: is required"),
             (
@@ -253,7 +252,11 @@ mod tests {
                 json!("mms"),
                 "/type: must be the channel, sms, or left out",
             ),
-            ("from", json!("secret@example.com"), "/from: '@' (character 7) is not allowed there"),
+            (
+                "from",
+                json!("secret@example.com"),
+                "/from: '@' (character 7) is not allowed there",
+            ),
             ("to", json!(null), "/to: is required"),
             ("body", json!("secret\u{0}"), "/body: remove the NUL character"),
             ("body", json!(["secret"]), "body has the wrong type"),
@@ -279,11 +282,11 @@ mod tests {
                 "/provider_message_id: a provider",
             ),
         ];
-        for (field, value, told) in cases {
+        for (field, value, shown) in cases {
             let mut line = sms();
             line[field] = value;
             let problems = problems(&line.to_string());
-            assert!(problems.contains(told), "{told} is not in: {problems}");
+            assert!(problems.contains(shown), "{shown} is not in: {problems}");
             assert!(!problems.to_lowercase().contains("secret"), "{problems}");
         }
         let everything = problems("{\"channel\": \"sms\"}");
@@ -293,17 +296,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_is_told_without_its_words() {
-        for (line, told) in [
-            ("secret", "is no JSON object"),
-            ("[\"inbound\",\"secret\"]", "is no JSON object"),
+    fn an_error_does_not_repeat_a_line_that_is_no_object() {
+        for (line, shown) in [
+            ("secret", "is not a JSON object"),
+            ("[\"inbound\",\"secret\"]", "is not a JSON object"),
             ("{\"secret\"", "is not valid JSON, at column 9"),
             ("{} secret", "is not valid JSON"),
-            ("{\"body\":\"secret\",\"body\":\"secret\"}", "twice"),
+            ("{\"body\":\"secret\",\"body\":\"secret\"}", "a field twice"),
             ("{\"body\":\"\\ud800\"}", "is not valid JSON"),
         ] {
             let problems = problems(line);
-            assert!(problems.contains(told), "{told} is not in: {problems}");
+            assert!(problems.contains(shown), "{shown} is not in: {problems}");
             assert!(!problems.contains("secret"), "{problems}");
         }
         assert_eq!(read(b"{\"body\":\"\xff\"}").unwrap_err(), ["is not UTF-8"]);
@@ -315,7 +318,7 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(CASES) })]
 
         #[test]
-        fn a_line_is_kept_whole_or_nothing_of_it_is_told(
+        fn a_line_is_imported_whole_or_not_repeated_in_the_error(
             changes in prop::collection::vec((any::<Index>(), any::<u8>(), 0_u8..4), 0..3),
         ) {
             let mut line = sms().to_string().into_bytes();
@@ -338,8 +341,8 @@ mod tests {
                 }
                 Err(problems) => {
                     prop_assert!(!problems.is_empty());
-                    let told = problems.join("; ");
-                    prop_assert!(!["secret", "201555", "804555"].iter().any(|word| told.contains(word)), "{told}");
+                    let shown = problems.join("; ");
+                    prop_assert!(!["secret", "201555", "804555"].iter().any(|word| shown.contains(word)), "{shown}");
                 }
             }
         }

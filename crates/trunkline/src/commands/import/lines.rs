@@ -1,6 +1,6 @@
 use std::io::{self, BufRead, Read};
 
-/// Lines of bounded length: however long one is, no more than its bound is held.
+/// Reads lines of bounded length. It never holds more of a line than the bound.
 pub(super) struct Lines<R> {
     input: R,
     bytes_max: usize,
@@ -17,7 +17,7 @@ pub(super) enum ImportLine<'a> {
     TooLong,
 }
 
-/// What some programs put in front of UTF-8.
+/// Some programs put it in front of UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 impl<R: BufRead> Lines<R> {
@@ -31,7 +31,7 @@ impl<R: BufRead> Lines<R> {
         }
     }
 
-    /// The number of the line that was read last, from 1.
+    /// Of the line that was read last, from 1.
     pub(super) fn number(&self) -> u64 {
         self.number
     }
@@ -43,7 +43,7 @@ impl<R: BufRead> Lines<R> {
 
     pub(super) fn next(&mut self) -> io::Result<Option<ImportLine<'_>>> {
         self.buffer.clear();
-        // One more than is allowed, and the end of the line.
+        // One byte more than the bound, and the line end.
         let limit = self.bytes_max as u64 + 2;
         let read = self
             .input
@@ -76,7 +76,7 @@ impl<R: BufRead> Lines<R> {
     }
 }
 
-/// Reads to the end of the line and keeps nothing of it; returns how much that was.
+/// Reads to the end of the line. Returns the number of bytes.
 fn skip_line(input: &mut impl BufRead) -> io::Result<u64> {
     let mut skipped = 0;
     loop {
@@ -100,7 +100,7 @@ mod tests {
 
     use super::*;
 
-    /// Every line of a text, as the texts they are, read through a buffer that is smaller than a line.
+    /// The lines of a text, read through a buffer that is smaller than a line.
     fn lines(text: &str, bytes_max: usize) -> Vec<String> {
         let mut lines = Lines::of(BufReader::with_capacity(3, text.as_bytes()), bytes_max);
         let mut found = Vec::new();
@@ -117,14 +117,14 @@ mod tests {
     }
 
     #[test]
-    fn lines_end_in_every_way_lines_end() {
+    fn line_ends_and_a_byte_order_mark_are_removed() {
         assert_eq!(lines("ab\r\n\n  \ncd", 10), ["ab", "(blank)", "(blank)", "cd"]);
         assert_eq!(lines("\u{feff}ab\n\u{feff}cd\n", 10), ["ab", "\u{feff}cd"]);
         assert_eq!(lines("", 10), [""; 0]);
     }
 
     #[test]
-    fn a_line_that_is_too_long_is_passed_over() {
+    fn a_line_that_is_too_long_is_skipped() {
         for length in [11, 12, 13, 14, 1_000] {
             let long = "x".repeat(length);
             assert_eq!(

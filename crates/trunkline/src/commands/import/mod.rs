@@ -1,4 +1,4 @@
-//! Past messages from a file of JSON lines, into the store. What it does may be done twice.
+//! Imports past messages from JSON lines. An import may be repeated: known messages are left out.
 
 mod line;
 mod lines;
@@ -11,9 +11,9 @@ use std::{
 
 use anyhow::{Context, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use domain::{Clock, DraftRules, Entropy, MessageId, ProviderName, SystemClock, Timestamp};
+use domain::{Channel, Clock, DraftRules, Entropy, MessageId, ProviderName, SystemClock, Timestamp};
 use engine::retry_transient;
-use providers::{Routes, simulator::Simulators};
+use providers::simulator::SimulatorInstance;
 use serde::Serialize;
 use store::{Import, Store};
 use tokio::runtime::Runtime;
@@ -24,20 +24,20 @@ use crate::{
     terminal::{Progress, grouped, print, print_json},
 };
 
-/// Messages that are stored in one transaction.
+/// Messages in one transaction.
 const BATCH_MESSAGES_MAX: usize = 500;
-/// Bytes of lines that are held at one time, so that long ones do not add up.
+/// Bytes of lines in one transaction.
 const BATCH_BYTES_MAX: usize = 4 << 20;
-/// Bytes of one line. The body of a message over HTTP may have a quarter of that.
+/// Bytes of one line: four times the default limit of a request body.
 const LINE_BYTES_MAX: usize = 1 << 20;
-/// Bad lines that are told one by one; beyond, they are only counted.
+/// Invalid lines that are reported one by one; further ones are only counted.
 const INVALID_SHOWN_MAX: u64 = 20;
 
 pub(crate) fn command() -> Command {
     let file = Arg::new("file")
         .value_name("FILE")
         .default_value("-")
-        .help("Where the lines are; - is the standard input");
+        .help("The file with the lines; - is standard input");
     let provider = Arg::new("provider")
         .long("provider")
         .value_name("NAME")
@@ -58,18 +58,17 @@ pub(crate) fn command() -> Command {
              direction            inbound or outbound\n  \
              channel              sms, mms or email\n  \
              from, to, body       as in the API; also subject (email) and attachments (a list of URLs)\n  \
-             timestamp            RFC 3339; without it, the time of the import\n  \
-             provider_message_id  by which a message is recognized: importing it again changes nothing\n  \
-             provider             whose id that is [default: see --provider]\n\n\
-             Bad lines are told and left out, and the exit status is not 0 then. Imported messages have no conversation\n\
-             until `trunkline backfill` gives them one. On SQLite the service must not be running.\n\n\
+             timestamp            RFC 3339; otherwise the time of the import\n  \
+             provider_message_id  identifies the message: importing it again changes nothing\n  \
+             provider             the provider of that id [default: see --provider]\n\n\
+             Invalid lines are reported and left out; the exit status is then 1. Imported messages have no conversation\n\
+             until `trunkline backfill` gives them one. With SQLite, stop the service first.\n\n\
              Examples:\n  trunkline import past.jsonl\n  \
              zcat past.jsonl.gz | trunkline import --database-url postgres://localhost/trunkline\n  \
              trunkline import past.jsonl --json && trunkline backfill",
         )
 }
 
-/// Imports all good lines, tells the bad ones, and fails when there was one.
 pub(crate) fn run(config: &Config, arguments: &ArgMatches) -> anyhow::Result<()> {
     let path: &String = arguments.get_one("file").context("there is a default")?;
     let (input, size) = open(path)?;
@@ -79,12 +78,6 @@ pub(crate) fn run(config: &Config, arguments: &ArgMatches) -> anyhow::Result<()>
         .build()?;
     let store = store::open(&config.database_url, Arc::clone(&clock))?;
     runtime.block_on(retry_transient(async || store.migrate().await))?;
-    let simulators = Simulators::new(
-        config.simulators.clone(),
-        &Entropy::from_system(),
-        Arc::clone(&clock),
-    )?;
-    let routes = Routes::new(simulators.providers())?;
     let mut importer = Importer {
         runtime,
         store,
@@ -95,7 +88,7 @@ pub(crate) fn run(config: &Config, arguments: &ArgMatches) -> anyhow::Result<()>
         },
         rules: config.server.drafts,
         provider: arguments.get_one("provider").cloned(),
-        routes,
+        providers: config.simulators.instances.clone(),
         batch: Vec::with_capacity(BATCH_MESSAGES_MAX),
         batch_bytes: 0,
         progress: Progress::of("importing"),
@@ -112,23 +105,23 @@ pub(crate) fn run(config: &Config, arguments: &ArgMatches) -> anyhow::Result<()>
     if arguments.get_flag("json") {
         print_json(&summary)?;
     } else {
-        print(&summary.told())?;
+        print(&summary.text())?;
     }
     match summary.invalid {
         0 => Ok(()),
-        1 => bail!("a line is not valid: correct it and import it again; what is there already is left out"),
+        1 => bail!("1 line is not valid: correct it and import it again; known messages are left out"),
         many => bail!(
-            "{} lines are not valid: correct them and import them again; what is there already is left out",
+            "{} lines are not valid: correct them and import them again; known messages are left out",
             grouped(many)
         ),
     }
 }
 
-/// The input, and how many bytes it has, if that can be told.
+/// The input, and its size in bytes if it is a file.
 fn open(path: &str) -> anyhow::Result<(Box<dyn BufRead>, Option<u64>)> {
     if path == "-" {
         if io::stdin().is_terminal() {
-            eprintln!("reading lines from this terminal; Ctrl-D ends them");
+            eprintln!("reading lines from the terminal: end them with Ctrl-D");
         }
         return Ok((Box::new(io::stdin().lock()), None));
     }
@@ -138,34 +131,31 @@ fn open(path: &str) -> anyhow::Result<(Box<dyn BufRead>, Option<u64>)> {
     Ok((Box::new(BufReader::new(file)), size))
 }
 
-/// What an import came to.
 #[derive(Debug, Default, Serialize)]
 struct Summary {
-    /// Lines with something on them.
+    /// Lines that are not blank.
     read: u64,
-    /// Messages that are new.
     imported: u64,
-    /// Messages that were there already. When a connection is lost, what was stored without our hearing so is told here.
+    /// Known messages. A batch that was stored although its connection broke is counted here.
     repeated: u64,
-    /// Lines that are no message.
     invalid: u64,
 }
 
 impl Summary {
-    fn told(&self) -> String {
+    fn text(&self) -> String {
         let [read, imported, repeated, invalid] =
             [self.read, self.imported, self.repeated, self.invalid].map(grouped);
         let next = match self.imported {
             0 => "",
-            _ => "`trunkline backfill` gives them their conversations.\n",
+            _ => "Run `trunkline backfill` to give them their conversations.\n",
         };
         format!(
-            "{read} lines read: {imported} imported, {repeated} there already, {invalid} not valid.\n{next}"
+            "{read} lines read: {imported} imported, {repeated} already there, {invalid} not valid.\n{next}"
         )
     }
 }
 
-/// Gives messages their ids, in the order of the file.
+/// Mints ids in the order of the file.
 struct Minter {
     clock: Arc<dyn Clock>,
     entropy: Entropy,
@@ -173,8 +163,7 @@ struct Minter {
 }
 
 impl Minter {
-    /// A time of processing and the id that belongs to it. No two messages share a microsecond: their ids would be in no
-    /// order, and the backfill goes by their order.
+    /// A time of processing and an id. No two messages share a microsecond: the backfill needs the ids in order.
     fn mint(&mut self) -> (Timestamp, MessageId) {
         let next = self.last.saturating_add(std::time::Duration::from_micros(1));
         self.last = self.clock.now().max(next);
@@ -187,8 +176,9 @@ struct Importer {
     store: Arc<dyn Store>,
     minter: Minter,
     rules: DraftRules,
+    /// Of lines that name none.
     provider: Option<ProviderName>,
-    routes: Routes,
+    providers: Vec<SimulatorInstance>,
     batch: Vec<Import>,
     batch_bytes: usize,
     progress: Progress,
@@ -201,16 +191,15 @@ impl Importer {
         loop {
             let number = lines.number() + 1;
             let line = lines.next();
-            let line = line.with_context(|| self.stopped("cannot read on", number))?;
+            let line = line.with_context(|| self.stopped("cannot read the input", number))?;
             let import = match line {
                 None => break,
                 Some(ImportLine::Blank) => continue,
                 Some(ImportLine::TooLong) => Err(vec![format!("is longer than {LINE_BYTES_MAX} bytes")]),
                 Some(ImportLine::Text(text)) => {
                     let (processed_at, id) = self.minter.mint();
-                    let configured = |channel| Some(self.routes.serving(channel)?.name().clone());
-                    let serving = |channel| self.provider.clone().or_else(|| configured(channel));
-                    line::read(text, &self.rules, serving, id, processed_at)
+                    let default = |channel| self.default_provider(channel);
+                    line::read(text, &self.rules, default, id, processed_at)
                 }
             };
             self.summary.read += 1;
@@ -229,6 +218,12 @@ impl Importer {
         self.store(lines.number())
     }
 
+    fn default_provider(&self, channel: Channel) -> Option<ProviderName> {
+        let serves = |instance: &&SimulatorInstance| instance.channels.contains(&channel);
+        let configured = || Some(self.providers.iter().find(serves)?.name.clone());
+        self.provider.clone().or_else(configured)
+    }
+
     fn refuse(&mut self, number: u64, problems: &[String]) {
         self.summary.invalid += 1;
         if self.summary.invalid <= INVALID_SHOWN_MAX {
@@ -236,11 +231,11 @@ impl Importer {
             eprintln!("line {number}: {}", problems.join("; "));
         } else if self.summary.invalid == INVALID_SHOWN_MAX + 1 {
             self.progress.clear();
-            eprintln!("further lines that are not valid are only counted");
+            eprintln!("further invalid lines are only counted");
         }
     }
 
-    /// Stores what has been gathered up to this line.
+    /// Stores the batch, which ends with this line.
     fn store(&mut self, number: u64) -> anyhow::Result<()> {
         let Self {
             store,
@@ -252,7 +247,7 @@ impl Importer {
             return Ok(());
         }
         let stored = runtime.block_on(retry_transient(async || store.import(batch).await));
-        let imported = stored.with_context(|| self.stopped("stopped", number))?;
+        let imported = stored.with_context(|| self.stopped("cannot store a batch", number))?;
         self.summary.imported += imported;
         self.summary.repeated += self.batch.len() as u64 - imported;
         self.batch.clear();
@@ -260,9 +255,9 @@ impl Importer {
         Ok(())
     }
 
-    fn stopped(&self, how: &str, number: u64) -> String {
+    fn stopped(&self, what: &str, number: u64) -> String {
         format!(
-            "{how} at line {}, with {} messages imported: they stay, and importing the same again does the rest",
+            "{what} at line {}; {} messages are imported: run the import again for the rest",
             grouped(number),
             grouped(self.summary.imported)
         )
@@ -275,11 +270,10 @@ mod tests {
 
     use super::*;
 
-    /// A clock that says what a test wants it to.
     #[derive(Debug)]
-    struct Hands(Mutex<Timestamp>);
+    struct SetClock(Mutex<Timestamp>);
 
-    impl Clock for Hands {
+    impl Clock for SetClock {
         fn now(&self) -> Timestamp {
             *self.0.lock().unwrap()
         }
@@ -290,22 +284,22 @@ mod tests {
     }
 
     #[test]
-    fn ids_follow_the_file_also_while_the_clock_stands_still_or_is_set_back() {
-        let hands = Arc::new(Hands(Mutex::new(Timestamp::MIN)));
+    fn ids_are_in_the_order_of_the_file_even_if_the_clock_stops_or_goes_back() {
+        let clock = Arc::new(SetClock(Mutex::new(Timestamp::MIN)));
         let mut minter = Minter {
-            clock: hands.clone(),
+            clock: clock.clone(),
             entropy: Entropy::from_seed(1),
             last: Timestamp::MIN,
         };
         let mut minted = Vec::new();
         for hour in [10, 9, 11] {
             let time = Timestamp::parse(&format!("2026-11-21T{hour:02}:00:00Z")).unwrap();
-            *hands.0.lock().unwrap() = time;
+            *clock.0.lock().unwrap() = time;
             minted.extend((0..1_000).map(|_| minter.mint()));
         }
         assert!(minted.is_sorted_by(|one, next| one.0 < next.0 && one.1 < next.1));
         let noon = Timestamp::parse("2026-11-21T12:00:00Z").unwrap();
-        *hands.0.lock().unwrap() = noon;
+        *clock.0.lock().unwrap() = noon;
         assert_eq!(minter.mint().0, noon);
     }
 }

@@ -76,8 +76,8 @@ async fn bad_lines_are_told_and_the_good_ones_imported(kind: Kind) {
     let counted: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(counted, summary(8, 3, 1, 4));
     for place in [
-        "line 3: is no JSON object",
-        "line 4: /to: use a phone number",
+        "line 3: is not a JSON object",
+        "line 4: /to: 'a' (character 1) is not allowed there",
         "line 5: is longer than",
         "line 6: /channel: use one of",
         "4 lines are not valid",
