@@ -1,9 +1,7 @@
-//! Who carries messages to people: the port that every provider implements, the routes that choose providers for a
-//! message, and one folder for each kind of provider. All folders have the same parts: settings, `send` (one call),
-//! `classify` (what a response means).
+//! The port that every provider implements, the routes that choose providers for a message, and one folder for each kind
+//! of provider. All folders have the same parts: settings, `send` (one call), `classify` (what a response means).
 //!
-//! A provider makes one call and says how it ended. It never retries, waits for its turn or touches the
-//! store: when to call, how often and with which deadline is the engine's business.
+//! A provider makes one call and says how it ended. The engine decides when to call, how often and with which deadline.
 
 mod pattern;
 mod port;

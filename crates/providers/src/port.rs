@@ -3,44 +3,35 @@ use std::{fmt::Debug, time::Duration};
 use async_trait::async_trait;
 use domain::{Channel, Content, ErrorCode, MessageId, Outcome, ProviderMessageId, ProviderName};
 
-/// One try to hand a message to a provider.
+/// One attempt to hand a message to a provider.
 #[derive(Clone, Copy, Debug)]
 pub struct Call<'a> {
-    /// Which message. The same in every try, so that a provider that deduplicates can.
+    /// The same in each attempt: a provider can deduplicate by it.
     pub message_id: MessageId,
-    /// Which try: 1, 2, 3 … without gaps.
+    /// 1, 2, 3 … without gaps.
     pub attempt_number: u32,
-    /// What to send, from whom and to whom.
     pub content: &'a Content,
 }
 
-/// The closed vocabulary of how a call ends. Only a provider's own `classify` knows the provider's codes;
-/// everybody else reads these.
+/// How a call ended. Only the `classify` of a kind of providers knows their codes; all other code uses these.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum SendResult {
-    /// The provider took the message.
+    /// Taken.
     Success {
-        /// The provider's own id of the message, if it gave one: receipts name it.
+        /// The provider's id of the message, if it gave one: receipts name it.
         provider_message_id: Option<ProviderMessageId>,
     },
-    /// The provider asked to slow down. It is well, and it has not taken the message.
+    /// Certainly not taken: the provider is well and asks to slow down.
     RateLimited {
-        /// How long it asked to be left alone, when it said so.
+        /// How long to wait, if the provider said so.
         retry_after: Option<Duration>,
-        /// Its reason.
         error_code: ErrorCode,
     },
-    /// The provider failed; a later try may succeed.
-    Error {
-        /// What went wrong.
-        error_code: ErrorCode,
-    },
-    /// The provider refused this message for good; no other try would end differently.
-    Rejected {
-        /// Its reason.
-        error_code: ErrorCode,
-    },
-    /// No answer in time: the provider may or may not have taken the message.
+    /// Certainly not taken: the provider failed, and a later attempt may succeed.
+    Error { error_code: ErrorCode },
+    /// Refused for good: no later attempt would end differently.
+    Rejected { error_code: ErrorCode },
+    /// Perhaps taken: there was no response in time.
     Timeout,
 }
 
@@ -69,17 +60,15 @@ impl SendResult {
     }
 }
 
-/// Whoever carries messages of some channels to people.
+/// A configured instance that carries messages of some channels.
 #[async_trait]
 pub trait Provider: Debug + Send + Sync {
-    /// The name under which attempts, metrics and breakers know it.
+    /// Attempts, metrics and breakers carry it.
     fn name(&self) -> &ProviderName;
 
-    /// The channels it serves.
     fn channels(&self) -> &[Channel];
 
-    /// Makes one call. The caller puts its own deadline around it and takes a missed one for
-    /// [`SendResult::Timeout`]; a provider that notices a timeout itself may report it. Dropping the call must
-    /// leave nothing broken behind.
+    /// Makes one call. The caller sets a deadline, records a missed one as [`SendResult::Timeout`], and drops the
+    /// call: that must leave nothing broken.
     async fn send(&self, call: Call<'_>) -> SendResult;
 }

@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use crate::{Pattern, Provider};
 
-/// The configured providers, and which of them take a message.
+/// The configured providers, and the routes that choose among them.
 #[derive(Clone, Debug, Default)]
 pub struct Routes {
     providers: Vec<Arc<dyn Provider>>,
@@ -148,7 +148,8 @@ impl Routes {
             .find(|route| route.channel == channel && fits(&route.from, from) && fits(&route.to, to))
     }
 
-    /// The first provider, in the order of configuration, that serves a channel, whatever the routes say.
+    /// The first provider, in the order of configuration, that serves a channel. Inbound messages without a provider's name
+    /// count as its own.
     #[must_use]
     pub fn serving(&self, channel: Channel) -> Option<&Arc<dyn Provider>> {
         self.providers
@@ -272,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_route_that_fits_wins_and_only_its_channel_is_affected() {
+    fn the_first_route_that_fits_wins_and_other_channels_keep_their_own() {
         let routes = routes(&[("us", &[Sms, Mms]), ("world", &[Sms, Mms])]).unwrap();
         let routes = routes
             .with(vec![
@@ -292,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_stand_is_refused_by_name() {
+    fn a_route_that_cannot_be_followed_is_refused_with_the_names() {
         assert_eq!(
             routes(&[("a", &[Sms]), ("b", &[]), ("a", &[Email])])
                 .unwrap_err()

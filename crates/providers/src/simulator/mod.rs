@@ -22,7 +22,7 @@ pub use settings::{
 };
 
 use ledger::LedgerFile;
-use send::{Line, Simulator};
+use send::{Course, Simulator};
 use sequence::Sequence;
 
 use crate::Provider;
@@ -70,7 +70,7 @@ impl Simulators {
             let sequence = Sequence::new(instance.name.clone(), faults.seed, entropy);
             Arc::new(Simulator {
                 instance,
-                line: Mutex::new(Line { faults, sequence }),
+                course: Mutex::new(Course { faults, sequence }),
                 clock: Arc::clone(&clock),
                 ledger: ledger.clone(),
             })
@@ -109,15 +109,15 @@ impl Simulators {
     pub fn replace(&self, config: SimulatorConfig) -> Result<(), ConfigError> {
         config.check(self.names())?;
         let mut held = self.config.lock();
-        let mut lines: Vec<_> = self
+        let mut courses: Vec<_> = self
             .simulators
             .iter()
-            .map(|simulator| simulator.line.lock())
+            .map(|simulator| simulator.course.lock())
             .collect();
-        for (line, name) in lines.iter_mut().zip(self.names()) {
-            line.faults = config.effective(name);
-            let seed = line.faults.seed;
-            line.sequence.configure(seed);
+        for (course, name) in courses.iter_mut().zip(self.names()) {
+            course.faults = config.effective(name);
+            let seed = course.faults.seed;
+            course.sequence.configure(seed);
         }
         *held = config;
         Ok(())

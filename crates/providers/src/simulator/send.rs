@@ -17,14 +17,14 @@ use crate::{Call, Provider, SendResult};
 pub(super) struct Simulator {
     pub(super) instance: SimulatorInstance,
     /// Held for a few instructions only, never across an await.
-    pub(super) line: Mutex<Line>,
+    pub(super) course: Mutex<Course>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) ledger: Option<Arc<LedgerFile>>,
 }
 
 /// What decides the next call.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct Course {
     pub(super) faults: Faults,
     pub(super) sequence: Sequence,
 }
@@ -34,8 +34,8 @@ impl Simulator {
     fn take(&self, call: &Call<'_>) -> Behaviour {
         let name = &self.instance.name;
         let (faults, (seed, number)) = {
-            let mut line = self.line.lock();
-            (line.faults, line.sequence.next())
+            let mut course = self.course.lock();
+            (course.faults, course.sequence.next())
         };
         let behaviour = Behaviour::of(faults, name.as_str(), seed, number);
         if let Some(ledger) = &self.ledger {

@@ -18,12 +18,11 @@ use serde::{Deserialize, Serialize};
 
 use trunkline_providers::{Call, Provider, SendResult};
 
-/// How long a connection may take. Much less than a call: who cannot be reached has taken nothing, and that is worth knowing.
+/// Much less than a call may take: no connection certainly means not taken.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Bytes of an answer that are read at most.
-const ANSWER_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of a response's body that are read at most.
+const BODY_BYTES_MAX: usize = 16 * 1024;
 
-/// Where Acme is, and who we are to it.
 #[derive(Clone)]
 pub(crate) struct AcmeSettings {
     pub(crate) name: ProviderName,
@@ -34,7 +33,6 @@ pub(crate) struct AcmeSettings {
     pub(crate) key: String,
 }
 
-/// Acme, as the engine sees it.
 pub(crate) struct Acme {
     settings: AcmeSettings,
     client: Client<HttpConnector, Full<Bytes>>,
@@ -51,6 +49,7 @@ impl Acme {
     }
 }
 
+/// Without the key, which must not reach a log.
 impl fmt::Debug for Acme {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Acme")
@@ -73,16 +72,16 @@ impl Provider for Acme {
             Err(_) => return rejected("acme_request_impossible"),
         };
         match self.client.request(request).await {
-            Ok(response) => classify(&AcmeResponse::read(response).await),
-            // Nobody was there, so nobody has taken it: an error, which a later try may mend …
+            Ok(response) => classify(AcmeResponse::read(response).await),
+            // Without a connection, Acme has not taken the message: a later attempt may succeed.
             Err(error) if error.is_connect() => failed("acme_unreachable"),
-            // … but who falls silent after the request was on its way may have taken it.
+            // The request was on its way: Acme may have taken the message.
             Err(_) => SendResult::Timeout,
         }
     }
 }
 
-/// A message in Acme's words.
+/// The body of a request.
 #[derive(Serialize)]
 struct AcmeMessage<'a> {
     from: &'a str,
@@ -102,25 +101,27 @@ impl Acme {
         let request = Request::post(&self.settings.url)
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::AUTHORIZATION, format!("Bearer {}", self.settings.key))
-            // The same in every try of this message: Acme answers 409 to one it has already.
+            // The same in each attempt of this message: Acme responds 409 to one that it has.
             .header("idempotency-key", call.message_id.to_string())
             .body(Full::from(serde_json::to_vec(&message)?))?;
         Ok(request)
     }
 }
 
-/// What Acme said, as far as it matters.
+/// What matters of a response.
 #[derive(Debug, Default)]
 struct AcmeResponse {
     status: u16,
     retry_after: Option<Duration>,
-    code: Option<String>,
+    body: AcmeBody,
 }
 
-/// What Acme says about an error.
-#[derive(Deserialize)]
-struct AcmeError {
-    code: String,
+#[derive(Debug, Default, Deserialize)]
+struct AcmeBody {
+    /// Acme's id of the message it took.
+    id: Option<String>,
+    /// Of an error.
+    code: Option<String>,
 }
 
 impl AcmeResponse {
@@ -128,41 +129,37 @@ impl AcmeResponse {
         let (head, body) = response.into_parts();
         let seconds = head.headers.get(header::RETRY_AFTER);
         let seconds = seconds.and_then(|value| value.to_str().ok()?.parse().ok());
-        // The status says it all but the reason: a body that is cut off, endless or no JSON changes no verdict.
-        let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
-        let error = body
-            .ok()
-            .and_then(|body| serde_json::from_slice::<AcmeError>(&body.to_bytes()).ok());
+        // The status decides. A body that is cut off, endless or no JSON changes nothing.
+        let body = Limited::new(body, BODY_BYTES_MAX).collect().await.ok();
+        let body = body.and_then(|body| serde_json::from_slice(&body.to_bytes()).ok());
         Self {
             status: head.status.as_u16(),
             retry_after: seconds.map(Duration::from_secs),
-            code: error.map(|error| error.code),
+            body: body.unwrap_or_default(),
         }
     }
 }
 
-/// What a reply means. Nothing else in Trunkline knows Acme's codes.
-fn classify(reply: &AcmeResponse) -> SendResult {
-    match reply.status {
-        200..=299 => SendResult::Success {
-            provider_message_id: None,
-        },
-        // It has this message already, from a try whose answer we never heard.
-        409 => SendResult::Success {
-            provider_message_id: None,
+/// The only place that knows Acme's codes.
+fn classify(response: AcmeResponse) -> SendResult {
+    let AcmeBody { id, code } = response.body;
+    match response.status {
+        // 409: Acme took it in an earlier attempt whose response was lost.
+        200..=299 | 409 => SendResult::Success {
+            provider_message_id: id.and_then(|id| id.parse().ok()),
         },
         429 => SendResult::RateLimited {
-            retry_after: reply.retry_after,
+            retry_after: response.retry_after,
             error_code: ErrorCode::of("acme_rate_limited"),
         },
-        // This message, and no other, will never do: a number that does not exist, a text it does not carry.
-        400 | 422 => rejected(reply.code.as_deref().unwrap_or("acme_rejected")),
-        // Our key or our account: the message is fine, and goes out once somebody has seen to it.
+        // Wrong with this message alone: a number that does not exist, a text that Acme does not carry.
+        400 | 422 => rejected(code.as_deref().unwrap_or("acme_rejected")),
+        // The key or the account is wrong, not the message: it goes out once an operator has mended that.
         401..=403 => failed("acme_account"),
-        // A gateway that gave up waiting for Acme does not know whether Acme took it.
+        // A gateway gave up waiting for Acme, which may have taken the message.
         408 | 502 | 504 => SendResult::Timeout,
         500..=599 => failed("acme_error"),
-        // Not understood is neither taken nor refused for good: it is worth another try.
+        // An unknown status says neither taken nor refused for good: another attempt is worth it.
         _ => failed("acme_unexpected_reply"),
     }
 }
@@ -183,10 +180,16 @@ fn failed(code: &'static str) -> SendResult {
 mod tests {
     use super::*;
 
-    fn reply(status: u16) -> AcmeResponse {
+    fn response(status: u16) -> AcmeResponse {
         AcmeResponse {
             status,
             ..AcmeResponse::default()
+        }
+    }
+
+    fn taken(id: Option<&str>) -> SendResult {
+        SendResult::Success {
+            provider_message_id: id.map(|id| id.parse().unwrap()),
         }
     }
 
@@ -198,45 +201,41 @@ mod tests {
     }
 
     #[test]
-    fn every_reply_has_a_meaning() {
+    fn each_status_has_a_result() {
         let week = Some(Duration::from_secs(7 * 86_400));
         let hinted = AcmeResponse {
             retry_after: week,
-            ..reply(429)
+            ..response(429)
         };
-        let no_number = AcmeResponse {
-            code: Some("Invalid-Number".to_owned()),
-            ..reply(422)
+        let with_body = |status, id: Option<&str>, code: Option<&str>| AcmeResponse {
+            body: AcmeBody {
+                id: id.map(str::to_owned),
+                code: code.map(str::to_owned),
+            },
+            ..response(status)
         };
         let cases = [
-            (
-                "taken",
-                reply(202),
-                SendResult::Success {
-                    provider_message_id: None,
-                },
-            ),
-            (
-                "taken earlier",
-                reply(409),
-                SendResult::Success {
-                    provider_message_id: None,
-                },
-            ),
-            ("slow down", reply(429), rate_limited(None)),
+            ("taken", with_body(202, Some("a1"), None), taken(Some("a1"))),
+            ("taken, without an id", response(202), taken(None)),
+            ("taken earlier", response(409), taken(None)),
+            ("slow down", response(429), rate_limited(None)),
             ("slow down, with a hint", hinted, rate_limited(week)),
-            ("no such number", no_number, rejected("invalid_number")),
-            ("refused without a reason", reply(400), rejected("acme_rejected")),
-            ("our key is wrong", reply(401), failed("acme_account")),
-            ("no money left", reply(402), failed("acme_account")),
-            ("failed", reply(500), failed("acme_error")),
-            ("overloaded", reply(503), failed("acme_error")),
-            ("the gateway gave up", reply(504), SendResult::Timeout),
-            ("moved", reply(302), failed("acme_unexpected_reply")),
-            ("gone", reply(404), failed("acme_unexpected_reply")),
+            (
+                "no such number",
+                with_body(422, None, Some("Invalid-Number")),
+                rejected("invalid_number"),
+            ),
+            ("refused without a code", response(400), rejected("acme_rejected")),
+            ("wrong key", response(401), failed("acme_account")),
+            ("no credit", response(402), failed("acme_account")),
+            ("failed", response(500), failed("acme_error")),
+            ("overloaded", response(503), failed("acme_error")),
+            ("a gateway gave up", response(504), SendResult::Timeout),
+            ("moved", response(302), failed("acme_unexpected_reply")),
+            ("not found", response(404), failed("acme_unexpected_reply")),
         ];
-        for (label, reply, expected) in cases {
-            assert_eq!(classify(&reply), expected, "{label}");
+        for (label, response, expected) in cases {
+            assert_eq!(classify(response), expected, "{label}");
         }
     }
 }

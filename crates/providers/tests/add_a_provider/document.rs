@@ -1,11 +1,10 @@
-//! The document is made of this code.
+//! The document quotes this code.
 
 const DOCUMENT: &str = include_str!("../../../../docs/add-a-provider.md");
 const CODE: [&str; 2] = [include_str!("acme.rs"), include_str!("main.rs")];
 
-/// Every block of Rust in the document stands in the code, word for word.
 #[test]
-fn its_code_is_ours() {
+fn each_block_of_rust_in_the_document_is_in_the_code() {
     let blocks: Vec<&str> = DOCUMENT
         .split("```rust\n")
         .skip(1)

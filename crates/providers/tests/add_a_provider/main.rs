@@ -1,5 +1,5 @@
-//! The worked example of docs/add-a-provider.md: a provider, its table of cases, and its tests against a server on a real
-//! socket. The last test keeps the document and this code the same.
+//! The worked example of docs/add-a-provider.md: a provider, its table of cases, and its tests over a real socket. A test
+//! compares the document with this code.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
@@ -64,14 +64,10 @@ async fn send(provider: &Acme, attempt_number: u32) -> SendResult {
 async fn a_call_is_one_request() {
     let socket = Socket::open().await;
     let acme = acme(&socket);
-    let reply = "HTTP/1.1 202 Accepted\r\ncontent-length: 2\r\n\r\n{}";
-    let (answer, request) = tokio::join!(send(&acme, 1), socket.answer(reply));
-    assert_eq!(
-        answer,
-        SendResult::Success {
-            provider_message_id: None
-        }
-    );
+    let response = "HTTP/1.1 202 Accepted\r\nconnection: close\r\n\r\n{\"id\": \"a1\"}";
+    let (result, request) = tokio::join!(send(&acme, 1), socket.respond(response));
+    let provider_message_id = "a1".parse().ok();
+    assert_eq!(result, SendResult::Success { provider_message_id });
     let (head, body) = request.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("POST /v1/messages HTTP/1.1\r\n"), "{head}");
     assert!(
@@ -85,19 +81,19 @@ async fn a_call_is_one_request() {
 }
 
 #[tokio::test]
-async fn every_try_of_a_message_has_its_id() {
+async fn each_attempt_of_a_message_has_its_id() {
     let socket = Socket::open().await;
     let acme = acme(&socket);
     let id = format!("\r\nidempotency-key: {}\r\n", message_id());
     for attempt_number in [1, 2] {
-        let reply = "HTTP/1.1 500 Oops\r\nconnection: close\r\n\r\n";
-        let (_, request) = tokio::join!(send(&acme, attempt_number), socket.answer(reply));
+        let response = "HTTP/1.1 500 Oops\r\nconnection: close\r\n\r\n";
+        let (_, request) = tokio::join!(send(&acme, attempt_number), socket.respond(response));
         assert!(request.contains(&id), "{request}");
     }
 }
 
 #[tokio::test]
-async fn what_comes_back_is_understood() {
+async fn each_response_has_a_result() {
     let rate_limited = SendResult::RateLimited {
         retry_after: Some(Duration::from_secs(7)),
         error_code: ErrorCode::of("acme_rate_limited"),
@@ -105,38 +101,35 @@ async fn what_comes_back_is_understood() {
     let rejected = SendResult::Rejected {
         error_code: ErrorCode::of("no_such_number"),
     };
+    let taken = SendResult::Success {
+        provider_message_id: None,
+    };
     let endless = format!("HTTP/1.1 202 Accepted\r\n\r\n{}", "x".repeat(1 << 20));
-    for (label, reply, expected) in [
+    for (label, response, expected) in [
         (
             "slow down",
             "HTTP/1.1 429 Slow down\r\nretry-after: 7\r\ncontent-length: 0\r\n\r\n",
             rate_limited,
         ),
         (
-            "a reason",
+            "a code",
             "HTTP/1.1 422 No\r\nconnection: close\r\n\r\n{\"code\": \"no_such_number\"}",
             rejected,
         ),
-        (
-            "far too long an answer",
-            &endless,
-            SendResult::Success {
-                provider_message_id: None,
-            },
-        ),
-        // It has our request: nobody knows what became of it.
+        ("a body that is too long", &endless, taken),
+        // Acme has the request and may have taken the message.
         ("silence", "", SendResult::Timeout),
         ("no HTTP", "220 ready\r\n\r\n", SendResult::Timeout),
     ] {
         let socket = Socket::open().await;
         let acme = acme(&socket);
-        let (answer, _) = tokio::join!(send(&acme, 1), socket.answer(reply));
-        assert_eq!(answer, expected, "{label}");
+        let (result, _) = tokio::join!(send(&acme, 1), socket.respond(response));
+        assert_eq!(result, expected, "{label}");
     }
 }
 
 #[tokio::test]
-async fn nobody_there_is_an_error_and_no_timeout() {
+async fn no_connection_is_an_error_and_no_timeout() {
     let socket = Socket::open().await;
     let acme = acme(&socket);
     drop(socket);

@@ -1,11 +1,10 @@
-//! The other side of the wire: takes one request and says whatever a test wants.
+//! A server that takes one request and sends the response that a test wants.
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
 };
 
-/// Where a provider is reached.
 pub(crate) struct Socket(TcpListener);
 
 impl Socket {
@@ -17,8 +16,8 @@ impl Socket {
         format!("http://{}/v1/messages", self.0.local_addr().unwrap())
     }
 
-    /// Reads one request, replies, hangs up, and returns the request.
-    pub(crate) async fn answer(&self, reply: &str) -> String {
+    /// Reads one request, responds, closes the connection, and returns the request.
+    pub(crate) async fn respond(&self, response: &str) -> String {
         let (mut stream, _) = self.0.accept().await.unwrap();
         let mut request = String::new();
         while !is_whole(&request) {
@@ -26,8 +25,8 @@ impl Socket {
             let read = stream.read(&mut bytes).await.unwrap();
             request.push_str(std::str::from_utf8(&bytes[..read]).unwrap());
         }
-        // Who has read enough may hang up first.
-        let _ = stream.write_all(reply.as_bytes()).await;
+        // A client that has read enough may close first.
+        let _ = stream.write_all(response.as_bytes()).await;
         request
     }
 }
