@@ -39,12 +39,12 @@ impl Engine {
         }
     }
 
-    /// A message goes to the provider that serves its channel now. If this node has none for the channel, it keeps its provider,
-    /// since another node may serve it.
+    /// A message goes to the first provider that its channel's route has now. It keeps its provider if this node has no route
+    /// for the channel, since another node may have one, or if the route depends on the participants.
     fn redrive_terms(&self) -> RedriveTerms {
         let route = |channel: &Channel| {
-            let provider = self.routes.serving(*channel)?;
-            Some((*channel, provider.name().clone()))
+            let route = self.routes.of_all(*channel)?;
+            Some((*channel, route.first().name().clone()))
         };
         RedriveTerms {
             deadlines: self.settings.deadlines,

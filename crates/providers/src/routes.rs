@@ -148,6 +148,13 @@ impl Routes {
             .find(|route| route.channel == channel && fits(&route.from, from) && fits(&route.to, to))
     }
 
+    /// The route of all messages of a channel; `None` if it depends on the participants.
+    #[must_use]
+    pub fn of_all(&self, channel: Channel) -> Option<&Route> {
+        let first = self.routes.iter().find(|route| route.channel == channel);
+        first.filter(|route| route.from.is_none() && route.to.is_none())
+    }
+
     /// The first provider, in the order of configuration, that serves a channel. Inbound messages without a provider's name
     /// count as its own.
     #[must_use]
@@ -290,6 +297,8 @@ mod tests {
             assert_eq!(chosen(&routes, Sms, from, to), expected, "{from} {to}");
             assert_eq!(chosen(&routes, Mms, from, to), ["us", "world"], "{from} {to}");
         }
+        let of_all = |channel| routes.of_all(channel).map(|route| route.first().name().as_str());
+        assert_eq!([Sms, Mms, Email].map(of_all), [None, Some("us"), None]);
     }
 
     #[test]

@@ -262,10 +262,13 @@ mod tests {
     }
 
     fn problems(all: [u8; 3], providers: &[(&str, FaultOverrides)]) -> Vec<String> {
-        let mut settings = SimulatorSettings::default();
-        settings.config = shares(all).into();
+        let mut config = SimulatorConfig::from(shares(all));
         let providers = providers.iter().map(|(name, own)| ((*name).to_owned(), *own));
-        settings.config.providers.extend(providers);
+        config.providers.extend(providers);
+        let settings = SimulatorSettings {
+            config,
+            ..SimulatorSettings::default()
+        };
         let error = settings.check().err();
         error.map_or_else(Vec::new, |error| {
             error.problems.iter().map(ToString::to_string).collect()

@@ -7,8 +7,10 @@ pub(super) struct Kind<T> {
     /// For the documentation.
     pub(super) values: String,
     /// The error says what to use instead.
-    pub(super) read: Box<dyn Fn(&str) -> Result<T, String>>,
+    pub(super) read: Box<Read<T>>,
 }
+
+type Read<T> = dyn Fn(&str) -> Result<T, String>;
 
 impl<T: 'static> Kind<T> {
     fn new(values: impl Into<String>, read: impl Fn(&str) -> Result<T, String> + 'static) -> Self {
