@@ -4,7 +4,7 @@ use tokio::task::block_in_place;
 
 use super::{
     failed,
-    history::{MESSAGES, PAIRS, check, line, lines},
+    history::{MESSAGES, PAIRS, US, check, customer, line, lines},
     printed, told,
 };
 use crate::world::{Kind, SOON, World, on_both_databases, until};
@@ -33,7 +33,7 @@ async fn a_second_import_changes_nothing(kind: Kind) {
 
     // The service neither sends them nor receives them again.
     let node = world.start_node().await;
-    let repeat = json!({"from": "+18045551234", "to": "+12015550000", "type": "sms", "body": "x",
+    let repeat = json!({"from": customer(7), "to": US, "type": "sms", "body": "x",
                         "messaging_provider_id": "past-7"});
     let repeated = node.post("/api/webhooks/sms", &repeat).await.expect(202);
     assert_eq!(repeated["conversation_id"], Value::Null);
@@ -142,6 +142,24 @@ async fn what_keeps_an_import_from_beginning_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lines_without_a_provider_get_that_of_the_command_or_of_the_configuration() {
+    let world = World::new(Kind::Sqlite);
+    world.write_file("past.jsonl", &lines(0..3));
+    printed(&world.run(&["import", "past.jsonl", "--json"]).await);
+    printed(
+        &world
+            .run(&["import", "past.jsonl", "--json", "--provider", "carrier"])
+            .await,
+    );
+    for provider in ["sms-mms", "carrier"] {
+        let stored = world
+            .count(&format!("messages where provider = '{provider}'"))
+            .await;
+        assert_eq!(stored, 3, "{provider}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_goes_away_is_waited_for_and_then_told() {
     let mut cluster = block_in_place(Cluster::start);
     let world = World::on(block_in_place(|| cluster.create_database()));
@@ -170,7 +188,7 @@ async fn a_database_that_goes_away_is_waited_for_and_then_told() {
     import.feed(&lines(4_000..MESSAGES)).await;
     let message = failed(&import.output().await);
     assert!(
-        message.contains("stopped at line") && message.contains("importing the same again"),
+        message.contains("cannot store a batch at line") && message.contains("run the import again"),
         "{message}"
     );
     block_in_place(|| cluster.start_again());
