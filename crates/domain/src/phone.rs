@@ -13,8 +13,6 @@ pub const PHONE_CHARS_MAX: usize = 64;
 const DIGITS: RangeInclusive<usize> = 7..=15;
 const SHORT_CODE_DIGITS: RangeInclusive<usize> = 2..=6;
 
-/// The zeros of the digits that phones and input methods write: ASCII, Arabic-Indic, Persian and full-width.
-const ZEROS: [char; 4] = ['0', '\u{660}', '\u{6f0}', '\u{ff10}'];
 /// Visible separators of a number: parentheses, full stops, hyphens, dashes and minus signs.
 const PUNCTUATION: &[RangeInclusive<char>] = &[
     '('..=')',
@@ -109,12 +107,13 @@ fn bare(text: &str) -> Result<(String, bool), WrongCharacter> {
     Ok((bare, punctuated))
 }
 
+/// A decimal digit of any script.
 fn digit(character: char) -> Option<char> {
-    let value = |zero: &char| u32::from(character).checked_sub(u32::from(*zero));
-    ZEROS
-        .iter()
-        .filter_map(value)
-        .find_map(|value| char::from_digit(value, 10))
+    if character.is_ascii() {
+        return Some(character).filter(char::is_ascii_digit);
+    }
+    let text = character.is_numeric().then(|| character.to_string())?;
+    PHONE_NUMBER_UTIL.normalize_digits_only(&text).chars().next()
 }
 
 /// `tel:` (RFC 3966) and `sms:` (RFC 5724) say what a number is for, not which it is.

@@ -3,7 +3,7 @@ use trunkline_domain::{Address, Channel, Participant, Region};
 
 use crate::{claims, config, near_miss};
 
-/// Every region in which phones are numbered.
+/// Every region with phone numbers of its own.
 fn regions() -> Vec<Region> {
     let letters = 'A'..='Z';
     let codes = letters
@@ -12,7 +12,7 @@ fn regions() -> Vec<Region> {
     codes.filter_map(|code| code.parse().ok()).collect()
 }
 
-/// A phone number, spaced out as people and programs do it, and without.
+/// A phone number with separators, and without.
 fn spaced_phone() -> impl Strategy<Value = (String, String)> {
     let gaps = prop::collection::vec("[ .\u{a0}\u{200e}\u{2011}-]{0,3}", 16);
     ("[+]?[0-9]{7,15}", gaps).prop_map(|(bare, gaps)| {
@@ -45,7 +45,7 @@ fn email() -> impl Strategy<Value = String> {
     (local, domain).prop_map(|(local, domain)| format!("{local}@{domain}"))
 }
 
-/// Addresses in the company in which programs and people put them.
+/// Addresses with what programs and people put around them.
 fn dressed() -> impl Strategy<Value = String> {
     let dress = select(vec![
         (" ", ""),
@@ -65,7 +65,7 @@ fn valid() -> impl Strategy<Value = String> {
     prop_oneof![phone, "[0-9]{2,6}".boxed(), sender_name(), email()]
 }
 
-/// One known to be fine, and what is nearly one.
+/// Valid addresses and near misses.
 fn near_or_any() -> impl Strategy<Value = String> {
     prop_oneof![
         2 => valid(),
@@ -76,9 +76,9 @@ fn near_or_any() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Chance meets few characters in few places; these are all of them that any grammar of ours knows, and some that none does.
+/// Random inputs hit few characters in few places; this tries all that the grammars know, and more.
 #[test]
-fn every_character_in_every_place_is_judged_by_the_grammar() {
+fn the_grammar_decides_on_every_character_in_every_place() {
     let places = [
         "_",
         "Acme_",
@@ -113,7 +113,7 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn a_text_is_an_address_by_the_grammar_or_none(text in near_or_any()) {
+    fn a_text_is_an_address_if_the_grammar_says_so(text in near_or_any()) {
         claims::address::of_text(&text);
     }
 
@@ -121,7 +121,7 @@ proptest! {
     fn separators_never_make_another_participant((spaced, bare) in spaced_phone(), region in select(regions())) {
         for region in [None, Some(region)] {
             let found = Address::recipient(Channel::Sms, &bare, region).unwrap().participant;
-            // Too long to be taken for a phone number, however it is spaced.
+            // Longer texts are refused.
             if spaced.chars().count() <= 64 {
                 let address = Address::recipient(Channel::Sms, &spaced, region).unwrap();
                 prop_assert_eq!(address.given.as_str(), &spaced);
@@ -131,14 +131,14 @@ proptest! {
     }
 
     #[test]
-    fn a_region_says_who_and_never_whether(
+    fn a_region_completes_numbers_and_refuses_none(
         text in prop_oneof![3 => "[+]?[0-9]{3,16}", 1 => "(011|0011|810|010)[1-9][0-9]{6,14}", 2 => "0{1,4}[1-9][0-9]{2,7}", 1 => near_miss::near("[+]?[0-9]{3,16}")], region in select(regions()),
     ) {
         claims::address::of_text_in(&text, region);
     }
 
     #[test]
-    fn names_of_senders_are_folded_and_never_recipients(name in sender_name()) {
+    fn a_sender_name_is_folded_and_not_a_recipient(name in sender_name()) {
         let sender = Address::sender(Channel::Mms, &name, None).unwrap();
         prop_assert_eq!(sender.participant.as_str(), name.to_ascii_lowercase());
         prop_assert_eq!(sender.given.as_str(), &name);
@@ -157,7 +157,7 @@ proptest! {
     }
 
     #[test]
-    fn who_wrote_to_whom_makes_no_difference(one in valid(), other in prop_oneof![valid(), near_miss::near(valid())]) {
+    fn a_conversation_has_no_direction(one in valid(), other in prop_oneof![valid(), near_miss::near(valid())]) {
         claims::address::of_two_texts(&one, &other);
         let shown = Participant::find(&one, None).map(|one| one.as_str().to_owned());
         claims::address::of_two_texts(&one, &shown.unwrap_or_default());

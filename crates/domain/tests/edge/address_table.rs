@@ -65,6 +65,8 @@ const NUMBERS: &[(&str, &str)] = &[
     ("＋４４（０）２０　７１８３．８７５０", "+442071838750"),
     ("+٢٠١٠١٢٣٤٥٦٧٨", "+201012345678"),
     ("+۹۸۹۱۲۳۴۵۶۷۸۹", "+989123456789"),
+    ("+९१ ९८७६५ ४३२१०", "+919876543210"),
+    ("+৮৮০ ১৭১২ ৩৪৫৬৭৮", "+8801712345678"),
     // Schemes of links.
     ("tel:+12016661234", "+12016661234"),
     ("TEL:+1-201-666-1234", "+12016661234"),
@@ -180,7 +182,8 @@ fn a_refused_number_names_the_wrong_character() {
         ("tel:+12016661234;ext=5", "';' (character 17)"),
         ("fax:+12016661234", "'f' (character 1)"),
         ("a@example.com", "'a' (character 1)"),
-        ("+1201666123४", "'४' (character 12)"),
+        ("+1201666123²", "'²' (character 12)"),
+        ("+1201666123①", "'①' (character 12)"),
     ];
     for (text, named) in cases {
         let error = Address::recipient(Channel::Sms, text, None)

@@ -10,10 +10,10 @@ const LOCAL_BYTES_MAX: usize = 64;
 const DOMAIN_BYTES_MAX: usize = 254;
 const LABEL_BYTES_MAX: usize = 63;
 
-/// The last digits of a number are its own, wherever it is dialled from.
+/// The last digits of a number are the same in all its forms.
 const SUBSCRIBER_DIGITS_MIN: usize = 3;
 
-/// Any text at all.
+/// Any text.
 pub fn of_text(text: &str) {
     for channel in Channel::ALL {
         let sender = Address::sender(*channel, text, None);
@@ -81,7 +81,7 @@ pub fn of_text_in(text: &str, region: Region) {
     }
 }
 
-/// Any two texts: who wrote to whom makes no difference, and who they are does.
+/// Any two texts: a conversation depends on its participants, not on the direction.
 pub fn of_two_texts(one: &str, other: &str) {
     let (Some(one), Some(other)) = (Participant::find(one, None), Participant::find(other, None)) else {
         return;
@@ -98,7 +98,7 @@ pub fn of_two_texts(one: &str, other: &str) {
     }
 }
 
-/// Who was accepted is found by the form he was given in, and by the form he is shown in.
+/// A participant is found by its given and by its normalized form.
 fn found_again(channel: Channel, address: &Address, region: Option<Region>) {
     let Address { given, participant } = address;
     for shown in [given.as_str(), participant.as_str()] {
@@ -154,7 +154,7 @@ fn of_email(text: &str, found: &Option<String>) {
             );
         }
     }
-    // Beyond ASCII it takes the tables of Unicode to say what is a letter, and a quoted name may look like a display name.
+    // Beyond ASCII Unicode's tables decide, and a quoted local part may look like a display name.
     if text.is_ascii() && !text.contains('"') {
         assert_eq!(*found, plain_email(text));
     }
@@ -194,9 +194,6 @@ fn phone(text: &str) -> Option<String> {
 /// The ASCII character that stands for a digit or a separator of a number: a space for those that cannot be seen.
 fn plain_character(character: char) -> char {
     match character {
-        '\u{660}'..='\u{669}' => ascii(character, '\u{660}'),
-        '\u{6f0}'..='\u{6f9}' => ascii(character, '\u{6f0}'),
-        '\u{ff10}'..='\u{ff19}' => ascii(character, '\u{ff10}'),
         '\u{ff0b}' => '+',
         '\u{ff08}' => '(',
         '\u{ff09}' => ')',
@@ -217,13 +214,27 @@ fn plain_character(character: char) -> char {
         '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}' => ' ',
         '\u{2028}' | '\u{2029}' => character,
         _ if character.is_whitespace() && !character.is_control() => ' ',
-        _ => character,
+        _ => decimal_digit(character).unwrap_or(character),
     }
 }
 
-fn ascii(digit: char, zero: char) -> char {
-    char::from_digit(u32::from(digit) - u32::from(zero), 10).expect("ten digits follow a zero")
+/// The ASCII form of a decimal digit (Unicode 17, category Nd) of another script.
+fn decimal_digit(character: char) -> Option<char> {
+    let values = ZEROS
+        .iter()
+        .filter_map(|zero| u32::from(character).checked_sub(*zero));
+    values.filter_map(|value| char::from_digit(value, 10)).next()
 }
+
+#[rustfmt::skip]
+const ZEROS: &[u32] = &[
+    0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66, 0xde6,
+    0xe50, 0xed0, 0xf20, 0x1040, 0x1090, 0x17e0, 0x1810, 0x1946, 0x19d0, 0x1a80, 0x1a90, 0x1b50, 0x1bb0,
+    0x1c40, 0x1c50, 0xa620, 0xa8d0, 0xa900, 0xa9d0, 0xa9f0, 0xaa50, 0xabf0, 0xff10, 0x104a0, 0x10d30, 0x10d40,
+    0x11066, 0x110f0, 0x11136, 0x111d0, 0x112f0, 0x11450, 0x114d0, 0x11650, 0x116c0, 0x116d0, 0x116da, 0x11730, 0x118e0,
+    0x11950, 0x11bf0, 0x11c50, 0x11d50, 0x11da0, 0x11de0, 0x11f50, 0x16130, 0x16a60, 0x16ac0, 0x16b50, 0x16d70, 0x1ccf0,
+    0x1d7ce, 0x1d7d8, 0x1d7e2, 0x1d7ec, 0x1d7f6, 0x1e140, 0x1e2f0, 0x1e4f0, 0x1e5f1, 0x1e950, 0x1fbf0,
+];
 
 /// 1 to 11 letters, digits, spaces and `-_.&+!*?` with at least one letter, folded to lower case.
 fn sender_name(text: &str) -> Option<String> {
