@@ -142,7 +142,7 @@ impl Serialize for ProviderName {
 }
 
 /// A provider's id for a message: 1 to 255 characters without control characters.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
 pub struct ProviderMessageId(Box<str>);
 
 impl ProviderMessageId {

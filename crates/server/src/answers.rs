@@ -50,7 +50,7 @@ impl Answers {
 
     /// An answer of JSON, in this room.
     pub(crate) async fn json(&self, room: Room, view: &impl Serialize) -> Result<Response, Problem> {
-        let json = serde_json::to_vec(view).map_err(|_| Problem::internal())?;
+        let json = serde_json::to_vec(view).map_err(|error| Problem::bug(&error))?;
         self.hold(room, json).await
     }
 
@@ -61,7 +61,7 @@ impl Answers {
         items: impl Iterator<Item = T>,
         meta: &impl Serialize,
     ) -> Result<Response, Problem> {
-        let json = page(items, meta).map_err(|_| Problem::internal())?;
+        let json = page(items, meta).map_err(|error| Problem::bug(&error))?;
         self.hold(room, json).await
     }
 

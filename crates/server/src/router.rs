@@ -2,8 +2,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use axum::{
     Router,
-    extract::{MatchedPath, Request, State},
-    http::{HeaderMap, header},
+    extract::{Request, State},
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::get,
@@ -32,9 +31,10 @@ pub(crate) fn router(app: App) -> Router {
     routes
         // The files of a page, which are no part of the API.
         .route("/docs/{file}", get(docs::file))
-        .fallback(async || Problem::not_found("route"))
+        .route("/docs/", get(docs::without_slash))
+        .fallback(async |request: Request| Problem::no_such_route(request.uri().path()))
         .method_not_allowed_fallback(async || {
-            let detail = "This route does not take this method: see the Allow header.";
+            let detail = "This route does not take this method: use one of those in the Allow header.";
             Problem::new(Code::MethodNotAllowed, detail)
         })
         .layer(from_fn_with_state((app.clone(), queries), around))
@@ -104,7 +104,12 @@ async fn around(
     let answer = async |request: Request| match admit(&app, &queries, &request) {
         Ok(()) => {
             let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
-            answer.unwrap_or_else(|_| Problem::internal().into_response())
+            answer.unwrap_or_else(|_| {
+                tracing::error!(
+                    "a route panicked, which is a bug: the client gets 500; stderr has the panic's message"
+                );
+                Problem::internal().into_response()
+            })
         }
         Err(problem) => problem.into_response(),
     };
@@ -115,79 +120,5 @@ fn admit(app: &App, queries: &QueryParameters, request: &Request) -> Result<(), 
     headers::check(request)?;
     hosts::check(app, request)?;
     auth::check(app, request)?;
-    let route = request.extensions().get::<MatchedPath>();
-    if route.is_some_and(|route| heeds_accept(route.as_str())) && !accepts_json(request.headers()) {
-        let detail = "Answers are JSON: let Accept include application/json.";
-        return Err(Problem::new(Code::NotAcceptable, detail));
-    }
     queries.check(request)
-}
-
-/// Whether the route refuses clients that do not accept JSON. An inbound message is taken whatever the provider accepts.
-pub(crate) fn heeds_accept(path: &str) -> bool {
-    let inbound = path.starts_with("/api/webhooks/") || path == "/api/provider/mock/inbound";
-    path.starts_with("/api/") && !inbound
-}
-
-/// Whether the media ranges of `Accept` cover JSON (RFC 9110, 12.5.1). The most specific one decides; a weight of zero
-/// excludes.
-fn accepts_json(headers: &HeaderMap) -> bool {
-    let mut ranges = headers
-        .get_all(header::ACCEPT)
-        .iter()
-        .flat_map(|value| value.to_str().unwrap_or_default().split(','))
-        .map(str::trim)
-        .filter(|range| !range.is_empty())
-        .peekable();
-    if ranges.peek().is_none() {
-        return true;
-    }
-    let covering = ranges.filter_map(|range| {
-        let mut parts = range.split(';').map(str::trim);
-        let specificity = match parts.next()?.to_ascii_lowercase().as_str() {
-            "application/json" | "application/problem+json" => 2,
-            "application/*" => 1,
-            "*/*" => 0,
-            _ => return None,
-        };
-        let excluded = parts.any(|part| {
-            let weight = part.strip_prefix("q=").or_else(|| part.strip_prefix("Q="));
-            weight.and_then(|weight| weight.parse::<f32>().ok()) == Some(0.0)
-        });
-        Some((specificity, !excluded))
-    });
-    covering.max().is_some_and(|(_, wanted)| wanted)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn json_is_accepted_unless_excluded() {
-        let accepts = |value: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::ACCEPT, value.parse().unwrap());
-            accepts_json(&headers)
-        };
-        for value in [
-            "",
-            "*/*",
-            "application/json",
-            "text/html, application/*;q=0.8",
-            "Application/JSON",
-        ] {
-            assert!(accepts(value), "{value}");
-        }
-        for value in [
-            "text/html",
-            "image/*",
-            "application/json;q=0",
-            "application/json;q=0, */*",
-            "application/xml",
-        ] {
-            assert!(!accepts(value), "{value}");
-        }
-        assert!(accepts_json(&HeaderMap::new()));
-    }
 }

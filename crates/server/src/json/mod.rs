@@ -37,7 +37,7 @@ pub(crate) async fn read_body(app: &App, headers: &HeaderMap, body: Body) -> Res
     }
     let too_large = || {
         let detail = format!(
-            "The body may have {} bytes at most.",
+            "The body may have {} bytes at most (API_MAX_BODY_BYTES): send less.",
             app.settings().body_bytes_max
         );
         Problem::new(Code::BodyTooLarge, detail)
@@ -49,7 +49,7 @@ pub(crate) async fn read_body(app: &App, headers: &HeaderMap, body: Body) -> Res
     let limited = Limited::new(body, app.settings().body_bytes_max);
     match tokio::time::timeout(BODY_TIMEOUT, limited.collect()).await {
         Err(_) => {
-            let detail = "The body did not arrive in time. Nothing was kept of this request: try again.";
+            let detail = "The body did not arrive within 5 s. Nothing of this request was stored: try again.";
             Err(Problem::new(Code::RequestTimeout, detail))
         }
         Ok(Ok(collected)) => {

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::problems::{self, PROBLEM_JSON};
-use crate::{problem::Code, router::heeds_accept};
+use crate::problem::Code;
 
 /// Adds what is shared to every operation.
 pub(super) fn add(document: &mut Value) {
@@ -61,9 +61,6 @@ fn add_problems(path: &str, operation: &mut Value) {
     if operation.get("security").is_none() {
         codes.push(Code::Unauthorized);
     }
-    if heeds_accept(path) {
-        codes.push(Code::NotAcceptable);
-    }
     let shared = problems::responses(&codes);
     let Value::Object(responses) = &mut operation["responses"] else {
         return;
@@ -86,7 +83,7 @@ fn add_headers(operation: &mut Value) {
             _ => {}
         }
         // These are decided before the limits are looked at.
-        if sends && !matches!(status, "401" | "406" | "421" | "431") {
+        if sends && !matches!(status, "401" | "421" | "431") {
             names.extend(["RateLimit", "RateLimit-Policy"]);
         }
         for name in names {

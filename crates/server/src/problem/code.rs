@@ -28,24 +28,23 @@ macro_rules! codes {
 }
 
 codes! {
-    Invalid = BAD_REQUEST "invalid": "The request is not valid: `errors` says what to change, and where.";
-    Unauthorized = UNAUTHORIZED "unauthorized": "This node has API keys, and the request brought none of them.";
-    NotFound = NOT_FOUND "not_found": "There is no such message, conversation or route.";
-    MethodNotAllowed = METHOD_NOT_ALLOWED "method_not_allowed": "The route does not take this method: `Allow` has those it takes.";
-    NotAcceptable = NOT_ACCEPTABLE "not_acceptable": "`Accept` excludes JSON, and answers are JSON.";
-    RequestTimeout = REQUEST_TIMEOUT "request_timeout": "The body did not arrive in time.";
-    NotFailed = CONFLICT "not_failed": "The message has not failed, and only a failed one can be redriven.";
-    BodyTooLarge = PAYLOAD_TOO_LARGE "body_too_large": "The body has more bytes than the operator allows.";
-    UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE "unsupported_media_type": "The body is not declared to be JSON, or is compressed.";
-    IdempotencyKeyReused = UNPROCESSABLE_ENTITY "idempotency_key_reused": "This `Idempotency-Key` was used for another message.";
-    RateLimited = TOO_MANY_REQUESTS "rate_limited": "Too many requests from this address or sender: `Retry-After` says when to come back.";
-    Misdirected = MISDIRECTED_REQUEST "misdirected": "This node has no API keys, and `Host` names another machine.";
-    HeadersTooLarge = REQUEST_HEADER_FIELDS_TOO_LARGE "headers_too_large": "The request has too many headers, or too long ones.";
-    Internal = INTERNAL_SERVER_ERROR "internal": "Something went wrong here: the log has more under this request id.";
-    NoProvider = INTERNAL_SERVER_ERROR "no_provider": "No provider serves this channel. Nothing was stored.";
-    Overloaded = SERVICE_UNAVAILABLE "overloaded": "Too much is under way at this node: messages that wait to be stored, answers, or connections. Nothing was kept: try again.";
-    StoreUnavailable = SERVICE_UNAVAILABLE "store_unavailable": "The database is away. Nothing was kept: try again.";
-    OutcomeUnknown = SERVICE_UNAVAILABLE "outcome_unknown": "The database did not say whether it kept this. Try again, a send with the same `Idempotency-Key`.";
-    Starting = SERVICE_UNAVAILABLE "starting": "This node waits for its database before it begins to serve. Try again.";
-    Draining = SERVICE_UNAVAILABLE "draining": "This node is shutting down: ask another one.";
+    Invalid = BAD_REQUEST "invalid": "`errors` says what is wrong, where, and what is right.";
+    Unauthorized = UNAUTHORIZED "unauthorized": "The node has API keys: send one as `Authorization: Bearer KEY`.";
+    NotFound = NOT_FOUND "not_found": "There is no such message, conversation or route. No path ends with a slash.";
+    MethodNotAllowed = METHOD_NOT_ALLOWED "method_not_allowed": "The route does not take this method: `Allow` lists those it takes.";
+    RequestTimeout = REQUEST_TIMEOUT "request_timeout": "The body took longer than 5 seconds. Nothing was stored: try again.";
+    NotFailed = CONFLICT "not_failed": "The message has not failed: only a failed one can be redriven.";
+    BodyTooLarge = PAYLOAD_TOO_LARGE "body_too_large": "The body is larger than `API_MAX_BODY_BYTES` (262,144).";
+    UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE "unsupported_media_type": "Send JSON with `Content-Type: application/json`, not compressed.";
+    IdempotencyKeyReused = UNPROCESSABLE_ENTITY "idempotency_key_reused": "This `Idempotency-Key` was used for another message: use a new one.";
+    RateLimited = TOO_MANY_REQUESTS "rate_limited": "Too many requests: `detail` names the limit and its setting. Try again after `Retry-After`.";
+    Misdirected = MISDIRECTED_REQUEST "misdirected": "Without API keys the node answers only as `localhost`: see `API_ALLOWED_HOSTS`.";
+    HeadersTooLarge = REQUEST_HEADER_FIELDS_TOO_LARGE "headers_too_large": "Send at most 64 headers, with 32 KiB in all.";
+    Internal = INTERNAL_SERVER_ERROR "internal": "A bug, or the database refuses the request for good: the service's log has the cause under the request's id.";
+    NoProvider = INTERNAL_SERVER_ERROR "no_provider": "No provider serves this channel. Nothing was stored: ask the operator to configure one.";
+    Overloaded = SERVICE_UNAVAILABLE "overloaded": "The node has too much to do: messages to store, large answers, connections. Nothing was stored: try again.";
+    StoreUnavailable = SERVICE_UNAVAILABLE "store_unavailable": "The database is away, slow, busy, read-only, full or locked: `detail` says which. Nothing was stored: try again.";
+    OutcomeUnknown = SERVICE_UNAVAILABLE "outcome_unknown": "The database did not answer whether it stored this. Try again, a send with the same `Idempotency-Key`.";
+    Starting = SERVICE_UNAVAILABLE "starting": "The node waits for its database before it serves: try again, or ask another node.";
+    Draining = SERVICE_UNAVAILABLE "draining": "The node shuts down: ask another node.";
 }

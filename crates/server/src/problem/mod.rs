@@ -2,7 +2,7 @@
 
 mod code;
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use axum::{
     http::{HeaderValue, StatusCode, header},
@@ -77,7 +77,16 @@ impl Problem {
     }
 
     pub(crate) fn not_found(what: &str) -> Self {
-        Self::new(Code::NotFound, format!("There is no such {what}."))
+        Self::new(Code::NotFound, format!("There is no such {what}: check the id."))
+    }
+
+    pub(crate) fn no_such_route(path: &str) -> Self {
+        let detail = match path {
+            "/" => "The API is below /api: see /docs.",
+            _ if path.ends_with('/') => "No path ends with a slash: leave it out.",
+            _ => "There is no such route: see /docs for those there are.",
+        };
+        Self::new(Code::NotFound, detail)
     }
 
     pub(crate) fn unauthorized() -> Self {
@@ -166,7 +175,13 @@ impl Problem {
         Self::new(Code::NoProvider, detail)
     }
 
-    /// Only for what is in the log, under the request's id.
+    /// An answer that cannot be made.
+    pub(crate) fn bug(error: &dyn fmt::Display) -> Self {
+        tracing::error!(%error, "an answer cannot be written, which is a bug: the client gets 500");
+        Self::internal()
+    }
+
+    /// Only after the cause was logged, under the request's id.
     pub(crate) fn internal() -> Self {
         let detail =
             "An internal error. Give the operator the request_id: the service's log has the cause under it.";

@@ -27,7 +27,11 @@ const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub(crate) async fn metrics(State(app): AppState, headers: HeaderMap) -> Result<Response, Problem> {
     // A failure leaves the last values in place.
     let _ = app.engine().count_queues().await;
-    let text = app.engine().metrics().render().map_err(|_| Problem::internal())?;
+    let text = app
+        .engine()
+        .metrics()
+        .render()
+        .map_err(|error| Problem::bug(&error))?;
     let (content_type, text) = if accepts_openmetrics(&headers) {
         (OPENMETRICS, text)
     } else {

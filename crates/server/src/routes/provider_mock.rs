@@ -288,7 +288,7 @@ fn simulators(app: &App) -> Result<&Arc<Simulators>, Problem> {
     app.0
         .simulators
         .as_ref()
-        .ok_or_else(|| Problem::not_found("route"))
+        .ok_or_else(|| Problem::no_such_route(""))
 }
 
 fn invalid(error: ConfigError) -> Problem {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::{
     extract::Path,
-    http::{HeaderName, header},
+    http::{HeaderName, StatusCode, header},
     response::{IntoResponse, Response},
 };
 
@@ -45,9 +45,14 @@ pub(crate) async fn page() -> Response {
     serve(HTML, include_str!("page.html"))
 }
 
+/// To the page without the slash, whatever prefix a proxy puts before both.
+pub(crate) async fn without_slash() -> Response {
+    (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, "../docs")]).into_response()
+}
+
 /// The files of the page.
 pub(crate) async fn file(name: PathId) -> Result<Response, Problem> {
-    let missing = || Problem::not_found("file");
+    let missing = || Problem::no_such_route("");
     let Path(name) = name.map_err(|_| missing())?;
     if name == "start.js" {
         return Ok(serve(JAVASCRIPT, include_str!("start.js")));

@@ -6,8 +6,8 @@ use axum::{
 };
 use domain::{
     Attachments, Attempt, Body as Text, Channel, ConversationId, Direction, ErrorCode, Failure,
-    FailureReason, GivenAddress, Message, MessageId, Outcome, PAGE_BYTES_MAX, PageRequest, ProviderName,
-    Status, Subject, Timestamp, snippet,
+    FailureReason, GivenAddress, Message, MessageId, Outcome, PAGE_BYTES_MAX, PageRequest, ProviderMessageId,
+    ProviderName, Status, Subject, Timestamp, snippet,
 };
 use engine::{Hold, HoldReason};
 use serde::Serialize;
@@ -154,6 +154,10 @@ struct AttemptView {
     #[schema(value_type = enums::Outcome, required = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     late_outcome: Option<Outcome>,
+    /// The id under which the provider has it, if it gave one.
+    #[schema(value_type = schemas::ProviderMessageId, required = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider_message_id: Option<ProviderMessageId>,
 }
 
 impl MessageView {
@@ -213,7 +217,7 @@ impl AttemptView {
             occurred_at,
             latency,
             late_outcome,
-            ..
+            provider_message_id,
         } = attempt;
         let latency_ms = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
         Self {
@@ -224,6 +228,7 @@ impl AttemptView {
             occurred_at,
             latency_ms,
             late_outcome,
+            provider_message_id,
         }
     }
 }

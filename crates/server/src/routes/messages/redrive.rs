@@ -53,7 +53,7 @@ pub(crate) async fn redrive(State(app): AppState, id: PathId) -> Result<Response
         }
         Redriven::NotFound => Err(Problem::not_found("message")),
         Redriven::NotFailed => {
-            let detail = "Only a failed message can be redriven.";
+            let detail = "The message has not failed, and only a failed one can be redriven. Its status is at GET /api/messages/{id}.";
             Err(Problem::new(Code::NotFailed, detail))
         }
     }

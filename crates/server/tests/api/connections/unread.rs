@@ -29,7 +29,7 @@ fn refused() -> Vec<(&'static str, &'static str, u16)> {
             "content-type: application/json\r\ncontent-encoding: gzip",
             415,
         ),
-        (send, "content-type: application/json\r\naccept: text/html", 406),
+        ("POST /api/messages/sms?unknown=1", JSON, 400),
         (send, "content-type: application/json\r\nidempotency-key: ", 400),
         (send, "content-type: application/json\r\nhost: other", 400),
         ("POST /api/webhooks/sms", "content-type: text/plain", 415),

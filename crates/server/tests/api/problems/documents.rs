@@ -11,7 +11,7 @@ async fn a_problem_says_what_happened_and_where() {
         response.expect(404).json(),
         json!({
             "type": "urn:trunkline:problem:not_found", "title": "Not Found", "status": 404,
-            "detail": "There is no such message.", "instance": "/api/messages/nobody", "code": "not_found",
+            "detail": "There is no such message: check the id.", "instance": "/api/messages/nobody", "code": "not_found",
             "request_id": "order-17:retry",
         })
     );

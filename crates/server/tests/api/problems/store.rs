@@ -228,7 +228,7 @@ async fn an_outage_is_told_once_and_so_is_its_end() {
         for _ in 0..5 {
             world.post("/api/messages/sms", &sms("a")).await.expect(202);
         }
-        assert_eq!(log.lines_with("messages are not accepted").len(), outage);
+        assert_eq!(log.lines_with("messages cannot be stored").len(), outage);
         assert_eq!(log.lines_with("messages are accepted again").len(), outage);
     }
 }
@@ -269,5 +269,34 @@ async fn an_outage_is_named_to_the_client() {
             problem["detail"].as_str().unwrap().starts_with(words),
             "{problem}"
         );
+    }
+}
+
+#[tokio::test]
+async fn what_an_internal_error_says_of_the_log_is_true() {
+    let log = Log::capture();
+    let world = World::new().await;
+    for (fault, method, path) in [
+        (Fault::Panics, "GET", "/api/messages"),
+        (Fault::Refuses, "POST", "/api/messages/sms"),
+        (Fault::Refuses, "POST", "/api/webhooks/sms"),
+    ] {
+        world.store.set(fault);
+        let id = format!("{method}:{path}");
+        let request = world.client.request(method, path).header("x-request-id", &id);
+        let body = if path.contains("webhooks") {
+            sms_webhook("1", "a")
+        } else {
+            sms("a")
+        };
+        let failed = request.json(&body).send().await.expect_problem(500, "internal");
+        assert!(
+            failed.json()["detail"]
+                .as_str()
+                .unwrap()
+                .contains("the service's log has the cause")
+        );
+        let lines = log.lines_with(&format!("request_id=\"{id}\""));
+        assert!(lines.iter().any(|line| line.contains("ERROR")), "{lines:?}");
     }
 }

@@ -144,10 +144,11 @@ async fn the_page_needs_nothing_from_elsewhere() {
 }
 
 #[tokio::test]
-async fn the_page_has_no_other_files() {
+async fn the_page_has_one_path_and_no_other_files() {
     let world = World::new().await;
+    let redirect = world.get("/docs/").await.expect(308);
+    assert_eq!(redirect.header("location"), Some("../docs"));
     for path in [
-        "/docs/",
         "/docs/index.html",
         "/docs/swagger-initializer.js",
         "/docs/..%2fopenapi.json",

@@ -27,6 +27,8 @@ pub enum Fault {
     None,
     /// It cannot be reached.
     Away,
+    /// It panics.
+    Panics,
     /// It is unavailable for this reason.
     Unavailable(Outage),
     /// Accepting takes until the fault is over.
@@ -117,6 +119,7 @@ impl FaultyStore {
     fn reached(&self) -> Result<&dyn Store, StoreError> {
         match self.fault() {
             Fault::Away => Err(away()),
+            Fault::Panics => panic!("a test panics"),
             Fault::Unavailable(outage) => Err(StoreError::unavailable(outage, "a test broke it")),
             _ => Ok(self.inner.as_ref()),
         }

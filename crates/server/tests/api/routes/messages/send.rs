@@ -66,8 +66,10 @@ async fn what_is_sent_is_accepted_shown_and_dispatched() {
                 json!([{
                     "attempt_number": 1, "provider": shown["provider"], "outcome": "success", "error_code": null,
                     "occurred_at": attempt["occurred_at"], "latency_ms": attempt["latency_ms"],
+                    "provider_message_id": attempt["provider_message_id"],
                 }])
             );
+            assert!(attempt["provider_message_id"].is_string());
             assert!(attempt["latency_ms"].is_u64() && instant(&attempt["occurred_at"]) >= before);
             assert!((before..=world.clock.now()).contains(&instant(&shown["processed_at"])));
             assert_eq!(shown["timestamp"], shown["processed_at"]);

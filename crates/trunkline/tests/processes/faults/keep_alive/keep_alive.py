@@ -20,7 +20,7 @@ json = {"Content-Type": "application/json"}
 small = "x" * 50_000
 cases = [
     (415, "POST", "/api/messages/sms", {"Content-Type": "text/plain"}, small),
-    (406, "POST", "/api/messages/sms", {**json, "Accept": "text/html"}, small),
+    (400, "POST", "/api/messages/sms?unknown=1", json, small),
     (404, "POST", "/nowhere", json, small),
     (405, "DELETE", "/api/messages", json, small),
     (413, "POST", "/api/messages/sms", json, "x" * 300_000),
