@@ -147,11 +147,13 @@ impl fmt::Display for Refusal {
             write!(f, "\n{advice}")?;
         }
         if !request_id.is_empty() {
-            write!(
-                f,
-                "\nThe service's log has more under request id {}.",
-                harmless(request_id)
-            )?;
+            let id = harmless(request_id);
+            match self.status {
+                StatusCode::INTERNAL_SERVER_ERROR => {
+                    write!(f, "\nThe service's log has the cause under request id {id}.")?;
+                }
+                _ => write!(f, "\nRequest id: {id}")?,
+            }
         }
         Ok(())
     }
@@ -184,8 +186,13 @@ mod tests {
                        "errors": [{"pointer": "/to", "detail": "use a phone number"}]}"#;
         let told = refusal(400, &[], body).to_string();
         let expected = "400 invalid: Not valid.\n  /to: use a phone number\n\
-                        The service's log has more under request id r1.";
+                        Request id: r1";
         assert_eq!(told, expected);
+        let internal = refusal(500, &[], r#"{"code": "internal", "request_id": "r2"}"#).to_string();
+        assert!(
+            internal.ends_with("The service's log has the cause under request id r2."),
+            "{internal}"
+        );
         let limited = refusal(429, &[("retry-after", "7")], r#"{"code": "rate_limited"}"#);
         assert_eq!(limited.retry_after, Some(Duration::from_secs(7)));
         assert!(limited.to_string().contains("in 7 s"), "{limited}");
