@@ -174,7 +174,7 @@ async fn documents_that_do_not_work_are_told() {
             "says 202, the answer was 200",
         ),
         ("cargo run\ncargo run\n", "runs already"),
-        ("cargo run -- --bind nonsense\n", "API_BIND"),
+        ("cargo run -- --bind nonsense\n", "--bind"),
     ] {
         let output = run(&failing(text)).await.unwrap_err();
         assert!(output.contains(told), "{text}: {output}");
