@@ -340,13 +340,7 @@ impl ProviderMetrics {
             let outcomes = Outcome::ALL.iter();
             outcomes.map(|outcome| ((*channel, *outcome), by_outcome(provider, *channel, *outcome)))
         });
-        let states = BREAKER_STATES.map(|state| {
-            let labels = vec![
-                ("provider", provider.to_string()),
-                ("state", state.as_str().to_owned()),
-            ];
-            (state, labels)
-        });
+        let states = BREAKER_STATES.map(|state| (state, by_state(provider, state)));
         let transitions = BREAKER_TRANSITIONS.map(|(from, to)| {
             let labels = vec![
                 ("provider", provider.to_string()),
@@ -368,6 +362,15 @@ impl ProviderMetrics {
         };
         this.set_breaker_state(BreakerState::Closed);
         this
+    }
+
+    /// For a provider that this node no longer has: an open breaker must not alert for ever. Counters stay.
+    pub(crate) fn remove_breaker(&self) {
+        for state in BREAKER_STATES {
+            self.metrics
+                .breaker_state
+                .remove(&by_state(&self.provider, state));
+        }
     }
 
     pub(crate) fn count_attempt(&self, channel: Channel, outcome: Outcome) {
@@ -469,6 +472,13 @@ fn by_reason(reason: &str) -> Labels {
 
 fn by_provider(provider: &ProviderName) -> Labels {
     vec![("provider", provider.to_string())]
+}
+
+fn by_state(provider: &ProviderName, state: BreakerState) -> Labels {
+    vec![
+        ("provider", provider.to_string()),
+        ("state", state.as_str().to_owned()),
+    ]
 }
 
 fn by_outcome(provider: &ProviderName, channel: Channel, outcome: Outcome) -> Labels {

@@ -6,10 +6,10 @@ mod world;
 
 use std::{collections::BTreeSet, fmt::Display};
 
-use domain::{Channel, ConversationChannel, Direction, FailureReason, Outcome};
+use domain::{Channel, ConversationChannel, Direction, FailureReason, Outcome, Status};
 use trunkline_engine::Limit;
 
-use world::{World, settings};
+use world::{World, email, settings};
 
 #[tokio::test(start_paused = true)]
 async fn every_series_whose_labels_are_known_exists_from_the_start_at_0() {
@@ -98,4 +98,19 @@ async fn every_series_whose_labels_are_known_exists_from_the_start_at_0() {
     expect("commit_batch_messages_count", &[], "0");
     expect("commit_seconds_count", &[], "0");
     assert_eq!(shown, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removed_provider_has_counters_and_no_breaker() {
+    let world = World::new(settings()).await;
+    let id = world.sent(email("hello")).await;
+    world.until(id, Status::Dispatched).await;
+    assert!(world.engine.remove_provider(&"email".parse().unwrap()).await);
+    let text = world.engine.metrics().render().unwrap();
+    let shows = |start: &str| text.lines().any(|line| line.starts_with(start));
+    assert!(shows("trunkline_breaker_state{provider=\"sms-mms\""));
+    assert!(!shows("trunkline_breaker_state{provider=\"email\""));
+    let success =
+        "trunkline_dispatch_attempts_total{provider=\"email\",channel=\"email\",outcome=\"success\"} 1";
+    assert!(shows(success));
 }

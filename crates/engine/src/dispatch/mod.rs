@@ -151,6 +151,7 @@ impl Dispatcher {
         let mut lanes = self.lanes.write();
         if lanes.get(provider).is_some_and(|now| Arc::ptr_eq(now, &lane)) {
             lanes.remove(provider);
+            lane.metrics.remove_breaker();
             self.node.wake_ups.remove(provider);
         }
         true
