@@ -8,7 +8,7 @@ with due as (
         lease_token as expired_token, coalesce(leased_until, due_at) as due_since
     from outbox
     where provider = $1 and dead_at is null and coalesce(leased_until, due_at) <= now()
-        and coalesce(now() <= $4::timestamptz, true)
+        and coalesce(now() <= $6::timestamptz, true)
     order by coalesce(leased_until, due_at)
     limit $2
     for update skip locked
@@ -29,7 +29,7 @@ sized as (
     window longest_due_first as (order by due_since, message_id rows unbounded preceding)
 ),
 claimable as (
-    select * from sized where place = 1 or bytes_so_far <= $5
+    select * from sized where place = 1 or bytes_so_far <= $4
 ),
 -- The worker of an expired lease may have sent the message before it vanished: that try is on record before the next. It is not
 -- counted: it is not known whether there was a call.
@@ -55,18 +55,18 @@ leased as (
         outbox.message_id, lease_token, attempts, counted, rate_limited_in_a_row, panics, not_taken, unsure, lease_expired, deadline_at,
         bytes_so_far
 )
--- Texts beyond the first $6 bytes are loaded by another statement, so that this answer is small, arrives in time, and no lease
+-- Texts beyond the first $5 bytes are loaded by another statement, so that this answer is small, arrives in time, and no lease
 -- is lost with it.
 select
     leased.message_id as id, conversation_id, channel, sender, recipient,
-    case when bytes_so_far <= $6 then subject end as subject,
-    case when bytes_so_far <= $6 then body end as body,
-    case when bytes_so_far <= $6 then attachments::text end as attachments,
-    bytes_so_far > $6 as to_be_loaded, bytes_so_far,
+    case when bytes_so_far <= $5 then subject end as subject,
+    case when bytes_so_far <= $5 then body end as body,
+    case when bytes_so_far <= $5 then attachments::text end as attachments,
+    bytes_so_far > $5 as to_be_loaded, bytes_so_far,
     lease_token, attempts, counted, rate_limited_in_a_row, panics, not_taken, unsure, lease_expired,
     (extract(epoch from deadline_at - now()) * 1000)::bigint as deadline_in_ms,
     (select count(*) from claimable) < (select count(*) from sized) as cut_short,
-    now() as server_time, coalesce(now() > $4::timestamptz, false) as too_late
+    now() as server_time, coalesce(now() > $6::timestamptz, false) as too_late
 from (select) as always
 left join (
     leased

@@ -52,7 +52,7 @@ impl Archive for Postgres {
     }
 
     async fn count_without_conversation(&self) -> Result<u64, StoreError> {
-        let sql = include_str!("../../sql/messages/count_without_conversation.postgres.sql");
+        let sql = include_str!("../../sql/messages/count_without_conversation.sql");
         let rows = self.read(sql, &[]).await?;
         rows::count(rows.first().map_or(Ok(0), |row| rows::get(row, "count"))?)
     }
@@ -63,7 +63,7 @@ impl Archive for Postgres {
         limit: u32,
     ) -> Result<Vec<WithoutConversation>, StoreError> {
         let after = after.map_or(Uuid::nil(), MessageId::as_uuid);
-        let sql = include_str!("../../sql/messages/without_conversation.postgres.sql");
+        let sql = include_str!("../../sql/messages/without_conversation.sql");
         let rows = self.read(sql, &[&after, &i64::from(limit)]).await?;
         let without_conversation = |row| {
             Ok(WithoutConversation {

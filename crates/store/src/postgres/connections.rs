@@ -9,7 +9,7 @@ use tokio::{
 };
 use tokio_postgres::{Row, types::ToSql};
 
-use super::{failure::QueryFailure, hosts::Hosts, session::Session};
+use super::{failure::QueryFailure, hosts::Hosts, server_clock::ServerClock, session::Session};
 use crate::{Outage, StoreError, Unavailable};
 
 /// How long a statement may take. Shorter than what a client of the API is made to wait for a `503`.
@@ -74,7 +74,18 @@ impl Connections {
         sql: &'static str,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, StoreError> {
-        self.run(Access::Write, sql, params).await
+        self.run(Access::Write, sql, params, None).await
+    }
+
+    /// The same, for a statement that checks its own deadline: its last parameter is the deadline in server time, and its
+    /// answer has the `server_time`.
+    pub(super) async fn query_by_deadline(
+        &self,
+        sql: &'static str,
+        params: &[&(dyn ToSql + Sync)],
+        clock: &ServerClock,
+    ) -> Result<Vec<Row>, StoreError> {
+        self.run(Access::Write, sql, params, Some(clock)).await
     }
 
     /// Runs one statement that changes nothing.
@@ -83,7 +94,7 @@ impl Connections {
         sql: &'static str,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, StoreError> {
-        let rows = timeout(READ_TIMEOUT, self.run(Access::Read, sql, params)).await;
+        let rows = timeout(READ_TIMEOUT, self.run(Access::Read, sql, params, None)).await;
         let late = |_| {
             StoreError::unavailable(
                 Outage::Slow,
@@ -100,15 +111,26 @@ impl Connections {
         access: Access,
         sql: &'static str,
         params: &[&(dyn ToSql + Sync)],
+        clock: Option<&ServerClock>,
     ) -> Result<Vec<Row>, StoreError> {
         let (mut conflicts, mut reconnected) = (0, false);
         loop {
             let mut lent = self.lend(access).await?;
             let mut sent = false;
-            let work = lent.session().query(sql, params, &mut sent);
+            let deadline = clock.map(|clock| (clock, clock.deadline()));
+            let mut params = params.to_vec();
+            params.extend(
+                deadline
+                    .iter()
+                    .map(|(_, deadline)| &deadline.server_time as &(dyn ToSql + Sync)),
+            );
+            let work = lent.session().query(sql, &params, &mut sent);
             let failure = match timeout(STATEMENT_TIMEOUT, work).await {
                 Ok(Ok(rows)) => {
                     lent.give_back();
+                    if let Some((clock, deadline)) = &deadline {
+                        clock.read(deadline, &rows);
+                    }
                     return Ok(rows);
                 }
                 Ok(Err(failure)) => failure,

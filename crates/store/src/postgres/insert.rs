@@ -37,10 +37,9 @@ pub(super) async fn insert(store: &Postgres, batch: &[&Accept]) -> Result<Option
     inbound_ids.sort_unstable();
     let conversations = column(batch, |accept| accept.message.conversation());
     let (shares, places) = shares(batch, &conversations);
-    let deadline = store.server_clock.deadline();
     let told = store
         .accepting
-        .query(
+        .query_by_deadline(
             include_str!("../../sql/messages/accept.postgres.sql"),
             &[
                 &column(&keys, |key| key.0),
@@ -82,14 +81,11 @@ pub(super) async fn insert(store: &Postgres, batch: &[&Accept]) -> Result<Option
                     Kind::Send { deadline, .. } => Some(millis(deadline)),
                     Kind::Receive { .. } => None,
                 }),
-                &deadline,
             ],
+            &store.server_clock,
         )
         .await?;
-    let accepted = told.first().map_or(Ok(None), |row| {
-        deadline.heard(row)?;
-        accepted(row, &places)
-    });
+    let accepted = told.first().map_or(Ok(None), |row| accepted(row, &places));
     accepted.map_err(|error| {
         StoreError::OutcomeUnknown(format!("stored, but the answer cannot be read: {error}"))
     })

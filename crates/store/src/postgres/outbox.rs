@@ -144,10 +144,7 @@ impl Outbox for Postgres {
             return Ok(Redriven::Pending);
         }
         let known = self
-            .read(
-                include_str!("../../sql/messages/exists.postgres.sql"),
-                &[&id.as_uuid()],
-            )
+            .read(include_str!("../../sql/messages/exists.sql"), &[&id.as_uuid()])
             .await?;
         Ok(if known.is_empty() {
             Redriven::NotFound
@@ -195,25 +192,23 @@ async fn claim_in_time(
     lease: Duration,
 ) -> Result<Option<Claims>, StoreError> {
     let sql = include_str!("../../sql/outbox/claim.postgres.sql");
-    let deadline = store.server_clock.deadline();
     let rows = store
         .claiming
-        .query(
+        .query_by_deadline(
             sql,
             &[
                 &provider.as_str(),
                 &i64::from(limits.entries),
                 &millis_float(lease),
-                &deadline,
                 &i64::try_from(limits.bytes).unwrap_or(i64::MAX),
                 &INLINE_BYTES_MAX,
             ],
+            &store.server_clock,
         )
         .await?;
     let Some(first) = rows.first() else {
         return Ok(None);
     };
-    deadline.heard(first)?;
     if rows::get(first, "too_late")? {
         return Ok(None);
     }

@@ -80,10 +80,7 @@ impl Reads for Postgres {
 
     async fn conversation(&self, id: ConversationId) -> Result<Option<Conversation>, StoreError> {
         let rows = self
-            .read(
-                include_str!("../../sql/conversations/get.postgres.sql"),
-                &[&id.get()],
-            )
+            .read(include_str!("../../sql/conversations/get.sql"), &[&id.get()])
             .await?;
         rows.first().map(rows::conversation).transpose()
     }

@@ -25,9 +25,7 @@ impl Archive for Sqlite {
     async fn count_without_conversation(&self) -> Result<u64, StoreError> {
         self.read(move |connection, _| {
             let count = connection
-                .prepare_cached(include_str!(
-                    "../../sql/messages/count_without_conversation.sqlite.sql"
-                ))?
+                .prepare_cached(include_str!("../../sql/messages/count_without_conversation.sql"))?
                 .query_row([], |row| row.get(0))?;
             rows::count(count)
         })
@@ -42,7 +40,7 @@ impl Archive for Sqlite {
         self.read(move |connection, _| {
             let after = after.map_or(Uuid::nil(), MessageId::as_uuid);
             connection
-                .prepare_cached(include_str!("../../sql/messages/without_conversation.sqlite.sql"))?
+                .prepare_cached(include_str!("../../sql/messages/without_conversation.sql"))?
                 .query_map(params![after, limit], |row| {
                     Ok(WithoutConversation {
                         id: row.get::<_, Uuid>("id")?.into(),

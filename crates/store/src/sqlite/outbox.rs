@@ -133,7 +133,7 @@ impl Outbox for Sqlite {
                 return Ok(Redriven::Pending);
             }
             let known = connection
-                .prepare_cached(include_str!("../../sql/messages/exists.sqlite.sql"))?
+                .prepare_cached(include_str!("../../sql/messages/exists.sql"))?
                 .exists([id.as_uuid()])?;
             Ok(if known {
                 Redriven::NotFailed

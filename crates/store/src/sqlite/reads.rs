@@ -282,7 +282,7 @@ impl Iterator for NewestFirst<'_> {
 
 fn conversation(connection: &Connection, id: ConversationId) -> rusqlite::Result<Option<Conversation>> {
     connection
-        .prepare_cached(include_str!("../../sql/conversations/get.sqlite.sql"))?
+        .prepare_cached(include_str!("../../sql/conversations/get.sql"))?
         .query_row([id.get()], rows::conversation)
         .optional()
 }

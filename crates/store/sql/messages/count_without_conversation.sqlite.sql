@@ -1,1 +1,0 @@
-select count(*) from messages where conversation_id is null

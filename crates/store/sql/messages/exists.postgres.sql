@@ -1,1 +1,0 @@
-select from messages where id = $1

@@ -1,1 +1,0 @@
-select 1 from messages where id = ?1

@@ -1,6 +1,0 @@
--- Messages without a conversation, those that were processed first before others.
-select id, channel, sender, recipient
-from messages
-where conversation_id is null and id > ?1
-order by id
-limit ?2
