@@ -136,3 +136,19 @@ async fn each_breaker_sees_the_calls_of_its_own_provider_only() {
     }
     assert_eq!(asked(&world, id).await, ["sms-mms"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_redriven_message_follows_its_route() {
+    for from in [None, "*".parse().ok()] {
+        let mut routes = route(None);
+        routes[0].providers.remove(0);
+        routes[0].from = from;
+        let world = World::routed(patient(), routes).await;
+        world.backup.play([rejected()]);
+        let id = world.sent(sms("hello")).await;
+        world.until(id, Status::Failed).await;
+        world.engine.redrive(id).await.unwrap();
+        world.until(id, Status::Dispatched).await;
+        assert_eq!(asked(&world, id).await, ["backup", "backup"]);
+    }
+}
