@@ -87,7 +87,7 @@ impl Engine {
             // The client may have hung up.
             let _ = reply.send(outcome);
         });
-        self.tasks.spawn(Box::pin(task.in_current_span()));
+        self.node.tasks.spawn(Box::pin(task.in_current_span()));
         answer
     }
 
@@ -97,7 +97,7 @@ impl Engine {
         request: Option<IdempotentRequest>,
     ) -> SentOutcome {
         let channel = message.content.channel;
-        let route = self.routes.choose(channel, &message.from, &message.to);
+        let route = self.node.routes.choose(channel, &message.from, &message.to);
         let Some(provider) = route.map(Route::first) else {
             if mutants::planted(Mutant::StoredWithoutProvider)
                 && let Ok(nobody) = "nobody".parse()
@@ -151,7 +151,7 @@ impl Engine {
         let Some(request) = request.filter(|_| !mutants::planted(Mutant::RepeatTurnedAway)) else {
             return Err(refuse());
         };
-        match self.store.find_repeated(request).await {
+        match self.node.store.find_repeated(request).await {
             Ok(Some(earlier)) => self.answer_repeat(earlier),
             Ok(None) => Err(refuse()),
             Err(error) => {
@@ -166,7 +166,7 @@ impl Engine {
     }
 
     pub(crate) fn no_provider(&self, channel: Channel) -> SendError {
-        self.metrics.invalid_routing.inc();
+        self.node.metrics.invalid_routing.inc();
         tracing::error!(%channel, "no provider serves this channel: the request is refused with 500");
         SendError::NoProvider
     }
@@ -196,7 +196,8 @@ impl Engine {
                 sequence,
             }) => {
                 self.store_is_there();
-                self.metrics
+                self.node
+                    .metrics
                     .count_accepted(channel, Direction::Outbound, sequence);
                 match reservation {
                     Some(reservation) => reservation.enqueue(id, conversation_id, content),
@@ -226,7 +227,7 @@ impl Engine {
                 conversation_id: Some(conversation_id),
                 ..
             } => {
-                self.metrics.idempotent_replays.inc();
+                self.node.metrics.idempotent_replays.inc();
                 Ok(Sent {
                     id,
                     conversation_id,
@@ -240,7 +241,7 @@ impl Engine {
     }
 
     pub(crate) fn accept_of(&self, message: NewMessage, provider: ProviderName, kind: Kind) -> Accept {
-        let now = self.clock.now();
+        let now = self.node.clock.now();
         Accept {
             id: MessageId::mint(now, &self.ids),
             message,
@@ -279,7 +280,7 @@ impl Engine {
                 Rejection::OutcomeUnknown
             }
             AcceptError::Refused(reason) => {
-                self.metrics.count_conversation_failure(channel);
+                self.node.metrics.count_conversation_failure(channel);
                 tracing::error!(
                     reason,
                     "the database refuses a message: the client gets 500 and nothing is stored"

@@ -38,7 +38,7 @@ impl Engine {
             .as_ref()
             .and_then(|provider| self.dispatcher.blocked_for(provider));
         if let Some(remaining) = breaker_opens_in {
-            let until = (remaining > Duration::ZERO).then(|| self.clock.now().saturating_add(remaining));
+            let until = (remaining > Duration::ZERO).then(|| self.node.clock.now().saturating_add(remaining));
             let next = until.map_or(waiting.due_at, |until| until.max(waiting.due_at));
             let reason = HoldReason::BreakerOpen;
             return (Some(next), Some(Hold { reason, until }));

@@ -1,9 +1,8 @@
-//! The use cases: accept a message, receive one, redrive one, dispatch what was accepted until it is final, and give
-//! imported messages their conversations.
+//! The use cases: accept, receive and redrive a message, dispatch accepted messages until they are final, and give imported
+//! messages their conversations.
 //!
-//! The engine drives the pure rules of `resilience` and `domain` with real time, real storage and real providers, all of
-//! which come in as arguments: it names no database and no provider. One process may run several engines, as the
-//! simulation does.
+//! The engine applies the pure rules of `resilience` and `domain` to a clock, a store and providers that it gets as arguments:
+//! it names no database and no provider. One process may run several engines, as the simulation does.
 
 mod accept;
 mod backfill;
@@ -14,6 +13,7 @@ mod hold;
 mod housekeeping;
 mod limits;
 mod metrics;
+mod node;
 mod receive;
 mod redrive;
 mod retry;
@@ -36,13 +36,12 @@ pub use backfill::{
     BACKFILL_BATCH_MAX, BACKFILL_SKIPPED_SHOWN_MAX, BackfillProgress, BackfillReport, backfill,
 };
 pub use dispatch::{AddProviderError, BreakerReport, CountsReport, ProviderReport, QueueReport};
-pub use resilience::breaker::BreakerState;
-
 pub use hold::{Hold, HoldReason};
 pub use housekeeping::UNSERVED_AFTER;
 pub use limits::{ClientLimit, Limit, Limits, RateLimited};
 pub use metrics::Metrics;
 pub use receive::{InboundProviderError, Received};
+pub use resilience::breaker::BreakerState;
 pub use retry::retry_transient;
 pub use settings::{DispatchSettings, EngineSettings, LaneSettings, LimitSettings};
 pub use spawn::{Spawn, Task, TokioTasks};
@@ -50,40 +49,25 @@ pub use spawn::{Spawn, Task, TokioTasks};
 use critical_tasks::CriticalTasks;
 use depths::Depths;
 use dispatch::{Dispatcher, WakeUps};
-
-/// What the tasks of a node share.
-struct Node {
-    store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
-    metrics: Arc<Metrics>,
-    routes: Routes,
-    wake_ups: WakeUps,
-    critical_tasks: CriticalTasks,
-    tasks: Arc<dyn Spawn>,
-    stop: CancellationToken,
-    /// The tasks, beside those of the lanes, that [`Engine::drain`] waits for.
-    ends_with_drain: TaskTracker,
-}
+use node::Node;
 
 /// Everything that happens to a message between HTTP, the store and the providers, on one node.
 pub struct Engine {
-    store: Arc<dyn Store>,
-    routes: Routes,
+    node: Arc<Node>,
     commits: GroupCommit,
     dispatcher: Arc<Dispatcher>,
     limits: Limits,
     depths: Depths,
-    metrics: Arc<Metrics>,
-    clock: Arc<dyn Clock>,
     ids: Entropy,
     settings: EngineSettings,
-    tasks: Arc<dyn Spawn>,
     store_away: AtomicBool,
-    node: Arc<Node>,
 }
 
 impl Engine {
-    /// Starts the tasks that commit, dispatch and keep house; `tasks` runs them. They run until [`Engine::drain`].
+    /// Starts the tasks that commit, dispatch and keep house. They run on `tasks` until [`Engine::drain`].
+    ///
+    /// # Panics
+    /// When the settings of a lane are out of range.
     #[must_use]
     pub fn start(
         settings: EngineSettings,
@@ -94,96 +78,87 @@ impl Engine {
         metrics: Arc<Metrics>,
         tasks: Arc<dyn Spawn>,
     ) -> Arc<Self> {
-        let limits = GroupCommitLimits {
+        let commit_limits = GroupCommitLimits {
             queue_max: settings.commit_queue_max,
             batch_max: settings.commit_batch_max,
         };
         let commit_metrics = Arc::clone(&metrics);
         let report = move |report: CommitReport| commit_metrics.count_commit(report);
-        let (commits, committing) = GroupCommit::new(Arc::clone(&store), limits, Arc::clone(&clock), report);
-        // Its end is noticed by `GroupCommit::ended`.
+        let (commits, committing) =
+            GroupCommit::new(Arc::clone(&store), commit_limits, Arc::clone(&clock), report);
+        // `GroupCommit::ended` notices its end.
         tasks.spawn_apart("commit", Box::pin(committing));
+        let limits = Limits::new(&settings.limits, Arc::clone(&clock), Arc::clone(&metrics));
         let node = Arc::new(Node {
-            store: Arc::clone(&store),
-            clock: Arc::clone(&clock),
-            metrics: Arc::clone(&metrics),
-            routes: routes.clone(),
+            store,
+            routes,
+            clock,
+            metrics,
             wake_ups: WakeUps::default(),
             critical_tasks: CriticalTasks::new(Arc::clone(&tasks)),
-            tasks: Arc::clone(&tasks),
+            tasks,
             stop: CancellationToken::new(),
             ends_with_drain: TaskTracker::new(),
         });
-        let dispatcher = Arc::new(Dispatcher::start(
-            &node,
-            settings.dispatch.clone(),
-            &routes,
-            entropy,
-        ));
+        let dispatcher = Arc::new(Dispatcher::start(&node, settings.dispatch.clone(), entropy));
         housekeeping::start(settings.idempotency_ttl, Arc::clone(&dispatcher), &node);
         Arc::new(Self {
-            limits: Limits::new(&settings.limits, Arc::clone(&clock), Arc::clone(&metrics)),
-            ids: entropy.child("ids"),
-            depths: Depths::default(),
-            store,
-            routes,
+            node,
             commits,
             dispatcher,
-            metrics,
-            clock,
+            limits,
+            depths: Depths::default(),
+            ids: entropy.child("ids"),
             settings,
-            tasks,
             store_away: AtomicBool::new(false),
-            node,
         })
     }
 
-    /// The store, for reads: they need nothing of the engine.
+    /// For reads: they need nothing else of the engine.
     #[must_use]
     pub fn store(&self) -> &Arc<dyn Store> {
-        &self.store
+        &self.node.store
     }
 
     /// The wall clock.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        self.clock.now()
+        self.node.clock.now()
     }
 
     /// Time since an arbitrary fixed origin, for measuring durations.
     #[must_use]
     pub fn monotonic(&self) -> Duration {
-        self.clock.monotonic()
+        self.node.clock.monotonic()
     }
 
-    /// What is counted.
     #[must_use]
     pub fn metrics(&self) -> &Arc<Metrics> {
-        &self.metrics
+        &self.node.metrics
     }
 
-    /// The limits on clients, for the checks that come before a request is read.
+    /// For the checks that come before a request is read.
     #[must_use]
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
 
-    /// Whether another message would be refused at once, so that a request can be turned away unread.
+    /// Whether a send would be refused now, so that a request can be refused unread.
     #[must_use]
     pub fn is_overloaded(&self) -> bool {
         self.commits.is_full()
     }
 
-    /// Every provider with its breaker and its queue.
+    /// In the order of their names.
     ///
     /// # Errors
-    /// When the store cannot tell the queues.
+    /// When the store cannot count the queues.
     pub async fn providers(&self) -> Result<Vec<ProviderReport>, StoreError> {
         let depths = self.count_queues().await?;
-        Ok(self.dispatcher.reports(self.clock.now(), &depths))
+        Ok(self.dispatcher.reports(self.node.clock.now(), &depths))
     }
 
-    /// Starts to send the messages of another provider, such as those that another node has left. Routes stay as they are.
+    /// Starts to send the messages of another provider. Routes stay as they are.
     ///
     /// # Errors
     /// When a provider of this name runs already, or its settings are out of range.
@@ -201,23 +176,23 @@ impl Engine {
         self.dispatcher.remove(provider).await
     }
 
-    /// The breaker of one provider on this node, without asking the store.
+    /// The breaker of a provider on this node; `None` when it does not run here.
     #[must_use]
     pub fn breaker(&self, provider: &ProviderName) -> Option<BreakerReport> {
-        self.dispatcher.breaker(provider, self.clock.now())
+        self.dispatcher.breaker(provider, self.node.clock.now())
     }
 
-    /// Counts what waits in the queues, unless that was done just now, for the metrics as well.
+    /// Counts the queues, unless that was done just now, and shows the result in the metrics.
     ///
     /// # Errors
-    /// When the store cannot tell.
+    /// When the store cannot count them.
     pub async fn count_queues(&self) -> Result<Vec<QueueDepth>, StoreError> {
-        let depths = self.depths.count(&*self.store, &*self.clock).await?;
-        self.metrics.set_queue_depths(&depths);
+        let depths = self.depths.count(&*self.node.store, &*self.node.clock).await?;
+        self.node.metrics.set_queue_depths(&depths);
         Ok(depths)
     }
 
-    /// Completes when a task has panicked that this node cannot do without: it should be started again.
+    /// Completes when a task has panicked that the node cannot run without. The process should then end and be restarted.
     pub async fn failed(&self) {
         tokio::select! {
             biased;
@@ -243,7 +218,7 @@ impl Engine {
     }
 }
 
-/// Tasks do not outlive their engine.
+/// Tasks end with their engine.
 impl Drop for Engine {
     fn drop(&mut self) {
         self.node.stop.cancel();

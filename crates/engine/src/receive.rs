@@ -33,14 +33,19 @@ impl Engine {
         named: Option<&str>,
     ) -> Result<ProviderName, InboundProviderError> {
         let Some(name) = named else {
-            let serving = self.routes.serving(channel);
+            let serving = self.node.routes.serving(channel);
             let none = || {
                 self.no_provider(channel);
                 InboundProviderError::NoProvider
             };
             return serving.map(|provider| provider.name().clone()).ok_or_else(none);
         };
-        let names = self.routes.providers().iter().map(|provider| provider.name());
+        let names = self
+            .node
+            .routes
+            .providers()
+            .iter()
+            .map(|provider| provider.name());
         let unknown = || InboundProviderError::Unknown {
             configured: names
                 .clone()
@@ -90,7 +95,9 @@ impl Engine {
                 sequence,
             }) => {
                 self.store_is_there();
-                self.metrics.count_accepted(channel, Direction::Inbound, sequence);
+                self.node
+                    .metrics
+                    .count_accepted(channel, Direction::Inbound, sequence);
                 Ok(Received {
                     id,
                     conversation_id: Some(conversation_id),
@@ -117,7 +124,7 @@ impl Engine {
         message_id: MessageId,
         conversation_id: Option<ConversationId>,
     ) {
-        self.metrics.count_inbound_conflict();
+        self.node.metrics.count_inbound_conflict();
         tracing::warn!(
             %provider,
             %message_id,

@@ -12,7 +12,7 @@ impl Engine {
     /// # Errors
     /// When the store is away.
     pub async fn redrive(&self, id: MessageId) -> Result<Redriven, StoreError> {
-        let redriven = self.store.redrive(id, &self.redrive_terms()).await?;
+        let redriven = self.node.store.redrive(id, &self.redrive_terms()).await?;
         self.node.wake_ups.wake_all();
         Ok(redriven)
     }
@@ -26,6 +26,7 @@ impl Engine {
         let mut redriven = 0;
         loop {
             let batch = self
+                .node
                 .store
                 .redrive_matching(&filter, &terms, REDRIVE_BATCH_MAX)
                 .await?;
@@ -43,7 +44,7 @@ impl Engine {
     /// for the channel, since another node may have one, or if the route depends on the participants.
     fn redrive_terms(&self) -> RedriveTerms {
         let route = |channel: &Channel| {
-            let route = self.routes.of_all(*channel)?;
+            let route = self.node.routes.of_all(*channel)?;
             Some((*channel, route.first().name().clone()))
         };
         RedriveTerms {

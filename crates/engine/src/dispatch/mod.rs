@@ -20,7 +20,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use domain::{Entropy, MessageId, ProviderName, Timestamp};
 use futures_util::{StreamExt, future::join_all, stream::FuturesUnordered};
 use parking_lot::RwLock;
-use providers::{Provider, Routes};
+use providers::Provider;
 use resilience::breaker::BreakerSettingsError;
 use store::QueueDepth;
 use thiserror::Error;
@@ -63,12 +63,7 @@ impl Dispatcher {
     ///
     /// # Panics
     /// When the settings of a lane are out of range.
-    pub(crate) fn start(
-        node: &Arc<Node>,
-        settings: DispatchSettings,
-        routes: &Routes,
-        entropy: &Entropy,
-    ) -> Self {
+    pub(crate) fn start(node: &Arc<Node>, settings: DispatchSettings, entropy: &Entropy) -> Self {
         let (recorders, new_recorders) = mpsc::channel(NEW_RECORDERS_MAX);
         let dispatcher = Self {
             unconfirmed: Unconfirmed::start(node),
@@ -79,7 +74,7 @@ impl Dispatcher {
             settings: Arc::new(settings),
         };
         let running = FuturesUnordered::new();
-        for provider in routes.providers() {
+        for provider in node.routes.providers() {
             let lane = dispatcher.settings.lane_of(provider.name());
             let recorder = dispatcher.add_lane(Arc::clone(provider), lane);
             running.push(recorder.expect("the settings of lanes were checked when they were read"));

@@ -1,0 +1,22 @@
+use std::sync::Arc;
+
+use domain::Clock;
+use providers::Routes;
+use store::Store;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{Metrics, Spawn, critical_tasks::CriticalTasks, dispatch::WakeUps};
+
+/// What the tasks of a node share.
+pub(crate) struct Node {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) routes: Routes,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) wake_ups: WakeUps,
+    pub(crate) tasks: Arc<dyn Spawn>,
+    pub(crate) critical_tasks: CriticalTasks,
+    pub(crate) stop: CancellationToken,
+    /// The tasks, beside those of the lanes, that [`Engine::drain`](crate::Engine::drain) waits for.
+    pub(crate) ends_with_drain: TaskTracker,
+}
