@@ -52,6 +52,22 @@ async fn promtool_accepts_the_metrics_in_both_formats() {
     assert!(imported.status.success(), "{complaints}\n{openmetrics}");
 }
 
+#[tokio::test]
+async fn promtool_accepts_the_documented_alerts() {
+    let guide = operations_guide();
+    let (_, rest) = guide.split_once("```yaml\n").unwrap();
+    let (rules, _) = rest.split_once("```").unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("rules.yml");
+    fs::write(&file, rules).unwrap();
+    let checked = promtool(&["check", "rules", file.to_str().unwrap()], "").await;
+    assert!(
+        checked.status.success(),
+        "{}",
+        String::from_utf8_lossy(&checked.stderr)
+    );
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_operations_guide_explains_exactly_the_metrics_of_a_node() {
     let world = World::new(Kind::Sqlite);
@@ -63,8 +79,7 @@ async fn the_operations_guide_explains_exactly_the_metrics_of_a_node() {
         .lines()
         .filter_map(|line| line.strip_prefix("# TYPE trunkline_")?.split(' ').next())
         .collect();
-    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operations.md");
-    let guide = fs::read_to_string(guide).unwrap();
+    let guide = operations_guide();
     let explained: BTreeSet<&str> = guide
         .lines()
         .filter_map(|line| line.strip_prefix("| `trunkline_")?.split(['`', '{']).next())
@@ -73,6 +88,11 @@ async fn the_operations_guide_explains_exactly_the_metrics_of_a_node() {
         explained, exported,
         "docs/operations.md has other metrics than a node"
     );
+}
+
+fn operations_guide() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operations.md");
+    fs::read_to_string(path).unwrap()
 }
 
 /// Runs the program that `bin/test` installs. It is never silently missing.
