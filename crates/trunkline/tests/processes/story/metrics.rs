@@ -88,6 +88,18 @@ async fn the_operations_guide_explains_exactly_the_metrics_of_a_node() {
         explained, exported,
         "docs/operations.md has other metrics than a node"
     );
+    // Alerts and runbooks too. `trunkline_server` is a crate, in `API_LOG`.
+    let named = guide.split("trunkline_").skip(1).map(|rest| {
+        let end = rest.find(|character: char| !character.is_ascii_lowercase() && character != '_');
+        &rest[..end.unwrap_or(rest.len())]
+    });
+    for name in named.filter(|name| *name != "server") {
+        let name = name.trim_end_matches("_bucket");
+        assert!(
+            exported.contains(name),
+            "docs/operations.md names trunkline_{name}, which a node does not have"
+        );
+    }
 }
 
 fn operations_guide() -> String {
