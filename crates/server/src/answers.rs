@@ -1,4 +1,4 @@
-//! Large answers: how many bytes of them there may be at the same time, and how a page is written without a second copy.
+//! Large answers: a bound on their bytes in memory, and pages written without a second copy.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,21 +12,21 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::problem::Problem;
 
-/// Bytes of large answers under way over all connections, from before they are read from the store until they are
-/// written to their sockets. Slow readers hold this much memory and no more.
+/// Bytes of large answers over all connections, from before the store reads them until they are written to their sockets.
+/// Slow clients cannot hold more memory than this.
 const BYTES_MAX: usize = 64 << 20;
 /// How long to wait for room: requests are answered within 2 s.
 const ROOM_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The room for answers under way.
+/// The memory for answers under way.
 #[derive(Debug)]
 pub(crate) struct Answers(Arc<Semaphore>);
 
-/// Some of the room, until it is dropped.
+/// A share of that memory, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Room(OwnedSemaphorePermit);
 
-/// A body, and the room it takes until it is written.
+/// A body that holds its share until it is written.
 struct Held {
     json: Vec<u8>,
     _room: Room,
@@ -39,7 +39,7 @@ impl Default for Answers {
 }
 
 impl Answers {
-    /// Waits a moment for room for so many bytes; more than there are count as all of them.
+    /// Waits up to a second for so many bytes. A request for more than `BYTES_MAX` gets all of them.
     pub(crate) async fn room(&self, bytes: usize) -> Result<Room, Problem> {
         let permit = Arc::clone(&self.0).acquire_many_owned(permits(bytes));
         match tokio::time::timeout(ROOM_TIMEOUT, permit).await {
@@ -48,13 +48,12 @@ impl Answers {
         }
     }
 
-    /// An answer of JSON, in this room.
     pub(crate) async fn json(&self, room: Room, view: &impl Serialize) -> Result<Response, Problem> {
         let json = serde_json::to_vec(view).map_err(|error| Problem::bug(&error))?;
         self.hold(room, json).await
     }
 
-    /// A page, in this room. Its items are made, written and dropped one after another.
+    /// A page. Its items are made, written and dropped one after another.
     pub(crate) async fn page<T: Serialize>(
         &self,
         room: Room,
@@ -65,7 +64,7 @@ impl Answers {
         self.hold(room, json).await
     }
 
-    /// The answer keeps as much of the room as it takes, until it is written or its connection ends.
+    /// Adjusts the share to the size of the answer, which holds it until it is written or its connection ends.
     async fn hold(&self, mut room: Room, mut json: Vec<u8>) -> Result<Response, Problem> {
         json.shrink_to_fit();
         let needed = permits(json.len()) as usize;

@@ -9,22 +9,22 @@ use subtle::{Choice, ConstantTimeEq};
 
 use crate::{App, problem::Problem};
 
-/// Paths that answer without a key: whoever watches the process should not need one.
+/// Paths that need no key, for probes.
 pub(crate) const OPEN_PATHS: [&str; 2] = ["/healthz", "/readyz"];
 
-/// The keys that open the API, kept as SHA-256, so that they are in no memory dump and all of one length.
+/// The API keys. Only their SHA-256 is kept: a memory dump shows no key, and all have the same length.
 #[derive(Clone)]
 pub struct ApiKeys(Vec<[u8; 32]>);
 
 impl ApiKeys {
-    /// `None` when there are no keys: everybody may ask then.
+    /// `None` without keys: the API is then open.
     #[must_use]
     pub fn new<'a>(keys: impl IntoIterator<Item = &'a str>) -> Option<Self> {
         let digests: Vec<[u8; 32]> = keys.into_iter().map(|key| Sha256::digest(key).into()).collect();
         (!digests.is_empty()).then_some(Self(digests))
     }
 
-    /// Compares with every key in constant time: how long it takes tells nothing about any of them.
+    /// Compares with every key in constant time, so that the time reveals nothing about a key.
     fn contains(&self, key: &str) -> bool {
         let digest: [u8; 32] = Sha256::digest(key).into();
         self.0
@@ -40,7 +40,7 @@ impl fmt::Debug for ApiKeys {
     }
 }
 
-/// Turns away requests without a key, where keys are wanted.
+/// Refuses requests without a valid key, if there are keys.
 pub(crate) fn check(app: &App, request: &Request) -> Result<(), Problem> {
     let Some(keys) = &app.settings().api_keys else {
         return Ok(());

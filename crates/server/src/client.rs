@@ -9,9 +9,9 @@ use crate::App;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) SocketAddr);
 
-/// The address a request counts against: the socket's, or the one a trusted proxy names.
+/// The address that a request counts against: the socket's, or the one that a trusted proxy names.
 pub(crate) fn address(app: &App, request: &Parts) -> IpAddr {
-    // Only requests that came through no socket have no peer, and there are none outside tests of the router.
+    // Only tests of the router have requests without a socket.
     let peer = request
         .extensions
         .get::<Peer>()
@@ -24,7 +24,7 @@ pub(crate) fn address(app: &App, request: &Parts) -> IpAddr {
 }
 
 fn forwarded_for(headers: &HeaderMap) -> impl DoubleEndedIterator<Item = &str> {
-    // A line that is not text is passed on empty: what stands beyond it must not be believed.
+    // A line that is not text becomes empty: the entries beyond it must not be trusted.
     let lines: Vec<&str> = headers
         .get_all("x-forwarded-for")
         .iter()

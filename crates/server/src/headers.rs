@@ -6,11 +6,11 @@ use crate::problem::{Code, Problem};
 const HEADERS_MAX: usize = 64;
 /// Bytes of a request's target and headers.
 const HEADER_BYTES_MAX: usize = 32 * 1024;
-/// What stands around a name and its value on the wire: `: ` and the end of the line.
+/// Per header on the wire, beside name and value: `: ` and the line end.
 const BYTES_AROUND: usize = 4;
 
-/// Turns away requests with too many or too long headers, with a problem like any other. Beyond the limits of the
-/// socket, which are a little wider, there is no request to answer, only a connection to close.
+/// Refuses requests with too many or too long headers. The limits of the socket are a little higher: beyond those, hyper
+/// answers a bare 431.
 pub(crate) fn check(request: &Request) -> Result<(), Problem> {
     let target = request
         .uri()

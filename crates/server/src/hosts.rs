@@ -11,10 +11,10 @@ use crate::{
     problem::{Code, Problem},
 };
 
-/// The names by which a node without keys may be asked: those of loopback, and some of the operator's.
+/// The names that a node without keys answers to: those of loopback, and some of the operator's.
 ///
-/// A page in a browser on this machine can have its own name lead to loopback, and would then be let in like a program of
-/// this machine (DNS rebinding). Its name is in `Host`, where the page cannot change it.
+/// A web page can resolve its own name to loopback and so reach this node from a browser on this machine (DNS rebinding).
+/// The browser then sends the page's name in `Host`, and the page cannot change that.
 #[derive(Debug, Clone)]
 pub struct AllowedHosts(Vec<String>);
 
@@ -22,7 +22,7 @@ impl AllowedHosts {
     /// Loopback, and these names, without ports.
     ///
     /// # Errors
-    /// Returns a text that is no name of a host.
+    /// The first text that is not a host's name.
     pub fn loopback_and<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self, &'a str> {
         let names = names.into_iter().map(|name| match host(name) {
             Some(host) if host == name.to_ascii_lowercase() => Ok(host),
@@ -36,7 +36,7 @@ impl AllowedHosts {
     }
 }
 
-/// Turns away requests that do not say once whom they are for, or say that it is somebody else.
+/// Refuses requests without exactly one `Host`, and those whose `Host` is not allowed.
 pub(crate) fn check(app: &App, request: &Request) -> Result<(), Problem> {
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else {
@@ -48,7 +48,7 @@ pub(crate) fn check(app: &App, request: &Request) -> Result<(), Problem> {
     let Some(allowed) = &app.settings().allowed_hosts else {
         return Ok(());
     };
-    // A target may name the host as well: `GET http://localhost/healthz`.
+    // The target may contain a host too: `GET http://localhost/healthz`.
     let target = request.uri().authority().map(Authority::as_str);
     let names = [host.to_str().ok(), Some(target.unwrap_or("localhost"))];
     if names
@@ -57,8 +57,8 @@ pub(crate) fn check(app: &App, request: &Request) -> Result<(), Problem> {
     {
         Ok(())
     } else {
-        let detail = "Without API keys this node answers only as localhost. Ask it by that name, or let API_ALLOWED_HOSTS \
-                      include the name in Host.";
+        let detail = "Without API keys this node answers only as localhost. Use that name, or add the name in Host to \
+                      API_ALLOWED_HOSTS.";
         Err(Problem::new(Code::Misdirected, detail))
     }
 }

@@ -1,7 +1,7 @@
 //! HTTP: requests become use cases of the engine or reads of the store, and their results become JSON.
 //!
-//! Outside input is checked here and nowhere later. What is bounded by whom: sockets, headers and time in [`Server`];
-//! bodies, JSON and rates in the routes; the queue behind them in the engine.
+//! Outside input is checked here and nowhere later. [`Server`] bounds sockets, headers and time; the routes bound bodies,
+//! JSON and rates; the engine bounds the queue behind them.
 
 mod answers;
 mod auth;
@@ -40,7 +40,7 @@ use answers::Answers;
 use problem::Code;
 use telemetry::HttpMetrics;
 
-/// What the routes work with.
+/// The state of all routes.
 #[derive(Clone)]
 pub struct App(Arc<Parts>);
 
@@ -57,8 +57,7 @@ struct Parts {
 }
 
 impl App {
-    /// Puts the parts together. Without `simulators`, their routes do not exist. Once `draining` turns true, the node
-    /// reports that it is not ready.
+    /// Without `simulators`, their routes do not exist. Once `draining` is true, `/readyz` answers 503.
     #[must_use]
     pub fn new(
         engine: Arc<Engine>,

@@ -1,4 +1,4 @@
-//! Checks query strings against the parameters that the routes declare in their descriptions.
+//! Checks query strings against the parameters in the routes' descriptions.
 
 use std::collections::HashMap;
 
@@ -14,9 +14,9 @@ use utoipa::openapi::{
 
 use crate::problem::{Problem, unknown_name};
 
-/// The tag of the routes that ignore unknown parameters: a provider's message must not be lost for a formality.
+/// Routes with this tag ignore unknown parameters: a provider's message must not be lost for a formality.
 const LENIENT_TAG: &str = "Receive";
-/// Parameters reported at most.
+/// Wrong parameters reported at most.
 const ERRORS_MAX: usize = 20;
 
 /// The query parameters of each strict route, by path and method.
@@ -42,8 +42,7 @@ impl QueryParameters {
         Self(operations.collect())
     }
 
-    /// Refuses parameters that the route does not take, and those without a value or given twice: ignoring one would
-    /// widen what is listed.
+    /// Refuses parameters that are unknown, empty or given twice: without its filter, a listing would return too much.
     pub(crate) fn check(&self, request: &Request) -> Result<(), Problem> {
         if request.uri().query().is_none_or(str::is_empty) {
             return Ok(());

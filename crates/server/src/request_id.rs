@@ -1,12 +1,11 @@
 use axum::http::HeaderMap;
 use domain::Entropy;
 
-/// The header that carries a request's id in and out.
 pub(crate) const REQUEST_ID: &str = "x-request-id";
-/// The longest id taken from a client, in characters.
+/// The longest id that is taken from a client.
 const CHARS_MAX: usize = 128;
 
-/// The client's id for this request when it is a plain word, else a new one.
+/// The client's id for this request if it is plain, else a new one.
 pub(crate) fn take_or_make(headers: &HeaderMap, entropy: &Entropy) -> String {
     let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
     match given.filter(|id| is_plain(id)) {
@@ -15,7 +14,7 @@ pub(crate) fn take_or_make(headers: &HeaderMap, entropy: &Entropy) -> String {
     }
 }
 
-/// What may go into a log line and a header as it is.
+/// Whether the id can go into a log line and a header unescaped.
 fn is_plain(id: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(&byte);
     (1..=CHARS_MAX).contains(&id.len()) && id.bytes().all(allowed)

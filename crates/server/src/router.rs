@@ -20,7 +20,7 @@ use crate::{
     telemetry,
 };
 
-/// The routes, and what goes around each of them.
+/// The routes, and the layer around them.
 pub(crate) fn router(app: App) -> Router {
     let mut described = api().merge(operation());
     if app.0.simulators.is_some() {
@@ -29,7 +29,7 @@ pub(crate) fn router(app: App) -> Router {
     let (routes, description) = described.split_for_parts();
     let queries = Arc::new(QueryParameters::of(&description));
     routes
-        // The files of a page, which are no part of the API.
+        // Files of a page, not part of the API.
         .route("/docs/{file}", get(docs::file))
         .route("/docs/", get(docs::without_slash))
         .fallback(async |request: Request| Problem::no_such_route(request.uri().path()))
@@ -41,7 +41,7 @@ pub(crate) fn router(app: App) -> Router {
         .with_state(app)
 }
 
-/// Only the health of the node, and this problem for everything else.
+/// Answers `/healthz`, and everything else with this problem.
 pub(crate) fn health_only(entropy: &Entropy, problem: fn() -> Problem) -> Router {
     let ids = Arc::new(entropy.child("requests without a node"));
     Router::new()
@@ -56,7 +56,7 @@ pub(crate) fn health_only(entropy: &Entropy, problem: fn() -> Problem) -> Router
         }))
 }
 
-/// All there can be, whatever the settings: what the description of the API is made of.
+/// All routes, independent of the settings: the source of the API's description.
 pub(crate) fn documented() -> OpenApiRouter<App> {
     api().merge(simulated()).merge(operation())
 }
@@ -77,14 +77,13 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(providers::list))
 }
 
-/// Only there while a provider is simulated.
+/// These routes exist only while a provider is simulated.
 fn simulated() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(provider_mock::config, provider_mock::replace))
         .routes(routes!(provider_mock::inbound))
 }
 
-/// What is not JSON, or must answer whatever a client accepts.
 fn operation() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(health::healthz))
@@ -94,8 +93,7 @@ fn operation() -> OpenApiRouter<App> {
         .routes(routes!(docs::page))
 }
 
-/// What happens to every request, whatever its route. One layer does it all: for each request, each layer clones what
-/// is inside of it, and that what is inside of that.
+/// Surrounds every route. It is one layer, because each layer clones all layers inside it for each request.
 async fn around(
     State((app, queries)): State<(App, Arc<QueryParameters>)>,
     request: Request,

@@ -1,4 +1,4 @@
-//! What every request leaves behind: an id, a span, its numbers, and the body of its problem if it had one.
+//! For every request: an id, a span, metrics, a log line, and the body of its problem.
 
 use std::time::Duration;
 
@@ -27,7 +27,6 @@ const SECONDS: [f64; 12] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0,
 ];
 
-/// What is counted about requests.
 pub(crate) struct HttpMetrics {
     requests: Family<ByRequest, Counter>,
     seconds: Family<ByRoute, Histogram>,
@@ -77,14 +76,13 @@ impl HttpMetrics {
     }
 }
 
-/// Answers a request, and observes it.
 pub(crate) async fn observe(
     app: &App,
     request: Request,
     answer: impl AsyncFnOnce(Request) -> Response,
 ) -> Response {
     let request_id = take_or_make(request.headers(), &app.0.ids);
-    // Unknown paths share one label: clients must not be able to make new ones.
+    // Unknown paths share one label: a client must not be able to create labels.
     let route = request
         .extensions()
         .get::<MatchedPath>()
@@ -106,7 +104,7 @@ pub(crate) async fn observe(
     app.0.metrics.observe(&route, &method, response.status(), took);
     span.in_scope(|| {
         let (status, took_ms) = (response.status().as_u16(), took.as_secs_f64() * 1_000.0);
-        // Whoever looks for a message begins with what its sender knows; what only reads is not worth a line each.
+        // A search for a message starts from its request's id. Reads are too many for a line each.
         if reads {
             tracing::debug!(status, took_ms, "answered");
         } else {
@@ -116,7 +114,7 @@ pub(crate) async fn observe(
     complete(response, &path, request_id)
 }
 
-/// Writes the body of a problem, which names the request, and the request's id.
+/// Adds the request's id, and the body of a problem, which contains it.
 pub(crate) fn complete(mut response: Response, path: &str, request_id: String) -> Response {
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         *response.body_mut() = Body::from(problem.write_body(path, &request_id));
@@ -130,7 +128,7 @@ pub(crate) fn complete(mut response: Response, path: &str, request_id: String) -
     response
 }
 
-/// Names the message that the request at hand is about on all that is logged of it from here on.
+/// Adds the message to the request's span, and so to its log lines from now on.
 pub(crate) fn record_message(id: MessageId, conversation_id: Option<ConversationId>) {
     let span = Span::current();
     span.record("message_id", tracing::field::display(id));
@@ -139,7 +137,7 @@ pub(crate) fn record_message(id: MessageId, conversation_id: Option<Conversation
     }
 }
 
-/// Clients may make up methods; metrics may not.
+/// A client must not be able to create labels by inventing methods.
 fn method_word(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

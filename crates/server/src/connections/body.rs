@@ -13,25 +13,25 @@ use http_body_util::BodyExt;
 use hyper::body::{Frame, Incoming, SizeHint};
 use parking_lot::Mutex;
 
-/// Bytes of a body that are read although it was refused, so that its connection can be used again.
+/// Bytes that are read of a refused body, so that the connection can be used again.
 const REST_BYTES_MAX: u64 = 1 << 20;
-/// How long to read them.
+/// How long they are read.
 const REST_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The body of a request, of which a handler may leave some unread.
+/// A request's body, of which a handler may leave a part unread.
 pub(super) struct Unread {
     incoming: Arc<Mutex<Incoming>>,
     is_begun: Arc<AtomicBool>,
 }
 
-/// What the handler gets of it.
+/// The handler's view of it.
 struct Handed {
     incoming: Arc<Mutex<Incoming>>,
     is_begun: Arc<AtomicBool>,
 }
 
 impl Unread {
-    /// None for a request without a body.
+    /// `None` for a request without a body.
     pub(super) fn of(body: Incoming) -> (Body, Option<Self>) {
         if hyper::body::Body::is_end_stream(&body) {
             return (Body::empty(), None);
@@ -44,8 +44,8 @@ impl Unread {
         (Body::new(handed), Some(Self { incoming, is_begun }))
     }
 
-    /// Reads what the handler has left. False if that would be too much, or if the client waits for a `100 Continue`
-    /// before it sends any: the connection cannot be used again then.
+    /// Reads what the handler left. False if that is too much, or if the client waits for a `100 Continue` before it sends
+    /// the body: the connection cannot be used again.
     pub(super) async fn read_rest(self, expects_continue: bool) -> bool {
         let rest = Handed {
             incoming: self.incoming,

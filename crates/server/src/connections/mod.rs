@@ -1,5 +1,5 @@
-//! Sockets, from the start of the process to its end. The listener is our own, because a server must cut off clients that
-//! send nothing, drip their headers or never read their answers, and must not let them keep a place.
+//! Sockets, from the start of the process to its end. axum's listener would keep clients that send nothing, send their
+//! headers byte by byte or never read their answers; this one closes their connections.
 
 mod body;
 mod places;
@@ -24,37 +24,33 @@ use places::{Phase, Place, Places};
 use service::Service;
 use stream::Stream;
 
-/// Headers of one request. More than `headers.rs` allows, so that it can answer with a problem: what is beyond these,
-/// hyper answers with a bare 431.
+/// Headers of one request. More than `headers.rs` allows, so that it can answer with a problem; beyond these, hyper answers
+/// a bare 431.
 const HEADERS_MAX: usize = 100;
-/// Bytes of a request's headers; likewise.
+/// Bytes of a request's headers, likewise.
 const HEADER_BYTES_MAX: usize = 48 * 1024;
-/// How long to wait when the process has no socket or no place left to give.
+/// How long to wait when the process is out of sockets.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// How long a connection that has sent nothing yet is kept once the listener is closed: its request is on the way.
+/// How long a connection without a byte of a request is kept once the listener is closed: its request may be on the way.
 const FIRST_BYTE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// What the operator decides about connections.
 #[derive(Debug, Clone)]
 pub struct ConnectionSettings {
-    /// How long a connection may be idle between two requests. Longer than a proxy keeps it, so that the proxy is the one
-    /// to close it.
+    /// How long a connection may be idle between two requests. Should be longer than a proxy's own timeout, so that the
+    /// proxy closes it.
     pub idle_timeout: Duration,
-    /// Connections from one address at the same time.
+    /// Concurrent connections of one address.
     pub per_address_max: usize,
-    /// Proxies, to which the limit for each address does not apply.
+    /// Proxies, which have no limit per address.
     pub trusted_proxies: Vec<IpNet>,
 }
 
-/// Why stopping was not orderly.
 #[derive(Debug, Error)]
 pub enum ServeError {
-    /// Requests were still being answered when the time was up.
     #[error("requests were still being answered after {0:?}")]
     NotDrained(Duration),
 }
 
-/// A listening socket and its connections.
 #[derive(Debug)]
 pub struct Server {
     connections: Connections,
@@ -63,7 +59,6 @@ pub struct Server {
     accepting: JoinHandle<TcpListener>,
 }
 
-/// What every connection needs.
 #[derive(Debug, Clone)]
 struct Connections {
     places: Arc<Places>,
@@ -91,23 +86,22 @@ impl Server {
         }
     }
 
-    /// Turns true when the server begins to stop.
+    /// True once the server begins to stop.
     #[must_use]
     pub fn draining(&self) -> watch::Receiver<bool> {
         self.draining.subscribe()
     }
 
-    /// Opens all routes.
     pub fn ready(&self, app: App) {
         self.connections.service.open(router(app));
     }
 
-    /// Stops. For `lame_duck` it goes on serving, but says in every answer that the connection closes and in `/readyz`
-    /// that it is not ready, so that balancers go elsewhere. Then it stops listening, answers what the kernel has accepted
-    /// for it, closes idle connections, and finishes requests under way for at most `drain`.
+    /// Stops. For `lame_duck` it still serves, with `Connection: close` in every answer and 503 on `/readyz`, so that
+    /// balancers choose other nodes. Then it stops listening, serves the kernel's backlog, closes idle connections, and
+    /// finishes requests under way for at most `drain`.
     ///
     /// # Errors
-    /// When requests were cut off at the end of `drain`.
+    /// When requests are cut off at the end of `drain`.
     pub async fn stop(self, lame_duck: Duration, drain: Duration) -> Result<(), ServeError> {
         let Self {
             connections,
@@ -165,9 +159,9 @@ impl Connections {
         }
     }
 
-    /// Accepts what the kernel has accepted, and closes the listener.
+    /// Accepts the connections in the kernel's backlog, and closes the listener.
     fn accept_backlog(&self, listener: TcpListener) -> io::Result<()> {
-        // Not through the runtime, which learns a little later than the kernel what there is.
+        // Not through the runtime, which sees new connections a little later than the kernel.
         let listener = listener.into_std()?;
         loop {
             match listener.accept() {
@@ -186,7 +180,7 @@ impl Connections {
     }
 
     fn serve(&self, socket: TcpStream, peer: SocketAddr, place: Place) {
-        // Answers are small and should leave at once; a socket that refuses is closed soon anyway.
+        // Answers are small and should leave at once. If this fails, the socket is already broken.
         let _ = socket.set_nodelay(true);
         let stream = Stream::new(socket, Arc::clone(place.seat()), self.idle_timeout);
         let (service, seat) = (Arc::clone(&self.service), Arc::clone(place.seat()));
@@ -195,7 +189,7 @@ impl Connections {
             async move { service.answer(request, Peer(peer), &seat).await }
         });
         let connection = hyper::server::conn::http1::Builder::new()
-            // A client may say that it has nothing more to ask before it has its answer.
+            // A client may close its sending side before it has its answer.
             .half_close(true)
             .max_headers(HEADERS_MAX)
             .max_header_size(HEADER_BYTES_MAX)
@@ -210,7 +204,7 @@ impl Connections {
     }
 }
 
-/// Errors that concern the one connection that was being accepted, not the listener.
+/// Errors of the connection that was being accepted, not of the listener.
 fn concerns_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(

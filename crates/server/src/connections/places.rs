@@ -15,15 +15,15 @@ use parking_lot::Mutex;
 use resilience::rate_limit::client_ip::cell_ip;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-/// Connections at the same time: each takes a file and up to about 100 KB while a request is read.
+/// Concurrent connections: each takes a file descriptor, and up to about 100 KB while a request is read.
 const CONNECTIONS_MAX: usize = 4_096;
-/// Further connections when all others have a request under way, for the few programs that watch this node. They are
-/// answered about its health, and everything else with `503`.
+/// Further connections while all others have a request under way, for probes. They get `/healthz`, and `503` for everything
+/// else.
 const HEALTH_CONNECTIONS_MAX: usize = 32;
-/// How often to look again for a connection that can go, when there is no place left.
+/// How often to look for a connection that can be closed, while there is no place left.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-/// What a connection is at. The order is that in which connections can go.
+/// The state of a connection, in the order in which connections are closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(super) enum Phase {
@@ -35,20 +35,19 @@ pub(super) enum Phase {
     Head,
     /// A request is under way.
     Busy,
-    /// Its answer is on the way.
+    /// An answer is being written.
     Answering,
 }
 
-/// All connections.
 #[derive(Debug)]
 pub(super) struct Places {
     seats: Mutex<Seats>,
     permits: Arc<Semaphore>,
     per_address_max: usize,
     unlimited: Vec<IpNet>,
-    /// Numbers for the order in which connections began to wait.
+    /// The next number for [`Seat::waits_since`].
     waits: Arc<AtomicU64>,
-    /// Whether the log knows that every place is taken.
+    /// Whether the log has a line about it.
     is_full: AtomicBool,
     ended: Notify,
 }
@@ -60,20 +59,20 @@ struct Seats {
     next: u64,
 }
 
-/// The state of a connection, and when it has to end.
+/// The shared state of a connection.
 #[derive(Debug)]
 pub(super) struct Seat {
     address: IpAddr,
-    /// Whether only the health of the node is answered.
+    /// Whether it is one of the `HEALTH_CONNECTIONS_MAX`.
     pub(super) is_for_health: bool,
     phase: AtomicU8,
     waits: Arc<AtomicU64>,
-    /// Its number in the order in which connections began to wait for a request.
+    /// Grows with each wait for a request, over all connections: the smallest has waited longest.
     waits_since: AtomicU64,
-    /// The connection ends as soon as it is in this phase or one before.
+    /// The connection ends once it is in this phase or an earlier one.
     close_up_to: AtomicU8,
-    told: AtomicWaker,
-    /// Whether the client may still be sending what is not going to be read.
+    waker: AtomicWaker,
+    /// Whether the client may still send a body that nothing reads.
     pub(super) leaves_unread: AtomicBool,
 }
 
@@ -104,7 +103,7 @@ impl Places {
         loop {
             let permit = Arc::clone(&self.permits).acquire_owned();
             match tokio::time::timeout(LOOK_AGAIN, permit).await {
-                Ok(permit) => return permit.expect("it is never closed"),
+                Ok(permit) => return permit.expect("the semaphore is never closed"),
                 Err(_) => drop(close_longest_waiting(&self.seats.lock(), |_| true)),
             }
         }
@@ -114,8 +113,8 @@ impl Places {
         Arc::clone(&self.permits).try_acquire_owned().ok()
     }
 
-    /// Makes room for a connection from this address if need be, at the price of the one that has waited longest for a
-    /// request. None when the address has too many, each with a request under way.
+    /// Registers a connection. If it is one too many, the one that has waited longest for a request is closed. `None` if the
+    /// address has too many, each with a request under way.
     pub(super) fn take(self: &Arc<Self>, peer: IpAddr, permit: OwnedSemaphorePermit) -> Option<Place> {
         let address = cell_ip(peer);
         let peer = peer.to_canonical();
@@ -131,7 +130,7 @@ impl Places {
         }
         let is_full = seats.by_number.len() >= CONNECTIONS_MAX && !close_longest_waiting(&seats, |_| true);
         if self.is_full.swap(is_full, SeqCst) != is_full && is_full {
-            tracing::warn!("every connection has a request under way: new ones are refused");
+            tracing::warn!("all connections have a request under way: new ones get 503 until one is free");
         }
         let seat = Arc::new(Seat {
             address,
@@ -140,7 +139,7 @@ impl Places {
             waits: Arc::clone(&self.waits),
             waits_since: AtomicU64::new(self.waits.fetch_add(1, SeqCst)),
             close_up_to: AtomicU8::new(0),
-            told: AtomicWaker::new(),
+            waker: AtomicWaker::new(),
             leaves_unread: AtomicBool::new(false),
         });
         let number = seats.next;
@@ -205,15 +204,15 @@ impl Seat {
         self.phase.store(phase as u8, SeqCst);
     }
 
-    /// Whether the connection has to end now. If not, the task is woken when that changes.
+    /// Whether the connection must end now. If not, the task is woken when it must.
     pub(super) fn must_end(&self, context: &Context<'_>) -> bool {
-        self.told.register(context.waker());
+        self.waker.register(context.waker());
         self.phase() as u8 <= self.close_up_to.load(SeqCst)
     }
 
     fn close(&self, up_to: Phase) {
         self.close_up_to.fetch_max(up_to as u8, SeqCst);
-        self.told.wake();
+        self.waker.wake();
     }
 }
 

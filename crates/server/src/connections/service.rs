@@ -16,18 +16,17 @@ use super::{
 };
 use crate::{auth::OPEN_PATHS, client::Peer, problem::Problem, router::health_only};
 
-/// How long a request waits for a node that is starting. Usually that takes a part of a second, and balancers without
-/// health checks send requests as soon as the port is open; all are answered within 2 s.
+/// How long a request waits for a node that is starting: balancers without health checks send requests as soon as the port
+/// is open. A start usually takes less than a second, and every request is answered within 2 s.
 const READY_TIMEOUT: Duration = Duration::from_millis(1_500);
 
-/// What answers requests.
 #[derive(Debug)]
 pub(super) struct Service {
-    /// Until the node is ready.
+    /// Answers until the node is ready.
     starting: Router,
-    /// Once it is.
+    /// Answers once it is.
     router: watch::Sender<Option<Router>>,
-    /// On connections beyond those there is room for.
+    /// Answers on the `HEALTH_CONNECTIONS_MAX`.
     crowded: Router,
     draining: watch::Receiver<bool>,
 }
@@ -42,12 +41,12 @@ impl Service {
         }
     }
 
-    /// Answers everything from now on.
+    /// Opens all routes.
     pub(super) fn open(&self, router: Router) {
         self.router.send_replace(Some(router));
     }
 
-    /// What answers this request. Whether the node lives, and whether it is ready, can be said at once.
+    /// The router for this request. Probes do not wait for the node to be ready.
     async fn router(&self, path: &str, seat: &Seat) -> Router {
         if seat.is_for_health {
             return self.crowded.clone();
@@ -65,8 +64,8 @@ impl Service {
         self.starting.clone()
     }
 
-    /// Answers a request. What is left of its body is read first, or else the connection announced to close: a client
-    /// that keeps its connection must not have to guess where the next answer begins.
+    /// Answers a request. Before that it reads the rest of the body, or announces `Connection: close`: the next request on
+    /// this connection begins where the body ends.
     pub(super) async fn answer(
         &self,
         request: Request<Incoming>,

@@ -16,20 +16,20 @@ use super::places::{Phase, Seat};
 
 /// How long a client may take to begin its first request, and to send the head of any.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a client may take nothing of its answer.
+/// How long an answer may make no progress.
 const STALL_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a client may take for a whole answer that does not fit into the socket's buffers.
+/// How long a client may take to read an answer that does not fit into the socket's buffers.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long to read on, and drop what is read, after an answer to a client that is still sending. Closing at once would
-/// reset the connection, and the client might lose the answer.
+/// How long to read and drop what a client still sends after its answer. Closing at once would reset the connection, and
+/// the client might lose the answer.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(5);
-/// Bytes to read then; many times the largest body an operator can allow.
+/// Bytes read and dropped at most; many times the largest body that an operator can allow.
 const LINGER_BYTES_MAX: usize = 64 << 20;
 
-/// A socket that knows what its connection is at, and ends it in time.
+/// A socket that ends its connection when a timeout or the server demands it.
 ///
-/// To HTTP a connection that has to end looks as if its client had nothing more to ask. Bytes that have arrived are read
-/// first, so a request that has reached this machine is answered.
+/// It then reports the end of input to HTTP, as if the client had closed. Bytes that have arrived are read first, so a
+/// request that has reached this machine is answered.
 pub(super) struct Stream {
     socket: TcpStream,
     seat: Arc<Seat>,
@@ -37,7 +37,7 @@ pub(super) struct Stream {
     reading: Timer,
     stalled: Timer,
     answering: Timer,
-    /// Whether part of an answer may not have been given to the kernel yet.
+    /// Whether a part of an answer may not be with the kernel yet.
     has_unsent: bool,
     is_shut: bool,
     lingered_bytes: usize,
@@ -58,7 +58,7 @@ impl Stream {
         }
     }
 
-    /// There is nothing to read yet.
+    /// Decides, while there is nothing to read, whether to wait on.
     fn wait(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let phase = self.seat.phase();
         match phase {
@@ -89,14 +89,14 @@ impl Stream {
         self.stalled.start(STALL_TIMEOUT);
         self.answering.start(ANSWER_TIMEOUT);
         if self.stalled.is_over(context) || self.answering.is_over(context) {
-            // What the kernel still holds for this client is not worth its memory.
+            // Drops what the kernel still holds for this client.
             let _ = self.socket.set_zero_linger();
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         Poll::Pending
     }
 
-    /// Reads and drops what the client is still sending.
+    /// Reads and drops what the client still sends.
     fn linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.reading.start(LINGER_TIMEOUT);
         let mut dropped = [0; 8 * 1024];
@@ -157,12 +157,12 @@ impl AsyncWrite for Stream {
         self.written(context, written)
     }
 
-    /// Otherwise HTTP would copy each answer into a buffer of its own.
+    /// Without it, hyper copies each answer into its own buffer.
     fn is_write_vectored(&self) -> bool {
         self.socket.is_write_vectored()
     }
 
-    /// Called once all of an answer is written.
+    /// hyper calls it once an answer is written completely.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.has_unsent = false;
         self.answering.stop();
@@ -176,7 +176,7 @@ impl AsyncWrite for Stream {
             stream.is_shut = true;
             stream.reading.stop();
         }
-        // A head that was answered without becoming a request was not read to its end.
+        // In `Head`, hyper refused a head that it has not read to its end.
         if stream.seat.leaves_unread.load(SeqCst) || stream.seat.phase() == Phase::Head {
             ready!(stream.linger(context));
         }
@@ -184,7 +184,7 @@ impl AsyncWrite for Stream {
     }
 }
 
-/// Runs from the first start until it is stopped.
+/// Runs from its first start until it is stopped.
 #[derive(Default)]
 struct Timer(Pin<Box<Option<Sleep>>>);
 

@@ -18,11 +18,10 @@ use crate::{
     problem::{Code, Problem},
 };
 
-/// How long a client may take to send a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
-/// What some programs put in front of UTF-8.
+/// Some programs write it before UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-/// How deep objects and arrays may stand in each other.
+/// The deepest nesting of objects and arrays.
 const DEPTH_MAX: usize = 128;
 
 /// Reads a JSON body, bounded in size and in time.
@@ -32,7 +31,7 @@ pub(crate) async fn read_body(app: &App, headers: &HeaderMap, body: Body) -> Res
         return Err(Problem::new(Code::UnsupportedMediaType, detail));
     }
     if is_encoded(headers) {
-        let detail = "Send the body as it is, without a Content-Encoding.";
+        let detail = "Send the body without a Content-Encoding.";
         return Err(Problem::new(Code::UnsupportedMediaType, detail));
     }
     let too_large = || {
@@ -42,7 +41,7 @@ pub(crate) async fn read_body(app: &App, headers: &HeaderMap, body: Body) -> Res
         );
         Problem::new(Code::BodyTooLarge, detail)
     };
-    // Before any of it is asked for: a client that expects a `100 Continue` need not send it.
+    // Before the first read, which asks a client for the body that waits for `100 Continue`.
     if hyper::body::Body::size_hint(&body).lower() > app.settings().body_bytes_max as u64 {
         return Err(too_large());
     }
@@ -67,7 +66,7 @@ pub(crate) async fn read_body(app: &App, headers: &HeaderMap, body: Body) -> Res
     }
 }
 
-/// Parses a JSON body, an object of bounded depth. Refuses fields that the type does not have, all of them at once.
+/// Parses a JSON object of bounded depth. Reports all unknown fields at once, and the first value that does not fit.
 pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let (result, mut errors) = read(body)?;
     match result {
@@ -80,16 +79,16 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     }
 }
 
-/// The same, but ignores fields that the type does not have.
+/// The same, but ignores unknown fields.
 pub(crate) fn parse_lenient<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let (result, _) = read(body)?;
     result.map_err(|error| Problem::invalid(vec![error]))
 }
 
-/// The value, or where it does not fit; and the fields that the type does not have.
+/// The value or its first error, and the unknown fields.
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<(Result<T, FieldError>, Vec<FieldError>), Problem> {
     let invalid = |detail: String| Err(Problem::invalid(vec![FieldError::new("", detail)]));
-    // The parser would also take an array for the fields, in the order in which the type declares them.
+    // serde would also take an array of the fields' values.
     if body.trim_ascii_start().first() != Some(&b'{') {
         return invalid("use a JSON object".to_owned());
     }
@@ -120,7 +119,7 @@ fn is_json(headers: &HeaderMap) -> bool {
         || (media_type.starts_with("application/") && media_type.ends_with("+json"))
 }
 
-/// Whether a body would have to be decoded before it is JSON (RFC 9110, 8.4).
+/// Whether the body has a content coding (RFC 9110, 8.4).
 fn is_encoded(headers: &HeaderMap) -> bool {
     let codings = headers.get_all(header::CONTENT_ENCODING).iter();
     codings
@@ -129,7 +128,7 @@ fn is_encoded(headers: &HeaderMap) -> bool {
         .any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
 }
 
-/// The parser bounds the depth of what it keeps, but not of fields it skips.
+/// serde_json bounds the depth of what it keeps, but not of fields that it skips.
 fn is_too_deep(json: &[u8]) -> bool {
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
     json.iter().any(|byte| {

@@ -1,6 +1,6 @@
-//! Reads a type, notes every field that the type does not have, and where the first value that does not fit stands.
+//! Deserializes a type, and notes its unknown fields and the place of the first value that does not fit.
 //!
-//! A field of a type with `#[serde(flatten)]` or `untagged` is not seen here: strict types do without.
+//! It does not see the fields of types with `#[serde(flatten)]` or `untagged`: strict types do without these.
 
 use std::{borrow::Cow, cell::RefCell, fmt};
 
@@ -11,41 +11,39 @@ use serde::de::{
 
 use crate::problem::unknown_name;
 
-/// Fields reported at most.
+/// Unknown fields reported at most.
 const UNKNOWN_MAX: usize = 20;
 
-/// What reading found wrong.
 #[derive(Default)]
 pub(super) struct Findings {
     pub(super) unknown: Vec<FieldError>,
-    /// A JSON pointer to the value at which reading ended.
+    /// A JSON pointer to the value that does not fit.
     pub(super) failed_at: String,
 }
 
-/// A name as a part of a JSON pointer (RFC 6901, section 3).
+/// A name, escaped for a JSON pointer (RFC 6901, section 3).
 pub(crate) fn escaped(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }
 
 type Fields = &'static [&'static str];
 
-/// A value's way from the root of the document.
+/// The path of a value from the root of the document.
 enum Place<'a> {
     Root,
     Field(&'a Place<'a>, &'a str),
     Item(&'a Place<'a>, usize),
 }
 
-/// A deserializer, a visitor or a seed that knows where it stands.
+/// A deserializer, a visitor or a seed, and its place in the document.
 struct Placed<'a, T> {
     inner: T,
     place: &'a Place<'a>,
-    /// Of the type that is read; `None` for a map, which takes any.
+    /// The fields of the type that is read; `None` for a map, which takes any name.
     fields: Option<Fields>,
     findings: &'a RefCell<Findings>,
 }
 
-/// Reads a type from this deserializer.
 pub(super) fn read<'de, T: serde::Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> (Result<T, D::Error>, Findings) {
@@ -55,7 +53,7 @@ pub(super) fn read<'de, T: serde::Deserialize<'de>, D: Deserializer<'de>>(
 }
 
 impl Place<'_> {
-    /// As a JSON pointer (RFC 6901).
+    /// A JSON pointer (RFC 6901).
     fn pointer(&self) -> String {
         match self {
             Self::Root => String::new(),
@@ -66,7 +64,7 @@ impl Place<'_> {
         }
     }
 
-    /// Every level up to the root sees an error; the innermost, which is the first, stays.
+    /// Keeps the innermost place: an error passes every level on its way to the root.
     fn note_failure(&self, findings: &RefCell<Findings>) {
         let mut findings = findings.borrow_mut();
         if findings.failed_at.is_empty() {
@@ -107,7 +105,7 @@ impl<'a, T> Placed<'a, T> {
     }
 }
 
-/// Values without anything inside, and those that keep all that is inside.
+/// Values that contain no others, or whose contents are all kept.
 macro_rules! forward {
     ($($method:ident)+) => {
         $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
@@ -116,7 +114,7 @@ macro_rules! forward {
     };
 }
 
-/// Values with others inside.
+/// Values that contain others.
 macro_rules! wrap {
     ($($method:ident($($argument:ident: $type:ty),*) $fields:expr;)+) => {
         $(fn $method<V: Visitor<'de>>(self, $($argument: $type,)* visitor: V) -> Result<V::Value, D::Error> {
@@ -204,7 +202,6 @@ impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Placed<'_, S> {
     }
 }
 
-/// The items of an array.
 struct Items<'a, A> {
     placed: Placed<'a, A>,
     index: usize,
@@ -229,10 +226,9 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Items<'_, A> {
     }
 }
 
-/// The members of an object.
 struct Members<'a, 'de, A> {
     placed: Placed<'a, A>,
-    /// Of the member whose value comes next.
+    /// The member whose value is read next.
     name: Cow<'de, str>,
 }
 
@@ -260,7 +256,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Members<'_, 'de, A> {
     }
 }
 
-/// The name of a member, borrowed unless it has escapes.
+/// Reads the name of a member, borrowed unless it has escapes.
 struct Name;
 
 impl<'de> DeserializeSeed<'de> for Name {

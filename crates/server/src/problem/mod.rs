@@ -16,21 +16,18 @@ use store::{Outage, StoreError, Unavailable};
 
 pub(crate) use code::Code;
 
-/// When to come back after the store was away or the queue was full.
+/// `Retry-After` of an outage of the store and of a full queue.
 const BACK_SOON: Duration = Duration::from_secs(1);
-/// How much of an unknown name is repeated.
+/// How much of an unknown name is repeated in the answer.
 const UNKNOWN_NAME_GRAPHEMES: usize = 64;
 
-/// What went wrong, and what to do about it.
 #[derive(Debug, Clone)]
 pub(crate) struct Problem {
-    /// What kind of problem it is.
     pub(crate) code: Code,
-    /// A sentence for people, which says what to do.
+    /// What happened and what to do, in words.
     pub(crate) detail: String,
-    /// What is wrong where.
     pub(crate) errors: Vec<FieldError>,
-    /// Whether `errors` repeats names that the client made up, which must not reach the log.
+    /// Whether `errors` contains names from the client, which must not reach the log.
     pub(crate) names_unknown: bool,
     retry_after: Option<Duration>,
 }
@@ -68,7 +65,7 @@ impl Problem {
         }
     }
 
-    /// Fields or parameters that the route does not take.
+    /// Errors that include unknown fields or parameters.
     pub(crate) fn unknown_names(errors: Vec<FieldError>) -> Self {
         Self {
             names_unknown: true,
@@ -115,7 +112,7 @@ impl Problem {
         Self::passing(Code::Overloaded, detail)
     }
 
-    /// A request that changed nothing.
+    /// An outage that stored nothing of a send or an inbound message.
     pub(crate) fn store_unavailable(outage: Outage) -> Self {
         let detail = format!(
             "{} Nothing of this request was stored: try again after the time in Retry-After.",
@@ -132,7 +129,6 @@ impl Problem {
         )
     }
 
-    /// A redrive that the store did not make, or did not say whether it made.
     pub(crate) fn of_redrive(error: StoreError) -> Self {
         match error {
             StoreError::Unavailable(Unavailable { outage, reason }) => {
@@ -175,20 +171,19 @@ impl Problem {
         Self::new(Code::NoProvider, detail)
     }
 
-    /// An answer that cannot be made.
+    /// An answer that cannot be written.
     pub(crate) fn bug(error: &dyn fmt::Display) -> Self {
         tracing::error!(%error, "an answer cannot be written, which is a bug: the client gets 500");
         Self::internal()
     }
 
-    /// Only after the cause was logged, under the request's id.
+    /// The caller has logged the cause within the request's span.
     pub(crate) fn internal() -> Self {
         let detail =
             "An internal error. Give the operator the request_id: the service's log has the cause under it.";
         Self::new(Code::Internal, detail)
     }
 
-    /// The response whose body is still to be written: that needs to know the request.
     pub(crate) fn write_body(&self, instance: &str, request_id: &str) -> Vec<u8> {
         let document = Document {
             r#type: format!("urn:trunkline:problem:{}", self.code.as_str()),
@@ -212,7 +207,7 @@ impl Problem {
 }
 
 impl IntoResponse for Problem {
-    /// Leaves the body to the telemetry around all routes, which knows the request's id and path.
+    /// Without the body: `telemetry` writes it, because it needs the request's id and path.
     fn into_response(self) -> Response {
         let mut response = self.code.status().into_response();
         if let Some(retry_after) = self.retry_after {
@@ -275,7 +270,7 @@ fn what_happened(outage: Outage) -> &'static str {
     }
 }
 
-/// An unknown name, short enough to be repeated, and what to use instead of it.
+/// An unknown name, cut to a bounded length, and what to use instead.
 pub(crate) fn unknown_name<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> (String, String) {
     let detail = match likely_meant(name, known.clone()) {
         Some(likely) => format!("is unknown: did you mean {likely}?"),

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::{openapi::schemas, telemetry};
 
-/// A message that is durable.
+/// A durable message.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Accepted {
     /// Always `accepted`.
@@ -17,12 +17,12 @@ pub(super) struct Accepted {
     status: &'static str,
     #[schema(value_type = schemas::MessageId)]
     id: MessageId,
-    /// None yet for the repeat of an imported message.
+    /// Null for the repeat of an imported message that has no conversation yet.
     #[schema(value_type = Option<schemas::ConversationId>)]
     conversation_id: Option<ConversationId>,
 }
 
-/// What is answered once a message is durable. Leads from the request's id to the message's in the log.
+/// The answer once a message is durable. The log gets the message's id beside the request's.
 pub(super) fn accepted(id: MessageId, conversation_id: Option<ConversationId>) -> Response {
     telemetry::record_message(id, conversation_id);
     let body = Accepted {

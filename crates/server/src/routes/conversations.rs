@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use axum::{
     Json,
-    extract::{Path, Query, State},
+    extract::{Query, State},
     response::Response,
 };
 use domain::{Conversation, ConversationChannel, ConversationId, Participant, Timestamp};
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     App,
-    extract::{AppState, PathId},
+    extract::{self, AppState, PathId},
     openapi::{
         enums,
         problems::{ListErrors, ReadErrors, ThreadErrors},
@@ -25,7 +25,7 @@ use crate::{
     problem::Problem,
 };
 
-/// Bytes of a conversation in an answer, at most: two addresses, twice.
+/// The most bytes of a conversation in an answer: two addresses, twice.
 const CONVERSATION_BYTES: usize = 2 * 1024;
 
 /// All messages between two participants on one channel.
@@ -34,18 +34,18 @@ const CONVERSATION_BYTES: usize = 2 * 1024;
 pub(crate) struct ConversationView {
     #[schema(value_type = schemas::ConversationId)]
     id: ConversationId,
-    /// For people: the channel and both participants.
+    /// The channel and both participants, to read.
     #[schema(example = "sms:+12016661234<->+18045551234")]
     key: String,
     #[schema(value_type = enums::ConversationChannel)]
     channel: ConversationChannel,
-    /// The one that sorts first, normalized.
+    /// The participant that sorts first, normalized.
     #[schema(value_type = String, example = "+12016661234")]
     participant_a: Participant,
-    /// The other.
+    /// The other participant.
     #[schema(value_type = String, example = "+18045551234")]
     participant_b: Participant,
-    /// How many messages it has, exactly.
+    /// Exact.
     #[schema(value_type = schemas::Count, example = 2)]
     message_count: u64,
     #[schema(value_type = schemas::Timestamp)]
@@ -78,8 +78,8 @@ impl From<Conversation> for ConversationView {
 
 /// List conversations
 ///
-/// Latest activity first. A walk by cursor never repeats a conversation; one that becomes active meanwhile moves to the
-/// front and may be missed by it. `total` is exact up to 10,000 and stays there beyond, with `total_capped`.
+/// Latest activity first. A walk by cursor repeats no conversation, but misses one that becomes active meanwhile and moves to
+/// the front. `total` is exact up to 10,000 and stays there beyond, with `total_capped`.
 #[utoipa::path(
     get, path = "/api/conversations", operation_id = "listConversations", tag = "Read",
     params(
@@ -87,7 +87,7 @@ impl From<Conversation> for ConversationView {
         ("channel" = Option<enums::ConversationChannel>, Query),
         ("participant" = Option<schemas::Participant>, Query),
     ),
-    responses((status = 200, body = Envelope<ConversationView>, description = "A page of them."), ListErrors),
+    responses((status = 200, body = Envelope<ConversationView>, description = "A page of conversations."), ListErrors),
 )]
 pub(crate) async fn list(
     State(app): AppState,
@@ -116,7 +116,11 @@ pub(crate) async fn list(
     responses((status = 200, body = ConversationView, description = "The conversation."), ReadErrors),
 )]
 pub(crate) async fn get(State(app): AppState, id: PathId) -> Result<Json<ConversationView>, Problem> {
-    let conversation = app.engine().store().conversation(conversation_id(id)?).await?;
+    let conversation = app
+        .engine()
+        .store()
+        .conversation(extract::id(id, "conversation")?)
+        .await?;
     conversation
         .map(|conversation| Json(conversation.into()))
         .ok_or_else(|| Problem::not_found("conversation"))
@@ -124,12 +128,12 @@ pub(crate) async fn get(State(app): AppState, id: PathId) -> Result<Json<Convers
 
 /// List the messages of a conversation
 ///
-/// Oldest first: by `timestamp`, then by `sequence`. A walk by cursor neither skips nor repeats what was there when it
-/// began. `total` is exact.
+/// Oldest first: by `timestamp`, then by `sequence`. A walk by cursor neither skips nor repeats messages that were there when
+/// it began. `total` is exact.
 #[utoipa::path(
     get, path = "/api/conversations/{id}/messages", operation_id = "listConversationMessages", tag = "Read",
     params(("id" = schemas::ConversationId, Path, description = "The conversation's id"), Paging),
-    responses((status = 200, body = Envelope<MessageView>, description = "A page of them."), ThreadErrors),
+    responses((status = 200, body = Envelope<MessageView>, description = "A page of messages."), ThreadErrors),
 )]
 pub(crate) async fn messages(
     State(app): AppState,
@@ -141,7 +145,7 @@ pub(crate) async fn messages(
     let page = app
         .engine()
         .store()
-        .thread(conversation_id(id)?, &request)
+        .thread(extract::id(id, "conversation")?, &request)
         .await?;
     let page = page.ok_or_else(|| Problem::not_found("conversation"))?;
     answer(&app, room, &request, page, |message| {
@@ -150,8 +154,7 @@ pub(crate) async fn messages(
     .await
 }
 
-/// Whom a client looks for. In a query a `+` that was not escaped arrives as a space: nobody means a number that begins
-/// with one.
+/// The participant in a query. An unescaped `+` arrives as a space, and no number begins with a space.
 fn find(app: &App, text: &str) -> Result<Participant, Problem> {
     let unescaped = text
         .strip_prefix(' ')
@@ -161,13 +164,7 @@ fn find(app: &App, text: &str) -> Result<Participant, Problem> {
     found.ok_or_else(|| {
         invalid(
             "participant",
-            "use a phone number, an email address or the name of a sender",
+            "use a phone number, an email address or a sender name",
         )
     })
-}
-
-/// An id that is none names no conversation.
-fn conversation_id(id: PathId) -> Result<ConversationId, Problem> {
-    let id = id.ok().and_then(|Path(text)| text.parse().ok());
-    id.ok_or_else(|| Problem::not_found("conversation"))
 }

@@ -8,7 +8,6 @@ use utoipa::ToSchema;
 
 use crate::{extract::AppState, openapi::problems::ReadinessErrors, problem::Problem};
 
-/// How the node is.
 #[derive(Serialize, ToSchema)]
 struct Health {
     #[schema(pattern = "^(ok|ready)$", example = "ok")]
@@ -17,10 +16,10 @@ struct Health {
 
 /// Is the process alive?
 ///
-/// Never touches the store: a database that is away is no reason to restart the node. Wants no key.
+/// Does not touch the database: an outage of it is no reason to restart the node. Needs no key.
 #[utoipa::path(
     get, path = "/healthz", operation_id = "isAlive", tag = "Operate", security(()),
-    responses((status = 200, body = Health, description = "It is.")),
+    responses((status = 200, body = Health, description = "The process is alive.")),
 )]
 pub(crate) async fn healthz() -> Response {
     Json(Health { status: "ok" }).into_response()
@@ -28,11 +27,11 @@ pub(crate) async fn healthz() -> Response {
 
 /// Would a send be stored?
 ///
-/// Not while the database is away, read-only or full, a standby that commits wait for is silent, or the node is shutting down.
-/// Wants no key.
+/// 503 while the database is away, read-only, full or locked, while a standby that commits wait for does not answer, and
+/// while the node shuts down. Needs no key.
 #[utoipa::path(
     get, path = "/readyz", operation_id = "isReady", tag = "Operate", security(()),
-    responses((status = 200, body = Health, description = "It would."), ReadinessErrors),
+    responses((status = 200, body = Health, description = "A send would be stored."), ReadinessErrors),
 )]
 pub(crate) async fn readyz(State(app): AppState) -> Result<Response, Problem> {
     if *app.0.draining.borrow() {

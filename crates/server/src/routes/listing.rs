@@ -1,4 +1,4 @@
-//! What all listings share: which part is asked for, and the envelope around it.
+//! What all listings share: paging parameters and the envelope of a page.
 
 use std::{collections::BTreeMap, str::FromStr};
 
@@ -9,28 +9,27 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::{App, answers::Room, openapi::schemas, problem::Problem};
 
-/// The parameters of a listing.
+/// The query parameters of a listing.
 #[derive(Debug)]
 pub(crate) struct Parameters(BTreeMap<String, String>);
 
-/// The parameters that all listings share.
+/// The parameters of all listings.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "it describes what `Parameters::page` reads")]
 pub(crate) struct Paging {
-    /// Which page, counted from 1. Ignored with `cursor`. Refused if its messages are together larger than 4 MiB: use a smaller
-    /// `pageSize`, or `cursor`.
+    /// Counted from 1. Ignored with `cursor`. Refused if the page's messages exceed 4 MiB: use a smaller `pageSize`, or
+    /// `cursor`.
     #[param(value_type = Option<schemas::PageNumber>)]
     page: Option<u32>,
-    /// Items on a page: 0 means 50, more than 200 means 200.
+    /// 0 means 50, more than 200 means 200.
     #[param(rename = "pageSize", value_type = Option<schemas::Count>)]
     page_size: Option<u64>,
-    /// The `next_cursor` of an earlier page: what follows it.
+    /// The `next_cursor` of the page before.
     #[param(min_length = 1)]
     cursor: Option<String>,
 }
 
-/// Part of a listing.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "it describes what `answer` writes")]
 pub(crate) struct Envelope<T> {
@@ -38,21 +37,21 @@ pub(crate) struct Envelope<T> {
     meta: Meta,
 }
 
-/// Which part of the listing this is.
+/// The place of a page in its listing.
 #[derive(Debug, Serialize, ToSchema)]
 struct Meta {
-    /// The number of this page; null when it has none: it was asked for by cursor, or ends early because its messages are large.
+    /// Null if the page was requested by cursor, or ends early because its messages are large.
     #[schema(required, minimum = 1, example = 1)]
     page: Option<u32>,
-    /// How many items a page holds at most. One of large messages ends before it exceeds 4 MiB.
+    /// The most items of a page. A page of large messages ends before it exceeds 4 MiB.
     #[schema(minimum = 1, maximum = 200, example = 50)]
     page_size: u32,
-    /// How many items the whole listing has.
+    /// Items of the whole listing.
     #[schema(value_type = schemas::Count, example = 1)]
     total: u64,
     /// Whether counting stopped at `total`.
     total_capped: bool,
-    /// Send it as `cursor` to get what follows; null on the last page.
+    /// Send it as `cursor` to get the next page; null on the last page.
     #[schema(required)]
     next_cursor: Option<String>,
 }
@@ -62,7 +61,6 @@ impl Parameters {
         Self(query.0)
     }
 
-    /// Which part is wanted.
     pub(super) fn page<P: Position>(&self) -> Result<PageRequest<P>, Problem> {
         let size = self.number("pageSize")?.unwrap_or(0);
         if let Some(cursor) = self.given("cursor") {
@@ -76,7 +74,7 @@ impl Parameters {
         }
     }
 
-    /// A filter by a word of a vocabulary or an id.
+    /// A filter by a word or an id.
     pub(super) fn filter<T: FromStr<Err: ToString>>(&self, name: &str) -> Result<Option<T>, Problem> {
         self.given(name)
             .map(|text| text.parse().map_err(|error: T::Err| invalid(name, error)))
@@ -87,7 +85,7 @@ impl Parameters {
         self.0.get(name).map(String::as_str)
     }
 
-    /// A count; one that is too large to hold is as good as the largest.
+    /// A whole number; one that is too large becomes the largest.
     fn number(&self, name: &str) -> Result<Option<u32>, Problem> {
         let Some(text) = self.given(name) else {
             return Ok(None);
@@ -99,7 +97,7 @@ impl Parameters {
     }
 }
 
-/// A page as its [`Envelope`], in the room that was kept for it.
+/// Writes a page as an [`Envelope`].
 pub(super) async fn answer<P: Position, U, T: Serialize>(
     app: &App,
     room: Room,
@@ -109,7 +107,7 @@ pub(super) async fn answer<P: Position, U, T: Serialize>(
 ) -> Result<Response, Problem> {
     let cut = page.is_cut(request);
     if cut && request.is_numbered() {
-        // The next number would skip what is missing here.
+        // The next page number would skip the messages that are missing here.
         let detail = "these messages are too large for a page of this size: use a smaller pageSize, or follow \
                       next_cursor from a page without a number";
         return Err(invalid("page", detail));

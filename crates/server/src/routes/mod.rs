@@ -1,4 +1,4 @@
-//! The routes, by the names of their URLs.
+//! The routes. Files are named as the URLs.
 
 pub(crate) mod conversations;
 pub(crate) mod docs;

@@ -10,18 +10,17 @@ use crate::{
     problem::Problem,
 };
 
-/// All providers, by name.
+/// All providers, sorted by name.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Providers {
     items: Vec<Provider>,
 }
 
-/// How one provider fares.
+/// A provider, seen from this node.
 #[derive(Serialize, ToSchema)]
 struct Provider {
     #[schema(value_type = schemas::ProviderName)]
     name: ProviderName,
-    /// The channels it serves.
     #[schema(value_type = Vec<enums::Channel>)]
     channels: Vec<Channel>,
     breaker: Breaker,
@@ -29,28 +28,28 @@ struct Provider {
     counts: Counts,
 }
 
-/// Whether the provider is called at the moment, by this node.
+/// The provider's breaker on this node.
 #[derive(Serialize, ToSchema)]
 struct Breaker {
     state: enums::BreakerState,
-    /// Failures since the last success.
+    /// Since the last success.
     #[schema(value_type = schemas::Count)]
     consecutive_failures: u32,
     /// When the state last changed; null if it never did.
     #[schema(required, value_type = Option<schemas::Timestamp>)]
     last_transition_at: Option<Timestamp>,
-    /// Until it is probed whether the provider is back.
+    /// Time until the breaker lets probes through.
     #[schema(value_type = schemas::Count)]
     cooldown_remaining_ms: u64,
 }
 
-/// What waits for the provider, on all nodes.
+/// The provider's outbox entries, of all nodes.
 #[derive(Serialize, ToSchema)]
 struct Queue {
-    /// Pending and held by nobody.
+    /// Pending and not leased.
     #[schema(value_type = schemas::Count)]
     waiting: u64,
-    /// Held by a node.
+    /// Leased by a node.
     #[schema(value_type = schemas::Count)]
     leased: u64,
     /// Dead letters.
@@ -133,12 +132,12 @@ impl Breaker {
     }
 }
 
-/// How providers fare
+/// List the providers
 ///
 /// Breakers and counts are this node's; queues are those of all nodes.
 #[utoipa::path(
     get, path = "/api/providers", operation_id = "listProviders", tag = "Providers",
-    responses((status = 200, body = Providers, description = "All of them."), LookupErrors),
+    responses((status = 200, body = Providers, description = "All providers."), LookupErrors),
 )]
 pub(crate) async fn list(State(app): AppState) -> Result<Json<Providers>, Problem> {
     let reports = app.engine().providers().await?;

@@ -1,5 +1,5 @@
-//! The description of the API, and a page to browse it. Everything the page needs comes from here: it works without the
-//! internet, and a policy lets it ask nobody else.
+//! The description of the API, and a page to browse it. The page works without the internet, and its content security policy
+//! allows requests to this node only.
 
 use std::sync::Arc;
 
@@ -11,19 +11,18 @@ use axum::{
 
 use crate::{extract::PathId, openapi, problem::Problem};
 
-/// What the page may load, and from where.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
                       img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
 const HTML: &str = "text/html; charset=utf-8";
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
-/// What the page needs of the reader it is built on.
+/// The files of Swagger UI that the page needs.
 const READER_FILES: [&str; 2] = ["swagger-ui.css", "swagger-ui-bundle.js"];
 
 /// The description of the API
 ///
-/// This document. With `API_KEYS` set it wants a key like everything else; the same document stands in the repository
-/// as `openapi.json`, and `trunkline openapi` prints it.
+/// This document. With `API_KEYS` set it needs a key. It is also `openapi.json` in the repository, and `trunkline openapi`
+/// prints it.
 #[utoipa::path(
     get, path = "/openapi.json", operation_id = "getDescription", tag = "Operate",
     responses((status = 200, description = "OpenAPI 3.1.", body = Object)),
@@ -33,10 +32,10 @@ pub(crate) async fn description() -> Response {
     (json, openapi::openapi()).into_response()
 }
 
-/// The description of the API, to be browsed
+/// Browse the description of the API
 ///
-/// A page that works without the internet. A browser cannot send a key by itself: with `API_KEYS` set, read the
-/// `openapi.json` of the repository, or put a proxy before the node that adds the key.
+/// A page that works without the internet. A browser sends no key: with `API_KEYS` set, read the repository's `openapi.json`,
+/// or use a proxy that adds the key.
 #[utoipa::path(
     get, path = "/docs", operation_id = "getDocs", tag = "Operate",
     responses((status = 200, description = "HTML.", body = String, content_type = "text/html; charset=utf-8")),
@@ -45,12 +44,11 @@ pub(crate) async fn page() -> Response {
     serve(HTML, include_str!("page.html"))
 }
 
-/// To the page without the slash, whatever prefix a proxy puts before both.
+/// A relative redirect, which also works behind a proxy that adds a prefix to all paths.
 pub(crate) async fn without_slash() -> Response {
     (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, "../docs")]).into_response()
 }
 
-/// The files of the page.
 pub(crate) async fn file(name: PathId) -> Result<Response, Problem> {
     let missing = || Problem::no_such_route("");
     let Path(name) = name.map_err(|_| missing())?;

@@ -1,8 +1,8 @@
-// Addresses are relative, so that the page also works behind a proxy that puts a prefix before all paths.
+// Relative URLs also work behind a proxy that adds a prefix to all paths.
 SwaggerUIBundle({
   url: "openapi.json",
   dom_id: "#reference",
   deepLinking: true,
-  // The badge would ask a server on the internet.
+  // The badge would be loaded from the internet.
   validatorUrl: null,
 });

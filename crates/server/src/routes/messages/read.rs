@@ -14,10 +14,9 @@ use serde::Serialize;
 use store::MessageFilter;
 use utoipa::ToSchema;
 
-use super::message_id;
 use crate::{
     App,
-    extract::{AppState, PathId},
+    extract::{self, AppState, PathId},
     openapi::{
         enums,
         problems::{ListErrors, ReadErrors},
@@ -27,22 +26,21 @@ use crate::{
     routes::listing::{Envelope, Paging, Parameters, answer},
 };
 
-/// Bytes of an answer about one message beside what its sender said: ids, times, attempts.
+/// Bytes of a message in an answer, beside its content: ids, times, attempts.
 const DETAIL_BYTES: usize = 4 * 1024;
-/// Bytes that a page of messages takes while it is made, usually at most: what was read, and what is written of it. Eight of them
-/// have room, which is as many as the store reads at the same time. One that takes more gets it, or is refused.
+/// Bytes reserved for a page of messages: what is read, and what is written of it. There is room for eight pages, as many as
+/// the store reads concurrently. A page that needs more gets it, or is refused.
 const PAGE_BYTES: usize = 2 * PAGE_BYTES_MAX;
 
-/// A message.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Message)]
 pub(crate) struct MessageView {
     #[schema(value_type = schemas::MessageId)]
     id: MessageId,
-    /// Null for an imported message that no conversation has taken in yet.
+    /// Null for an imported message that has no conversation yet.
     #[schema(required, value_type = Option<schemas::ConversationId>)]
     conversation_id: Option<ConversationId>,
-    /// Its place in the conversation, in the order of joining: 1, 2, 3 … without gaps. Null like `conversation_id`.
+    /// The order in which messages joined the conversation: 1, 2, 3 … without gaps. Null like `conversation_id`.
     #[schema(required, value_type = Option<i64>, minimum = 1, example = 1)]
     sequence: Option<u64>,
     #[schema(value_type = enums::Direction)]
@@ -55,26 +53,26 @@ pub(crate) struct MessageView {
     /// As given.
     #[schema(value_type = String, example = "+18045551234")]
     to: GivenAddress,
-    /// Only emails have one.
+    /// Of an email.
     #[schema(value_type = schemas::Text, required = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     subject: Option<Subject>,
     #[schema(value_type = schemas::Text)]
     body: Text,
-    /// The beginning of the body, followed by … when something was left out.
+    /// The beginning of the body, with … if it is cut.
     #[schema(example = "Hello!")]
     snippet: String,
     #[schema(value_type = Vec<schemas::Attachment>)]
     attachments: Attachments,
-    /// When it was written, as its sender said, or else when it was processed.
+    /// When it was written, as given; if missing, when it was processed.
     #[schema(value_type = schemas::Timestamp)]
     timestamp: Timestamp,
-    /// When it was accepted here.
+    /// When it was accepted.
     #[schema(value_type = schemas::Timestamp)]
     processed_at: Timestamp,
     #[schema(value_type = enums::Status)]
     status: Status,
-    /// Which provider serves it, or brought it. Null when nobody knows.
+    /// The provider that sends it or delivered it. Null for an imported message without one.
     #[schema(required, value_type = Option<schemas::ProviderName>)]
     provider: Option<ProviderName>,
     #[schema(value_type = FailureView, required = false)]
@@ -82,25 +80,25 @@ pub(crate) struct MessageView {
     failure: Option<FailureView>,
 }
 
-/// Why a message failed; of failed ones.
+/// Why a message failed.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Failure)]
 struct FailureView {
     #[schema(value_type = enums::FailureReason)]
     reason: FailureReason,
-    /// The last error, if there was one.
+    /// The last attempt's error; null without one.
     #[schema(required, value_type = Option<schemas::ErrorCode>)]
     error_code: Option<ErrorCode>,
 }
 
-/// A message, with what was done to send it.
+/// A message and its attempts.
 #[derive(Serialize, ToSchema)]
 #[schema(as = MessageDetail)]
 struct MessageDetailView {
     #[serde(flatten)]
     message: MessageView,
     attempts: Vec<AttemptView>,
-    /// When it is tried next; while it waits.
+    /// Of a pending message that is not with a worker.
     #[schema(value_type = schemas::Timestamp, required = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     next_attempt_at: Option<Timestamp>,
@@ -109,14 +107,14 @@ struct MessageDetailView {
     hold: Option<HoldView>,
 }
 
-/// Why a pending message is not being sent right now.
+/// Why a pending message is not sent right now.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Hold)]
 struct HoldView {
     reason: enums::HoldReason,
     #[schema(value_type = schemas::HoldCode)]
     code: HoldCode,
-    /// Until when, as far as anybody can tell.
+    /// Missing if the time is not known.
     #[schema(value_type = schemas::Timestamp, required = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<Timestamp>,
@@ -130,31 +128,31 @@ enum HoldCode {
     Error(ErrorCode),
 }
 
-/// A try to hand a message to its provider.
+/// A call to the provider.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Attempt)]
 struct AttemptView {
-    /// 1, 2, 3 … without gaps, going on after a redrive.
+    /// 1, 2, 3 … without gaps, also over redrives.
     #[schema(minimum = 1, example = 1)]
     attempt_number: u32,
     #[schema(value_type = schemas::ProviderName)]
     provider: ProviderName,
     #[schema(value_type = enums::Outcome)]
     outcome: Outcome,
-    /// What went wrong, if something did.
+    /// Null after a success.
     #[schema(required, value_type = Option<schemas::ErrorCode>)]
     error_code: Option<ErrorCode>,
-    /// When the call began; of a worker whose lease expired, when that was noticed.
+    /// When the call began; after an expired lease, when that was noticed.
     #[schema(value_type = schemas::Timestamp)]
     occurred_at: Timestamp,
-    /// How long the call took; zero when nobody knows.
+    /// How long the call took; 0 if unknown.
     #[schema(value_type = schemas::Count, example = 12)]
     latency_ms: u64,
-    /// What a worker reported after its attempt had been recorded as `unknown`.
+    /// The outcome that a worker reported after its attempt was recorded as `unknown`.
     #[schema(value_type = enums::Outcome, required = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     late_outcome: Option<Outcome>,
-    /// The id under which the provider has it, if it gave one.
+    /// The provider's id for the message, if it gave one.
     #[schema(value_type = schemas::ProviderMessageId, required = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     provider_message_id: Option<ProviderMessageId>,
@@ -235,14 +233,14 @@ impl AttemptView {
 
 /// Read a message
 ///
-/// With every attempt to send it, and while it waits, with what it waits for.
+/// With its attempts and, while it waits, the reason.
 #[utoipa::path(
     get, path = "/api/messages/{id}", operation_id = "getMessage", tag = "Read",
     params(("id" = schemas::MessageId, Path, description = "The message's id")),
     responses((status = 200, body = MessageDetailView, description = "The message."), ReadErrors),
 )]
 pub(crate) async fn get(State(app): AppState, id: PathId) -> Result<Response, Problem> {
-    let id = message_id(id)?;
+    let id = extract::id(id, "message")?;
     let room = app.answers().room(message_bytes(&app)).await?;
     let detail = app
         .engine()
@@ -260,19 +258,19 @@ pub(crate) async fn get(State(app): AppState, id: PathId) -> Result<Response, Pr
     app.answers().json(room, &view).await
 }
 
-/// Bytes that the answer about one message may take, unless much of it has to be escaped.
+/// Bytes of an answer about one message, unless much of it needs escapes.
 fn message_bytes(app: &App) -> usize {
     app.settings().body_bytes_max + DETAIL_BYTES
 }
 
-/// Bytes that a page of messages may take while it is made.
+/// Bytes to reserve for a page of messages.
 pub(crate) fn page_bytes<P>(app: &App, request: &PageRequest<P>) -> usize {
     (request.size() as usize * message_bytes(app)).min(PAGE_BYTES)
 }
 
 /// List messages
 ///
-/// Those processed last come first. `total` is exact up to 10,000 and stays there beyond, with `total_capped`.
+/// Latest processed first. `total` is exact up to 10,000 and stays there beyond, with `total_capped`.
 #[utoipa::path(
     get, path = "/api/messages", operation_id = "listMessages", tag = "Read",
     params(
@@ -281,7 +279,7 @@ pub(crate) fn page_bytes<P>(app: &App, request: &PageRequest<P>) -> usize {
         ("channel" = Option<enums::Channel>, Query),
         ("provider" = Option<schemas::ProviderName>, Query),
     ),
-    responses((status = 200, body = Envelope<MessageView>, description = "A page of them."), ListErrors),
+    responses((status = 200, body = Envelope<MessageView>, description = "A page of messages."), ListErrors),
 )]
 pub(crate) async fn list(
     State(app): AppState,

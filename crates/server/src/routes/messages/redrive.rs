@@ -9,9 +9,8 @@ use serde::{Deserialize, Serialize};
 use store::{RedriveFilter, Redriven};
 use utoipa::ToSchema;
 
-use super::message_id;
 use crate::{
-    extract::{AppState, PathId},
+    extract::{self, AppState, PathId},
     json::{parse, read_body},
     openapi::{
         enums,
@@ -22,7 +21,7 @@ use crate::{
     telemetry,
 };
 
-/// A failed message that is pending again.
+/// A redriven message.
 #[derive(Serialize, ToSchema)]
 struct RedriveResponse {
     /// Always `accepted`.
@@ -34,14 +33,14 @@ struct RedriveResponse {
 
 /// Try a failed message again
 ///
-/// It becomes pending, with as many attempts and as much time as a new one.
+/// It becomes pending, with the attempts and the time of a new message.
 #[utoipa::path(
     post, path = "/api/messages/{id}/redrive", operation_id = "redriveMessage", tag = "Redrive",
     params(("id" = schemas::MessageId, Path, description = "The message's id")),
-    responses((status = 202, body = RedriveResponse, description = "It is pending again."), RedriveErrors),
+    responses((status = 202, body = RedriveResponse, description = "The message is pending again."), RedriveErrors),
 )]
 pub(crate) async fn redrive(State(app): AppState, id: PathId) -> Result<Response, Problem> {
-    let id = message_id(id)?;
+    let id = extract::id(id, "message")?;
     telemetry::record_message(id, None);
     match app.engine().redrive(id).await.map_err(Problem::of_redrive)? {
         Redriven::Pending => {
@@ -53,13 +52,13 @@ pub(crate) async fn redrive(State(app): AppState, id: PathId) -> Result<Response
         }
         Redriven::NotFound => Err(Problem::not_found("message")),
         Redriven::NotFailed => {
-            let detail = "The message has not failed, and only a failed one can be redriven. Its status is at GET /api/messages/{id}.";
+            let detail = "Only a failed message can be redriven: GET /api/messages/{id} shows its status.";
             Err(Problem::new(Code::NotFailed, detail))
         }
     }
 }
 
-/// Which failed messages to try again: those to which all of it applies.
+/// A filter of failed messages: all given fields must match.
 #[derive(Deserialize, ToSchema)]
 struct RedriveRequest {
     #[schema(value_type = Option<schemas::ProviderName>)]
@@ -68,12 +67,11 @@ struct RedriveRequest {
     channel: Option<String>,
     #[schema(value_type = Option<enums::FailureReason>)]
     reason: Option<String>,
-    /// Only what had failed before this instant.
+    /// Only messages that failed before this instant.
     #[schema(value_type = Option<schemas::Timestamp>)]
     failed_before: Option<String>,
 }
 
-/// How many failed messages are pending again.
 #[derive(Serialize, ToSchema)]
 struct RedrivenResponse {
     #[schema(value_type = schemas::Count, example = 3)]
@@ -82,7 +80,7 @@ struct RedrivenResponse {
 
 /// Try many failed messages again
 ///
-/// Those to which all of the given fields apply; at least one must be given.
+/// Those that match all given fields. At least one field is required.
 #[utoipa::path(
     post, path = "/api/messages/redrive", operation_id = "redriveMessages", tag = "Redrive",
     request_body(
@@ -92,7 +90,7 @@ struct RedrivenResponse {
             ("time" = (value = json!({"failed_before": "2026-11-21T10:00:00Z"}))),
         ),
     ),
-    responses((status = 202, body = RedrivenResponse, description = "So many are pending again."), RedriveManyErrors),
+    responses((status = 202, body = RedrivenResponse, description = "The number of messages that are pending again."), RedriveManyErrors),
 )]
 pub(crate) async fn redrive_matching(State(app): AppState, request: Request) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
