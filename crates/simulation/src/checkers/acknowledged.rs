@@ -15,7 +15,7 @@ use crate::{
 };
 
 pub(super) const RULE_STORED: &str = "1: every acknowledged id exists with equal content";
-const RULE_INBOUND_IDS: &str = "7: one row per provider message id";
+const RULE_INBOUND_IDS: &str = "7: one row per provider message id and participants";
 const RULE_NO: &str = "a clear no stores nothing";
 
 /// The requests with one body.

@@ -38,9 +38,16 @@ pub(crate) fn body_of_send(plan: &SendPlan) -> String {
     format!("s{}.{}.{padding}{}", plan.group, plan.says, plan.profile.letter())
 }
 
-/// The body of an inbound message.
+/// The body of an inbound message. Messages with one id and other participants are other messages.
 pub(crate) fn body_of_receive(plan: &ReceivePlan) -> String {
-    format!("r{}.{}.p", plan.event, plan.provider)
+    let ReceivePlan {
+        event,
+        provider,
+        from,
+        to,
+        ..
+    } = plan;
+    format!("r{event}.{provider}.{from}.{to}.p")
 }
 
 /// The key of a request, if it has one.
