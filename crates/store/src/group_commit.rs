@@ -1,7 +1,7 @@
-//! Group commit: whatever is waiting becomes one transaction.
+//! Group commit: all waiting messages become one transaction.
 //!
-//! One task takes all that waits, up to a bound, and commits it; while that commit runs, the next batch gathers. There is
-//! no timer: holding a commit back for a fuller batch was measured, and only made everyone wait longer.
+//! One task takes the waiting messages, up to a bound, and commits them; while that commit runs, the next batch gathers. There
+//! is no timer: delaying a commit for a fuller batch only added latency when measured.
 
 use std::{
     fmt,
@@ -21,42 +21,39 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{Accept, Accepted, Kind, Outage, Store, StoreError, Unavailable};
 
-/// How long a message waits for its turn.
+/// How long a message waits for its commit to begin.
 const QUEUE_BUDGET: Duration = Duration::from_millis(1_300);
-/// How long the wait of a message and its commit may take together: below the time after which its client is told that the
-/// outcome is unknown, by what commits differ from each other.
+/// How long the wait and the commit of a message may take together. It is below the time after which the client gets "outcome
+/// unknown", by as much as commits differ from each other.
 const ANSWER_BUDGET: Duration = Duration::from_millis(1_400);
-/// A message that has waited less than this is tried, however long commits took: only a commit tells that they are quick again.
+/// A message that has waited less than this is committed even if commits are slow: only a commit shows that they are quick again.
 const FRESH: Duration = Duration::from_millis(100);
-/// How long a commit should take at most: so long that what it takes on top of the transfer does not matter, and short
-/// beside the time that a message may wait.
+/// The time that batches are sized for: long compared with the fixed cost of a commit, short compared with the time that a
+/// message may wait.
 const COMMIT_TARGET: Duration = Duration::from_millis(400);
-/// Bytes that share a commit: at first and at least some dozens of texts, which a link of 200 KB/s carries within the target; at
-/// most what fits into memory several times. A larger message has a commit of its own. Quick commits double it, so beginning
-/// with little costs a few commits.
+/// Bytes that share a commit. The least, which is also the first, is some dozens of texts: a link of 200 KB/s carries it within
+/// the target. The most fits into memory several times. A larger message has a commit of its own. Quick commits double the
+/// size, so starting low costs only a few commits.
 const COMMIT_BYTES_MIN: usize = 64 << 10;
 const COMMIT_BYTES_MAX: usize = 8 << 20;
-/// What a message costs beside its texts, in bytes: its rows and their places in the indexes.
+/// Bytes of a message besides its texts: its rows and index entries.
 const ROWS_BYTES: usize = 512;
-/// Bytes that may wait, so that memory is bounded: what a network of 400 Mbit/s carries while a message may wait. A message
-/// that comes when so many wait is refused at once.
+/// Bytes that may wait, so that memory is bounded: what a network of 400 Mbit/s carries while a message may wait. Once it is
+/// reached, messages are refused at once.
 const QUEUE_BYTES_MAX: usize = 64 << 20;
 
-/// The bounds of a [`GroupCommit`].
 #[derive(Debug, Clone, Copy)]
 pub struct GroupCommitLimits {
-    /// Requests that may wait; one more is refused at once.
+    /// Requests that may wait. More are refused at once.
     pub queue_max: usize,
     /// Requests that share a commit.
     pub batch_max: usize,
 }
 
-/// What a commit was like, for metrics.
+/// A finished commit, for metrics.
 #[derive(Debug, Clone, Copy)]
 pub struct CommitReport {
-    /// Requests in it.
     pub messages: usize,
-    /// How long it took.
     pub took: Duration,
 }
 
@@ -84,12 +81,12 @@ pub struct GroupCommit {
     clock: Arc<dyn Clock>,
 }
 
-/// A request in the queue. Whoever takes it out of its slot decides its fate: the committing task to store it, or the
-/// requester, once it has waited too long, to withdraw it.
+/// A request in the queue. It is taken out of its slot once: by the committing task, which stores it, or by the requester, which
+/// withdraws it after waiting too long.
 struct Waiting {
     slot: Slot,
     bytes: usize,
-    /// When it was put in, on the monotonic clock.
+    /// When it was queued, on the monotonic clock.
     since: Duration,
     reply: Reply,
 }
@@ -97,7 +94,7 @@ struct Waiting {
 type Reply = oneshot::Sender<Result<Accepted, AcceptError>>;
 type Slot = Arc<Mutex<Option<(Accept, Weight)>>>;
 
-/// A message's part of the bytes that wait.
+/// Counts the bytes of a message among the waiting ones until it is dropped.
 struct Weight {
     bytes: usize,
     queued_bytes: Arc<AtomicUsize>,
@@ -118,8 +115,8 @@ impl Drop for Weight {
 }
 
 impl GroupCommit {
-    /// A queue, and the committing task behind it, which the caller runs: it ends when this is dropped and what was waiting
-    /// is answered.
+    /// The queue, and the committing task, which the caller runs. The task ends when the queue is dropped and the waiting requests
+    /// are answered.
     pub fn new(
         store: Arc<dyn Store>,
         limits: GroupCommitLimits,
@@ -148,15 +145,11 @@ impl GroupCommit {
         (group_commit, committer.run(waiting))
     }
 
-    /// Stores a message durably, together with whatever else is waiting: it is in the queue when this returns.
+    /// Stores a message durably, together with the other waiting ones. The message is in the queue when this returns.
     ///
-    /// A message whose turn does not come within `QUEUE_BUDGET`, or so late that its commit would end after
-    /// `ANSWER_BUDGET`, is not stored. One that is being committed is waited
-    /// for, however long that takes: only its true fate tells what to do with it. Whoever must answer somebody sooner
-    /// puts a limit of their own around this, and lets it run on.
-    ///
-    /// # Errors
-    /// When the message is not, or not known to be, stored.
+    /// It is not stored if its commit does not begin within `QUEUE_BUDGET`, or would end after `ANSWER_BUDGET`. Once the commit
+    /// has begun, the future waits for its result, however long that takes. A caller that must answer sooner sets its own
+    /// timeout and lets the future run on.
     pub fn accept(
         &self,
         accept: Accept,
@@ -179,7 +172,7 @@ impl GroupCommit {
             }),
             false => Err(AcceptError::Overloaded),
         };
-        // Without the message: whoever waits for this would carry it around.
+        // The future does not hold the message, so it is small.
         async move {
             queued?;
             let answer = match tokio::time::timeout(QUEUE_BUDGET, &mut answer).await {
@@ -195,12 +188,12 @@ impl GroupCommit {
         }
     }
 
-    /// Completes when the committing task has ended, which it does only by a panic while this is there.
+    /// Completes when the committing task has ended. While the queue exists, only a panic ends it.
     pub async fn ended(&self) {
         self.queue.closed().await;
     }
 
-    /// Whether another request would be refused, so that it can be turned away before any work goes into it.
+    /// Whether another request would be refused, so that callers can refuse it before doing any work.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.queue.capacity() == 0 || self.queued_bytes.load(Ordering::Relaxed) >= QUEUE_BYTES_MAX
@@ -223,7 +216,7 @@ struct Committer {
     clock: Arc<dyn Clock>,
     report: Box<dyn Fn(CommitReport) + Send + Sync>,
     batch_max: usize,
-    /// In bytes.
+    /// Of a batch, in bytes.
     size: BatchSize,
     /// How long the last two commits took for each [`COMMIT_BYTES_MIN`].
     last: [Duration; 2],
@@ -240,8 +233,8 @@ impl Committer {
         }
     }
 
-    /// Commits a batch and answers it. When the store refuses it for good, its halves are tried on their own, so that one
-    /// bad message never fails its neighbours.
+    /// Commits a batch and answers it. A batch that the store refuses for good is bisected, so that one bad message does not fail
+    /// the others.
     async fn commit_and_answer(&mut self, batch: &[Accept], replies: Vec<Reply>) {
         let mut replies: Vec<Option<Reply>> = replies.into_iter().map(Some).collect();
         let mut ranges: Vec<Range<usize>> = Vec::new();
@@ -264,7 +257,7 @@ impl Committer {
                 Err(StoreError::OutcomeUnknown(reason)) => self.look_up(part, &reason).await,
             };
             for (reply, answer) in replies[range].iter_mut().zip(answers) {
-                // Whoever does not wait any more has been told that the outcome is unknown, or has hung up.
+                // A requester that has stopped waiting needs no answer.
                 let _ = reply.take().map(|reply| reply.send(answer));
             }
         }
@@ -290,15 +283,14 @@ impl Committer {
         result
     }
 
-    /// How long a commit will take, if it is like the quicker one of the last two: a single slow one, as databases have
-    /// them now and then, is no reason to refuse messages.
+    /// How long a commit will probably take. It is based on the quicker one of the last two, because single slow commits are
+    /// normal and no reason to refuse messages.
     fn expect(&self, bytes: usize) -> Duration {
         self.last[0].min(self.last[1]).mul_f64(commits_of_min(bytes))
     }
 
-    /// Takes the next batch off what is waiting, without what was withdrawn, and refuses what has waited so long that its
-    /// commit would come too late. Nothing is taken out of its slot before its own commit begins: until then it can still
-    /// be withdrawn.
+    /// Takes the next batch from the waiting messages, leaves out withdrawn ones, and refuses those whose commit would end too
+    /// late. A message stays in its slot until its own commit begins, so it can be withdrawn until then.
     fn next_part(&self, waiting: &mut Vec<Waiting>) -> (Vec<Accept>, Vec<Reply>) {
         let mut bytes = 0;
         let fits = |waiting: &&Waiting| {
@@ -324,7 +316,7 @@ impl Committer {
         (part, replies)
     }
 
-    /// After a commit without an answer: what is found is stored, whatever is not may still be on its way.
+    /// After a commit without an answer: messages that are found are stored; others may still be.
     async fn look_up(&self, batch: &[Accept], reason: &str) -> Vec<Result<Accepted, AcceptError>> {
         let unknown = || Err(AcceptError::OutcomeUnknown(reason.to_owned()));
         match self.store.find_accepted(batch).await {
@@ -337,12 +329,12 @@ impl Committer {
     }
 }
 
-/// How many commits of the smallest size would have so many bytes. Below that size, bytes do not matter.
+/// `bytes` in commits of the smallest size, at least 1: below that size, bytes do not matter.
 fn commits_of_min(bytes: usize) -> f64 {
     bytes.max(COMMIT_BYTES_MIN) as f64 / COMMIT_BYTES_MIN as f64
 }
 
-/// What it costs to store a message, in bytes.
+/// Bytes of a stored message.
 fn size(accept: &Accept) -> usize {
     let payload = match &accept.kind {
         Kind::Receive { payload, .. } => payload.len(),
@@ -362,7 +354,7 @@ fn unavailable(outage: Outage, reason: impl Into<String>) -> AcceptError {
     AcceptError::Unavailable(Unavailable { outage, reason })
 }
 
-/// Takes a message that has waited too long out of the queue; false when it is being stored already.
+/// Withdraws a message that has waited too long; false if its commit has begun.
 fn withdraw(slot: &Slot) -> bool {
     take(slot).is_some()
 }

@@ -1,11 +1,9 @@
-//! Where messages live: the [`Store`] port and the three stores behind it.
+//! The [`Store`] port, and the two databases behind it: PostgreSQL, which several nodes share, and SQLite, in a file or in
+//! memory, for one node. The reference model (`store-model`) and both databases pass one conformance suite
+//! (`tests/conformance`).
 //!
-//! PostgreSQL is what several nodes share, SQLite is the file one node starts on, and the in-memory store is the
-//! reference model that tests and the simulation compare the other two with. All three pass one conformance suite
-//! (`tests/conformance`), and nothing outside this crate can tell which of them it talks to.
-//!
-//! A store takes durations, never instants: leases and due times are measured by the database's own clock, so that
-//! nodes whose clocks disagree still agree on who may send.
+//! A store takes durations, never instants: leases and due times are measured by the database's clock, so that nodes whose
+//! clocks differ agree on them.
 
 mod group_commit;
 mod json;

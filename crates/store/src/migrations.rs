@@ -1,4 +1,4 @@
-/// One step of the schema. Steps are only ever added: a database tells by its number how far it has come.
+/// One step of the schema. Steps are only added; a database stores the number of its latest step.
 pub(crate) struct Migration {
     pub(crate) number: i64,
     pub(crate) name: &'static str,
@@ -19,7 +19,7 @@ macro_rules! migration {
 
 pub(crate) const MIGRATIONS: &[Migration] = &[migration!(1, "0001_initial")];
 
-/// The steps a database at `version` still needs, or the number it has reached when this program does not know it.
+/// The steps that a database at `version` lacks, or `version` if this program does not know it.
 pub(crate) fn pending(version: i64) -> Result<&'static [Migration], i64> {
     let newest = MIGRATIONS.last().map_or(0, |migration| migration.number);
     if version > newest {
@@ -32,9 +32,8 @@ pub(crate) fn pending(version: i64) -> Result<&'static [Migration], i64> {
     Ok(&MIGRATIONS[done..])
 }
 
-/// What to tell the operator of a database that a newer program has migrated.
 pub(crate) fn too_new(version: i64) -> String {
-    format!("its schema has number {version}, which this program is too old to know: run a newer trunkline")
+    format!("its schema has number {version}, which this version does not know: run a newer trunkline")
 }
 
 #[cfg(test)]

@@ -8,11 +8,10 @@ use uuid::Uuid;
 use super::{Postgres, insert::insert, rows};
 use crate::{Accept, Accepted, Accepting, IdempotentRequest, Kind, Outage, StoreError, json};
 
-/// How often all that is left of a batch is tried at once. Whenever one request turns out to have been here before, or all to have
-/// come too late, the others begin again; then each is tried alone, so that requests which are repeated elsewhere cannot keep
-/// others waiting for ever.
+/// How often the rest of a batch is tried together. A repeat in it, or a deadline passed, stores nothing, and the rest is
+/// tried again; after that each request is tried alone, so that repeats on other nodes cannot delay the others for ever.
 const ROUNDS_TOGETHER_MAX: usize = 3;
-/// How often one is tried alone: it may have been purged between losing and being looked up.
+/// How often one request is tried alone: its key may be purged between the conflict and the look-up.
 const ROUNDS_ALONE_MAX: usize = 3;
 
 #[async_trait]
@@ -48,7 +47,7 @@ async fn accept(store: &Postgres, batch: &[Accept]) -> Result<Vec<Accepted>, Sto
     };
     let answers = result.and_then(|()| answers.into_iter().collect::<Option<Vec<_>>>().ok_or_else(gone));
     answers.map_err(|error| match stored {
-        // No failure may say otherwise.
+        // Part of the batch is stored, and the error must not deny it.
         true => StoreError::OutcomeUnknown(format!(
             "the batch is stored in part, and its repeats cannot be looked up: {error}"
         )),
@@ -76,8 +75,8 @@ async fn answer_all(
     Ok(())
 }
 
-/// Stores the messages in these places. When it stores none, because some were here before or all came too late, it finds out which
-/// ones were.
+/// Stores the messages at these places of the batch. If it stores none, because of repeats or a passed deadline, it looks
+/// the repeats up.
 async fn try_once(
     store: &Postgres,
     batch: &[Accept],
@@ -96,7 +95,7 @@ async fn try_once(
     let mut losers = places.to_vec();
     losers.retain(|place| answers[*place].is_none());
     if !losers.is_empty() {
-        // Whatever they lost against, if they did, is committed by now.
+        // The messages that they repeat are committed by now.
         let found = find_accepted(store, &accepts(&losers)).await;
         let found = found.map_err(StoreError::of_nothing_changed)?;
         for (place, answer) in losers.into_iter().zip(found) {
@@ -145,7 +144,7 @@ async fn find_accepted(store: &Postgres, batch: &[&Accept]) -> Result<Vec<Option
 
 const FIND_ACCEPTED: &str = include_str!("../../sql/messages/find_accepted.postgres.sql");
 
-/// Requests to be found, as one array per column. Content is given only for inbound messages, where it is compared.
+/// Requests to look up, as one array per column. Only inbound messages have content, which is compared.
 #[derive(Default)]
 struct Columns<'a> {
     id: Vec<Option<Uuid>>,
@@ -245,7 +244,7 @@ fn conversation_id(row: &Row) -> Result<ConversationId, StoreError> {
     })
 }
 
-/// The place of a row's request in its batch; `with ordinality` counts from 1.
+/// The place of a row's request in the batch; `with ordinality` counts from 1.
 fn place(row: &Row, batch_len: usize) -> Result<usize, StoreError> {
     let place: usize = rows::count(rows::get::<i64>(row, "place")? - 1)?;
     if place < batch_len {

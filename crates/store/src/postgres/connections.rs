@@ -1,4 +1,4 @@
-//! Connections, and statements on them, bounded in number and in time.
+//! A pool of connections, and statements on them, bounded in number and time.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -12,52 +12,51 @@ use tokio_postgres::{Row, types::ToSql};
 use super::{failure::QueryFailure, hosts::Hosts, server_clock::ServerClock, session::Session};
 use crate::{Outage, StoreError, Unavailable};
 
-/// How long a statement may take. Shorter than what a client of the API is made to wait for a `503`.
+/// How long a statement may take: shorter than the time in which a client gets a `503`.
 pub(super) const STATEMENT_TIMEOUT: Duration = Duration::from_millis(1_500);
-/// How long a statement that only reads may take, with waiting and connecting.
+/// How long a reading statement may take, including waiting and connecting.
 const READ_TIMEOUT: Duration = Duration::from_millis(1_900);
 /// How long a statement waits while all connections are in use.
 const SLOT_TIMEOUT: Duration = Duration::from_millis(1_000);
-/// How often a statement that lost against another transaction (deadlock, serialization, the same request) is run again.
+/// How often a statement runs again after a conflict with another transaction (deadlock, serialization, the same request).
 const CONFLICT_RETRIES_MAX: u32 = 5;
-/// How long an abandoned statement may still run before it is cancelled. Most end sooner, and their connection is used again.
+/// How long an abandoned statement may run before it is cancelled. Most end sooner, and their connection is used again.
 const ABANDONED_TIMEOUT: Duration = Duration::from_millis(100);
-/// How long a cancelled statement keeps its place. A server that is alive ends it at once; one that is not must not keep us
+/// How long a cancelled statement keeps its slot. A server that is alive ends it at once; one that hangs must not keep us
 /// from connecting to another.
 const CANCEL_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Makes the server plan statements once for each connection, and only along indexes (docs/decisions/0005).
+/// The server plans statements once for each connection, and only along indexes (docs/decisions/0005).
 pub(super) const PLANNED_ONCE: &str = "set plan_cache_mode = force_generic_plan; set enable_seqscan = off;
     set enable_bitmapscan = off; set enable_hashjoin = off; set enable_mergejoin = off; set jit = off";
-/// Makes the server plan statements for the parameters at hand, each time, and along indexes wherever one has the order that is
-/// wanted: what it knows of a table that it never analyzed, or analyzed while it was empty, is wrong.
+/// The server plans statements each time, for the given parameters, along indexes that have the wanted order: its
+/// statistics are wrong for a table that was never analyzed, or was empty then.
 pub(super) const PLANNED_EACH_TIME: &str = "set plan_cache_mode = force_custom_plan; set enable_seqscan = off;
     set enable_bitmapscan = off; set enable_hashjoin = off; set enable_mergejoin = off; set enable_sort = off; set jit = off";
 
-/// What a statement does, and therefore which server will do.
+/// Whether a statement writes. Only a primary takes writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Access {
-    /// It changes nothing, so it may be run again whatever happened to it.
+    /// It changes nothing, so it can run again after any failure.
     Read,
     Write,
 }
 
-/// Some connections to the server.
 #[derive(Clone)]
 pub(super) struct Connections(Arc<Pool>);
 
 struct Pool {
     hosts: Arc<Hosts>,
-    /// Statements that make the settings of its connections.
+    /// Statements that run on each new connection.
     settings: String,
     connections_max: usize,
     slots: Arc<Semaphore>,
-    /// Those that are not in use; the one that was used last is used next, so the others grow old.
+    /// Unused connections. The one used last is used next, so that the others age out.
     idle: Mutex<Vec<Session>>,
 }
 
 impl Connections {
-    /// Nothing is connected before the first use. `settings` are made on each connection.
+    /// Connects on first use. `settings` run on each new connection.
     pub(super) fn new(hosts: Arc<Hosts>, connections_max: usize, settings: String) -> Self {
         Self(Arc::new(Pool {
             hosts,
@@ -68,7 +67,7 @@ impl Connections {
         }))
     }
 
-    /// Runs one statement that may change something, which is one transaction.
+    /// Runs one statement that may change data, as one transaction.
     pub(super) async fn query(
         &self,
         sql: &'static str,
@@ -88,7 +87,7 @@ impl Connections {
         self.run(Access::Write, sql, params, Some(clock)).await
     }
 
-    /// Runs one statement that changes nothing.
+    /// Runs one statement that only reads.
     pub(super) async fn read(
         &self,
         sql: &'static str,
@@ -104,8 +103,8 @@ impl Connections {
         rows.map_err(late)?.map_err(StoreError::of_nothing_changed)
     }
 
-    /// Runs one statement. It runs again if it lost against another transaction, and once more on a new connection if the
-    /// fault was the connection's and nothing can have happened.
+    /// Runs one statement. It runs again after a conflict with another transaction, and once on a new connection if the old
+    /// one failed before anything can have changed.
     async fn run(
         &self,
         access: Access,
@@ -155,7 +154,7 @@ impl Connections {
         }
     }
 
-    /// Reads rows that may be large, for at most `within`, which is the server's limit for the statement, too.
+    /// Reads rows that may be large, for at most `within`, which is also the server's limit for the statement.
     pub(super) async fn query_within(
         &self,
         sql: &'static str,
@@ -183,10 +182,10 @@ impl Connections {
         }
     }
 
-    /// A connection for the caller alone.
+    /// A connection for exclusive use.
     ///
     /// # Errors
-    /// When none is free or can be made in time.
+    /// When none is free or can be opened in time.
     pub(super) async fn lend(&self, access: Access) -> Result<Lent, QueryFailure> {
         let slot = self.slot().await?;
         let session = match self.0.take_idle(access) {
@@ -196,10 +195,10 @@ impl Connections {
         Ok(self.0.lent(session, slot))
     }
 
-    /// A new connection for the caller alone, even if one is free.
+    /// A new connection for exclusive use, even if an old one is free.
     ///
     /// # Errors
-    /// When none can be made in time.
+    /// When none can be opened in time.
     pub(super) async fn lend_new(&self) -> Result<Lent, QueryFailure> {
         let slot = self.slot().await?;
         Ok(self.0.lent(self.connect(Access::Write).await?, slot))
@@ -232,7 +231,7 @@ impl fmt::Debug for Connections {
 }
 
 impl Pool {
-    /// The connection that was used last, if it still may be. Those that may not are closed.
+    /// The usable connection that was used last. Connections that are too old are closed.
     fn take_idle(&self, access: Access) -> Option<Session> {
         let mut idle = lock(&self.idle);
         idle.retain(|session| self.may_use(session));
@@ -253,8 +252,8 @@ impl Pool {
         }
     }
 
-    /// Ends what runs on a connection that was given up, and the connection unless that ended soon. Its slot stays taken
-    /// until then: the server never has more of our statements than there are slots.
+    /// Ends the statement of an abandoned connection, and closes the connection unless the statement ends soon. The slot is
+    /// taken until then, so the server never runs more of our statements than there are slots.
     async fn clean_up(self: Arc<Self>, session: Session, slot: OwnedSemaphorePermit) {
         if self.may_use(&session) && matches!(timeout(ABANDONED_TIMEOUT, session.idle()).await, Ok(Ok(()))) {
             lock(&self.idle).push(session);
@@ -265,13 +264,13 @@ impl Pool {
             session.idle().await
         };
         let _ = timeout(CANCEL_TIMEOUT, ended).await;
-        // Never used again: the cancellation may arrive late, and would hit the next statement.
+        // Not used again: the cancellation may arrive late and hit the next statement.
         session.close().await;
         drop(slot);
     }
 }
 
-/// A connection in use. Unless it is given back, what runs on it is cancelled.
+/// A connection in use. If it is dropped without being given back, its statement is cancelled.
 pub(super) struct Lent {
     pool: Arc<Pool>,
     held: Option<(Session, OwnedSemaphorePermit)>,
@@ -282,19 +281,19 @@ impl Lent {
         let (session, _) = self
             .held
             .as_mut()
-            .expect("it is taken only by those who own this");
+            .expect("only methods that consume this take it");
         session
     }
 
-    /// Gives the connection back: nothing runs on it.
+    /// Gives the connection back. No statement runs on it.
     pub(super) fn give_back(mut self) {
         if let Some((session, _slot)) = self.held.take() {
             lock(&self.pool.idle).push(session);
         }
     }
 
-    /// Gives the connection back after a failure, or closes it with all that are as old, if the failure says that it is of no
-    /// more use.
+    /// Gives the connection back after a failure. If the failure shows that it is unusable, closes it and all that are as
+    /// old.
     pub(super) fn failed(self, failure: &QueryFailure) {
         if !failure.breaks_connection() {
             return self.give_back();
@@ -303,13 +302,13 @@ impl Lent {
             self.pool.hosts.distrust(session);
         }
         if failure.took_long() {
-            // The statement may still run: dropping this cancels it.
+            // The statement may still run; the drop cancels it.
             return;
         }
         self.close();
     }
 
-    /// Closes the connection: nothing runs on it.
+    /// Closes the connection. No statement runs on it.
     pub(super) fn close(mut self) {
         if let Some((session, slot)) = self.held.take() {
             tokio::spawn(async move {
@@ -325,7 +324,7 @@ impl Drop for Lent {
         let Some((session, slot)) = self.held.take() else {
             return;
         };
-        // Without a runtime the process ends, and the connection with it.
+        // Without a runtime, the process and its connections end.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(Arc::clone(&self.pool).clean_up(session, slot));
         }

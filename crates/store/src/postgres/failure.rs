@@ -1,14 +1,12 @@
-//! Errors of the client library, and what each says about the fate of what was asked.
+//! Errors of the client library, and whether each leaves something changed.
 
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
 use super::hosts::in_full;
 use crate::{Outage, StoreError, Unavailable};
 
-/// Why a statement failed.
 #[derive(Debug)]
 pub(super) enum QueryFailure {
-    /// There was no connection for it.
     NoConnection(Unavailable),
     Query(tokio_postgres::Error),
     Refused(String),
@@ -16,14 +14,14 @@ pub(super) enum QueryFailure {
 }
 
 impl QueryFailure {
-    /// Whether it lost against another transaction and was rolled back whole.
+    /// Whether it conflicted with another transaction and was rolled back.
     pub(super) fn is_conflict(&self) -> bool {
         let Some(error) = self.of_server() else {
             return false;
         };
         match *error.code() {
             SqlState::T_R_SERIALIZATION_FAILURE | SqlState::T_R_DEADLOCK_DETECTED => true,
-            // Another node was given the same request at the same moment (sql/messages/accept).
+            // Another node accepts the same request at the same time (sql/messages/accept).
             SqlState::UNIQUE_VIOLATION => matches!(
                 error.constraint(),
                 Some("idempotency_keys_pkey" | "inbound_ids_pkey")
@@ -32,27 +30,27 @@ impl QueryFailure {
         }
     }
 
-    /// Whether the connection is of no more use, and neither are those that are as old: the server is not what it was.
+    /// Whether this connection, and all that are as old, are unusable because the server changed.
     pub(super) fn breaks_connection(&self) -> bool {
         match self {
             Self::NoConnection(_) | Self::Refused(_) => false,
             Self::TimedOut => true,
             Self::Query(error) => error.as_db_error().is_none_or(|error| {
                 ends_connection(error)
-                    // Read-only, as after a failover; a plan that a change of the schema made useless; prepared statements
-                    // that are not there, or belong to another, as behind a pooler that pools by transaction.
+                    // Read-only, as after a failover; a plan that does not fit the changed schema; prepared statements that
+                    // are missing or belong to another client, as behind a pooler that pools by transaction.
                     || matches!(error.code().code(), "25006" | "0A000" | "26000" | "42P05")
             }),
         }
     }
 
-    /// Whether the server says that it rolled everything back.
+    /// Whether the server says that it rolled back.
     pub(super) fn changed_nothing(&self) -> bool {
         self.of_server()
             .is_some_and(|error| !ends_connection(error) && error.code().code() != "40003")
     }
 
-    /// Whether it took all the time there was.
+    /// Whether the time for the statement ran out.
     pub(super) fn took_long(&self) -> bool {
         matches!(self, Self::TimedOut)
     }
@@ -65,7 +63,7 @@ impl QueryFailure {
     }
 }
 
-/// Whether the server ends the connection with this. It does so even right after a commit, so it tells nothing of the fate.
+/// Whether the server ends the connection with this error. It may do so right after a commit, so the outcome is unknown.
 fn ends_connection(error: &DbError) -> bool {
     let code = error.code().code();
     matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
@@ -76,7 +74,7 @@ fn ends_connection(error: &DbError) -> bool {
         )
 }
 
-/// What a server's refusal says about the server.
+/// The outage that an error of the server shows.
 fn outage(error: &tokio_postgres::Error) -> Outage {
     match error.code().map(SqlState::code) {
         Some("25006") => Outage::ReadOnly,
@@ -104,11 +102,11 @@ impl From<QueryFailure> for StoreError {
                 Self::OutcomeUnknown("no answer within the time for a statement".to_owned())
             }
             QueryFailure::Query(error) => {
-                // The server's short message and its code: the detail may quote a row.
+                // Only the server's short message and code: the detail may quote a row.
                 let reason = in_full(&error);
                 let class = error.code().map(|code| &code.code()[..2]);
                 match class {
-                    // A value that cannot be stored (22), a rule that it breaks (23): the only refusals that are final.
+                    // Only these are final: a value that cannot be stored (22), a violated constraint (23).
                     Some("22" | "23") => Self::Refused(reason),
                     _ if changed_nothing => Self::unavailable(outage(&error), reason),
                     _ => Self::OutcomeUnknown(reason),

@@ -1,8 +1,8 @@
-//! The hosts that `DATABASE_URL` names, and how a connection to the one that takes writes is made.
+//! Connects to the host of `DATABASE_URL` that takes writes.
 //!
-//! The client library would try one address after the other, each for as long as all of them may take, and only until TCP is
-//! connected. Here they overlap: each has [`STAGGER`] before the next one is tried as well, and a connection counts only
-//! when the server has answered our first statement and takes writes. So a frozen host costs a fraction of a second.
+//! The client library tries addresses one after the other, each for the whole timeout, and only until TCP is connected.
+//! Here the next address is tried after [`STAGGER`] as well, and a connection counts only when the server has answered a
+//! statement and takes writes. So a frozen host costs a fraction of a second.
 
 use std::{
     collections::VecDeque,
@@ -32,21 +32,21 @@ use super::{
 };
 use crate::{Outage, Unavailable};
 
-/// How long making a connection may take, all hosts together, unless the URL says otherwise.
+/// How long connecting may take, for all hosts together, unless the URL sets it.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_000);
-/// The most that `connect_timeout` in the URL can ask for: a send is answered within 2 s, whatever it says.
+/// The most that `connect_timeout` in the URL can set: a send is answered within 2 s.
 const CONNECT_TIMEOUT_MAX: Duration = Duration::from_millis(1_500);
-/// How long an address is tried alone before the next one is tried as well. Long enough for a handshake with TLS in one region;
-/// a slower server costs its neighbours a connection that is closed again.
+/// How long an address is tried before the next one is tried as well: long enough for a handshake with TLS in one region. A
+/// slower server costs the next one a connection that is closed again.
 const STAGGER: Duration = Duration::from_millis(250);
-/// How long a connection is used. Changes that no answer tells of (an address that moved, another server behind a pooler, memory
-/// that a backend gathered) are noticed after this time at the latest.
+/// How long a connection is used. It bounds the time after which a changed address, another server behind a pooler, or
+/// memory gathered by a backend is noticed.
 const AGE_MAX: Duration = Duration::from_secs(30 * 60);
-/// By how much the ages differ, so that connections which were opened together do not end together.
+/// The spread of the ages, so that connections that were opened together do not end together.
 const AGE_SPREAD: Duration = Duration::from_secs(10 * 60);
-/// The step between the ages of two connections opened one after the other: a prime number of seconds, so that few are equal.
+/// The difference in age between two consecutive connections: a prime number of seconds, so that few are equal.
 const AGE_STEP: Duration = Duration::from_secs(97);
-/// How long a connection to a server that takes no writes is used for reads: then we look for one that does.
+/// How long a connection to a read-only server is used for reads before a writable one is looked for.
 const READ_ONLY_AGE_MAX: Duration = Duration::from_secs(1);
 
 /// What to check in a URL that cannot be read. The parser's reason is left out: where a password is not encoded, it can contain
@@ -54,31 +54,28 @@ const READ_ONLY_AGE_MAX: Duration = Duration::from_secs(1);
 pub(super) const FORM: &str =
     "it is not of the form postgres://USER:PASSWORD@HOST/DATABASE; encode special characters (@ is %40)";
 
-/// Where to connect to, and what is known of it.
 pub(super) struct Hosts {
-    /// Everything but the hosts.
+    /// The URL without its hosts.
     config: Config,
     hosts: Vec<NamedHost>,
     tls: MakeRustlsConnect,
     connect_timeout: Duration,
     clock: Arc<dyn Clock>,
-    /// The last address that led to a server that takes writes. It is tried first.
+    /// The latest address of a server that took writes. It is tried first.
     last_good: Mutex<Option<Address>>,
-    /// Grows with every answer that makes connections worthless. Those that are older are not used again.
+    /// Grows when an answer shows that the server changed. Connections of an older generation are not used again.
     generation: AtomicU64,
     opened: AtomicU64,
 }
 
-/// A host as the URL has it.
 struct NamedHost {
-    /// The name that a certificate must have; none for a socket file, or for an IP address given by `hostaddr` alone.
+    /// The name that the certificate must have; `None` for a socket file, or for an IP address given by `hostaddr` alone.
     name: Option<String>,
     /// A host name, an IP address or the directory of a socket file.
     host: Host,
     port: u16,
 }
 
-/// One address to connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Address {
     name: Option<String>,
@@ -87,17 +84,17 @@ pub(super) struct Address {
     port: u16,
 }
 
-/// What a task of [`Hosts::connect`] ends with.
+/// The result of a task of [`Hosts::connect`].
 enum Step {
     Resolved(Result<Vec<Address>, String>),
-    AttemptRecord(Address, Result<Box<Session>, String>),
+    Connected(Address, Result<Box<Session>, String>),
 }
 
 impl Hosts {
     /// Reads a URL.
     ///
     /// # Errors
-    /// When it is no URL of PostgreSQL, or asks for what we do not do. The text quotes nothing of the URL but names of hosts.
+    /// When it is no URL of PostgreSQL, or needs what is not supported. The text quotes only names of hosts and parameters.
     pub(super) fn of_url(url: &str, clock: Arc<dyn Clock>) -> Result<Self, String> {
         let parameters = Parameters::take(url)?;
         let tls = parameters.connector()?;
@@ -127,22 +124,22 @@ impl Hosts {
         self.tls.clone()
     }
 
-    /// Whether a connection may be used again, as far as its age tells.
+    /// Whether a connection is young enough to be used again.
     pub(super) fn trusts(&self, session: &Session) -> bool {
         session.generation == self.generation.load(Ordering::SeqCst)
             && self.clock.monotonic() < session.expires_at
     }
 
-    /// Makes this connection, and all that are as old, unfit for use: its answer showed that the server has changed.
+    /// Retires this connection and all that are as old, because its answer shows that the server changed.
     pub(super) fn distrust(&self, session: &Session) {
         self.generation
             .fetch_max(session.generation + 1, Ordering::SeqCst);
     }
 
-    /// Connects to a server that takes writes. For reads one that takes none will do, when no other is to be had in time.
+    /// Connects to a server that takes writes. For reads, a read-only server is used if there is no other in time.
     ///
     /// # Errors
-    /// When there is none, with a text that says for each host what happened.
+    /// When there is none. The text says for each host what happened.
     pub(super) async fn connect(
         self: &Arc<Self>,
         settings: &str,
@@ -170,7 +167,7 @@ impl Hosts {
                         found.into_iter().for_each(|address| self.enqueue(&mut addresses, address));
                     }
                     Ok(Step::Resolved(Err(reason))) => reasons.push(reason),
-                    Ok(Step::AttemptRecord(address, tried)) => {
+                    Ok(Step::Connected(address, tried)) => {
                         waiting.retain(|other| *other != address);
                         match tried {
                             Ok(session) if session.facts.writable => {
@@ -179,7 +176,7 @@ impl Hosts {
                             }
                             Ok(session) => {
                                 reasons.push(format!("{address}: it is read-only"));
-                                // A primary that takes no writes knows more than a standby.
+                                // A read-only primary is more up to date than a standby.
                                 if read_only.as_ref().is_none_or(|other| other.facts.standby) {
                                     read_only = Some(session);
                                 }
@@ -218,7 +215,7 @@ impl Hosts {
         Err(Unavailable { outage, reason })
     }
 
-    /// Notes how long a new connection may be used.
+    /// Sets how long a new connection may be used.
     fn dated(&self, mut session: Session, generation: u64, age_max: Duration) -> Session {
         let opened = self.opened.fetch_add(1, Ordering::Relaxed);
         let spread = AGE_STEP.as_secs().wrapping_mul(opened) % AGE_SPREAD.as_secs();
@@ -255,7 +252,7 @@ impl Hosts {
         }
         config.port(address.port);
         let session = Session::open(&config, self.tls.clone(), &settings).await;
-        Step::AttemptRecord(address, session.map(Box::new))
+        Step::Connected(address, session.map(Box::new))
     }
 }
 
@@ -269,7 +266,7 @@ impl fmt::Debug for Hosts {
     }
 }
 
-/// The hosts of a URL, each with its port, and nothing else of it.
+/// The hosts of a URL, each with its port.
 ///
 /// # Errors
 /// As [`Hosts::of_url`].
@@ -283,7 +280,7 @@ pub(super) fn names(url: &str) -> Result<Vec<String>, String> {
 }
 
 impl NamedHost {
-    /// Its address, unless it has to be resolved.
+    /// `None` if the name has to be resolved.
     fn address(&self) -> Option<Address> {
         match &self.host {
             Host::Tcp(host) if host.parse::<std::net::IpAddr>().is_err() => None,
@@ -327,10 +324,10 @@ fn hosts(config: &Config) -> Result<Vec<NamedHost>, String> {
         return Err("it names no host".to_owned());
     }
     if !names.is_empty() && !addresses.is_empty() && names.len() != addresses.len() {
-        return Err("it has as many hostaddr as hosts, or none".to_owned());
+        return Err("it must have as many hostaddr as hosts, or none".to_owned());
     }
     if ports.len() > 1 && ports.len() != count {
-        return Err("it has one port for all hosts, or one for each".to_owned());
+        return Err("it must have one port for all hosts, or one for each".to_owned());
     }
     let host = |place: usize| {
         let name = names.get(place);
@@ -347,7 +344,7 @@ fn hosts(config: &Config) -> Result<Vec<NamedHost>, String> {
     Ok((0..count).filter_map(host).collect())
 }
 
-/// The same configuration without hosts, ports and what concerns the choice between them.
+/// The same configuration without hosts, ports and the settings for choosing between them.
 fn without_hosts(given: &Config) -> Config {
     let mut config = Config::new();
     if let Some(user) = given.get_user() {
@@ -376,7 +373,7 @@ fn without_hosts(given: &Config) -> Config {
     config
 }
 
-/// An error of the client library with its causes, which its own text leaves out: what the operating system says, why a
+/// The text of an error with its causes, which the library leaves out: the error of the operating system, or why a
 /// certificate is not trusted.
 pub(super) fn in_full(error: &tokio_postgres::Error) -> String {
     if let Some(refusal) = error.as_db_error() {

@@ -1,5 +1,4 @@
-//! The statement that accepts: a transaction of its own for a whole batch, so that it takes one round trip. What it stores of
-//! each kind is handed over as one array per column.
+//! The accepting statement: one transaction and one round trip for a whole batch. Its parameters are one array per column.
 
 use domain::{ConversationId, ConversationKey, Subject, Timestamp};
 use tokio_postgres::Row;
@@ -7,8 +6,8 @@ use tokio_postgres::Row;
 use super::{Postgres, millis, rows};
 use crate::{Accept, Accepted, Kind, StoreError, json};
 
-/// Stores all of these, of which no two are the same request. `None` when one of them was here before, or nobody would have
-/// waited any more: then nothing is.
+/// Stores all messages, of which no two are repeats of each other. `None` if one repeats a stored message or the deadline
+/// has passed: then none is stored.
 pub(super) async fn insert(store: &Postgres, batch: &[&Accept]) -> Result<Option<Vec<Accepted>>, StoreError> {
     let (mut keys, mut inbound_ids) = (Vec::new(), Vec::new());
     for accept in batch {
@@ -99,7 +98,7 @@ fn moment(timestamp: Timestamp) -> jiff::Timestamp {
     timestamp.into()
 }
 
-/// What a conversation gets of a batch.
+/// The messages of a batch in one conversation.
 struct Share<'a> {
     key: [&'a str; 3],
     messages: i64,
@@ -107,16 +106,16 @@ struct Share<'a> {
     created_at: Timestamp,
 }
 
-/// Where a message goes.
+/// The conversation of a message, and its place there.
 #[derive(Clone, Default)]
 struct Place {
-    /// Into which conversation of the batch, counted from 1.
+    /// The number of the conversation in the batch, from 1.
     share: usize,
-    /// How many messages of the batch come after it there.
+    /// How many messages of the batch follow in the same conversation.
     following: i64,
 }
 
-/// Each conversation of a batch once, in the order in which all nodes touch conversations, and the place of each message.
+/// The conversations of a batch, in the order in which all nodes lock them, and the place of each message.
 fn shares<'a>(batch: &[&Accept], conversations: &'a [ConversationKey]) -> (Vec<Share<'a>>, Vec<Place>) {
     let keys = column(conversations, order);
     let mut by_key: Vec<usize> = (0..batch.len()).collect();
@@ -144,7 +143,7 @@ fn shares<'a>(batch: &[&Accept], conversations: &'a [ConversationKey]) -> (Vec<S
     (shares, places)
 }
 
-/// The participants, and then the channel, byte by byte.
+/// Participants, then channel, compared as bytes.
 fn order(key: &ConversationKey) -> [&str; 3] {
     [
         key.participant_a().as_str(),

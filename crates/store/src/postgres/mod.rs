@@ -1,4 +1,4 @@
-//! PostgreSQL: what several nodes share.
+//! The store in PostgreSQL, which several nodes share.
 
 mod accept;
 mod archive;
@@ -35,26 +35,24 @@ use self::{
     server_clock::ServerClock,
 };
 
-/// Connections a node accepts with at most, as many it settles with, and as many it claims with. It needs one, and of the
-/// others one for each lane.
+/// The most connections of a node for accepting, as many for settling, and as many for claiming. Accepting needs one; the
+/// others need one for each lane.
 const HOT_CONNECTIONS_MAX: usize = 4;
-/// Connections for all else at most. They are others, so that slow reads never keep a message from being accepted.
+/// The most connections for everything else. They are separate, so that slow reads do not delay accepts.
 const OTHER_CONNECTIONS_MAX: usize = 6;
-/// Connections of the probe at most: the one it keeps, and a new one where old ones prove nothing. All together a node has 20,
-/// as docs/operations.md says.
+/// The most connections of the probe: the one it keeps, and a new one where an old one proves nothing. A node has 20 in
+/// all, as docs/operations.md says.
 const PROBE_CONNECTIONS_MAX: usize = 2;
-/// How long a settlement waits for the lock on a row: much longer than claims, sweeps and redrives hold one, and short enough
-/// that the settlement that waits is soon found among those of its batch.
+/// How long a settlement waits for the lock on a row: much longer than claims, sweeps and redrives hold one, and short
+/// enough that bisecting a batch soon finds the blocked settlement.
 const SETTLE_LOCK_TIMEOUT: Duration = Duration::from_millis(250);
-/// How long migrations may run.
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(3_600);
-/// The advisory lock under which one node at a time migrates; the number is arbitrary and only ours.
+/// The advisory lock under which one node at a time migrates; the number is arbitrary.
 const MIGRATION_LOCK: i64 = 0x7472_756e_6b6c;
 
-/// A store in a PostgreSQL database.
 #[derive(Debug)]
 pub struct Postgres {
-    /// A connection is served where it was opened, so whoever has a thread to itself has connections to itself.
+    /// A connection is driven by the runtime that opened it, so each dedicated thread has its own pool.
     accepting: Connections,
     settling: Connections,
     claiming: Connections,
@@ -64,11 +62,10 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Prepares to connect; nothing is connected before the first use, so that a node can start while its database is
-    /// away.
+    /// Reads the URL. It connects on first use, so that a node can start while its database is away.
     ///
     /// # Errors
-    /// When `url` is no connection string of PostgreSQL, or the root certificates it asks for cannot be had.
+    /// When `url` cannot be used, or its root certificates cannot be read.
     pub fn open(url: &str, clock: Arc<dyn Clock>) -> Result<Self, String> {
         let hosts = Arc::new(Hosts::of_url(url, Arc::clone(&clock))?);
         let connections =
@@ -93,17 +90,17 @@ impl Postgres {
         hosts::names(url)
     }
 
-    /// Runs one statement that changes something, which is one transaction, and returns its rows.
+    /// Runs one statement that changes data, as one transaction.
     async fn write(&self, sql: &'static str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
         self.others.query(sql, params).await
     }
 
-    /// Runs one statement that changes nothing.
+    /// Runs one statement that only reads.
     async fn read(&self, sql: &'static str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
         self.others.read(sql, params).await
     }
 
-    /// Runs one statement that returns a row for every row it changes, and returns how many it did.
+    /// Runs one statement that returns a row for every row it changes, and counts them.
     async fn change(&self, sql: &'static str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, StoreError> {
         Ok(self.write(sql, params).await?.len() as u64)
     }
@@ -172,7 +169,7 @@ fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.min(DURATION_MAX).as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Milliseconds for a parameter that is multiplied with an interval, at most [`DURATION_MAX`].
+/// Milliseconds for a parameter that is multiplied by an interval, at most [`DURATION_MAX`].
 fn millis_float(duration: Duration) -> f64 {
     duration.min(DURATION_MAX).as_secs_f64() * 1_000.0
 }

@@ -18,9 +18,9 @@ use crate::{
     RedriveFilter, RedriveTerms, Redriven, RedrivenBatch, Settled, Settlement, StoreError, UnservedRule,
 };
 
-/// Bytes of texts that come with the leases: what 1 Mbit/s carries in half of the time a statement has.
+/// Bytes of content that a claim returns itself: what 1 Mbit/s carries in half of the time for a statement.
 const INLINE_BYTES_MAX: i64 = 64 << 10;
-/// The slowest connection to the server, in bytes per second, over which other texts are loaded.
+/// The slowest link to the server, in bytes per second, over which the other content is loaded.
 const SLOWEST_LINK_BYTES_PER_SEC: u64 = 32 << 10;
 
 #[async_trait]
@@ -32,7 +32,7 @@ impl Outbox for Postgres {
         lease: Duration,
     ) -> Result<Claims, StoreError> {
         let claims = match claim_in_time(self, provider, limits, lease).await? {
-            // Its clock may have jumped. By now we know where it is.
+            // The server's clock may have jumped. The first answer brought its new time.
             None => claim_in_time(self, provider, limits, lease).await?,
             claims => claims,
         };
@@ -184,7 +184,7 @@ impl Outbox for Postgres {
     }
 }
 
-/// `None` when it came too late, as the server sees it.
+/// `None` if the deadline had passed when the server ran the statement.
 async fn claim_in_time(
     store: &Postgres,
     provider: &ProviderName,
@@ -249,7 +249,7 @@ async fn claim_in_time(
     Ok(Some(claims))
 }
 
-/// The leases are ours by now, whatever the rows say: one that cannot be read must not hold up the others.
+/// The leases are taken by now: a row that cannot be read must not hold up the others.
 fn readable(claimed: Result<Claimed, StoreError>) -> Option<Claimed> {
     claimed
         .inspect_err(|error| {
@@ -258,7 +258,7 @@ fn readable(claimed: Result<Claimed, StoreError>) -> Option<Claimed> {
         .ok()
 }
 
-/// Loads the texts of messages that were claimed without them.
+/// Loads the content of messages that were claimed without it.
 async fn load(store: &Postgres, claimed: &BTreeMap<Uuid, &Row>) -> Result<Vec<Row>, StoreError> {
     let mut bytes = 0;
     for row in claimed.values() {
@@ -279,7 +279,7 @@ async fn give_back_unloaded(store: &Postgres, claimed: &BTreeMap<Uuid, &Row>) {
     }
 }
 
-/// Which of the settlements whose leases are not held took effect before; what the others know is kept as late evidence.
+/// Which of the settlements without a held lease were applied by an earlier call. The others add their late outcomes.
 async fn settled_before(store: &Postgres, others: &Columns<'_>) -> Result<Vec<(Uuid, i64)>, StoreError> {
     let Columns {
         id,
@@ -308,7 +308,7 @@ async fn give_back(
     connections: &Connections,
     leases: &[(MessageId, LeaseToken)],
 ) -> Result<Vec<MessageId>, StoreError> {
-    // In the order in which settlements lock them too.
+    // Settlements lock in the same order.
     let mut ordered: Vec<(Uuid, i64)> = leases.iter().map(|(id, token)| (id.as_uuid(), token.0)).collect();
     ordered.sort_unstable();
     let (ids, tokens): (Vec<Uuid>, Vec<i64>) = ordered.into_iter().unzip();

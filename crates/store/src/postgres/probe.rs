@@ -1,8 +1,8 @@
 //! Whether a send would be stored, for `/readyz`.
 //!
-//! A write without a row tells whether commits succeed: it waits for a synchronous standby as they do, and fails where the
-//! database is read-only. It does not tell when a disk is full, or when new connections are refused while old ones work. So
-//! once an accept has failed, a probe takes a new connection and stores a large message, which it rolls back.
+//! A write without a row shows whether commits succeed: it waits for a synchronous standby like them, and fails if the
+//! database is read-only. It does not show a full disk, or refused connections while old ones work. So after a failed
+//! accept, a probe opens a new connection, stores a large message and rolls back.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
@@ -17,23 +17,21 @@ use super::{
 };
 use crate::{Accepted, Outage, StoreError};
 
-/// How long a probe may take, with waiting for one that runs already: `/readyz` answers within 2 s.
+/// How long a probe may take, including waiting for one that runs already: `/readyz` answers within 2 s.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(1_800);
 
-/// The probe, with its own connections.
 #[derive(Debug)]
 pub(super) struct Probe {
     connections: Connections,
-    /// Whether the last accept failed for another reason than its own content.
+    /// Whether the last accept failed for a reason other than its content.
     doubtful: AtomicBool,
-    /// How many probes have ended.
     ended: AtomicU64,
-    /// What the last one found; locked while one runs.
+    /// The latest result; locked while a probe runs.
     last: Mutex<Result<(), StoreError>>,
 }
 
 impl Probe {
-    /// `connections` has room for two: the usual one, and a new one beside it.
+    /// `connections` has room for two: the usual one and a new one.
     pub(super) fn new(connections: Connections) -> Self {
         Self {
             connections,
@@ -43,7 +41,6 @@ impl Probe {
         }
     }
 
-    /// Notes how an accept went.
     pub(super) fn note(&self, accepted: &Result<Vec<Accepted>, StoreError>) {
         match accepted {
             Ok(_) => self.doubtful.store(false, Ordering::Relaxed),
@@ -54,7 +51,7 @@ impl Probe {
         }
     }
 
-    /// Probes, or waits for the probe that runs already and takes what it finds.
+    /// Probes, or waits for a running probe and shares its result.
     pub(super) async fn run(&self) -> Result<(), StoreError> {
         let ended = self.ended.load(Ordering::SeqCst);
         let run = async {

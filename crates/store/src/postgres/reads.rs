@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{Postgres, rows};
 use crate::{ConversationFilter, MessageDetail, MessageFilter, Reads, StoreError, Waiting};
 
-/// A statement that lists messages, from the part that is its own.
+/// A statement that lists messages: its own part and the shared end.
 macro_rules! listing {
     ($name:literal) => {
         concat!(
@@ -120,7 +120,7 @@ impl Reads for Postgres {
         let found = self.read(sql, parameters).await?;
         let total = found.first().map_or(Ok(0), |row| rows::get(row, "total"))?;
         let mut items = Vec::with_capacity(found.len());
-        // One row without a conversation stands for a page without conversations.
+        // An empty page is one row without a conversation.
         for row in &found {
             if rows::get::<Option<i64>>(row, "id")?.is_some() {
                 items.push(rows::conversation(row)?);
@@ -154,7 +154,7 @@ impl Reads for Postgres {
     }
 }
 
-/// Runs a [`listing!`] with its own parameters, those after the three of each page.
+/// Runs a [`listing!`]. The parameters of the page come before its `own` ones.
 async fn rows_of_page<P>(
     store: &Postgres,
     sql: &'static str,
@@ -171,8 +171,7 @@ async fn rows_of_page<P>(
     store.read(sql, &parameters).await
 }
 
-/// The messages of a page, whether more follow, and how many there are in all. One row without a message stands for a page
-/// without messages.
+/// The messages of a page, whether more follow, and the total. An empty page is one row without a message.
 fn read_page(rows: &[Row]) -> Result<(Vec<Message>, bool, u64), StoreError> {
     let Some(first) = rows.first() else {
         return Ok((Vec::new(), false, 0));

@@ -1,4 +1,4 @@
-//! Reading rows back into domain types. What does not fit was not written by this program, and is reported as such.
+//! Reads rows back into domain types. A value that does not fit was not written by this program, and is an error.
 
 use std::{str::FromStr, sync::Arc, time::Duration};
 
@@ -66,7 +66,7 @@ pub(super) fn attempt(row: &Row) -> Result<Attempt, StoreError> {
     })
 }
 
-/// A claimed entry, and the row that has its content.
+/// `content_row` is the row that has the content.
 pub(super) fn claimed(row: &Row, content_row: &Row) -> Result<Claimed, StoreError> {
     let progress = Progress {
         attempts: count(i64::from(get::<i32>(row, "attempts")?))?,

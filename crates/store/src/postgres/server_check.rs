@@ -1,4 +1,4 @@
-//! What is looked at when a node starts: what the database cannot do is an error, what makes it less safe is a warning.
+//! Checks the server when a node starts. An unusable database is an error; an unsafe setting is a warning.
 
 use super::{
     Postgres,
@@ -8,12 +8,12 @@ use super::{
 };
 use crate::StoreError;
 
-/// How often a pooler is tested. A busy one may by chance look as if it pooled by session, but hardly so often.
+/// How often a pooler is tested. A busy one may look by chance as if it pooled by session, but not this often.
 const POOLER_TESTS: u32 = 3;
 
 impl Postgres {
-    /// Refuses a database that cannot keep what it is given, and a pooler that pools by transaction. Warns of settings that
-    /// make a `202` mean less.
+    /// Refuses a database that cannot store every text, and a pooler that pools by transaction. Warns of settings that make
+    /// a `202` less durable.
     pub(super) async fn check_server(&self) -> Result<(), StoreError> {
         let mut one = self.others.lend(Access::Write).await?;
         let facts = one.session().facts.clone();
@@ -57,8 +57,8 @@ impl Postgres {
     }
 }
 
-/// Whether each connection has a server process to itself. While the other one holds a process in a transaction, a pooler by
-/// transaction serves the first one by another.
+/// Whether each connection has its own server process. While `other` holds one in a transaction, a pooler by transaction
+/// gives `one` a different process.
 async fn pools_by_session(one: &mut Session, other: &mut Session) -> Result<bool, QueryFailure> {
     for _ in 0..POOLER_TESTS {
         let before = one.backend().await?;
@@ -73,7 +73,7 @@ async fn pools_by_session(one: &mut Session, other: &mut Session) -> Result<bool
     Ok(true)
 }
 
-/// The settings of the server that make a `202` mean less, with what each risks.
+/// The settings that make a `202` less durable, with the risk of each.
 fn warnings(facts: &Facts) -> Vec<(&'static str, &'static str)> {
     let mut warnings = Vec::new();
     if !facts.fsync {

@@ -1,4 +1,4 @@
-//! One connection to a server, with our settings.
+//! One connection to a server, with its settings.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -8,27 +8,25 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{failure::QueryFailure, hosts::in_full};
 
-/// How long the server lets a statement run before it rolls it back and says so: its word is a definite no, our own
-/// timeout is not.
+/// How long the server lets a statement run before it rolls back. Its error is a definite no; our own timeout is not.
 const SERVER_STATEMENT_TIMEOUT_MS: u32 = 1_200;
-/// How long closing a connection waits until the server has been told.
+/// How long closing a connection waits until the server knows.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// A connection that has our settings.
 #[derive(Debug)]
 pub(super) struct Session {
     client: Client,
-    /// Moves what is said between us and the server; ends with the connection.
+    /// Drives the connection, and ends with it.
     driver: JoinHandle<()>,
     statements: HashMap<&'static str, Statement>,
     pub(super) facts: Facts,
-    /// Of the hosts when it was opened.
+    /// The generation of the hosts when it was opened.
     pub(super) generation: u64,
     /// On the monotonic clock.
     pub(super) expires_at: Duration,
 }
 
-/// What a server says of itself.
+/// The server's settings that matter here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Facts {
     pub(super) writable: bool,
@@ -36,20 +34,20 @@ pub(super) struct Facts {
     pub(super) encoding: String,
     pub(super) fsync: bool,
     pub(super) full_page_writes: bool,
-    /// As the server has it; our sessions never run with `off`.
+    /// The server's setting; our sessions never run with `off`.
     pub(super) synchronous_commit: String,
 }
 
 impl Session {
-    /// Connects, makes our settings, and reads what the server says of itself: all in one round trip after the handshake.
-    /// `SET` instead of `options` at the start, because poolers refuse those.
+    /// Connects, makes the settings and reads the facts, in one round trip after the handshake. It uses `SET` because
+    /// poolers refuse `options` at the start.
     pub(super) async fn open(
         config: &Config,
         tls: MakeRustlsConnect,
         settings: &str,
     ) -> Result<Self, String> {
         let (client, connection) = config.connect(tls).await.map_err(|error| in_full(&error))?;
-        // How it ends shows in the statement that notices.
+        // The next statement reports how the connection ended.
         let driver = tokio::spawn(async move { drop(connection.await) });
         let sql = format!(
             "select current_setting('synchronous_commit') as synchronous_commit;
@@ -86,7 +84,7 @@ impl Session {
         &mut self.client
     }
 
-    /// Runs a statement, prepared once for each connection. `sent` becomes true when the server may have begun it.
+    /// Runs a statement, which is prepared once for each connection. `sent` becomes true when the server may have begun it.
     pub(super) async fn query(
         &mut self,
         sql: &'static str,
@@ -104,7 +102,7 @@ impl Session {
         Ok(self.client.query(statement, params).await?)
     }
 
-    /// The process that serves this connection. Behind a pooler it can differ from one transaction to the next.
+    /// The server process of this connection. Behind a pooler it can differ between transactions.
     pub(super) async fn backend(&self) -> Result<String, QueryFailure> {
         let answer = self.client.simple_query("select pg_backend_pid()").await?;
         let backend = rows(&answer).next().and_then(|row| row.get(0));
@@ -121,18 +119,18 @@ impl Session {
         Ok(self.client.batch_execute("rollback").await?)
     }
 
-    /// Waits until the statement before this has ended.
+    /// Waits until the previous statement has ended.
     pub(super) async fn idle(&self) -> Result<(), QueryFailure> {
         Ok(self.client.batch_execute("").await?)
     }
 
-    /// Asks the server to end the statement that runs.
+    /// Asks the server to end the running statement.
     pub(super) async fn cancel(&self, tls: MakeRustlsConnect) {
-        // If it cannot be asked, the server's own limit ends the statement.
+        // If that fails, the server's own limit ends the statement.
         let _ = self.client.cancel_token().cancel_query(tls).await;
     }
 
-    /// Ends the connection, and waits until the server has been told.
+    /// Closes the connection, and waits until the server knows.
     pub(super) async fn close(self) {
         drop((self.statements, self.client));
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.driver).await;
@@ -140,7 +138,7 @@ impl Session {
 }
 
 impl Facts {
-    /// `None` when our settings did not take effect.
+    /// `None` if the settings did not take effect.
     fn read(answer: &[SimpleQueryMessage]) -> Option<Self> {
         let (before, now) = (rows(answer).next()?, rows(answer).last()?);
         let on = |name: &str| now.try_get(name).ok().flatten() == Some("on");

@@ -1,6 +1,5 @@
-//! TLS to the server, as far as the URL asks for it. `sslmode` and `sslrootcert` mean what they mean to PostgreSQL's own
-//! client library, with one difference to the safe side: a handshake that fails is an error, never a reason to go on in
-//! plain text.
+//! TLS to the server, as the URL asks for it. `sslmode` and `sslrootcert` mean the same as in PostgreSQL's own client
+//! library, but for one safer difference: a failed handshake is an error, never a reason to continue in plain text.
 
 use std::{io, sync::Arc};
 
@@ -20,19 +19,18 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::hosts::{FORM, in_full};
 
-/// The value of `sslrootcert` that means the certificates this machine trusts.
+/// The value of `sslrootcert` for the certificates that this machine trusts.
 const SYSTEM: &str = "system";
 
-/// What a URL says about TLS, and the rest of the URL.
+/// The parameters of a URL that are about TLS, and the rest of the URL.
 #[derive(Debug)]
 pub(super) struct Parameters {
-    /// The URL without our two parameters, which its parser does not know in full.
+    /// The URL without `sslmode` and `sslrootcert`, whose values its parser does not know in full.
     pub(super) url: String,
     mode: Mode,
     root: Option<String>,
 }
 
-/// The values of `sslmode`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Mode {
     Disable,
@@ -46,9 +44,9 @@ impl Parameters {
     /// Takes `sslmode` and `sslrootcert` out of a URL.
     ///
     /// # Errors
-    /// When they make no sense, with a message that quotes nothing else of the URL.
+    /// When a parameter is unknown or its value is not valid. The text names it and quotes nothing else of the URL.
     pub(super) fn take(url: &str) -> Result<Self, String> {
-        // A password may hold a question mark.
+        // A password may contain a question mark.
         let host = url.find('@').unwrap_or_default();
         let (rest, query) = match url[host..].find('?') {
             Some(mark) => (&url[..host + mark], &url[host + mark + 1..]),
@@ -70,7 +68,7 @@ impl Parameters {
         let system = root.as_deref() == Some(SYSTEM);
         let mode = mode.unwrap_or(if system { Mode::VerifyFull } else { Mode::Prefer });
         match mode {
-            // Whoever has a certificate of any public authority would pass.
+            // Any holder of a certificate from a public authority would pass.
             Mode::Disable | Mode::Prefer | Mode::Require | Mode::VerifyCa if system => {
                 return Err("sslrootcert=system needs sslmode=verify-full".to_owned());
             }
@@ -91,7 +89,7 @@ impl Parameters {
         })
     }
 
-    /// What the client library has to know of the mode.
+    /// The mode in the client library's terms.
     pub(super) fn ssl_mode(&self) -> SslMode {
         match self.mode {
             Mode::Disable => SslMode::Disable,
@@ -173,7 +171,7 @@ fn check(parameter: &str, query: &str) -> Result<(), String> {
 #[derive(Debug)]
 struct Roots {
     anchors: RootCertStore,
-    /// Those of the file that the operator names.
+    /// The certificates of the file in `sslrootcert`.
     certificates: Vec<CertificateDer<'static>>,
 }
 
@@ -242,8 +240,8 @@ impl ServerCertVerifier for Verifier {
                 now,
                 algorithms,
             ) {
-                // `openssl req -x509` makes a certificate that is its own authority. Whoever names exactly it trusts it.
-                // webpki has checked its dates before it complains about this.
+                // A certificate by `openssl req -x509` is its own authority. It is trusted if `sslrootcert` has exactly
+                // this certificate. webpki checks the dates before it returns this error.
                 Err(error) if is_authority(&error) && roots.certificates.contains(end_entity) => {}
                 verified => verified?,
             }
@@ -281,7 +279,7 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// Whether a certificate was refused because it is an authority's and not a server's.
+/// Whether the refused certificate is that of an authority instead of a server.
 fn is_authority(error: &Error) -> bool {
     let Error::InvalidCertificate(CertificateError::Other(OtherError(cause))) = error else {
         return false;
@@ -289,7 +287,7 @@ fn is_authority(error: &Error) -> bool {
     matches!(cause.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
 }
 
-/// Why a handshake failed and what to do, if the cause is the server's certificate.
+/// The reason of a failed handshake and what to do, if the server's certificate is the cause.
 pub(super) fn explain(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     let error = error
         .downcast_ref::<io::Error>()?
