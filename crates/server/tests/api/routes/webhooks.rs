@@ -9,7 +9,7 @@ const SMS: &str = "/api/webhooks/sms";
 const EMAIL: &str = "/api/webhooks/email";
 
 #[tokio::test]
-async fn what_providers_bring_is_stored_and_shown() {
+async fn an_inbound_message_is_stored_and_shown() {
     let picture = json!({
         "from": "+18045551234", "to": "+12016661234", "type": "mms", "messaging_provider_id": "2", "body": "",
         "attachments": ["https://example.com/a.jpg"], "timestamp": "2024-11-01T14:00:00.000001Z",
@@ -51,7 +51,7 @@ async fn what_providers_bring_is_stored_and_shown() {
 }
 
 #[tokio::test]
-async fn an_answer_joins_the_conversation_it_answers() {
+async fn a_reply_joins_the_conversation() {
     let world = World::new().await;
     world.sent(&sms("Hello")).await;
     let answer = with(&sms_webhook("1", "Hi"), "from", "+1 804 555-1234");
@@ -61,7 +61,7 @@ async fn an_answer_joins_the_conversation_it_answers() {
 }
 
 #[tokio::test]
-async fn a_repeat_is_answered_as_the_first_and_changes_nothing() {
+async fn a_repeat_gets_the_first_answer_and_changes_nothing() {
     let log = Log::capture();
     let world = World::new().await;
     let mock = "/api/provider/mock/inbound";
@@ -110,7 +110,7 @@ async fn a_repeat_is_answered_as_the_first_and_changes_nothing() {
     }
     assert!(!log.text().contains("Something else") && !log.text().contains("804555"));
 
-    // Another provider's ids are its own, and so are those that differ by case.
+    // Ids of another provider, or with other letters, are other ids.
     for (route, other) in [
         (EMAIL, email_webhook("m-1", "Hi")),
         (SMS, sms_webhook("M-1", "Hi")),
@@ -122,7 +122,7 @@ async fn a_repeat_is_answered_as_the_first_and_changes_nothing() {
     assert_eq!(world.messages_stored().await, 4);
 }
 
-/// An email to two addresses has one Message-ID, and so has one that two people are said to have written.
+/// One email to two addresses has one Message-ID.
 #[tokio::test]
 async fn the_same_id_with_other_participants_is_another_message() {
     let world = World::new().await;
@@ -161,7 +161,7 @@ async fn repeats_at_the_same_time_are_one_message() {
 }
 
 #[tokio::test]
-async fn what_is_malformed_leaves_a_count_a_line_in_the_log_and_nothing_else() {
+async fn a_malformed_message_is_counted_and_logged_once_and_not_stored() {
     const SECRET: &str = "only-for-her-eyes";
     let sms = sms_webhook("m-1", SECRET);
     let email = email_webhook("m-1", SECRET);
@@ -181,7 +181,7 @@ async fn what_is_malformed_leaves_a_count_a_line_in_the_log_and_nothing_else() {
             with(&sms, "messaging_provider_id", 1.5),
             &["/messaging_provider_id"],
         ),
-        // Read as a floating-point number, it would be another id.
+        // It was rounded when it was parsed, so it may be another id.
         (
             SMS,
             with(&sms, "messaging_provider_id", 1e25),
@@ -228,12 +228,12 @@ async fn what_is_malformed_leaves_a_count_a_line_in_the_log_and_nothing_else() {
     ];
     let log = Log::capture();
     let world = World::new().await;
-    let mut turned_away = 0;
+    let mut refused = 0;
     for (route, body, pointers) in cases {
         world.post(route, &body).await.expect_invalid(pointers);
-        turned_away += 1;
+        refused += 1;
         let lines = log.lines_with("validation error");
-        assert_eq!(lines.len(), turned_away, "{body}");
+        assert_eq!(lines.len(), refused, "{body}");
         let line = lines.last().unwrap();
         assert!(
             line.contains("WARN") && line.contains("reason=\"invalid\""),
@@ -245,7 +245,7 @@ async fn what_is_malformed_leaves_a_count_a_line_in_the_log_and_nothing_else() {
         );
         assert!(line.contains("request_id=") && line.contains(route), "{line}");
     }
-    assert_eq!(rejected(&world, "invalid").await, f64::from(turned_away as u32));
+    assert_eq!(rejected(&world, "invalid").await, f64::from(refused as u32));
 
     let form = world
         .client
@@ -260,15 +260,15 @@ async fn what_is_malformed_leaves_a_count_a_line_in_the_log_and_nothing_else() {
     for reason in ["unsupported_media_type", "body_too_large"] {
         assert_eq!(rejected(&world, reason).await, 1.0, "{reason}");
     }
-    assert_eq!(log.lines_with("validation error").len(), turned_away + 2);
+    assert_eq!(log.lines_with("validation error").len(), refused + 2);
 
     assert_eq!(world.messages_stored().await, 0);
     assert!(!log.text().contains(SECRET), "{:?}", log.lines_with(SECRET));
-    // What was malformed once is welcome once it is not.
+    // After a correction it is accepted.
     world.post(SMS, &sms).await.expect(202);
 }
 
-/// A provider drops a message that is refused, so only what cannot be stored is.
+/// A provider drops a message that is refused, so only what cannot be stored is refused.
 #[tokio::test]
 async fn a_message_is_not_refused_for_a_formality() {
     const URL: &str = "https://example.com/a.jpg";
@@ -417,7 +417,7 @@ async fn a_query_names_the_provider_that_brings_a_message() {
         "email"
     );
     assert_eq!(shown(&format!("{SMS}?provider="), "2").await, "sms-mms");
-    // Ids are each provider's own.
+    // Each provider has ids of its own.
     assert_eq!(world.messages_stored().await, 3);
 
     let target = format!("{SMS}?provider=nowhere");
@@ -430,7 +430,7 @@ async fn a_query_names_the_provider_that_brings_a_message() {
 }
 
 #[tokio::test]
-async fn a_message_that_no_provider_can_have_brought_is_counted_and_may_come_again() {
+async fn an_inbound_message_without_a_configured_provider_is_counted_and_may_be_repeated() {
     let world = World::with(|settings| settings.only(&["sms-mms"])).await;
     let refused = world.post(EMAIL, &email_webhook("1", "Hi")).await;
     refused.expect_problem(500, "no_provider");
@@ -463,7 +463,7 @@ async fn text_is_kept_to_the_byte() {
 }
 
 #[tokio::test]
-async fn the_request_is_kept_as_it_came() {
+async fn the_payload_is_stored_as_it_came() {
     let world = World::new().await;
     let raw = "\n{ \"note\":\"\\u0000 \\/\", \"body\":\"Hi \\u00e9é\",\t\"type\":\"sms\",\r\n\"to\":\"+12016661234\",\
                \"from\":\"(804) 555-1234\",\"messaging_provider_id\":\"1\",\"n\":1.50e+01 } ";
@@ -471,7 +471,7 @@ async fn the_request_is_kept_as_it_came() {
     request.send().await.expect(202);
     assert_eq!(world.store.payloads(), [raw]);
 
-    // What could not be kept as it came is not taken, even in a field nobody looks at.
+    // A payload that is not text is refused, even if the wrong bytes are in an unknown field.
     let mut not_utf8 = sms_webhook("2", "a")
         .to_string()
         .replace('}', ",\"note\":\"")
