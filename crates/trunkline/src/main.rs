@@ -1,5 +1,4 @@
-//! The program: reads its settings, puts store, providers, engine and server together, and runs them; and the commands
-//! around a running service.
+//! The program: the service, put together from its settings, and the commands around it.
 
 mod client;
 mod commands;
@@ -42,7 +41,7 @@ fn run(arguments: &ArgMatches) -> anyhow::Result<()> {
     match name {
         "config" if commands::config::wants_document(own) => return commands::config::document(),
         "openapi" => return commands::openapi::run(),
-        // These ask a running server, which has settings of its own.
+        // These use a running service, which has settings of its own.
         "send" | "conversations" | "demo" => {
             no_settings(name, arguments)?;
             return match name {
@@ -74,13 +73,13 @@ fn settings(arguments: &[&ArgMatches]) -> anyhow::Result<Resolved> {
     Ok(resolved)
 }
 
-/// Refuses the flags of settings in front of a command that reads none: they would do nothing.
+/// Refuses settings in front of a command that ignores them.
 fn no_settings(command: &str, arguments: &ArgMatches) -> anyhow::Result<()> {
     let keys = SETTINGS.iter().map(|setting| setting.key);
     for key in keys.chain([flags::FILE_FLAG]) {
         if arguments.value_source(key) == Some(ValueSource::CommandLine) {
             bail!(
-                "the settings of the service mean nothing to `{command}`, which asks a running one: name it with --url"
+                "`{command}` uses a running service and has no settings of its own: name the service with --url"
             );
         }
     }
@@ -90,13 +89,13 @@ fn no_settings(command: &str, arguments: &ArgMatches) -> anyhow::Result<()> {
 fn command() -> Command {
     Command::new("trunkline")
         .version(env!("CARGO_PKG_VERSION"))
-        .about("One line for every message: sends and receives SMS, MMS and email, and loses none of it")
+        .about("Sends and receives SMS, MMS and email. An acknowledged message is never lost.")
         .after_help(
-            "Without a command it serves, with the flags of `trunkline serve`.\n\n\
+            "Without a command, this is `trunkline serve` and takes its flags.\n\n\
              Examples:\n  trunkline                                      start on the SQLite file trunkline.db\n  \
              trunkline --database-url postgres://localhost/trunkline\n  \
              trunkline send --from +12016661234 --to +18045551234 --body 'Hello!' --wait\n  \
-             trunkline demo                                 watch made-up people text and email each other",
+             trunkline demo                                 watch a demo conversation",
         )
         .args(flags::hidden())
         .subcommands([
@@ -117,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_holds_together() {
+    fn the_command_line_is_consistent() {
         command().debug_assert();
     }
 
@@ -126,16 +125,16 @@ mod tests {
         for command in command().get_subcommands() {
             let help = command.clone().render_help().to_string();
             let name = command.get_name();
-            assert!(help.contains("Examples:\n  "), "{name} has none");
+            assert!(help.contains("Examples:\n  "), "{name} shows no examples");
             assert!(
                 help.contains(&format!("trunkline {name}")),
-                "those of {name} show something else"
+                "the examples of {name} show another command"
             );
         }
     }
 
     #[test]
-    fn settings_are_shown_where_they_mean_something() {
+    fn help_shows_settings_only_where_they_are_used() {
         let help = |name: &str| {
             let mut command = command();
             let found = command.find_subcommand_mut(name);

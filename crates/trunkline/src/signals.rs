@@ -2,18 +2,17 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The signals that ask us to stop.
+/// The signals that stop the process.
 pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
 }
 
-/// Who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StopSignal {
-    /// A person at a terminal.
+    /// SIGINT: Ctrl-C at a terminal.
     Interrupt,
-    /// An orchestrator, perhaps with a balancer in front.
+    /// SIGTERM: an orchestrator, perhaps with a load balancer in front.
     Terminate,
 }
 

@@ -1,4 +1,4 @@
-//! The vocabularies of the domain, as schemas: made from the same lists that parse and print them.
+//! Enums of the domain as schemas, from the same lists that parse and print them.
 
 use serde::Serialize;
 use utoipa::{
@@ -31,11 +31,11 @@ macro_rules! enums {
 }
 
 enums! {
-    /// How a message travels.
+    /// The kind of message.
     Channel;
     /// The channel of a conversation; SMS and MMS share one.
     ConversationChannel;
-    /// Which way a message went, seen from here.
+    /// `outbound`: to a provider. `inbound`: from one.
     Direction;
     /// Outbound: `pending`, then `dispatched` or `failed`. Inbound: `received`. It never goes back, except that a
     /// redrive makes a failed message pending again.

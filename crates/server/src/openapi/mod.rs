@@ -1,5 +1,5 @@
-//! The description of the API (OpenAPI 3.1), put together from the handlers: what one route takes and answers stands
-//! beside its handler, what all routes share stands here.
+//! The description of the API (OpenAPI 3.1). What one route takes and answers stands beside its handler; what routes share
+//! stands here.
 
 pub(crate) mod enums;
 pub(crate) mod problems;
@@ -15,7 +15,7 @@ use utoipa::OpenApi;
 
 use crate::router;
 
-/// The whole description, as JSON with a newline at its end. It does not depend on any setting.
+/// The description as JSON, with a newline at its end. It is the same for all settings.
 #[must_use]
 pub fn openapi() -> &'static str {
     static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
@@ -38,16 +38,16 @@ pub fn openapi() -> &'static str {
     servers((url = "/", description = "The node that serves this document")),
     security(("api_key" = [])),
     tags(
-        (name = "Send", description = "Messages on their way out."),
-        (name = "Receive", description = "Messages that providers deliver."),
+        (name = "Send", description = "Outbound messages."),
+        (name = "Receive", description = "Inbound messages from providers."),
         (name = "Read", description = "Conversations and messages."),
-        (name = "Redrive", description = "Failed messages, tried again."),
-        (name = "Providers", description = "How providers fare."),
-        (name = "Simulated providers", description = "Providers that fail on demand. These routes exist only while a \
-            simulated provider is configured; without one they answer 404."),
-        (name = "Operate", description = "For whoever runs the service."),
+        (name = "Redrive", description = "Retry failed messages."),
+        (name = "Providers", description = "State of the providers."),
+        (name = "Simulated providers", description = "Providers that fail on demand. Without a simulated provider these \
+            routes answer 404."),
+        (name = "Operate", description = "Health, metrics and this description."),
     ),
-    // What only parameters and problems refer to is not found by itself.
+    // Schemas that only parameters and problems refer to are not collected.
     components(schemas(problems::ProblemDocument, schemas::IdempotencyKey, schemas::PageNumber, schemas::Participant)),
 )]
 struct Description;

@@ -1,4 +1,4 @@
-//! Problem documents in the description: what they look like, and which of them a route may answer with.
+//! The schema of problems, and which of them a route answers with.
 
 use std::collections::BTreeMap;
 
@@ -19,11 +19,11 @@ use crate::problem::Code;
 /// The media type of problems.
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 
-/// Which problems a group of routes answers with, besides those of every route.
+/// The problems of a group of routes, besides those of every route.
 macro_rules! problems {
-    ($( $(#[$meta:meta])+ $name:ident = $($code:ident)+; )+) => {
+    ($( $(#[$meta:meta])* $name:ident = $($code:ident)+; )+) => {
         $(
-            $(#[$meta])+
+            $(#[$meta])*
             pub(crate) struct $name;
 
             impl IntoResponses for $name {
@@ -36,36 +36,31 @@ macro_rules! problems {
 }
 
 problems! {
-    /// Routes that accept messages to be sent.
+    /// Routes that send.
     SendErrors = Invalid RequestTimeout BodyTooLarge UnsupportedMediaType IdempotencyKeyReused RateLimited NoProvider
         Internal Overloaded StoreUnavailable OutcomeUnknown Starting;
-    /// Routes that providers deliver messages to.
+    /// Webhooks of providers.
     ReceiveErrors = Invalid RequestTimeout BodyTooLarge UnsupportedMediaType RateLimited NoProvider Internal Overloaded
         StoreUnavailable OutcomeUnknown Starting;
-    /// The same of a simulated provider.
+    /// The inbound route of the simulators.
     InjectErrors = Invalid NotFound RequestTimeout BodyTooLarge UnsupportedMediaType RateLimited NoProvider Internal Overloaded
         StoreUnavailable OutcomeUnknown Starting;
     /// Lists with parameters.
     ListErrors = Invalid Internal Overloaded StoreUnavailable Starting;
-    /// A list within something that may not exist.
+    /// A list below an id.
     ThreadErrors = Invalid NotFound Internal Overloaded StoreUnavailable Starting;
-    /// One thing that may not exist.
+    /// A read by id.
     ReadErrors = NotFound Internal Overloaded StoreUnavailable Starting;
-    /// What is read without naming anything.
+    /// A read without parameters.
     LookupErrors = Internal Overloaded StoreUnavailable Starting;
-    /// One message, tried again.
     RedriveErrors = NotFound NotFailed Internal Overloaded StoreUnavailable OutcomeUnknown Starting;
-    /// Many messages, tried again.
     RedriveManyErrors = Invalid RequestTimeout BodyTooLarge UnsupportedMediaType Internal Overloaded StoreUnavailable OutcomeUnknown Starting;
-    /// How the simulators are set.
     SimulatorErrors = NotFound;
-    /// Setting them.
     SimulatorConfigErrors = Invalid NotFound RequestTimeout BodyTooLarge UnsupportedMediaType;
-    /// Whether the node is ready.
     ReadinessErrors = Internal Overloaded StoreUnavailable Starting Draining;
 }
 
-/// What went wrong, and what to do about it (RFC 9457).
+/// An error, and what to do about it (RFC 9457).
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "it describes what `problem::Document` writes")]
 #[schema(as = Problem)]
@@ -76,13 +71,12 @@ pub(crate) struct ProblemDocument {
         example = "urn:trunkline:problem:not_found"
     )]
     r#type: String,
-    /// The words of the status.
+    /// The reason phrase of the status.
     #[schema(example = "Not Found")]
     title: String,
-    /// The status of the answer.
     #[schema(minimum = 400, maximum = 599, example = 404)]
     status: u16,
-    /// A sentence for people, which says what to do.
+    /// What happened and what to do, as a sentence.
     #[schema(example = "There is no such message.")]
     detail: String,
     /// The path of the request.
@@ -93,19 +87,19 @@ pub(crate) struct ProblemDocument {
     /// The id of the request, as in the header X-Request-Id and in the log.
     #[schema(min_length = 1, max_length = 128, example = "8a6e0804f2c1d3b7")]
     request_id: String,
-    /// What is wrong where; of an `invalid` request.
+    /// What to change; only of `invalid` requests.
     #[schema(required = false)]
     errors: Vec<FieldProblem>,
 }
 
-/// What is wrong with one part of a request.
+/// An error in one part of a request.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "it describes what `domain::FieldError` writes")]
 struct FieldProblem {
     /// A JSON pointer (RFC 6901) into the body, or the name of a parameter or header.
     #[schema(example = "/from")]
     pointer: String,
-    /// What is wrong, and what would be right.
+    /// What is wrong, or what to use instead.
     #[schema(example = "is required")]
     detail: String,
 }
@@ -126,7 +120,7 @@ impl PartialSchema for CodeWord {
         ObjectBuilder::new()
             .schema_type(Type::String)
             .description(Some(format!(
-                "A stable word for programs.\n\n{}",
+                "A stable code for programs.\n\n{}",
                 rows.collect::<String>()
             )))
             .enum_values(Some(Code::ALL.iter().map(|code| code.as_str())))

@@ -1,4 +1,4 @@
-//! Values that are more than a string, as schemas. They say exactly what is taken, wherever a pattern can say it.
+//! Schemas of values that are more than a string.
 
 use domain::PHONE_CHARS_MAX;
 use serde_json::json;
@@ -39,12 +39,12 @@ schemas! {
     ProviderName = text("The name of a provider.")
         .pattern(Some("^[a-z0-9-]{1,32}$"))
         .examples([json!("sms-mms")]);
-    ProviderMessageId = text("The id a provider gave a message, by which its repeats are recognized.")
+    ProviderMessageId = text("The provider's id of a message. Repeats are recognized by it.")
         .min_length(Some(1))
         .max_length(Some(255))
         .pattern(Some(r"^[^\u0000-\u001f\u007f-\u009f]+$"))
         .examples([json!("message-1")]);
-    ErrorCode = text("A stable word for what went wrong at a provider.")
+    ErrorCode = text("A stable code of a provider's error.")
         .pattern(Some("^[a-z0-9_]{0,64}$"))
         .examples([json!("server_error")]);
     IdempotencyKey = text(
@@ -94,13 +94,13 @@ schemas! {
         .item(Ref::from_schema_name("ErrorCode"));
     Percentage = ObjectBuilder::new()
         .schema_type(Type::Integer)
-        .description(Some("Of a hundred calls, how many."))
+        .description(Some("Share of calls in percent."))
         .minimum(Some(0))
         .maximum(Some(100))
         .examples([json!(5)]);
     Seed = ObjectBuilder::new()
         .schema_type(Type::Integer)
-        .description(Some("What makes a sequence of outcomes repeatable."))
+        .description(Some("The same seed repeats the sequence of outcomes."))
         .minimum(Some(0))
         .maximum(Some(u64::MAX))
         .examples([json!(42)]);
@@ -119,8 +119,7 @@ fn text(description: &str) -> ObjectBuilder {
         .description(Some(description))
 }
 
-/// An address has no pattern. What is taken is wider than a pattern can say: a client that checks a narrower one refuses
-/// addresses that are right.
+/// Addresses have no pattern: a generated client would check it, and refuse valid addresses that it cannot express.
 fn address(description: &str) -> ObjectBuilder {
     text(description).min_length(Some(1))
 }

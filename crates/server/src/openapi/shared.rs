@@ -1,4 +1,4 @@
-//! What all operations share, or all with a body, or all below `/api`: said once, added everywhere.
+//! Parameters, headers and problems that operations share.
 
 use serde_json::{Map, Value, json};
 
@@ -22,7 +22,7 @@ pub(super) fn add(document: &mut Value) {
     share_problems(document);
 }
 
-/// Moves problems to where every operation can refer to them: most have the same ones.
+/// Moves problems into the components: most operations have the same ones.
 fn share_problems(document: &mut Value) {
     let mut shared = Map::new();
     for (_, item) in objects(&mut document["paths"]) {
@@ -66,7 +66,7 @@ fn add_problems(path: &str, operation: &mut Value) {
         return;
     };
     for (status, response) in shared {
-        // What the route itself says about a status is more exact.
+        // The route's own problems of a status are more exact.
         if !responses.contains_key(&status) {
             responses.insert(status, serde_json::to_value(response).unwrap_or_default());
         }
@@ -82,7 +82,7 @@ fn add_headers(operation: &mut Value) {
             "429" | "503" => names.push("Retry-After"),
             _ => {}
         }
-        // These are decided before the limits are looked at.
+        // These are decided before the limits are checked.
         if sends && !matches!(status, "401" | "421" | "431") {
             names.extend(["RateLimit", "RateLimit-Policy"]);
         }
@@ -115,29 +115,29 @@ fn headers() -> Value {
     let seconds = json!({"type": "integer", "minimum": 1});
     json!({
         "X-Request-Id": {
-            "description": "The id of this request: yours, or a new one.", "required": true,
+            "description": "The id of this request: the given one, or a new one.", "required": true,
             "schema": {"type": "string", "pattern": "^[A-Za-z0-9_.:/+=-]{1,128}$"}, "example": "8a6e0804f2c1d3b7",
         },
         "Retry-After": {
-            "description": "Seconds after which it is worth trying again.", "required": true, "schema": seconds,
+            "description": "Seconds until the next try.", "required": true, "schema": seconds,
             "example": 1,
         },
         "WWW-Authenticate": {
-            "description": "How to prove who you are.", "required": true,
+            "description": "How to authenticate.", "required": true,
             "schema": {"type": "string", "enum": ["Bearer"]},
         },
         "RateLimit-Policy": {
-            "description": "What is allowed: `q` requests in `w` seconds, for a sender and for a client address.",
+            "description": "The limits: `q` requests in `w` seconds, for a sender and for a client address.",
             "schema": {"type": "string"}, "example": "\"sender\";q=60;w=60, \"ip\";q=120;w=60",
         },
         "RateLimit": {
-            "description": "What is left: `r` requests, one more in `t` seconds. The sender is there once it is known.",
+            "description": "What is left of the limits: `r` requests, one more in `t` seconds. The sender's limit appears once the sender is known.",
             "schema": {"type": "string"}, "example": "\"ip\";r=119;t=1, \"sender\";r=59;t=1",
         },
     })
 }
 
-/// The members of an object; none of anything else.
+/// The members, if it is an object.
 fn objects(value: &mut Value) -> impl Iterator<Item = (&str, &mut Value)> {
     let members: Option<&mut Map<String, Value>> = value.as_object_mut();
     members

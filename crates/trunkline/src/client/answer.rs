@@ -10,28 +10,27 @@ use thiserror::Error;
 
 use crate::terminal::{harmless, print_json};
 
-/// What the service answered.
 #[derive(Debug)]
 pub(crate) enum ApiAnswer {
-    /// It did as it was asked.
+    /// A success, with its JSON.
     Done(Value),
-    /// It did not.
+    /// Everything else.
     Refused(Box<Refusal>),
 }
 
-/// Why the service, or somebody in front of it, did not do as it was asked.
+/// An answer that is no success: of the service, or of a proxy in front of it.
 #[derive(Debug, Error)]
 pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
-    /// The problem as it came, if it was one.
+    /// The body, if it is a JSON object.
     pub(crate) document: Option<Value>,
     pub(crate) retry_after: Option<Duration>,
     problem: ApiProblem,
-    /// Where somebody wants to send us instead.
+    /// Where a redirect leads.
     location: Option<String>,
 }
 
-/// The parts of a problem that people read (RFC 9457).
+/// The printed parts of a problem (RFC 9457).
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct ApiProblem {
@@ -77,7 +76,7 @@ impl ApiAnswer {
         }
     }
 
-    /// The document; a problem fails, and scripts that asked for JSON get it too.
+    /// The document of a success. Anything else is an error; with `json` its document is printed too.
     pub(crate) fn done_or_shown(self, json: bool) -> anyhow::Result<Value> {
         self.done().map_err(|refusal| {
             if let (true, Some(document)) = (json, &refusal.document)
@@ -90,8 +89,7 @@ impl ApiAnswer {
     }
 }
 
-/// `Retry-After` in seconds (RFC 9110, 10.2.3). The service never names a date; somebody in front of it may, and then we
-/// know no better than without.
+/// `Retry-After` in seconds (RFC 9110, 10.2.3). A date, which only a proxy sends, counts as none.
 fn seconds(text: &str) -> Option<Duration> {
     let digits_only = text.bytes().all(|byte| byte.is_ascii_digit());
     digits_only
@@ -101,7 +99,7 @@ fn seconds(text: &str) -> Option<Duration> {
 }
 
 impl Refusal {
-    /// The stable word for what went wrong; without one, the status.
+    /// The problem's code; without one, the status.
     pub(crate) fn code(&self) -> String {
         match self.problem.code.as_str() {
             "" => self.status.as_u16().to_string(),
@@ -109,11 +107,11 @@ impl Refusal {
         }
     }
 
-    /// What the reader can do that the service's own words do not say.
+    /// What to do next, where the problem's detail does not say it.
     fn advice(&self) -> Option<String> {
         if let Some(location) = &self.location {
             return Some(format!(
-                "It sends us to {}: use that with --url.",
+                "It redirects to {}: use that with --url.",
                 harmless(location)
             ));
         }
@@ -121,7 +119,7 @@ impl Refusal {
             (401, _) => Some("Set TRUNKLINE_API_KEY, or use --api-key.".to_owned()),
             (429 | 503, Some(wait)) => Some(format!("Try again in {} s.", wait.as_secs())),
             (_, _) if self.document.is_none() => {
-                Some("That does not look like Trunkline: check --url.".to_owned())
+                Some("The answer is not Trunkline's: check --url.".to_owned())
             }
             _ => None,
         }
@@ -181,13 +179,13 @@ mod tests {
     }
 
     #[test]
-    fn a_problem_is_told_whole() {
+    fn a_problem_is_printed_with_its_fields() {
         let body = r#"{"detail": "Not valid.", "code": "invalid", "request_id": "r1",
                        "errors": [{"pointer": "/to", "detail": "use a phone number"}]}"#;
-        let told = refusal(400, &[], body).to_string();
+        let printed = refusal(400, &[], body).to_string();
         let expected = "400 invalid: Not valid.\n  /to: use a phone number\n\
                         Request id: r1";
-        assert_eq!(told, expected);
+        assert_eq!(printed, expected);
         let internal = refusal(500, &[], r#"{"code": "internal", "request_id": "r2"}"#).to_string();
         assert!(
             internal.ends_with("The service's log has the cause under request id r2."),
@@ -200,19 +198,19 @@ mod tests {
     }
 
     #[test]
-    fn somebody_else_is_recognized() {
+    fn an_answer_of_another_program_is_recognized() {
         for body in ["<h1>It works!</h1>", "", "7"] {
-            let told = refusal(404, &[], body).to_string();
-            assert!(told.contains("--url"), "{told}");
+            let printed = refusal(404, &[], body).to_string();
+            assert!(printed.contains("--url"), "{printed}");
         }
-        // A success that is no JSON is none.
+        // A success without JSON.
         assert!(
             refusal(200, &[], "<h1>It works!</h1>")
                 .to_string()
                 .contains("--url")
         );
         let moved = refusal(301, &[("location", "https://example.org/")], "");
-        assert!(moved.to_string().contains("use that"), "{moved}");
+        assert!(moved.to_string().contains("redirects"), "{moved}");
     }
 
     fn header() -> impl Strategy<Value = Vec<u8>> {
@@ -239,7 +237,7 @@ mod tests {
         }
 
         #[test]
-        fn whatever_answers_it_is_told_in_letters_that_do_nothing(
+        fn an_answer_is_printed_without_control_characters(
             status in 100_u16..1_000,
             location in prop::option::of(prop::collection::vec(0x20_u8..0x7f, 0..20)),
             body in prop_oneof![
@@ -256,10 +254,10 @@ mod tests {
             match ApiAnswer::of(status, &headers, &body).done() {
                 Ok(document) => prop_assert_eq!(document, serde_json::from_slice::<Value>(&body).unwrap()),
                 Err(refusal) => {
-                    let told = refusal.to_string();
-                    prop_assert!(told.starts_with(status.as_str()));
+                    let printed = refusal.to_string();
+                    prop_assert!(printed.starts_with(status.as_str()));
                     let moves = |letter: char| (letter.is_control() && letter != '\n') || ('\u{202a}'..='\u{202e}').contains(&letter);
-                    prop_assert!(!told.contains(moves), "{told:?}");
+                    prop_assert!(!printed.contains(moves), "{printed:?}");
                 }
             }
         }

@@ -1,5 +1,5 @@
-//! The client's side of the API, for the commands that ask a running service. It never decides to ask again: its callers
-//! know what may be asked twice.
+//! The API's client for the commands that use a running service. It never repeats a request: only the caller knows which one
+//! may be repeated.
 
 mod answer;
 
@@ -25,18 +25,17 @@ use url::Url;
 
 pub(crate) use answer::ApiAnswer;
 
-/// Where the service is when nobody says otherwise.
 const DEFAULT_URL: &str = "http://127.0.0.1:8080";
-/// Not in the service's own `API_*` namespace, where it would pass for a misspelt API_KEYS.
+/// Not `API_*`: those are settings of the service.
 const URL_VARIABLE: &str = "TRUNKLINE_URL";
 const KEY_VARIABLE: &str = "TRUNKLINE_API_KEY";
 
-/// How long an answer may take. The service itself promises its answers within two seconds.
+/// How long an answer may take. The service promises two seconds.
 const ANSWER_MAX: Duration = Duration::from_secs(15);
-/// Bytes of an answer. The largest page of messages with the largest bodies has less.
+/// Bytes of an answer. The largest page of messages is smaller.
 const ANSWER_BYTES_MAX: usize = 128 << 20;
 
-/// A service and what it takes to be let in.
+/// A service, and the key for its API.
 pub(crate) struct Api {
     base: Url,
     key: Option<HeaderValue>,
@@ -46,12 +45,12 @@ pub(crate) struct Api {
 /// Why there is no answer.
 #[derive(Debug, Error)]
 pub(crate) enum Unanswered {
-    /// Nothing was asked.
+    /// The request was not sent.
     #[error(
         "cannot reach {url}: {reason}. Start a service with `trunkline`, or name another with --url or {URL_VARIABLE}"
     )]
     NotReached { url: String, reason: String },
-    /// It may or may not have done what it was asked.
+    /// The service may or may not have carried out the request.
     #[error("no answer from {url}: {reason}")]
     Lost { url: String, reason: String },
 }
@@ -59,13 +58,13 @@ pub(crate) enum Unanswered {
 /// The flags that say where the service is.
 pub(crate) fn flags() -> [Arg; 2] {
     let url = Arg::new("url").long("url").value_name("URL").help(format!(
-        "Where the service is [{URL_VARIABLE}, default: {DEFAULT_URL}]"
+        "URL of the service [{URL_VARIABLE}, default: {DEFAULT_URL}]"
     ));
     let key = Arg::new("api-key")
         .long("api-key")
         .value_name("KEY")
         .help(format!(
-            "A key that opens its API [{KEY_VARIABLE}, which other users of this machine cannot see]"
+            "API key [{KEY_VARIABLE}, which hides it from other users of this machine]"
         ));
     [url, key]
 }
@@ -83,20 +82,19 @@ impl Api {
         let key = key
             .map(|key| {
                 let mut value = HeaderValue::try_from(format!("Bearer {key}"))
-                    .context("--api-key: a key is of visible characters")?;
+                    .context("--api-key: use visible ASCII characters")?;
                 value.set_sensitive(true);
                 anyhow::Ok(value)
             })
             .transpose()?;
         let tls = HttpsConnectorBuilder::new().with_tls_config(tls(&base)?);
         let http = legacy::Client::builder(TokioExecutor::new())
-            // What may be asked twice is for the caller to know.
+            // It would repeat requests.
             .retry_canceled_requests(false)
             .build(tls.https_or_http().enable_http1().build());
         Ok(Self { base, key, http })
     }
 
-    /// The service's URL, for people.
     pub(crate) fn url(&self) -> &str {
         self.base.as_str().trim_end_matches('/')
     }
@@ -109,7 +107,6 @@ impl Api {
         self.ask(Method::PUT, path, &[], None, Some(body)).await
     }
 
-    /// With an idempotency key, if there is one.
     pub(crate) async fn post(
         &self,
         path: &str,
@@ -128,7 +125,7 @@ impl Api {
         body: Option<&Value>,
     ) -> Result<ApiAnswer, Unanswered> {
         let mut url = self.base.clone();
-        // The service may stand below a path of a larger site.
+        // The service may be mounted below a path.
         url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
@@ -180,7 +177,7 @@ impl Api {
     }
 }
 
-/// The key must not show.
+/// Hides the key.
 impl fmt::Debug for Api {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Api({})", self.url())
@@ -199,8 +196,8 @@ fn given(arguments: &ArgMatches, flag: &str, variable: &str) -> anyhow::Result<O
     }
 }
 
-/// Whom we trust to vouch for a service: the machine's own authorities, which SSL_CERT_FILE can add to. They are looked for
-/// only when they are needed: there are machines without any.
+/// Trusts the machine's certificate authorities, and those of SSL_CERT_FILE. They are loaded for https only: some machines
+/// have none.
 fn tls(base: &Url) -> anyhow::Result<ClientConfig> {
     let mut roots = RootCertStore::empty();
     if base.scheme() == "https" {
@@ -210,7 +207,7 @@ fn tls(base: &Url) -> anyhow::Result<ClientConfig> {
             let reasons: Vec<String> = found.errors.iter().map(ToString::to_string).collect();
             let reason = Some(reasons.join(", ")).filter(|reason| !reason.is_empty());
             return Err(anyhow!(
-                "https needs certificates of authorities, and this machine has none ({}): install them, or set SSL_CERT_FILE",
+                "this machine has no certificate authorities for https ({}): install them (Debian: ca-certificates), or set SSL_CERT_FILE",
                 reason.as_deref().unwrap_or("none were found")
             ));
         }
@@ -222,7 +219,7 @@ fn tls(base: &Url) -> anyhow::Result<ClientConfig> {
     Ok(tls)
 }
 
-/// What lies under the layers of a client's error: they only say that something went wrong.
+/// The innermost error: the outer ones only say that something failed.
 fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
     let mut cause = error;
     while let Some(deeper) = cause.source() {

@@ -21,14 +21,13 @@ pub(crate) fn command() -> Command {
         .arg(json)
         .args(flags::showing(&["database_url", "default_region"]))
         .after_help(
-            "It may be stopped at any point and run again, and on PostgreSQL it may run beside the service and beside\n\
-             another one of its kind. Use the same API_DEFAULT_REGION as the service. On SQLite the service must not\n\
-             be running.\n\n\
+            "It can be stopped and run again at any time. On PostgreSQL it can run beside the service and beside another\n\
+             backfill; on SQLite, stop the service first. Use the same API_DEFAULT_REGION as the service.\n\n\
              Examples:\n  trunkline backfill\n  trunkline backfill --database-url postgres://localhost/trunkline --json",
         )
 }
 
-/// What a backfill came to, for scripts.
+/// The result for scripts.
 #[derive(Serialize)]
 struct Summary {
     assigned: u64,
@@ -36,7 +35,7 @@ struct Summary {
     skipped: u64,
 }
 
-/// Gives conversations, and fails when there is a message that cannot have one.
+/// Fails if a message has addresses that cannot be read.
 pub(crate) fn run(config: &Config, arguments: &ArgMatches) -> anyhow::Result<()> {
     let store = store::open(&config.database_url, Arc::new(SystemClock::new()))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -50,7 +49,7 @@ pub(crate) fn run(config: &Config, arguments: &ArgMatches) -> anyhow::Result<()>
     });
     progress.clear();
     let report = report.map_err(|error| {
-        anyhow::Error::new(error).context("stopped; what was done stays, and running it again does the rest")
+        anyhow::Error::new(error).context("the backfill stopped: run it again, and it continues")
     })?;
     let (assigned, conversations) = (report.assigned, report.conversations);
     if arguments.get_flag("json") {
@@ -73,7 +72,7 @@ pub(crate) fn run(config: &Config, arguments: &ArgMatches) -> anyhow::Result<()>
         eprintln!("message {id}: its addresses cannot be read");
     }
     bail!(
-        "{} messages have no conversation still, because their addresses cannot be read",
+        "{} messages have no conversation: their addresses cannot be read",
         grouped(report.skipped)
     )
 }

@@ -7,7 +7,7 @@ use crate::{
     terminal::{Paint, Table, grouped, harmless, print, print_json},
 };
 
-/// The most the API lists at once.
+/// The API's largest page.
 const LIMIT_MAX: i64 = 200;
 
 pub(crate) fn command() -> Command {
@@ -19,12 +19,12 @@ pub(crate) fn command() -> Command {
         .value_name("CHANNEL")
         .value_parser(["sms", "email"])
         .conflicts_with("id")
-        .help("Only those of this channel; sms stands for MMS too");
+        .help("Only this channel; sms includes MMS");
     let participant = Arg::new("participant")
         .long("participant")
         .value_name("ADDRESS")
         .conflicts_with("id")
-        .help("Only those in which this number or address takes part");
+        .help("Only conversations with this number or address");
     let limit = Arg::new("limit")
         .long("limit")
         .value_name("COUNT")
@@ -34,11 +34,11 @@ pub(crate) fn command() -> Command {
     let cursor = Arg::new("cursor")
         .long("cursor")
         .value_name("CURSOR")
-        .help("Go on where an earlier list ended");
+        .help("Continue where an earlier list ended");
     let json = Arg::new("json")
         .long("json")
         .action(ArgAction::SetTrue)
-        .help("Print what the service answered as JSON");
+        .help("Print the service's answer as JSON");
     Command::new("conversations")
         .about("List the conversations of a running service, or the messages of one")
         .args([id, channel, participant, limit, cursor, json])
@@ -57,7 +57,7 @@ pub(crate) fn run(arguments: &ArgMatches) -> anyhow::Result<()> {
     let id = text("id");
     let path = match id {
         Some(id) => {
-            let number: u64 = id.parse().context("ID: a conversation's id is a number")?;
+            let number: u64 = id.parse().context("ID: use the number of a conversation")?;
             format!("/api/conversations/{number}/messages")
         }
         None => "/api/conversations".to_owned(),
@@ -130,7 +130,7 @@ fn message(item: &Value) -> Vec<String> {
     ]
 }
 
-/// How many there are, and where the list goes on.
+/// How many there are, and how to list the next ones.
 fn end(page: &Value, paint: Paint) -> String {
     let meta = &page["meta"];
     let shown = page["items"].as_array().map_or(0, Vec::len) as u64;
@@ -142,7 +142,7 @@ fn end(page: &Value, paint: Paint) -> String {
     };
     let mut end = format!("{} of {more}{}", grouped(shown), grouped(total));
     if let Some(cursor) = meta["next_cursor"].as_str() {
-        end.push_str(&format!("; go on with --cursor {}", harmless(cursor)));
+        end.push_str(&format!("; continue with --cursor {}", harmless(cursor)));
     }
     format!("{}\n", paint.dim(&end))
 }
@@ -151,7 +151,7 @@ fn shown(value: &Value) -> String {
     harmless(value.as_str().unwrap_or_default())
 }
 
-/// An instant as people read it in a list: `2026-03-01 10:00:00`, in UTC.
+/// An instant as `2026-03-01 10:00:00`, in UTC.
 fn to_the_second(instant: &Value) -> String {
     let text = shown(instant);
     let seconds = text.trim_end_matches('Z').split('.').next().unwrap_or_default();
@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_are_aligned_and_harmless() {
+    fn lists_are_aligned_and_without_control_characters() {
         let item = |id: &str, count: u64| {
             json!({"id": id, "channel": "sms", "participant_a": "+1201", "participant_b": "+1804",
                    "message_count": count, "last_activity_at": "2026-03-01T10:00:00.000001Z"})
@@ -178,7 +178,7 @@ mod tests {
 id  channel  participants     messages  last activity
  7  sms      +1201 <-> +1804     1,000  2026-03-01 10:00:00
 12  sms      +1201 <-> +1804         3  2026-03-01 10:00:00
-2 of more than 10,000; go on with --cursor abc
+2 of more than 10,000; continue with --cursor abc
 ";
         assert_eq!(shown, expected);
         let page = json!({"items": [{"sequence": 1, "timestamp": "2026-03-01T10:00:00Z", "channel": "email",

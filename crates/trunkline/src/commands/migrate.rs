@@ -17,7 +17,7 @@ pub(crate) fn command() -> Command {
         )
 }
 
-/// Brings the schema up to date, and says what that took.
+/// Applies what is missing, and prints it.
 pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
     let store = store::open(&config.database_url, Arc::new(SystemClock::new()))?;
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -1,4 +1,4 @@
-//! One file a command: what its command line looks like, and what it does.
+//! One file for each command.
 
 pub(crate) mod backfill;
 pub(crate) mod config;

@@ -11,16 +11,16 @@ use crate::{
     terminal::{Paint, harmless, print, print_json},
 };
 
-/// How often the service is asked what became of a message.
+/// Pause between two reads of a message that is waited for.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// How long it is asked when no time is given.
+/// Seconds that `--wait` waits without a value.
 const WAIT_SECS: &str = "60";
 
 pub(crate) fn command() -> Command {
     let text = |name: &'static str, value: &'static str| Arg::new(name).long(name).value_name(value);
     let channel = text("channel", "CHANNEL")
         .value_parser(["sms", "mms", "email"])
-        .help("How it travels [default: email if --to is one, mms if something is attached, else sms]");
+        .help("Channel [default: email if --to is an email address, mms with --attachment, else sms]");
     let wait = Arg::new("wait")
         .long("wait")
         .value_name("SECONDS")
@@ -29,27 +29,32 @@ pub(crate) fn command() -> Command {
         .default_missing_value(WAIT_SECS)
         .value_parser(value_parser!(u64).range(1..=86_400))
         .help(format!(
-            "Wait until its status is final, {WAIT_SECS} seconds or as many as given"
+            "Wait until the status is final, {WAIT_SECS} seconds at most without a number"
         ));
     let json = Arg::new("json")
         .long("json")
         .action(ArgAction::SetTrue)
-        .help("Print what the service answered as JSON");
+        .help("Print the service's answer as JSON");
     Command::new("send")
-        .about("Send a message through a running service, and print what became of it")
-        .arg(text("from", "ADDRESS").required(true).help("From whom"))
-        .arg(text("to", "ADDRESS").required(true).help("To whom"))
-        .arg(text("body", "TEXT").required(true).allow_hyphen_values(true).help("What it says"))
+        .about("Send a message through a running service, and print its status")
+        .arg(text("from", "ADDRESS").required(true).help("Sender"))
+        .arg(text("to", "ADDRESS").required(true).help("Recipient"))
+        .arg(
+            text("body", "TEXT")
+                .required_unless_present("attachment")
+                .allow_hyphen_values(true)
+                .help("Text; an MMS needs none"),
+        )
         .arg(channel)
         .arg(text("subject", "TEXT").allow_hyphen_values(true).help("Subject of an email"))
         .arg(
             text("attachment", "URL")
                 .action(ArgAction::Append)
-                .help("URL of something attached; may be repeated"),
+                .help("URL of an attachment; may be repeated"),
         )
         .arg(
             text("idempotency-key", "KEY")
-                .help("The same key and message again: the same answer, and nothing is sent twice"),
+                .help("A command that is repeated with the same key sends nothing twice"),
         )
         .arg(wait)
         .arg(json)
@@ -58,7 +63,7 @@ pub(crate) fn command() -> Command {
             "The exit status is 0 when the message was accepted; with --wait, when it was dispatched.\n\n\
              Examples:\n  trunkline send --from +12016661234 --to +18045551234 --body 'Hello!'\n  \
              trunkline send --from desk@example.com --to guest@example.org --subject Hi --body 'Hello!' --wait\n  \
-             trunkline send --from +12016661234 --to +18045551234 --body '' --attachment https://example.com/a.png\n  \
+             trunkline send --from +12016661234 --to +18045551234 --attachment https://example.com/a.png\n  \
              trunkline send --from Shop --to +18045551234 --body 'Sale!' --idempotency-key sale-17 --json",
         )
 }
@@ -77,21 +82,21 @@ async fn send(api: &Api, arguments: &ArgMatches) -> anyhow::Result<()> {
         .get_one::<String>("idempotency-key")
         .map(HeaderValue::try_from)
         .transpose()
-        .context("--idempotency-key: a key is of visible characters")?;
+        .context("--idempotency-key: use visible ASCII characters")?;
     let answer = api.post("/api/messages", key.as_ref(), &message(arguments)).await;
     let answer = answer.map_err(|error| match (&error, &key) {
         (Unanswered::NotReached { .. }, _) => anyhow::Error::new(error),
         (Unanswered::Lost { .. }, Some(_)) => {
-            anyhow::Error::new(error).context("it may or may not be accepted: repeat the command to find out")
+            anyhow::Error::new(error).context("the message may or may not be accepted: run the same command again to find out")
         }
         (Unanswered::Lost { .. }, None) => anyhow::Error::new(error).context(
-            "it may or may not be accepted; with --idempotency-key, the command could be repeated safely",
+            "the message may or may not be accepted; with --idempotency-key the command could be run again safely",
         ),
     })?;
     let accepted = answer.done_or_shown(json)?;
     let id = accepted["id"]
         .as_str()
-        .context("the service told no id")?
+        .context("the service's answer has no id")?
         .to_owned();
     let Some(seconds) = arguments.get_one::<u64>("wait") else {
         if json {
@@ -108,16 +113,16 @@ async fn send(api: &Api, arguments: &ArgMatches) -> anyhow::Result<()> {
     if json {
         print_json(&message)?;
     } else {
-        print(&told(&message, Paint::on_stdout()))?;
+        print(&summary(&message, Paint::on_stdout()))?;
     }
     match message["status"].as_str() {
         Some("dispatched") => Ok(()),
-        Some("pending") => bail!("it is accepted and still on its way after {seconds} s"),
-        _ => bail!("it was not sent"),
+        Some("pending") => bail!("the message is accepted and still pending after {seconds} s"),
+        _ => bail!("the message failed"),
     }
 }
 
-/// The message as the unified route takes it.
+/// The body of `POST /api/messages`.
 fn message(arguments: &ArgMatches) -> Value {
     let given = |name: &str| arguments.get_one::<String>(name);
     let attachments: Vec<&String> = arguments
@@ -144,7 +149,7 @@ fn message(arguments: &ArgMatches) -> Value {
     message.into()
 }
 
-/// The message, once its status is final or the time is over.
+/// Reads the message until its status is final or `at_most` is over.
 async fn wait(api: &Api, id: &str, at_most: Duration) -> anyhow::Result<Value> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let path = format!("/api/messages/{id}");
@@ -154,15 +159,16 @@ async fn wait(api: &Api, id: &str, at_most: Duration) -> anyhow::Result<Value> {
         match answer {
             Ok(answer) => match answer.done() {
                 Ok(message) if over || message["status"] != "pending" => return Ok(message),
-                // The message is safe; whoever is away will be back.
+                // The message is stored, and a server error passes.
                 Err(refusal) if over || !refusal.status.is_server_error() => {
                     return Err(refusal)
-                        .with_context(|| format!("{id} is accepted, and cannot be looked at"));
+                        .with_context(|| format!("message {id} is accepted, but its status cannot be read"));
                 }
                 _ => {}
             },
             Err(error) if over => {
-                return Err(error).with_context(|| format!("{id} is accepted, and cannot be looked at"));
+                return Err(error)
+                    .with_context(|| format!("message {id} is accepted, but its status cannot be read"));
             }
             Err(_) => {}
         }
@@ -170,7 +176,7 @@ async fn wait(api: &Api, id: &str, at_most: Duration) -> anyhow::Result<Value> {
     }
 }
 
-fn told(message: &Value, paint: Paint) -> String {
+fn summary(message: &Value, paint: Paint) -> String {
     let text = |value: &Value| harmless(value.as_str().unwrap_or_default());
     let status = text(&message["status"]);
     let painted = match status.as_str() {
@@ -178,7 +184,7 @@ fn told(message: &Value, paint: Paint) -> String {
         "failed" => paint.bad(&status),
         _ => paint.unsure(&status),
     };
-    let mut told = format!(
+    let mut summary = format!(
         "{painted} {} in conversation {}\n",
         text(&message["id"]),
         text(&message["conversation_id"])
@@ -188,7 +194,7 @@ fn told(message: &Value, paint: Paint) -> String {
             Some(code) => format!(", {}", harmless(code)),
             None => String::new(),
         };
-        told.push_str(&format!(
+        summary.push_str(&format!(
             "  attempt {} at {}: {}{code}\n",
             attempt["attempt_number"],
             text(&attempt["provider"]),
@@ -196,10 +202,10 @@ fn told(message: &Value, paint: Paint) -> String {
         ));
     }
     if let Some(reason) = message["failure"]["reason"].as_str() {
-        told.push_str(&format!("  given up: {}\n", harmless(reason)));
+        summary.push_str(&format!("  reason: {}\n", harmless(reason)));
     }
     if let Some(reason) = message["hold"]["reason"].as_str() {
-        told.push_str(&format!("  held: {}\n", harmless(reason)));
+        summary.push_str(&format!("  held: {}\n", harmless(reason)));
     }
-    told
+    summary
 }

@@ -21,16 +21,16 @@ use crate::{
     threads::Threads,
 };
 
-/// How long to wait before a database that is away is asked again.
+/// Pause before the next attempt to reach a database that is away.
 const STORE_RETRY_PAUSE: Duration = Duration::from_millis(500);
-/// How often it is asked before the log says again that we wait.
+/// Attempts between two log lines about waiting.
 const STORE_RETRIES_PER_LINE: u32 = 60;
-/// How long what came of calls may take to be recorded, also when requests used up the time of the shutdown.
+/// Time to record the results of calls, even if requests have used up the drain time.
 const RECORD_TIME: Duration = Duration::from_secs(2);
 
 pub(crate) fn command() -> Command {
     Command::new("serve")
-        .about("Run the service (this is what happens without a command)")
+        .about("Run the service (the default without a command)")
         .args(flags::all())
         .after_help(
             "Examples:\n  trunkline serve                                start on the SQLite file trunkline.db\n  \
@@ -39,7 +39,7 @@ pub(crate) fn command() -> Command {
         )
 }
 
-/// Runs the service until it is told to stop.
+/// Runs the service until a signal.
 pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
     logging::start(&config.log, config.log_format)?;
     tokio::runtime::Builder::new_multi_thread()
@@ -102,9 +102,9 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     let stop = tokio::select! {
         biased;
         stop = signals.next() => stop,
-        () = engine.failed() => bail!("a task panicked that the service cannot do without: start it again"),
+        () = engine.failed() => bail!("a critical task panicked: start the service again"),
     };
-    tracing::info!("shutting down: finishing what is under way; a second signal exits at once");
+    tracing::info!("shutting down: requests and calls under way are finished; a second signal exits at once");
     tokio::spawn(async move {
         signals.next().await;
         std::process::exit(1);
@@ -117,16 +117,16 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     let served = tokio::select! {
         biased;
         served = server.stop(lame_duck, config.drain) => served,
-        () = engine.failed() => bail!("a task panicked that the service cannot do without: start it again"),
+        () = engine.failed() => bail!("a critical task panicked: start the service again"),
     };
     if let Err(error) = served {
         tracing::warn!(%error, "the drain time is over: unfinished requests are cut off");
     }
-    // Requests come first; what they leave of the time is for calls under way, with a little for the record at least.
+    // Calls under way get the time that requests left, and at least RECORD_TIME.
     let spent = clock.monotonic().saturating_sub(began + lame_duck);
     tokio::select! {
         biased;
-        () = engine.failed() => bail!("a task panicked while what came of calls was recorded"),
+        () = engine.failed() => bail!("a critical task panicked while results of calls were recorded"),
         () = engine.drain(config.drain.saturating_sub(spent).max(RECORD_TIME)) => {}
     }
     engine.store().close().await;
@@ -134,7 +134,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Migrates as soon as the database is there: a node may be started before it.
+/// Migrates once the database answers: a node may start before its database.
 async fn migrate(store: &dyn Store) -> anyhow::Result<()> {
     for round in 0_u32.. {
         match store.migrate().await {
@@ -153,7 +153,7 @@ async fn migrate(store: &dyn Store) -> anyhow::Result<()> {
             }
         }
     }
-    bail!("gave up waiting for the database")
+    bail!("the database did not answer")
 }
 
 /// Where messages are kept, without the user, password and parameters of the URL.

@@ -1,5 +1,5 @@
-//! Log lines as JSON. The formatter that comes with the library reads the fields of a span back from JSON for each line and
-//! each new field, which took more time than all of our own code on the way of a message; this one only appends.
+//! Log lines as JSON. The library's formatter parses the fields of a span again for each line and each new field. That took more
+//! time than all other code a message passes through; this formatter only appends.
 
 use std::fmt::{self, Debug, Write};
 
@@ -17,7 +17,7 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-/// A line: an object with the event's fields, and in `span` the name and the fields of the innermost span it happened in.
+/// A line is an object with the event's fields; `span` has the name and fields of the innermost span.
 pub(super) struct JsonLine;
 
 impl<S, N> FormatEvent<S, N> for JsonLine
@@ -49,15 +49,14 @@ where
     }
 }
 
-/// Fields as members of an object that has others before them: each is `,"name":value`. A field that is recorded twice is
-/// there twice.
+/// Writes each field as `,"name":value`. A field that is recorded twice appears twice.
 pub(super) struct Members;
 
 impl<'w> FormatFields<'w> for Members {
     fn format_fields<R: RecordFields>(&self, mut writer: Writer<'w>, fields: R) -> fmt::Result {
         let mut members = Appending(String::with_capacity(MEMBERS_LEN));
         fields.record(&mut members);
-        // At once: where the fields of a span are kept grows with each piece.
+        // In one piece: the buffer of a span grows with each write.
         writer.write_str(&members.0)
     }
 
@@ -70,7 +69,7 @@ impl<'w> FormatFields<'w> for Members {
     }
 }
 
-/// About as long as the fields of a span or an event are.
+/// Bytes that the fields of a span or event usually take.
 const MEMBERS_LEN: usize = 256;
 
 struct Appending(String);
@@ -83,7 +82,7 @@ impl Appending {
 
     fn append_text(&mut self, field: &Field, value: fmt::Arguments<'_>) {
         let _ = write!(self.0, ",\"{}\":\"", field.name());
-        // A value that cannot be shown to its end must not spoil the line.
+        // A value whose formatting fails still gets its closing quote.
         let _ = Escaping(&mut self.0).write_fmt(value);
         self.0.push('"');
     }

@@ -13,7 +13,7 @@ use tracing_subscriber::{
 
 use crate::config::LogFormat;
 
-/// Sends logs to the standard error, one line each: for people on a terminal, else as JSON.
+/// Logs to standard error, one line for each event; [`LogFormat::Auto`] is pretty on a terminal and JSON elsewhere.
 pub(crate) fn start(filter: &str, format: LogFormat) -> anyhow::Result<()> {
     let filter =
         targets(filter).context("API_LOG: use a level or a list such as info,trunkline_store=debug")?;
@@ -33,8 +33,8 @@ pub(crate) fn start(filter: &str, format: LogFormat) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Reads a list of `LEVEL` and `TARGET=LEVEL`. The library's own reading takes what is neither for `error`, and an operator
-/// would wait for warnings in vain.
+/// Parses a list of `LEVEL` and `TARGET=LEVEL`. The library's own parser reads anything else as `error`, which would hide
+/// warnings.
 fn targets(list: &str) -> anyhow::Result<Targets> {
     let mut targets = Targets::new().with_default(LevelFilter::ERROR);
     let items: Vec<&str> = list
@@ -43,7 +43,7 @@ fn targets(list: &str) -> anyhow::Result<Targets> {
         .filter(|item| !item.is_empty())
         .collect();
     if items.is_empty() {
-        bail!("nothing is named");
+        bail!("the list is empty");
     }
     for item in items {
         let (target, word) = match item.split_once('=') {
@@ -53,17 +53,17 @@ fn targets(list: &str) -> anyhow::Result<Targets> {
         let level = Some(word)
             .filter(|word| !word.is_empty())
             .and_then(|word| word.parse().ok());
-        let level: LevelFilter = level.with_context(|| format!("`{word}` is no level"))?;
+        let level: LevelFilter = level.with_context(|| format!("`{word}` is not a level"))?;
         targets = match target {
             None => targets.with_default(level),
             Some(target) if is_path(target) => targets.with_target(target, level),
-            Some(target) => bail!("`{target}` is no target"),
+            Some(target) => bail!("`{target}` is not a target"),
         };
     }
     Ok(targets)
 }
 
-/// Whether this can be the path of a module.
+/// Whether this can be a module path.
 fn is_path(target: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_:-".contains(&byte);
     !target.is_empty() && target.bytes().all(allowed)
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_filter_is_refused() {
+    fn anything_else_is_refused() {
         for list in [
             "",
             " , ",

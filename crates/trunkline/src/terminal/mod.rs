@@ -1,4 +1,4 @@
-//! What people see: output that survives a reader who has seen enough, colour where there is a terminal, tables, progress.
+//! Output of the commands: text that tolerates a closed pipe, colour on terminals, tables, progress.
 
 mod progress;
 mod table;
@@ -14,7 +14,7 @@ use serde::Serialize;
 pub(crate) use progress::Progress;
 pub(crate) use table::Table;
 
-/// Writes to the standard output. A reader who has seen enough, such as `head`, is no error.
+/// Writes to standard output. A closed pipe, as after `head`, is no error.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     let mut output = io::stdout().lock();
     match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
@@ -23,12 +23,12 @@ pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Writes a line of JSON to the standard output.
+/// Writes a line of JSON to standard output.
 pub(crate) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     print(&format!("{}\n", serde_json::to_string(value)?))
 }
 
-/// Makes text stand out, on a terminal whose user has not asked for none of that (<https://no-color.org>).
+/// Colours text on a terminal, unless NO_COLOR is set (<https://no-color.org>).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Paint(bool);
 
@@ -73,19 +73,25 @@ impl Paint {
     }
 }
 
-/// Text from strangers, on one line and without what a terminal would obey: control characters, and those that turn the
-/// direction of writing.
+/// Text on one line, without control characters and characters that change the writing direction: received text must not
+/// command the terminal.
 pub(crate) fn harmless(text: &str) -> String {
-    let obeyed = |character: char| {
+    let unsafe_in_terminal = |character: char| {
         character.is_control()
             || matches!(character, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
     text.chars()
-        .map(|character| if obeyed(character) { ' ' } else { character })
+        .map(|character| {
+            if unsafe_in_terminal(character) {
+                ' '
+            } else {
+                character
+            }
+        })
         .collect()
 }
 
-/// A count with its thousands told apart.
+/// A count with thousands separators: `1,234`.
 pub(crate) fn grouped(count: u64) -> String {
     let digits = count.to_string();
     let mut grouped = String::new();
@@ -117,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_painted_where_no_colour_is_wanted() {
+    fn no_colour_without_a_terminal_or_with_no_color() {
         let painted = |no_color: Option<&str>, terminal| {
             let paint = Paint::wanted(no_color.map(OsStr::new), terminal);
             paint.bad("x") != "x"

@@ -2,10 +2,10 @@ use std::io::{self, IsTerminal, Write};
 
 use super::grouped;
 
-/// How many characters a full bar has.
+/// Characters of a full bar.
 const BAR_CHARS: u64 = 30;
 
-/// A bar for long work, on the standard error and only when that is a terminal. It leaves nothing behind.
+/// A progress bar on standard error, shown on terminals only and erased at the end.
 #[derive(Debug)]
 pub(crate) struct Progress {
     what: &'static str,
@@ -22,7 +22,7 @@ impl Progress {
         }
     }
 
-    /// Shows how far the work is: `done` parts of `total`, if that is known, and how many messages that were.
+    /// `done` is in the unit of `total`: bytes, for example. Without a `total`, only `messages` is shown.
     pub(crate) fn show(&mut self, done: u64, total: Option<u64>, messages: u64) {
         if !self.shown {
             return;
@@ -34,7 +34,7 @@ impl Progress {
         }
     }
 
-    /// Makes room for another line on the same stream.
+    /// Erases the bar, so that another line can be printed.
     pub(crate) fn clear(&mut self) {
         if self.shown && !self.last.is_empty() {
             self.draw("");
@@ -43,7 +43,7 @@ impl Progress {
     }
 
     fn draw(&self, line: &str) {
-        // Nobody is helped by an error about a bar.
+        // A bar that cannot be drawn changes nothing.
         let _ = write!(io::stderr(), "\r\u{1b}[2K{line}");
     }
 }

@@ -1,13 +1,12 @@
 use super::Paint;
 
-/// Columns that stand under each other. The last one is as long as it likes.
+/// Aligned columns. The last one has no width.
 #[derive(Debug)]
 pub(crate) struct Table {
     head: Vec<&'static str>,
     rows: Vec<Vec<String>>,
 }
 
-/// What stands between two columns.
 const GAP: &str = "  ";
 
 impl Table {
@@ -22,7 +21,7 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
-    /// The lines, with the head in bold. Numbers stand on the right of their column.
+    /// The head is bold, and columns of numbers are aligned to the right.
     pub(crate) fn render(&self, paint: Paint) -> String {
         let widths: Vec<usize> = (0..self.head.len())
             .map(|column| {
@@ -65,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_stand_under_each_other() {
+    fn columns_are_aligned() {
         let mut table = Table::new(&["id", "channel", "text"]);
         table.row(["7", "sms", "Hello"].map(str::to_owned));
         table.row(["1,000", "email", ""].map(str::to_owned));

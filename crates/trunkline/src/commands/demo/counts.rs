@@ -8,20 +8,20 @@ use crate::{
     terminal::{Paint, Table, grouped, harmless},
 };
 
-/// What has happened so far, as we saw it and as the service tells it.
+/// What happened so far, as the demo counts it and as the service reports it.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct DemoCounts {
     pub(super) seed: u64,
     pub(super) seconds: u64,
-    /// Our messages that were accepted.
+    /// Accepted messages of the shop.
     pub(super) sent: u64,
-    /// Their messages that were accepted.
+    /// Accepted messages of the contacts.
     pub(super) received: u64,
-    /// Answers that told us to slow down.
+    /// Answers 429 and 503.
     pub(super) rate_limited: u64,
-    /// Messages that were not offered, or not to the end, because there was no room or no time for them.
+    /// Messages that were not sent, for lack of room or time.
     pub(super) held_back: u64,
-    /// Messages that were turned away, by the word for why.
+    /// Refused messages by code.
     pub(super) refused: BTreeMap<String, u64>,
     /// Requests without an answer.
     pub(super) unanswered: u64,
@@ -66,7 +66,7 @@ impl ProviderTally {
         }
     }
 
-    /// The counts since `before`; a service that was started again meanwhile counts from nothing.
+    /// The counts since `before`. A service that restarted counts from zero.
     fn since(mut self, before: Option<&Self>) -> Self {
         if let Some(before) = before {
             for (count, earlier) in [
@@ -84,7 +84,7 @@ impl ProviderTally {
 }
 
 impl DemoCounts {
-    /// Asks the service how it is. What it does not answer stays as it was.
+    /// Reads the service's state. Without an answer the values stay.
     pub(super) async fn look(&mut self, api: &Api, before: &[ProviderTally]) {
         if let Ok(ApiAnswer::Done(reports)) = api.get("/api/providers", &[]).await {
             self.providers = providers(&reports)
@@ -100,7 +100,7 @@ impl DemoCounts {
         }
     }
 
-    /// Everything, on a few lines that fit a terminal.
+    /// Some lines that fit a terminal.
     pub(super) fn shown(&self, paint: Paint) -> String {
         let rate = |count: u64| {
             let tenths = count * 10 / self.seconds.max(1);
@@ -115,7 +115,7 @@ impl DemoCounts {
             grouped(self.conversations)
         );
         shown.push_str(&format!(
-            "told to slow down {}   held back {}   unanswered {}   refused {}\n",
+            "rate limited {}   held back {}   unanswered {}   refused {}\n",
             grouped(self.rate_limited),
             grouped(self.held_back),
             grouped(self.unanswered),
@@ -147,7 +147,7 @@ impl DemoCounts {
         shown + &table.render(paint)
     }
 
-    /// The same on one line, for those who read no terminal.
+    /// The same on one line.
     pub(super) fn line(&self) -> String {
         let providers: Vec<String> = self
             .providers
@@ -205,7 +205,7 @@ mod tests {
         let since = now.clone().since(Some(&before));
         assert_eq!((since.success, since.error, since.waiting), (7, 0, 3));
         assert_eq!(now.clone().since(None), now);
-        // It has been started again.
+        // The service restarted.
         let restarted = ProviderTally::of(&report(4)).since(Some(&before));
         assert_eq!(restarted.success, 4);
     }

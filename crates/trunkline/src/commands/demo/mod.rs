@@ -1,4 +1,4 @@
-//! Made-up people text and email each other through a running service, some of the time through providers that fail.
+//! A demo: generated contacts and a shop text and email each other through a running service, while providers fail for a time.
 
 mod counts;
 mod people;
@@ -35,15 +35,15 @@ use crate::{
     terminal::{Paint, print, print_json},
 };
 
-/// Messages of one side that are offered at one time. When the service asks to slow down, no more than these wait.
+/// Requests under way for each side. No more wait when the service rate limits.
 const OFFERED_MAX: usize = 8;
-/// How often the service is asked how it is, and the summary drawn again.
+/// Pause between two reads of the service's state, after each of which the summary is drawn.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How long that may take: a service that hangs must not keep the demo from ending.
+/// How long a read may take, so that the demo ends even if the service hangs.
 const LOOK_MAX: Duration = Duration::from_secs(3);
-/// How often the summary is told where it cannot be drawn.
-const TELL_EVERY_SECS: u64 = 5;
-/// How long messages that are being offered when the time is over may take.
+/// Seconds between summary lines where the summary cannot be drawn.
+const LINE_EVERY_SECS: u64 = 5;
+/// Time for the requests under way at the end.
 const LAST_ANSWERS: Duration = Duration::from_secs(3);
 
 pub(crate) fn command() -> Command {
@@ -61,23 +61,22 @@ pub(crate) fn command() -> Command {
         .long("seed")
         .value_name("SEED")
         .value_parser(value_parser!(u64))
-        .help("The same seed: the same people, who say the same [default: a new one, which is told]");
+        .help("Repeats the contacts and texts of an earlier demo [default: a new seed, which is printed]");
     let json = Arg::new("json")
         .long("json")
         .action(ArgAction::SetTrue)
-        .help("Print nothing but the final summary, as JSON");
+        .help("Print only the final summary, as JSON");
     Command::new("demo")
-        .about("Let made-up people text and email each other through a running service, and watch")
-        .arg(number("contacts", "COUNT", "20", 1..=CONTACTS_MAX as u64).help("How many people there are"))
-        .arg(number("seconds", "SECONDS", "60", 1..=86_400).help("How long it goes on"))
-        .arg(number("rate", "COUNT", "3", 1..=1_000).help("Messages a second, both ways together"))
+        .about("Show two-way traffic through a running service, with providers that fail for a time")
+        .arg(number("contacts", "COUNT", "20", 1..=CONTACTS_MAX as u64).help("Number of contacts"))
+        .arg(number("seconds", "SECONDS", "60", 1..=86_400).help("Length of the demo"))
+        .arg(number("rate", "COUNT", "3", 1..=1_000).help("Messages a second, in both directions together"))
         .arg(seed)
         .arg(json)
         .args(client::flags())
         .after_help(
-            "From a quarter of the time on, the simulated providers fail on purpose; after three fifths, and whenever\n\
-             the demo ends, also by Ctrl-C, they are put back to what they were. Nobody is really written to: numbers\n\
-             and addresses are of the kind that is reserved for fiction.\n\n\
+            "Between one quarter and three fifths of the time, simulated providers fail on purpose. The demo restores their\n\
+             configuration afterwards, also after Ctrl-C. All numbers and addresses are reserved for fiction.\n\n\
              Examples:\n  trunkline demo\n  trunkline demo --seconds 300 --contacts 200\n  \
              trunkline demo --seed 7 --json --url http://127.0.0.1:9000",
         )
@@ -92,7 +91,7 @@ pub(crate) fn run(arguments: &ArgMatches) -> anyhow::Result<()> {
             let mut signals = Signals::new()?;
             let mut demo = Demo::prepare(api, arguments).await?;
             demo.run(&mut signals).await?;
-            // Whoever is in a hurry may leave now, with the failures as they are.
+            // A second signal exits at once and leaves the failures as they are.
             tokio::spawn(async move {
                 signals.next().await;
                 std::process::exit(1);
@@ -105,7 +104,7 @@ struct Demo {
     api: Arc<Api>,
     clock: Arc<dyn Clock>,
     script: Script,
-    /// Tells this demo from others with the same seed.
+    /// Makes message ids differ from those of other demos with the same seed.
     run: Arc<str>,
     rate: u64,
     time: Duration,
@@ -116,16 +115,16 @@ struct Demo {
 }
 
 impl Demo {
-    /// Looks at the service before anything happens to it.
+    /// Reads the service's state before the demo changes it.
     async fn prepare(api: Arc<Api>, arguments: &ArgMatches) -> anyhow::Result<Self> {
         let number = |name| {
             arguments
                 .get_one::<u64>(name)
                 .copied()
-                .context("there is a default")
+                .context("clap sets the default")
         };
         let entropy = Entropy::from_system();
-        // A number that people can type.
+        // Short enough to type.
         let made_up = entropy.next_u64() % 1_000_000;
         let seed = arguments.get_one("seed").copied().unwrap_or(made_up);
         let reports = api.get("/api/providers", &[]).await?.done()?;
@@ -160,7 +159,7 @@ impl Demo {
         })
     }
 
-    /// Plays until the time is over or somebody wants it to stop.
+    /// Sends until the time is over or a signal arrives.
     async fn run(&mut self, signals: &mut Signals) -> anyhow::Result<()> {
         let gate = || Arc::new(Gate::new(Arc::clone(&self.clock)));
         let (our_gate, their_gate) = (gate(), gate());
@@ -209,7 +208,7 @@ impl Demo {
                 self.counts.held_back += u64::from(!ended.unwrap_or(false));
             }
         };
-        // Those that are cut off here may have been accepted: nobody knows.
+        // Requests that are cut off here may have been accepted.
         if tokio::time::timeout(LAST_ANSWERS, last_answers()).await.is_err() {
             self.counts.unanswered += offered.len() as u64;
         }
@@ -219,14 +218,14 @@ impl Demo {
         Ok(())
     }
 
-    /// Puts the weather back, and tells how it was.
+    /// Restores the providers and prints the summary.
     async fn end(mut self) -> anyhow::Result<()> {
         let restored = self.weather.restore(&self.api).await;
         self.look().await;
         self.screen.end(&self.counts)?;
         restored?;
         if self.counts.sent + self.counts.received == 0 {
-            bail!("not one message was accepted");
+            bail!("no message was accepted");
         }
         Ok(())
     }
@@ -247,30 +246,30 @@ impl Demo {
     async fn turn_weather(&mut self) {
         let elapsed = self.clock.monotonic();
         let stormy = elapsed >= self.time / 4 && elapsed < self.time * 3 / 5;
-        // What does not work now is tried again the next time.
+        // A failure is tried again at the next look.
         let _ = tokio::time::timeout(LOOK_MAX, self.weather.turn(&self.api, stormy)).await;
     }
 
     async fn look(&mut self) {
         self.counts.seconds = self.clock.monotonic().min(self.time).as_secs();
-        // What is not answered stays as it was.
+        // Without an answer the counts keep their values.
         let _ = tokio::time::timeout(LOOK_MAX, self.counts.look(&self.api, &self.before)).await;
     }
 }
 
-/// Where the summary goes: drawn over itself on a terminal, told line by line elsewhere, or only at the end as JSON.
+/// Prints the summary: redrawn on a terminal, line by line elsewhere, or once at the end as JSON.
 struct Screen {
     kind: ScreenKind,
     paint: Paint,
     lines_drawn: usize,
-    /// The second from which on the next line is due.
-    tell_at: u64,
+    /// The second when the next line is due.
+    next_line_at: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ScreenKind {
     Drawn,
-    Told,
+    Lines,
     Json,
 }
 
@@ -280,25 +279,25 @@ impl Screen {
         let kind = match (json, io::stdout().is_terminal() && !dumb) {
             (true, _) => ScreenKind::Json,
             (false, true) => ScreenKind::Drawn,
-            (false, false) => ScreenKind::Told,
+            (false, false) => ScreenKind::Lines,
         };
         Self {
             kind,
             paint: Paint::on_stdout(),
             lines_drawn: 0,
-            tell_at: 0,
+            next_line_at: 0,
         }
     }
 
     fn begin(&self, url: &str, seed: u64, terms: &Terms) -> anyhow::Result<()> {
         if !terms.injects {
             eprintln!(
-                "{url} has no simulated providers: replies come by webhook, and failures are not turned up. For the whole \
-                 demo, start it with API_PROVIDER_SMS_ENABLED=true and API_PROVIDER_EMAIL_ENABLED=true."
+                "{url} has no simulated providers: replies are sent to the webhooks, and no provider fails on purpose. For the \
+                 whole demo, start the service with API_PROVIDER_SMS_ENABLED=true and API_PROVIDER_EMAIL_ENABLED=true."
             );
         } else if self.kind != ScreenKind::Json {
             print(&format!(
-                "People are writing to each other through {url}. Ctrl-C ends it. Seed {seed}.\n"
+                "The demo sends messages through {url}. Ctrl-C ends it. Seed {seed}.\n"
             ))?;
         }
         Ok(())
@@ -307,9 +306,9 @@ impl Screen {
     fn show(&mut self, counts: &DemoCounts, stormy: bool) -> anyhow::Result<()> {
         match self.kind {
             ScreenKind::Json => Ok(()),
-            ScreenKind::Told if counts.seconds < self.tell_at => Ok(()),
-            ScreenKind::Told => {
-                self.tell_at = counts.seconds + TELL_EVERY_SECS;
+            ScreenKind::Lines if counts.seconds < self.next_line_at => Ok(()),
+            ScreenKind::Lines => {
+                self.next_line_at = counts.seconds + LINE_EVERY_SECS;
                 print(&counts.line())
             }
             ScreenKind::Drawn => {
@@ -323,7 +322,7 @@ impl Screen {
         }
     }
 
-    /// Draws over what was drawn before.
+    /// Replaces the last drawing.
     fn draw(&mut self, text: &str) -> anyhow::Result<()> {
         let back = match self.lines_drawn {
             0 => String::new(),
@@ -338,7 +337,7 @@ impl Screen {
             return print_json(counts);
         }
         let next = format!(
-            "{} s, seed {}. What still waits goes on its way. Look around with `trunkline conversations`.\n",
+            "{} s, seed {}. Waiting messages are still sent. See `trunkline conversations`.\n",
             counts.seconds, counts.seed
         );
         let text = counts.shown(self.paint) + &next;

@@ -8,17 +8,16 @@ use fake::{
 };
 use rand_pcg::Pcg64;
 
-/// Area codes whose numbers 555-0100 to 555-0199 are for fiction: nobody is ever texted by a demo.
+/// Area codes. Their numbers 555-0100 to 555-0199 are reserved for fiction.
 const AREA_CODES: [u32; 20] = [
     201, 202, 203, 205, 206, 207, 208, 209, 210, 212, 213, 214, 215, 216, 217, 218, 219, 224, 225, 228,
 ];
-/// Numbers for fiction in one area.
+/// Numbers for fiction in one area code.
 const NUMBERS_PER_AREA: usize = 100;
 
-/// How many people can have a number of their own.
+/// Contacts with different numbers.
 pub(super) const CONTACTS_MAX: usize = AREA_CODES.len() * NUMBERS_PER_AREA;
 
-/// Somebody who is written to and writes back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Contact {
     pub(super) first_name: String,
@@ -27,7 +26,7 @@ pub(super) struct Contact {
 }
 
 impl Contact {
-    /// The person with this number, from 0 to [`CONTACTS_MAX`].
+    /// `number` is below [`CONTACTS_MAX`].
     pub(super) fn made_up(number: usize, random: &mut Pcg64) -> Self {
         let first_name: String = FirstName().fake_with_rng(random);
         let last_name: String = LastName().fake_with_rng(random);
@@ -38,7 +37,7 @@ impl Contact {
         let area = AREA_CODES[number / NUMBERS_PER_AREA % AREA_CODES.len()];
         Self {
             phone: format!("+1{area}55501{:02}", number % NUMBERS_PER_AREA),
-            // The number makes it theirs alone, and .example is nobody's.
+            // The number makes the address unique; .example is reserved.
             email: format!(
                 "{}.{}{number}@mail.example",
                 letters(&first_name),
@@ -49,7 +48,7 @@ impl Contact {
     }
 }
 
-/// What we write to them.
+/// A text from the shop.
 pub(super) fn ours(to: &Contact, random: &mut Pcg64) -> String {
     let name = &to.first_name;
     let order: u32 = (10_000..100_000).fake_with_rng(random);
@@ -69,7 +68,7 @@ pub(super) fn ours(to: &Contact, random: &mut Pcg64) -> String {
     }
 }
 
-/// What they write to us.
+/// A text from a contact.
 pub(super) fn theirs(random: &mut Pcg64) -> String {
     const ANSWERS: [&str; 8] = [
         "Thanks!",

@@ -7,17 +7,16 @@ use tokio::sync::{mpsc::UnboundedSender, watch};
 use super::script::Step;
 use crate::client::{Api, ApiAnswer};
 
-/// How long to wait when the service does not say how long, or does not answer.
+/// Wait without an answer, or without a `Retry-After`.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// When the next of ours, or the next of theirs, may go out: each side has limits of its own at the service.
+/// When one side may send its next request: the service limits each side on its own.
 #[derive(Debug)]
 pub(super) struct Gate {
     clock: Arc<dyn Clock>,
     closed_until: watch::Sender<Duration>,
 }
 
-/// Until the demo is over, which is for ever.
 const FOR_EVER: Duration = Duration::MAX;
 
 impl Gate {
@@ -28,12 +27,12 @@ impl Gate {
         }
     }
 
-    /// Nothing more goes out; whoever waits is sent away.
+    /// Ends all waits: nothing more is sent.
     pub(super) fn close(&self) {
         self.closed_until.send_replace(FOR_EVER);
     }
 
-    /// Waits as long as the service wants us to; whether there is still time for anything then.
+    /// Waits until a request may be sent. False once the gate is closed for good.
     async fn pass(&self) -> bool {
         let mut changes = self.closed_until.subscribe();
         loop {
@@ -44,7 +43,7 @@ impl Gate {
             }
             tokio::select! {
                 biased;
-                // We hold a sender, so the channel cannot close.
+                // `self` holds a sender, so the channel cannot close.
                 _ = changes.changed() => {}
                 () = tokio::time::sleep(wait) => {}
             }
@@ -58,20 +57,20 @@ impl Gate {
     }
 }
 
-/// Something that came of a request.
+/// The result of a request.
 #[derive(Debug)]
 pub(super) enum Event {
     RateLimited,
     Unanswered,
-    /// The end of a message of ours (or else of theirs): accepted, or turned away with this word.
+    /// The message was accepted, or refused with this code.
     Ended {
         ours: bool,
         refused: Option<String>,
     },
 }
 
-/// Offers a message until the service takes it or turns it away for good; `false` when there was no time for that. `run` tells this demo from others with the same
-/// seed, whose messages would be taken for repeats.
+/// Sends a message until the service accepts or refuses it; false if the demo ends before. Without `run` in its id, the message
+/// would be a repeat of an earlier demo with the same seed.
 pub(super) async fn play(
     api: &Api,
     gate: &Gate,
@@ -101,7 +100,7 @@ pub(super) async fn play(
                 Event::Unanswered
             }
         };
-        // The demo is over when nobody listens.
+        // The receiver is gone once the demo is over.
         let _ = tell.send(event);
     };
     let ours = step.ours;

@@ -7,16 +7,16 @@ use serde_json::{Value, json};
 
 use super::people::{Contact, ours, subject, theirs};
 
-/// The numbers and the address we write from. Several, because every sender has a limit.
+/// The shop's senders. Several numbers, because every sender has a limit.
 const OUR_PHONES: [&str; 2] = ["+13125550100", "+13125550101"];
 const OUR_EMAIL: &str = "hello@shop.example";
 
-/// Who says what to whom: all of it follows from the seed, and none of it from what becomes of it.
+/// Who sends what to whom. It follows from the seed alone.
 pub(super) struct Script {
     random: Pcg64,
     contacts: Vec<Contact>,
     terms: Terms,
-    /// Whose turn it is, where it is theirs.
+    /// Contacts who reply next.
     their_turn: BTreeMap<(usize, ConversationChannel), bool>,
     number: u64,
 }
@@ -24,22 +24,22 @@ pub(super) struct Script {
 /// What the service can do.
 #[derive(Debug, Clone)]
 pub(super) struct Terms {
-    /// Channels that somebody serves.
+    /// Channels that a provider serves.
     pub(super) served: Vec<Channel>,
-    /// Whether replies can be injected into the simulated providers.
+    /// Whether replies are injected into simulated providers.
     pub(super) injects: bool,
 }
 
-/// A message that somebody writes.
+/// A request that carries a message.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Step {
-    /// Its place in the script, from 1.
+    /// Its number in the script, from 1.
     pub(super) number: u64,
-    /// Whether we write it.
+    /// Whether the shop sends it.
     pub(super) ours: bool,
     pub(super) path: &'static str,
     pub(super) body: Value,
-    /// The field that holds the id by which repeats are recognized, where the body has one.
+    /// The field of the provider's message id, if the body has one.
     pub(super) id_field: Option<&'static str>,
 }
 
@@ -108,7 +108,7 @@ impl Script {
         self.step(false, path, body, Some(id_field))
     }
 
-    /// An MMS is one because something is attached.
+    /// Adds an attachment to an MMS.
     fn attach(&mut self, channel: Channel, body: &mut Value) {
         if channel == Channel::Mms {
             let number: u16 = (1..1_000).fake_with_rng(&mut self.random);
@@ -131,7 +131,8 @@ impl Script {
     }
 }
 
-/// Ours and theirs. Each of them has one of our numbers, so that a conversation stays one.
+/// The addresses of the shop and the contact. A contact always has the same number of the shop, so that the conversation stays
+/// one.
 fn addresses(who: usize, contact: &Contact, channel: Channel) -> (&'static str, &str) {
     match channel.conversation() {
         ConversationChannel::Sms => (OUR_PHONES[who % OUR_PHONES.len()], &contact.phone),

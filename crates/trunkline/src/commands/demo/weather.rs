@@ -6,20 +6,20 @@ use serde_json::{Value, json};
 use crate::client::{Api, ApiAnswer};
 
 const CONFIG: &str = "/api/provider/mock/config";
-/// How often it is tried to put back what was there.
+/// Attempts to restore the configuration.
 const RESTORE_TRIES: u32 = 10;
 const RESTORE_PAUSE: Duration = Duration::from_millis(500);
 
-/// How the simulated providers behave: as they were, and for part of the time much worse.
+/// Makes simulated providers fail for a time, and restores them.
 pub(super) struct Weather {
-    /// What was configured before; `None` when there are no simulated providers.
+    /// The configuration before the demo; `None` without simulated providers.
     before: Option<Value>,
     storm: Value,
     stormy: bool,
 }
 
 impl Weather {
-    /// Looks at how it is.
+    /// Reads the configuration.
     pub(super) async fn found(api: &Api, seed: u64) -> anyhow::Result<Self> {
         let before = match api.get(CONFIG, &[]).await? {
             ApiAnswer::Done(config) => Some(config),
@@ -42,21 +42,21 @@ impl Weather {
         self.stormy
     }
 
-    /// Turns failures up, or back to what they were. It may be dropped half-way.
+    /// Turns failures on or off. The future may be dropped.
     pub(super) async fn turn(&mut self, api: &Api, stormy: bool) {
         let Some(before) = &self.before else { return };
         if stormy == self.stormy {
             return;
         }
         let config = if stormy { &self.storm } else { before };
-        // A change whose answer is lost, or not waited for, may have happened: it has to be undone then.
+        // A change without an answer may have happened and has to be undone.
         self.stormy = true;
         if let Ok(ApiAnswer::Done(_)) = api.put(CONFIG, config).await {
             self.stormy = stormy;
         }
     }
 
-    /// Puts back what was there.
+    /// Restores the configuration of before the demo.
     pub(super) async fn restore(&mut self, api: &Api) -> anyhow::Result<()> {
         for _ in 0..RESTORE_TRIES {
             self.turn(api, false).await;
@@ -67,7 +67,7 @@ impl Weather {
         }
         let before = self.before.as_ref().map(Value::to_string).unwrap_or_default();
         bail!(
-            "the simulated providers still fail on purpose, because the service does not answer; put this back at {CONFIG}: {before}"
+            "the service does not answer, so the simulated providers still fail on purpose: PUT this to {CONFIG}: {before}"
         )
     }
 }

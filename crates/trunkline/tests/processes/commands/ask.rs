@@ -94,13 +94,13 @@ async fn a_message_that_is_not_sent_is_told_and_fails() {
     let node = world.start_node().await;
     let wait = [&SMS[..], &["--wait=60"]].concat();
     let output = world.run(&asking(&node, "send", &wait)).await;
-    assert!(failed(&output).contains("it was not sent"));
+    assert!(failed(&output).contains("the message failed"));
     let shown = told(&output);
     for part in [
         "failed ",
         "attempt 1 at sms-mms: error",
         "attempt 2",
-        "given up: exhausted",
+        "reason: exhausted",
     ] {
         assert!(shown.contains(part), "{part} is not in: {shown}");
     }
