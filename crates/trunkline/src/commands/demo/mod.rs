@@ -15,7 +15,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use domain::{Clock, Entropy, SystemClock};
+use domain::{Channel, Clock, Entropy, SystemClock};
 use tokio::{
     sync::{Semaphore, mpsc},
     task::JoinSet,
@@ -134,7 +134,13 @@ impl Demo {
             .filter_map(|report| report["channels"].as_array())
             .flatten()
             .filter_map(|channel| channel.as_str()?.parse().ok())
-            .collect();
+            .collect::<Vec<Channel>>();
+        if served.is_empty() {
+            bail!(
+                "{} has no provider: start it with API_PROVIDER_SMS_ENABLED=true and API_PROVIDER_EMAIL_ENABLED=true",
+                api.url()
+            );
+        }
         let terms = Terms {
             served,
             injects: weather.can_change(),

@@ -85,7 +85,7 @@ async fn a_message_is_sent_and_told() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_message_that_is_not_sent_is_told_and_fails() {
+async fn a_failed_message_fails_the_command() {
     let world = World::new(Kind::Sqlite)
         .set("API_PROVIDER_SMS_ERROR_PCT", 100)
         .set("API_WORKER_MAX_ATTEMPTS", 2)
@@ -108,7 +108,7 @@ async fn a_message_that_is_not_sent_is_told_and_fails() {
     let email = ["--from", "a@example.org", "--to", "b@example.org", "--body", "x"];
     let refused = failed(&world.run(&asking(&node, "send", &email)).await);
     assert!(
-        refused.contains("500 no_provider") && refused.contains("request id"),
+        refused.contains("500 no_provider") && refused.contains("Request id"),
         "{refused}"
     );
     let bad = [
