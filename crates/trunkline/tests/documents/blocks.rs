@@ -1,6 +1,6 @@
 //! Finds the commands in a document.
 
-/// Languages of fences whose text would look like commands, and be carried out by nobody.
+/// Languages of fences that look like commands but are not run.
 const UNCLEAR: [&str; 5] = ["", "bash", "shell", "zsh", "shell-session"];
 
 /// Commands in a document.

@@ -1,7 +1,7 @@
-//! The commands in README.md and docs/ are carried out as they stand there.
+//! Runs the commands in README.md and docs/ as they are written.
 //!
 //! All `sh` blocks of a document are one script, run by `sh` in an empty directory. The programs it finds are those in
-//! `bin` beside this file and the few named in [`TOOLS`]: whatever else a document says is a command not found, and
+//! `bin` beside this file and the few named in [`TOOLS`]: any other command is not found and
 //! fails. CONTRIBUTING.md says how to write one.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
@@ -34,7 +34,7 @@ async fn the_commands_in_the_documents_work() {
     for path in &documents() {
         let name = path.strip_prefix(ROOT).unwrap().display().to_string();
         let blocks = blocks(&name, &fs::read_to_string(path).unwrap());
-        // Past the test harness, which would keep it to itself: what was carried out should be seen.
+        // Directly to standard error: the test harness would hide what was run.
         for block in &blocks {
             let commands = block.text.lines().filter(|line| !line.trim().is_empty()).count();
             writeln!(io::stderr(), "{}: {commands} lines", block.place).unwrap();

@@ -14,7 +14,7 @@ use tokio::process::Command;
 
 use crate::{TOOLS, blocks::Block};
 
-/// How long one document may take: much longer than any does, so that one that waits for ever is told.
+/// How long one document may take: much longer than any does.
 const DOCUMENT_MAX: Duration = Duration::from_secs(120);
 /// Lines of what a document that fails has written.
 const LINES_SHOWN: usize = 30;
@@ -124,7 +124,7 @@ fn is_file(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| metadata.is_file())
 }
 
-/// An address nobody listens at: the documents' own may be taken on this machine.
+/// A free address: the documents' own may be taken on this machine.
 fn free_address() -> String {
     TcpListener::bind("127.0.0.1:0")
         .unwrap()
@@ -158,7 +158,7 @@ fn failing(text: &str) -> Vec<Block> {
 
 /// The test that carries out documents can fail: for each way in which one can be wrong.
 #[tokio::test]
-async fn documents_that_do_not_work_are_told() {
+async fn a_document_with_a_failing_command_is_reported() {
     for (text, told) in [
         ("no-such-program\n", "no-such-program"),
         ("psql\n", "psql"),

@@ -18,7 +18,7 @@ fn settings() -> BTreeSet<String> {
 }
 
 #[test]
-fn no_document_speaks_of_a_setting_that_is_not_there() {
+fn documents_name_only_settings_that_exist() {
     let settings = settings();
     assert!(settings.contains("DATABASE_URL") && settings.contains("API_BIND"));
     let mut files = documents();

@@ -10,21 +10,20 @@ use hyper::{Request, body::Bytes};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use tokio::process::{Child, Command};
 
-/// The key that opens the node.
 pub const KEY: &str = "key-of-the-test";
 const START_MAX: Duration = Duration::from_secs(60);
 const WAIT_MAX: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 const GREETING: &str = "Trunkline is listening on ";
 
-/// A running server process on a file of its own. It does not outlive its test.
+/// A server process with its own SQLite file. It is killed when dropped.
 pub struct Node {
     pub url: String,
     log: PathBuf,
     _process: Child,
 }
 
-/// The program, with nothing in its environment.
+/// The program, with an empty environment.
 pub fn program(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_trunkline"));
     command
@@ -42,13 +41,13 @@ impl Node {
         command
             .env("API_BIND", "127.0.0.1:0")
             .env("API_KEYS", KEY)
-            // Messages that fail and are tried again are to be seen as well.
+            // Messages fail and are retried within the test.
             .env("API_WORKER_MAX_ATTEMPTS", "2")
             .env("API_WORKER_BACKOFF_BASE_MS", "100")
             .env("API_BREAKER_ERROR_THRESHOLD", "3")
             .stdout(File::create(&output).unwrap())
             .stderr(File::create(&log).unwrap());
-        // One client makes all requests, as fast as it can.
+        // One client makes all requests.
         for limit in ["PER_IP", "PER_SENDER", "WEBHOOK_PER_IP"] {
             command.env(format!("API_RATE_LIMIT_{limit}_PER_MIN"), "100000000");
         }
@@ -80,7 +79,7 @@ impl Node {
         self.ask("GET", path, String::new()).await
     }
 
-    /// The body of the answer, which must be no error.
+    /// The body of the answer, which must be a success.
     pub async fn ask(&self, method: &str, path: &str, body: String) -> String {
         let request = Request::builder()
             .method(method)
@@ -96,7 +95,7 @@ impl Node {
         String::from_utf8(body.to_vec()).unwrap()
     }
 
-    /// Waits until this is part of the answer.
+    /// Waits until the answer contains `part`.
     pub async fn wait_for(&self, path: &str, part: &str) {
         let there = async {
             while !self.get(path).await.contains(part) {
@@ -104,7 +103,7 @@ impl Node {
             }
         };
         let waited = tokio::time::timeout(WAIT_MAX, there).await;
-        assert!(waited.is_ok(), "waited {WAIT_MAX:?} in vain for {part} in {path}");
+        assert!(waited.is_ok(), "waited {WAIT_MAX:?} for {part} in {path}");
     }
 
     pub fn log(&self) -> String {

@@ -25,7 +25,7 @@ fn asking<'a>(node: &'a Node, command: &'a str, arguments: &[&'a str]) -> Vec<&'
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_message_is_sent_and_told() {
+async fn a_sent_message_is_printed() {
     let world = World::new(Kind::Sqlite);
     let node = world.start_node().await;
     let sent = world.run(&asking(&node, "send", &SMS)).await;
@@ -242,7 +242,7 @@ async fn a_service_below_a_path_and_one_that_is_none_are_told_apart() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_service_behind_tls_is_asked_if_it_is_who_it_says() {
+async fn a_service_behind_tls_must_prove_its_name() {
     let world = World::new(Kind::Sqlite);
     let node = world.start_node().await;
     let (port, certificate) = behind_tls(node.authority().to_owned()).await;
@@ -285,7 +285,7 @@ async fn behind_tls(authority: String) -> (u16, String) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_reader_who_has_seen_enough_is_no_error() {
+async fn a_closed_pipe_is_no_error() {
     let world = World::new(Kind::Sqlite);
     let node = world.start_node().await;
     let sms = json!({"from": "Shop", "to": "+18045551234", "type": "sms", "body": "Sale"});
@@ -308,7 +308,7 @@ async fn a_reader_who_has_seen_enough_is_no_error() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn mistakes_on_the_command_line_are_told() {
+async fn mistakes_on_the_command_line_are_named() {
     let world = World::new(Kind::Sqlite);
     for arguments in [
         &["frobnicate"][..],

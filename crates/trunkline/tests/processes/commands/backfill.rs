@@ -114,7 +114,7 @@ async fn the_service_goes_on_meanwhile() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_read_is_told_by_its_id() {
     // A national number that was fine when it came in, and a region that says otherwise, cannot make it unreadable; a
-    // row that somebody changed by hand can.
+    // row that was changed by hand can.
     let world = World::new(Kind::Sqlite);
     world.write_file("past.jsonl", &lines(0..3));
     printed(&world.run(&["import", "past.jsonl", "--json"]).await);

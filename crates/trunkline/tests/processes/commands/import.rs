@@ -11,7 +11,7 @@ use crate::world::{Kind, SOON, World, on_both_databases, until};
 
 on_both_databases!(
     a_second_import_changes_nothing,
-    bad_lines_are_told_and_the_good_ones_imported,
+    bad_lines_are_reported_and_good_ones_imported,
     an_import_that_was_killed_is_continued,
 );
 
@@ -44,7 +44,7 @@ async fn a_second_import_changes_nothing(kind: Kind) {
     assert_eq!(world.count("messages").await, MESSAGES + 1);
 }
 
-async fn bad_lines_are_told_and_the_good_ones_imported(kind: Kind) {
+async fn bad_lines_are_reported_and_good_ones_imported(kind: Kind) {
     let world = World::new(kind);
     let with = |change: &dyn Fn(&mut Value)| {
         let mut value: Value = serde_json::from_str(&line(1)).unwrap();
@@ -160,7 +160,7 @@ async fn lines_without_a_provider_get_that_of_the_command_or_of_the_configuratio
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_that_goes_away_is_waited_for_and_then_told() {
+async fn a_database_that_goes_away_is_waited_for_then_reported() {
     let mut cluster = block_in_place(Cluster::start);
     let world = World::on(block_in_place(|| cluster.create_database()));
     assert!(world.run(&["migrate"]).await.status.success());

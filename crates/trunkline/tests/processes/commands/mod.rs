@@ -1,4 +1,4 @@
-//! What is there beside the service: past messages, their conversations, and the commands that ask a running service.
+//! Commands beside the service: import, backfill, demo, and those that use a running service.
 
 mod ask;
 mod backfill;
@@ -11,13 +11,13 @@ use std::process::Output;
 
 use serde_json::Value;
 
-/// The JSON a command printed, which ended well.
+/// The JSON that a successful command printed.
 fn printed(output: &Output) -> Value {
     assert!(output.status.success(), "{}", told(output));
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", told(output)))
 }
 
-/// What a command that failed told people.
+/// The error text of a failed command.
 fn failed(output: &Output) -> String {
     assert_eq!(output.status.code(), Some(1), "{}", told(output));
     let message = String::from_utf8(output.stderr.clone()).unwrap();
@@ -25,10 +25,13 @@ fn failed(output: &Output) -> String {
     message
 }
 
-/// Everything a command wrote, none of which is for a terminal here.
+/// Everything a command wrote: no escape codes, because it writes to no terminal.
 fn told(output: &Output) -> String {
     let [stdout, stderr] = [&output.stdout, &output.stderr].map(|stream| String::from_utf8_lossy(stream));
     let told = format!("{}\n{stdout}\n{stderr}", output.status);
-    assert!(!told.contains('\u{1b}'), "escape codes for nobody: {told:?}");
+    assert!(
+        !told.contains('\u{1b}'),
+        "escape codes outside a terminal: {told:?}"
+    );
     told
 }

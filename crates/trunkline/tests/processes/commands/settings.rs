@@ -1,4 +1,4 @@
-//! Commands beside the service obey the settings that their help shows, and all of those.
+//! Commands beside the service use exactly the settings that their help shows.
 
 use std::collections::BTreeSet;
 

@@ -14,7 +14,7 @@ const RESTARTS: usize = 20;
 const PACE: Pace = Pace {
     clients: 8,
     every: Duration::from_millis(20),
-    patience: SOON,
+    timeout: SOON,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -61,7 +61,7 @@ async fn replaced_without_a_failed_request(name: &str, command: impl FnOnce(&Pat
     let watch = Stopwatch::start();
     for restart in 0..RESTARTS {
         let place = restart % 2;
-        // The balancer has to know both before it can do without one.
+        // The load balancer must see both nodes before one stops.
         for node in &nodes {
             until("the balancer uses the node", SOON, async || {
                 has_accepted(node).await.then_some(())
@@ -112,7 +112,7 @@ fn documented(language: &str, front: SocketAddr, one: SocketAddr, two: SocketAdd
     text
 }
 
-/// Starts a program and waits until it listens. It does not outlive its test.
+/// Starts a program and waits until it listens. It is killed when dropped.
 async fn start(mut command: Command, front: SocketAddr) -> Child {
     let path = std::env::var("PATH").unwrap_or_default();
     let process = command

@@ -1,6 +1,5 @@
-//! A primary and its synchronous standby under two nodes whose URL names both. Again and again the primary is killed or
-//! freezes and the standby is promoted; a new standby takes the place of what is gone. docs/soak.md says how to run many
-//! rounds.
+//! Two nodes on a primary and its synchronous standby; their URL names both. In each round the primary is killed or freezes, the
+//! standby is promoted, and a new standby starts. docs/soak.md says how to run many rounds.
 
 use std::{fmt, time::Duration};
 
@@ -16,14 +15,14 @@ use super::{
 use crate::world::{Load, Node, Offer, Pace, SOON, Stopwatch, Targets, World};
 
 const NODES: usize = 2;
-/// Every kind of failover once, which is what every run of the tests has.
+/// Every kind of failover once.
 const ROUNDS_MIN: u64 = 3;
 const PACE: Pace = Pace {
     clients: 8,
     every: Duration::from_millis(10),
-    patience: ANSWER_MAX,
+    timeout: ANSWER_MAX,
 };
-/// How many messages are accepted between two failovers.
+/// Messages that are accepted between two failovers.
 const BETWEEN: usize = 150;
 /// How many sends each node refuses while there is no primary, besides those of the load.
 const REFUSALS: usize = 3;
@@ -50,7 +49,7 @@ impl Loss {
     }
 }
 
-/// What a round came to.
+/// The results of a round.
 struct Round {
     loss: Loss,
     slowest_refusal: Duration,
@@ -116,7 +115,7 @@ impl Pair {
         let probes = self.new_probes();
         let mut slowest_refusal = self.refused(probes).await;
         if matches!(loss, Loss::KilledAfterItsStandbyFroze) {
-            // New messages in the same batch would keep the repeats waiting, whatever those do themselves.
+            // New messages in the same batch would delay the repeats.
             self.load.pause();
             block_in_place(|| {
                 self.primary.stop(StopMode::Immediate);

@@ -1,4 +1,4 @@
-//! A disk that takes no more: what was acknowledged is there, what was not is refused, and room is all it takes to go on.
+//! A full disk: acknowledged messages stay, others are refused, and with room again the service continues.
 
 use std::collections::HashMap;
 

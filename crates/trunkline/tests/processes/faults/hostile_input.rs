@@ -12,7 +12,7 @@ use crate::world::{Kind, Node, SOON, World};
 const CUT_MAX: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn hostile_input_is_refused_and_harms_nobody() {
+async fn hostile_input_is_refused_and_other_clients_are_served() {
     const BODY_MAX: usize = 262_144;
     let world = World::new(Kind::Sqlite);
     let node = world.start_node().await;

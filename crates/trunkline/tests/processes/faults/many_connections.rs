@@ -26,7 +26,7 @@ enum Keeps {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn kept_connections_lock_nobody_out() {
+async fn idle_connections_do_not_keep_others_out() {
     let world = World::new(Kind::Sqlite).set("API_IDLE_TIMEOUT_SECS", 600);
     let node = world.start_node().await;
     for keeps in [Keeps::Idle, Keeps::Silent, Keeps::Head] {

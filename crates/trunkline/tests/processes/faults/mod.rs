@@ -1,4 +1,4 @@
-//! The things around the service break, one at a time and together, and clients mean harm.
+//! Faults around the service, alone and together, and hostile clients.
 
 mod balancers;
 mod failover;
@@ -24,14 +24,14 @@ use std::env;
 
 use crate::world::World;
 
-/// A whole number that says how much of something a run is to have.
+/// A number from the environment that sets the size of a run.
 fn variable(name: &str) -> Option<u64> {
     let text = env::var(name).ok()?;
     let number = text.parse();
     Some(number.unwrap_or_else(|_| panic!("{name} is {text:?}, which is no whole number")))
 }
 
-/// Providers that fail in every way there is, and a service that is quick to see it and to try again.
+/// Providers that fail in every way, and settings that react and retry fast.
 fn with_misbehaving_providers(world: World) -> World {
     world
         .set("API_PROVIDER_ERROR_PCT", 8)
@@ -46,6 +46,6 @@ fn with_misbehaving_providers(world: World) -> World {
         .set("API_WORKER_CLAIM_TIMEOUT_SECS", 2)
         .set("API_WORKER_BACKOFF_BASE_MS", 20)
         .set("API_WORKER_BACKOFF_MAX_MS", 500)
-        // Nothing fails for want of tries: what is lost would be.
+        // No message runs out of attempts, so a message that is not dispatched is lost.
         .set("API_WORKER_MAX_ATTEMPTS", 50)
 }

@@ -1,9 +1,9 @@
 use crate::world::{Kind, Offer, SOON, World, until};
 
-/// A node that stands still for longer than its leases does not know what it missed: others have taken its messages, and
-/// what it says about them when it comes back is evidence and nothing more.
+/// A node that freezes for longer than its leases does not know that others took its messages: its late results change nothing
+/// but `late_outcome`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_that_froze_in_mid_call_changes_nothing_when_it_comes_back() {
+async fn a_node_that_froze_during_a_call_changes_nothing_when_it_continues() {
     const SENDS: usize = 30;
     let world = World::new(Kind::Postgres)
         .set("API_PROVIDER_LATENCY_MS", 800)
@@ -29,7 +29,7 @@ async fn a_node_that_froze_in_mid_call_changes_nothing_when_it_comes_back() {
     .await;
     frozen.thaw().await;
     let summary = world.audit_final(&offers).await;
-    until("it has said what came of its calls", SOON, async || {
+    until("the node has recorded its calls", SOON, async || {
         (world.count("attempts where late_outcome is not null").await > 0).then_some(())
     })
     .await;

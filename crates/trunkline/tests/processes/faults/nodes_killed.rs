@@ -6,7 +6,7 @@ use crate::world::Pace;
 const PACE: Pace = Pace {
     clients: 8,
     every: Duration::from_millis(10),
-    patience: ANSWER_MAX,
+    timeout: ANSWER_MAX,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,7 +7,7 @@ use crate::world::{
 };
 
 on_both_databases!(
-    a_stop_under_load_loses_and_burns_nothing,
+    a_stop_under_load_loses_no_message_and_wastes_no_attempt,
     a_call_that_ends_in_time_is_waited_for,
     a_call_that_takes_too_long_is_left,
     a_second_signal_ends_it_at_once
@@ -16,12 +16,12 @@ on_both_databases!(
 const PACE: Pace = Pace {
     clients: 8,
     every: Duration::from_millis(2),
-    patience: SOON,
+    timeout: SOON,
 };
 /// Far less than the lease, which is what a message that was not given back would have to wait for.
 const AFTER_RESTART_MAX: Duration = Duration::from_secs(30);
 
-async fn a_stop_under_load_loses_and_burns_nothing(kind: Kind) {
+async fn a_stop_under_load_loses_no_message_and_wastes_no_attempt(kind: Kind) {
     // Slower than the load, so that every place a message can be in is full: calls, the lane's queue, the outbox.
     let world = World::new(kind)
         .set("API_PROVIDER_LATENCY_MS", 100)
@@ -51,7 +51,7 @@ async fn a_stop_under_load_loses_and_burns_nothing(kind: Kind) {
     assert_eq!(summary.ambiguous, 0, "tries burned: {summary}");
     assert_eq!(
         summary.calls, summary.attempts,
-        "calls that nobody recorded: {summary}"
+        "calls without a recorded attempt: {summary}"
     );
     println!(
         "stopped on {kind:?} in {took:?}: {summary}, {} requests cut off",
@@ -70,7 +70,7 @@ async fn a_stop_under_load_loses_and_burns_nothing(kind: Kind) {
 
 /// The others go on with what it gives back, without waiting for its leases.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nodes_replaced_one_after_another_lose_and_burn_nothing() {
+async fn nodes_replaced_one_after_another_lose_no_message_and_waste_no_attempt() {
     let world = World::new(Kind::Postgres)
         .set("API_PROVIDER_LATENCY_MS", 50)
         .set("API_WORKER_CONCURRENCY", 8)

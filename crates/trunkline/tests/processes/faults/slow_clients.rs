@@ -13,13 +13,13 @@ use crate::world::{Kind, Node, Stopwatch, World};
 const CUT_MAX: Duration = Duration::from_secs(25);
 /// How often a slow client moves.
 const DRIP_EVERY: Duration = Duration::from_millis(250);
-/// What a healthy client usually waits beside them, at most. Making the answers that nobody reads keeps a small
-/// machine busy for a moment, so the worst may be longer.
+/// The usual wait of a healthy client beside them. The unread answers keep a small machine busy for a moment, so the longest
+/// wait may be longer.
 const USUAL_MAX: Duration = Duration::from_millis(500);
 const WORST_MAX: Duration = Duration::from_secs(10);
 const SOCKETS_EACH: usize = 50;
 
-/// A way of not being a good client.
+/// How a client is slow.
 #[derive(Debug, Clone, Copy)]
 enum Slow {
     /// Connects and says nothing.
@@ -33,7 +33,7 @@ enum Slow {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn slow_clients_are_cut_off_and_disturb_nobody() {
+async fn slow_clients_are_cut_off_and_others_are_served() {
     let world = World::new(Kind::Sqlite);
     let node = world.start_node().await;
     store_large_answers(&node).await;
@@ -64,7 +64,7 @@ async fn slow_clients_are_cut_off_and_disturb_nobody() {
         let watch = Stopwatch::start();
         node.post("/api/messages/sms", &sms).await.expect(202);
         sends.push(watch.elapsed());
-        // The pause is the healthy client's own; whoever is cut off meanwhile is noted.
+        // The pause belongs to the healthy client; cut-off connections are noted meanwhile.
         let _ = tokio::time::timeout(DRIP_EVERY, async {
             while let Some(client) = clients.join_next().await {
                 cut.push(client.unwrap());

@@ -1,7 +1,7 @@
-//! Looks at running nodes while faults strike them: what must hold at every moment, not only once all is over.
+//! Watches nodes during faults, for what must hold at every moment.
 //!
-//! `/readyz` says what a send comes to; what a message shows of itself agrees with its attempts; no node holds more
-//! connections to PostgreSQL than the documentation says.
+//! `/readyz` and sends agree; a message agrees with its attempts; no node has more connections to PostgreSQL than
+//! documented.
 
 use std::{
     collections::BTreeMap,
@@ -27,10 +27,10 @@ const BACKENDS_PER_NODE_MAX: usize = 20;
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How often a message is read while it is on its way, without a pause: torn reads are rare.
 const READS_MAX: usize = 20;
-/// Longer than any answer may take, which others measure.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Longer than any answer may take; other tests measure that.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How much that does not hold is kept.
+/// Violations that are kept.
 const BROKEN_MAX: usize = 10;
 
 /// Watches the nodes in some places until it is stopped.
@@ -60,12 +60,11 @@ pub(super) struct Seen {
     pub(super) reads: usize,
     /// The most connections one node had.
     pub(super) backends_max: usize,
-    /// What did not hold, in words.
+    /// Violations, in words.
     pub(super) broken: Vec<String>,
 }
 
 impl Seen {
-    /// The first ones say enough.
     fn note(&mut self, broken: String) {
         if self.broken.len() < BROKEN_MAX {
             self.broken.push(broken);
@@ -125,7 +124,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 async fn watch_node(place: usize, shared: Arc<Shared>) -> Vec<Offer> {
-    let client = Client::new().with_patience(PATIENCE);
+    let client = Client::new().with_timeout(TIMEOUT);
     let mut offers = Vec::new();
     let mut disagree_since: Option<Stopwatch> = None;
     let mut ticks = tokio::time::interval(LOOK_EVERY);
@@ -173,7 +172,7 @@ async fn watch_node(place: usize, shared: Arc<Shared>) -> Vec<Offer> {
                     }
                 }
             }
-            // The node is gone, stands still, drains, or has too much to do: nothing can be compared.
+            // The node is gone, frozen, draining or overloaded: nothing can be compared.
             _ => disagree_since = None,
         }
         if let Some(id) = accepted {
@@ -235,7 +234,7 @@ fn inconsistent(message: &Value) -> Option<&'static str> {
         .iter()
         .zip(1..)
         .all(|(attempt, number)| attempt["attempt_number"] == number);
-    // The node that sent it could not say so before its lease had run out.
+    // The node that sent it could not record that before its lease expired.
     let known_late = attempts
         .iter()
         .any(|attempt| attempt["late_outcome"] == "success");
@@ -274,7 +273,7 @@ async fn watch_backends(shared: Arc<Shared>) {
 }
 
 #[test]
-fn a_torn_read_is_seen() {
+fn a_torn_read_is_reported() {
     let message = |status: &str, outcomes: &[&str]| {
         let attempts: Vec<Value> = (1..)
             .zip(outcomes)

@@ -2,15 +2,15 @@ use std::time::Duration;
 
 use crate::world::{Kind, Load, Pace, SOON, Targets, World, on_both_databases};
 
-on_both_databases!(a_kill_in_mid_load_loses_nothing);
+on_both_databases!(a_kill_under_load_loses_nothing);
 
 const PACE: Pace = Pace {
     clients: 8,
     every: Duration::from_millis(4),
-    patience: SOON,
+    timeout: SOON,
 };
 
-async fn a_kill_in_mid_load_loses_nothing(kind: Kind) {
+async fn a_kill_under_load_loses_nothing(kind: Kind) {
     const KILLS: usize = 3;
     // The calls take long enough that a kill finds some under way; what a dead node held comes back after its lease.
     let world = World::new(kind)

@@ -1,4 +1,4 @@
-//! What happens to messages when nothing but the service itself is in the way, or stops.
+//! Messages without faults from outside, across restarts.
 
 mod conversation;
 mod kill;

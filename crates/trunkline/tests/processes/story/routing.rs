@@ -2,9 +2,9 @@ use serde_json::json;
 
 use crate::world::{Kind, SOON, World, on_both_databases};
 
-on_both_databases!(a_channel_without_a_provider_is_refused_and_told);
+on_both_databases!(a_channel_without_a_provider_is_refused_counted_and_logged);
 
-async fn a_channel_without_a_provider_is_refused_and_told(kind: Kind) {
+async fn a_channel_without_a_provider_is_refused_counted_and_logged(kind: Kind) {
     const SENDS: usize = 3;
     let world = World::new(kind).set("API_PROVIDER_EMAIL_ENABLED", false);
     let node = world.start_node().await;

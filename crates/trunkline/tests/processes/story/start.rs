@@ -11,7 +11,7 @@ on_both_databases!(
 );
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn beyond_loopback_it_wants_keys() {
+async fn a_bind_beyond_loopback_needs_keys() {
     let world = World::new(Kind::Sqlite).set("API_BIND", "0.0.0.0:0");
     refused(&world.run(&[]).await, &["API_BIND", "API_KEYS"]);
     let world = world.set("API_KEYS", "first-secret-key,second-secret-key");
@@ -19,7 +19,7 @@ async fn beyond_loopback_it_wants_keys() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_keys_only_their_holders_get_in() {
+async fn with_keys_other_requests_are_refused() {
     let world = World::new(Kind::Sqlite).set("API_KEYS", "first-secret-key, second-secret-key");
     let node = world.start_node().await;
     let sms = json!({"from": "+12016661234", "to": "+18045551234", "type": "sms", "body": "Hello"});
@@ -148,12 +148,12 @@ async fn a_sqlite_file_belongs_to_one_process() {
     refused(&world.run(&["migrate"]).await, &["another process"]);
     node.get("/readyz").await.expect(200);
     node.kill().await;
-    // The lock goes with the process, however it ended.
+    // The lock ends with the process.
     world.start_node().await.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_taken_port_is_told() {
+async fn a_taken_port_is_named() {
     let world = World::new(Kind::Sqlite);
     let node = world.start_node().await;
     let other = World::new(Kind::Sqlite).set("API_BIND", node.authority());
@@ -200,10 +200,10 @@ async fn migrating_is_a_command_of_its_own(kind: Kind) {
     );
 }
 
-/// It ended with a failure and a message for people that names these.
+/// The program failed with a message that names these.
 fn refused(output: &Output, named: &[&str]) {
     let message = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success(), "it did not refuse to start");
+    assert!(!output.status.success(), "the program started");
     assert!(!message.contains("panicked"), "{message}");
     for name in named {
         assert!(message.contains(name), "{name} is not named in: {message}");

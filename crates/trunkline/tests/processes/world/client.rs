@@ -8,28 +8,25 @@ use hyper_util::{
 };
 use serde_json::Value;
 
-/// How long a client waits that has no idea of its own: the service promises to answer, whatever happens around it.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a client waits by default. The service answers within 2 s, also during faults.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A client of the API that keeps its connections.
 #[derive(Clone)]
 pub(crate) struct Client {
     http: legacy::Client<HttpConnector, Full<Bytes>>,
-    patience: Duration,
+    timeout: Duration,
 }
 
 /// Why there was no answer.
 #[derive(Debug)]
 pub(crate) enum NoAnswer {
-    /// Nobody listened, so that nobody knows of the request.
+    /// The connection was refused, so the request was not sent.
     NotConnected(String),
-    /// The connection died.
     CutOff(String),
-    /// The client hung up after waiting for so long.
     TooLate(Duration),
 }
 
-/// What the service answered.
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: hyper::HeaderMap,
@@ -39,21 +36,19 @@ pub(crate) struct Answer {
 impl Client {
     pub(crate) fn new() -> Self {
         let http = legacy::Client::builder(TokioExecutor::new())
-            // Whether something is sent again is for the test to decide.
+            // The test decides what is sent again.
             .retry_canceled_requests(false)
             .build_http();
         Self {
             http,
-            patience: PATIENCE,
+            timeout: TIMEOUT,
         }
     }
 
-    /// The same client, hanging up when there is no answer after so long.
-    pub(crate) fn with_patience(self, patience: Duration) -> Self {
-        Self { patience, ..self }
+    pub(crate) fn with_timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
     }
 
-    /// Asks, and says why there was no answer if there was none.
     pub(crate) async fn ask(
         &self,
         method: Method,
@@ -84,8 +79,8 @@ impl Client {
                 body,
             })
         };
-        let in_time = tokio::time::timeout(self.patience, exchange).await;
-        in_time.unwrap_or(Err(NoAnswer::TooLate(self.patience)))
+        let in_time = tokio::time::timeout(self.timeout, exchange).await;
+        in_time.unwrap_or(Err(NoAnswer::TooLate(self.timeout)))
     }
 }
 
@@ -103,7 +98,7 @@ impl fmt::Display for NoAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotConnected(error) | Self::CutOff(error) => f.write_str(error),
-            Self::TooLate(patience) => write!(f, "no answer within {patience:?}"),
+            Self::TooLate(timeout) => write!(f, "no answer within {timeout:?}"),
         }
     }
 }

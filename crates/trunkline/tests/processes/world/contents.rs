@@ -13,7 +13,7 @@ impl Id {
     }
 }
 
-/// What a database holds, as it is and not as the API shows it.
+/// The rows of a database, read past the API.
 #[derive(Debug)]
 pub(crate) struct Contents {
     pub(crate) conversations: Vec<Conversation>,
@@ -52,12 +52,12 @@ pub(crate) struct Attempt {
     pub(crate) message: Id,
     pub(crate) number: u64,
     pub(crate) outcome: String,
-    /// What its worker said when others had its message already; empty if it said nothing.
+    /// Empty if there is none.
     pub(crate) late_outcome: String,
 }
 
 impl Attempt {
-    /// Whether the provider may have the message although nobody heard so.
+    /// Whether the provider may have the message without an answer that says so.
     pub(crate) fn is_ambiguous(&self) -> bool {
         matches!(self.outcome.as_str(), "timeout" | "unknown")
     }
@@ -215,13 +215,13 @@ pub(crate) async fn rows<const COLUMNS: usize>(
     }
 }
 
-/// The same, of PostgreSQL, which may be away.
+/// The same for PostgreSQL, which may be away.
 pub(super) async fn query<const COLUMNS: usize>(
     url: &str,
     statement: &str,
 ) -> Result<Vec<[String; COLUMNS]>, tokio_postgres::Error> {
     let client = connect(url).await?;
-    // The simple protocol answers in text, whatever the type.
+    // The simple protocol answers every type as text.
     let answers = client.simple_query(statement).await?;
     let row = |answer| match answer {
         tokio_postgres::SimpleQueryMessage::Row(row) => Some(std::array::from_fn(|index| {
@@ -232,14 +232,13 @@ pub(super) async fn query<const COLUMNS: usize>(
     Ok(answers.into_iter().filter_map(row).collect())
 }
 
-/// A connection of the test's own.
 pub(crate) async fn connect(url: &str) -> Result<Client, tokio_postgres::Error> {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
     tokio::spawn(connection);
     Ok(client)
 }
 
-/// Changes something at PostgreSQL behind the back of the nodes.
+/// Runs a statement at PostgreSQL.
 pub(crate) async fn execute(url: &str, statement: &str) -> Result<(), tokio_postgres::Error> {
     connect(url).await?.batch_execute(statement).await
 }

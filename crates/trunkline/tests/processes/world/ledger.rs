@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{client::text, contents::Id};
 
-/// A call that a simulated provider got, as it wrote it down itself.
+/// A call, as the simulated provider recorded it.
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
     pub(crate) message: Id,
@@ -13,13 +13,13 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// Whether the provider may have passed the message on. It says of the other calls that it turned them away.
+    /// Whether the provider took the message.
     pub(crate) fn may_have_sent(&self) -> bool {
         matches!(self.outcome.as_str(), "success" | "timeout")
     }
 }
 
-/// Every call that any provider of any node got; none when no node has made the file yet.
+/// All calls to all providers of all nodes; none before a node creates the file.
 pub(crate) fn read(path: &Path) -> Vec<Call> {
     let lines = match fs::read_to_string(path) {
         Ok(lines) => lines,

@@ -16,22 +16,20 @@ use super::{
     wait::{SOON, Stopwatch, until},
 };
 
-/// How much load there is.
 #[derive(Clone, Copy)]
 pub(crate) struct Pace {
     pub(crate) clients: usize,
-    /// How often each of them sends, unless it waits for its last answer.
+    /// Pause between two requests of a client, unless the last answer takes longer.
     pub(crate) every: Duration,
-    /// How long each waits for an answer before it hangs up. A node that stands still may have it wait so long;
-    /// nobody else.
-    pub(crate) patience: Duration,
+    /// How long a client waits for an answer. Only a frozen node may take that long.
+    pub(crate) timeout: Duration,
 }
 
-/// What a load came to.
+/// The results of a load.
 #[derive(Default)]
 pub(crate) struct Report {
     pub(crate) offers: Vec<Offer>,
-    /// How long each 202 took, the repeated ones too.
+    /// Latencies of all 202s, repeats included.
     pub(crate) acknowledgements: Vec<Duration>,
     /// Answers other than 202, by status and code.
     pub(crate) refusals: BTreeMap<(u16, String), usize>,
@@ -39,13 +37,13 @@ pub(crate) struct Report {
     pub(crate) not_connected: usize,
     /// Requests whose connection died.
     pub(crate) cut_off: usize,
-    /// Requests that a client waited for in vain.
+    /// Requests without an answer in time.
     pub(crate) given_up: usize,
-    /// The longest that anybody waited for an answer of a node that did not stand still.
+    /// The longest wait for an answer of a node that was not frozen.
     pub(crate) slowest: Duration,
 }
 
-/// Clients that send without a pause, until told to stop.
+/// Clients that send until stopped.
 pub(crate) struct Load {
     progress: Arc<Progress>,
     clients: JoinSet<Report>,
@@ -96,7 +94,7 @@ impl Load {
         let progress = Arc::new(Progress::default());
         let mut clients = JoinSet::new();
         for number in 0..pace.clients {
-            // Names of different lengths, so that clients are in step with none of the others.
+            // Names of different lengths, so that clients do not run in step.
             let name = format!("client{}", "x".repeat(number));
             clients.spawn(run(name, targets.clone(), pace, Arc::clone(&progress)));
         }
@@ -108,12 +106,12 @@ impl Load {
         until_grown("messages are accepted", &self.progress.accepted, more).await;
     }
 
-    /// Waits until another client has waited for an answer in vain.
+    /// Waits until another request got no answer in time.
     pub(crate) async fn until_given_up(&self) {
         until_grown("a client hangs up", &self.progress.given_up, 1).await;
     }
 
-    /// Lets no client ask again until it is resumed; what they have asked goes on.
+    /// No client sends until `resume`; requests under way continue.
     pub(crate) fn pause(&self) {
         self.progress.paused.store(true, Ordering::Relaxed);
     }
@@ -122,7 +120,7 @@ impl Load {
         self.progress.paused.store(false, Ordering::Relaxed);
     }
 
-    /// Lets the clients finish what they are at, and says what it came to.
+    /// Stops after the requests under way.
     pub(crate) async fn stop(mut self) -> Report {
         self.progress.stopped.store(true, Ordering::Relaxed);
         let mut total = Report::default();
@@ -141,9 +139,9 @@ async fn until_grown(what: &str, counter: &AtomicUsize, more: usize) {
     .await;
 }
 
-/// One client. What it can repeat it repeats until it is accepted, now and then once more; the rest it offers once.
+/// One client. It repeats repeatable messages until they are accepted, and some of them once more; others it sends once.
 async fn run(name: String, targets: Targets, pace: Pace, progress: Arc<Progress>) -> Report {
-    let client = Client::new().with_patience(pace.patience);
+    let client = Client::new().with_timeout(pace.timeout);
     let mut report = Report::default();
     let mut ticks = tokio::time::interval(pace.every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

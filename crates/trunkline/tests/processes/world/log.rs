@@ -5,7 +5,7 @@ use serde_json::Value;
 /// Lines that are shown when a test fails.
 const LINES_SHOWN: usize = 40;
 
-/// What a node wrote to its standard error, which outlives it.
+/// The standard error of a node, readable after its end.
 #[derive(Debug, Clone)]
 pub(crate) struct Log(PathBuf);
 
@@ -14,7 +14,6 @@ impl Log {
         Self(path)
     }
 
-    /// All of it so far.
     pub(crate) fn text(&self) -> String {
         fs::read_to_string(&self.0).unwrap()
     }

@@ -1,15 +1,15 @@
 use std::fs;
 
-/// Memory of a process that is its own, in kilobytes.
+/// Private memory of a process in kilobytes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Memory {
     pub(crate) now: u64,
-    /// The most it has had so far.
+    /// The maximum so far.
     pub(crate) peak: u64,
 }
 
 impl Memory {
-    /// `None` where the system does not tell: only Linux has the file this is read from.
+    /// `None` outside Linux.
     pub(super) fn of(process: u32) -> Option<Self> {
         let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
         let kilobytes = |name: &str| {

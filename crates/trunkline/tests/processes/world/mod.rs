@@ -1,4 +1,4 @@
-//! What tests stand on: nodes, their database, the ledger of their providers, clients, load, and the audit at the end.
+//! The tests' environment: nodes, their database, the providers' ledger, clients, load, and the final audit.
 
 mod addresses;
 mod audit;
@@ -39,14 +39,12 @@ pub(crate) use roles::backends_by_role;
 pub(crate) use targets::Targets;
 pub(crate) use wait::{SOON, Stopwatch, until};
 
-/// Which database a test runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Sqlite,
     Postgres,
 }
 
-/// Where messages are kept.
 #[derive(Debug)]
 pub(crate) enum Database {
     Sqlite(PathBuf),
@@ -59,11 +57,11 @@ pub(crate) struct World {
     database: Database,
     settings: Vec<(String, String)>,
     nodes: AtomicU32,
-    /// Whether each node has a role of its own at PostgreSQL.
+    /// Whether each node has its own PostgreSQL role.
     roles: bool,
 }
 
-/// Runs each of these on both databases.
+/// Runs each test on SQLite and on PostgreSQL.
 macro_rules! on_both_databases {
     ($($test:ident),+ $(,)?) => {
         mod on_sqlite {
@@ -83,7 +81,7 @@ macro_rules! on_both_databases {
 pub(crate) use on_both_databases;
 
 impl World {
-    /// An empty database of this kind, on the server all tests share.
+    /// An empty database. All tests share one PostgreSQL server.
     pub(crate) fn new(kind: Kind) -> Self {
         match kind {
             Kind::Sqlite => {
@@ -115,11 +113,11 @@ impl World {
             nodes: AtomicU32::new(0),
             roles: false,
         };
-        // All clients of a test share an address and a few senders: the usual limits would stop them.
+        // All clients share an address and a few senders: the default limits would refuse them.
         world
             .set("DATABASE_URL", url)
             .set("API_BIND", "127.0.0.1:0")
-            // No balancer has to notice that a node stops.
+            // No load balancer needs time to notice a stop.
             .set("API_LAME_DUCK_SECS", "0")
             .set("API_PROVIDER_LEDGER", ledger)
             .set("API_RATE_LIMIT_PER_IP_PER_MIN", "10000000")
@@ -134,13 +132,12 @@ impl World {
         self
     }
 
-    /// The same database is at another URL now: here it is read from. The nodes keep their own.
+    /// The test reads the database at another URL from now on. The nodes keep theirs.
     pub(crate) fn moved_to(&mut self, url: String) {
         self.database = Database::Postgres(url);
     }
 
-    /// Nodes started from now on have a role of their own at PostgreSQL, so that their connections can be told apart, and
-    /// own the database together.
+    /// Nodes started from now on have their own PostgreSQL roles, so that their connections can be told apart.
     pub(crate) async fn with_a_role_for_each_node(self) -> Self {
         let Database::Postgres(url) = &self.database else {
             panic!("only for PostgreSQL")
@@ -153,7 +150,6 @@ impl World {
         self.start_node_with(&[]).await
     }
 
-    /// A node that differs from the others in these settings.
     pub(crate) async fn start_node_with(&self, settings: &[(&str, &str)]) -> Node {
         let number = self.next_node();
         let mut variables = self.settings.clone();
@@ -174,7 +170,7 @@ impl World {
         self.start_node_with(&[("API_BIND", &address.to_string())]).await
     }
 
-    /// Starts a node that cannot be ready yet.
+    /// Starts a node whose database may be away.
     pub(crate) async fn start_unready_node(&self) -> Node {
         let name = format!("node-{}", self.next_node());
         Node::start_unready(self.directory.path(), &self.settings, &name).await
@@ -184,12 +180,11 @@ impl World {
         self.nodes.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Where the files of this test lie.
     pub(crate) fn directory(&self) -> &Path {
         self.directory.path()
     }
 
-    /// A node that goes on when a file of its may not grow, as on a full disk.
+    /// A node that survives a limit on the size of its files.
     pub(crate) async fn start_node_that_survives_full_files(&self) -> Node {
         Node::start_surviving_full_files(self.directory.path(), &self.settings, "full").await
     }

@@ -23,7 +23,7 @@ use super::{
 const PROGRAM: &str = env!("CARGO_BIN_EXE_trunkline");
 const GREETING: &str = "Trunkline is listening on ";
 
-/// A running server process. It does not outlive its test.
+/// A server process. It is killed when dropped.
 pub(crate) struct Node {
     pub(crate) url: String,
     pub(crate) client: Client,
@@ -34,7 +34,7 @@ pub(crate) struct Node {
     began: Stopwatch,
 }
 
-/// The program with nothing in its environment but what a test puts there.
+/// The program, with only the test's variables in its environment.
 pub(crate) fn program(directory: &Path, variables: &[(String, String)], arguments: &[&str]) -> Command {
     let mut command = Command::new(PROGRAM);
     command.args(arguments);
@@ -77,14 +77,14 @@ impl Running {
         }
     }
 
-    /// Lets it read this. It may be gone already.
+    /// Writes to its standard input. The process may have ended already.
     pub(crate) async fn feed(&mut self, text: &str) {
         let input = self.input.as_mut().expect("its input is open");
         let _ = input.write_all(text.as_bytes()).await;
         let _ = input.flush().await;
     }
 
-    /// Ends its input and waits for its end.
+    /// Closes its standard input and waits for its end.
     pub(crate) async fn output(mut self) -> Output {
         drop(self.input.take());
         let output = tokio::time::timeout(SOON, self.process.wait_with_output()).await;
@@ -117,14 +117,14 @@ impl Node {
         node
     }
 
-    /// The same of a program that writes no further where a file may not grow, instead of being killed for it.
+    /// The same, but a write beyond the file size limit fails instead of killing the process.
     pub(crate) async fn start_surviving_full_files(
         directory: &Path,
         variables: &[(String, String)],
         name: &str,
     ) -> Self {
         let mut command = Command::new("/bin/sh");
-        // What is ignored stays ignored in the program that takes the shell's place.
+        // `exec` keeps ignored signals ignored.
         command.args(["-c", "trap '' XFSZ; exec \"$0\"", PROGRAM]);
         in_its_place(&mut command, directory, variables);
         let mut node = Self::spawn(command, directory, name);
@@ -165,7 +165,7 @@ impl Node {
         }
     }
 
-    /// Waits until it has said where it serves, and returns that.
+    /// Waits for the greeting, and returns the URL in it.
     pub(crate) async fn until_ready(&mut self) -> String {
         until("the node is ready", SOON, async || {
             let printed = fs::read_to_string(&self.output).unwrap();
@@ -177,17 +177,15 @@ impl Node {
         .await
     }
 
-    /// How long ago it was started.
     pub(crate) fn age(&self) -> Duration {
         self.began.elapsed()
     }
 
-    /// None when it has ended, or where the system does not tell.
+    /// `None` after its end, and on systems that do not tell.
     pub(crate) fn memory(&self) -> Option<Memory> {
         Memory::of(self.process.id()?)
     }
 
-    /// Whether it has not ended by itself.
     pub(crate) fn is_running(&mut self) -> bool {
         self.process.try_wait().unwrap().is_none()
     }
@@ -197,12 +195,10 @@ impl Node {
         fs::read_to_string(&self.output).unwrap()
     }
 
-    /// What it has logged so far.
     pub(crate) fn log(&self) -> String {
         self.log.text()
     }
 
-    /// The lines of its log at this level.
     pub(crate) fn log_lines(&self, level: &str) -> Vec<Value> {
         self.log.lines(level)
     }
@@ -217,11 +213,11 @@ impl Node {
         self.url.strip_prefix("http://").unwrap()
     }
 
-    /// How large its files may become, from now on.
+    /// Limits the size of its files from now on.
     pub(crate) async fn limit_files(&self, bytes: Option<u64>) {
         let id = self.process.id().expect("it runs").to_string();
         let most = bytes.map_or_else(|| "unlimited".to_owned(), |bytes| bytes.to_string());
-        // The lower of two limits, which may be raised again.
+        // The soft limit, which can be raised again.
         let limit = format!("--fsize={most}:unlimited");
         let done = Command::new("prlimit")
             .args(["--pid", &id, &limit])
@@ -230,17 +226,16 @@ impl Node {
         assert!(done.unwrap().success());
     }
 
-    /// `kill -9`: it can do nothing about it.
+    /// `kill -9`.
     pub(crate) async fn kill(mut self) {
         self.process.kill().await.unwrap();
     }
 
-    /// Asks it to stop, as an operator or an orchestrator does.
     pub(crate) async fn signal_terminate(&self) {
         self.signal("TERM").await;
     }
 
-    /// Stops its time: it neither sees nor does anything until it thaws.
+    /// SIGSTOP: it does nothing until `thaw`.
     pub(crate) async fn freeze(&self) {
         self.signal("STOP").await;
     }
@@ -253,14 +248,13 @@ impl Node {
         signal(&self.process, name).await;
     }
 
-    /// Waits for its end.
     pub(crate) async fn exit(&mut self, within: Duration) -> ExitStatus {
         let exit = tokio::time::timeout(within, self.process.wait()).await;
         exit.unwrap_or_else(|_| panic!("still running after {within:?}\n{}", self.log.tail()))
             .unwrap()
     }
 
-    /// Asks it to stop and insists on an orderly end.
+    /// SIGTERM, which must end in exit status 0.
     pub(crate) async fn stop(mut self) {
         self.signal_terminate().await;
         let status = self.exit(SOON).await;
@@ -280,7 +274,7 @@ impl Node {
             .await
     }
 
-    /// Posts all of these at the same moment.
+    /// Posts all bodies concurrently.
     pub(crate) async fn post_at_once(
         &self,
         path: &str,

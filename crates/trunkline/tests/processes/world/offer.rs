@@ -6,10 +6,10 @@ use super::{
     contents::Id,
 };
 
-/// Few enough that clients meet in the same conversations all the time.
+/// Few, so that clients share conversations.
 const PAIRS: usize = 12;
 
-/// One message a client has, however often it asks to have it accepted. No other has its body.
+/// A message of a client, with a unique body.
 #[derive(Debug)]
 pub(crate) struct Offer {
     pub(crate) channel: &'static str,
@@ -17,13 +17,13 @@ pub(crate) struct Offer {
     pub(crate) from: String,
     pub(crate) to: String,
     pub(crate) body: String,
-    /// What makes it repeatable: an idempotency key, or the provider's id of an inbound message.
+    /// The idempotency key, or the provider's id of an inbound message: with one, the request can be repeated.
     pub(crate) key: Option<String>,
-    /// Its id and conversation, as the first 202 had them.
+    /// Id and conversation of the first 202.
     pub(crate) accepted: Option<(Id, String)>,
-    /// Whether it may be stored: some answer said so, left it open, or did not come.
+    /// Whether it may be stored: an answer was 202, unknown or missing.
     pub(crate) may_be_stored: bool,
-    /// Answers that it should not have got.
+    /// Wrong answers.
     pub(crate) surprises: Vec<String>,
     /// Whether a provider brings it by webhook; other inbound messages are injected into the simulator.
     by_webhook: bool,
@@ -60,7 +60,7 @@ impl Offer {
         }
     }
 
-    /// Asks a node once to take the message. The first 202 is remembered.
+    /// Sends it once. Keeps the first 202.
     pub(crate) async fn make(&mut self, client: &Client, url: &str) -> Result<Answer, NoAnswer> {
         let url = format!("{url}{}", self.path());
         let header = self.key.as_deref().filter(|_| !self.inbound);

@@ -14,7 +14,7 @@ struct Place {
     freezes: usize,
 }
 
-/// A place as it was when somebody chose it.
+/// A place, as it was when it was chosen.
 pub(crate) struct Target {
     pub(crate) url: String,
     place: usize,
@@ -41,7 +41,7 @@ impl Targets {
         Self::at(nodes.into_iter().map(|node| node.url.clone()))
     }
 
-    /// What answers at these addresses, such as a balancer.
+    /// Other addresses than nodes', such as a load balancer's.
     pub(crate) fn at(urls: impl IntoIterator<Item = String>) -> Self {
         let place = |url| Place {
             url,
@@ -59,7 +59,7 @@ impl Targets {
         (place.served, place.frozen) = (true, false);
     }
 
-    /// The node in this place stands still. Clients do not know that yet.
+    /// The node in this place is frozen. Clients do not know that yet.
     pub(crate) fn freeze(&self, place: usize) {
         let place = &mut self.write()[place];
         place.frozen = true;
@@ -71,7 +71,7 @@ impl Targets {
         self.write()[place].served = false;
     }
 
-    /// The node in this place goes on.
+    /// The node in this place continues.
     pub(crate) fn thaw(&self, place: usize) {
         let place = &mut self.write()[place];
         (place.served, place.frozen) = (true, false);
@@ -89,7 +89,7 @@ impl Targets {
         Target::of(&places, served[turn % served.len()])
     }
 
-    /// Whether the target stood still at any time since it was picked: it could not answer then.
+    /// Whether the target was frozen at any time since it was picked.
     pub(crate) fn stood_still(&self, target: &Target) -> bool {
         target.frozen || self.read()[target.place].freezes != target.freezes
     }

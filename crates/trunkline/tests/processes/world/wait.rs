@@ -2,19 +2,19 @@ use std::{sync::LazyLock, time::Duration};
 
 use domain::{Clock, SystemClock};
 
-/// Long enough for the slowest machine, short enough that a test that waits in vain says so the same day.
+/// Long enough for the slowest machine.
 pub(crate) const SOON: Duration = Duration::from_secs(60);
-/// How often a condition is looked at.
+/// Pause between two checks of a condition.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// Waits until `look` finds what it looks for, and fails when that takes longer than `bound`.
+/// Calls `look` until it finds something. Fails after `bound`.
 pub(crate) async fn until<T>(what: &str, bound: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let watch = Stopwatch::start();
     loop {
         if let Some(found) = look().await {
             return found;
         }
-        assert!(watch.elapsed() < bound, "waited {bound:?} in vain: {what}");
+        assert!(watch.elapsed() < bound, "waited {bound:?} until {what}");
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }

@@ -1,4 +1,4 @@
-//! A storm of every kind of fault, in an order that a seed decides, for as long as one likes, with a report at the end.
+//! A storm of every kind of fault, in the order of a seed, for a chosen time, with a report at the end.
 //! docs/soak.md says how to run a long one and how to read what it prints.
 
 mod report;
@@ -14,21 +14,21 @@ use super::{
 };
 use crate::world::{Pace, Stopwatch, World};
 
-/// Beyond a day clients would send so rarely that the next fault would be waited for in vain.
+/// In a run longer than a day, clients would send so rarely that the wait for the next fault would time out.
 const SECONDS_MAX: u64 = 24 * 60 * 60;
 const CLIENTS: u32 = 8;
 /// How often each client sends, unless the soak is so long that `OFFERS_MAX` makes it less.
 const EVERY_MIN: Duration = Duration::from_millis(10);
-/// Every message is kept for the audit, so there must not be more of them than memory is good for.
+/// Every message is kept for the audit, so memory limits their number.
 const OFFERS_MAX: u32 = 1_000_000;
-/// Few enough tries that some messages are given up, so that this too is seen to have a reason.
+/// Few enough attempts that some messages fail, so that the audit sees their reasons.
 const ATTEMPTS_MAX: u32 = 4;
 /// The round that every run of the tests has is the same one, so that a test does not depend on luck.
 const ONE_ROUND_SEED: u64 = 1;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_happens_nothing_is_lost_and_every_duplicate_is_explained() {
-    // However short it is to be, every kind of fault is in it: one round is what every run has.
+async fn nothing_is_lost_and_every_duplicate_is_explained() {
+    // Even the shortest run has one round, with every kind of fault.
     let seconds = variable("SOAK_SECONDS").unwrap_or_default();
     let seed = variable("SOAK_SEED").unwrap_or_else(|| match seconds {
         0 => ONE_ROUND_SEED,
@@ -40,7 +40,7 @@ async fn whatever_happens_nothing_is_lost_and_every_duplicate_is_explained() {
     let pace = Pace {
         clients: CLIENTS as usize,
         every: EVERY_MIN.max(length * CLIENTS / OFFERS_MAX),
-        patience: ANSWER_MAX,
+        timeout: ANSWER_MAX,
     };
     let settings = |world: World| {
         // At the level info, a night of messages would fill a disk.

@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use super::super::storm::{Aftermath, Place};
 use crate::world::{Findings, Offer, Rule, Summary};
 
-/// What a soak came to, as a table for people.
+/// The report of a soak, as a table.
 pub(super) struct Report {
     rows: Vec<(String, String)>,
 }
@@ -193,7 +193,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// The sum, and what it is the sum of.
+/// The sum and its parts.
 fn listed(counts: &BTreeMap<String, usize>) -> String {
     let parts: Vec<String> = counts
         .iter()

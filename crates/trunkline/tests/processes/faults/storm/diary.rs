@@ -3,7 +3,6 @@ use std::{collections::BTreeMap, time::Duration};
 use super::{Fault, NODES, Trouble};
 use crate::world::{Log, Node};
 
-/// What happened in a storm.
 #[derive(Default)]
 pub(crate) struct Diary {
     /// By kind of fault: how often, and the longest until all nodes served again.
@@ -23,11 +22,11 @@ pub(crate) struct Diary {
     pub(crate) warnings: BTreeMap<String, usize>,
     pub(crate) errors: usize,
     pub(crate) panics: usize,
-    /// What did not hold, in words.
+    /// Violations, in words.
     pub(crate) broken: Vec<String>,
 }
 
-/// The processes that were a node one after another. Memory is in kilobytes, and none where the system does not tell.
+/// The processes of a node, one after another. Memory is in kilobytes, if the system tells.
 #[derive(Default)]
 pub(crate) struct Place {
     pub(crate) processes: usize,
@@ -47,15 +46,15 @@ impl Diary {
         *longest = back_after.max(*longest);
     }
 
-    /// What a step came to; if it failed, that is written down.
+    /// The result of a step; a failure is recorded.
     pub(super) fn note<T>(&mut self, step: &str, result: Result<T, String>) -> Option<T> {
         result
             .map_err(|words| self.broken.push(format!("{step}: {words}")))
             .ok()
     }
 
-    /// Reads what a node that is gone has left: no panic, and no ERROR, since nothing that a storm does is one, but for a
-    /// configuration that lacks a provider.
+    /// Checks the log of a node that ended: no panic, and no ERROR except for a missing provider. No fault of a storm is an
+    /// error of the service.
     pub(super) fn read(&mut self, log: &Log) {
         for line in log.lines("WARN") {
             let message = line["message"].as_str().unwrap_or_default();

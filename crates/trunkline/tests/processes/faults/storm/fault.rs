@@ -1,6 +1,6 @@
 use domain::Entropy;
 
-/// What goes wrong. A number is the place of a node.
+/// A fault. A number is the place of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// `kill -9`, and a new start.
@@ -9,11 +9,11 @@ pub(crate) enum Fault {
     KillAllNodes,
     /// SIGTERM and a new start, one node after the other.
     ReplaceNodes,
-    /// A node stands still until everything it held is somebody else's, and then goes on as if nothing had been.
+    /// A node freezes until another node holds all its leases, then continues.
     FreezeNode(usize),
-    /// All processes of PostgreSQL end on the spot, and it starts again.
+    /// PostgreSQL crashes and restarts.
     CrashDatabase,
-    /// PostgreSQL stands still: no connection breaks, and nothing answers.
+    /// PostgreSQL freezes: connections stay open without answers.
     FreezeDatabase,
     /// PostgreSQL takes no writes for a while, and takes them again without breaking a connection.
     ReadOnlyDatabase,
@@ -21,45 +21,43 @@ pub(crate) enum Fault {
     KillBackends,
 }
 
-/// A trouble that lasts longer, with a fault in the middle of it. Accepting goes on meanwhile.
+/// A lasting fault, with another one in the middle of it. Messages are accepted all the time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Trouble {
-    /// The way between the nodes and PostgreSQL carries few bytes.
+    /// The link between the nodes and PostgreSQL is slow.
     SlowLink,
     /// Another session holds locks on entries of the outbox.
     LockedRows,
     /// The nodes may not record attempts.
     RevokedRights,
-    /// The node in this place has one provider less than the other.
+    /// The node in this place lacks a provider.
     UnequalNode(usize),
 }
 
-/// A fault, and what is to happen before it.
+/// A fault, and what happens before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Strike {
-    /// How many messages are accepted first.
+    /// Messages that are accepted first.
     pub(crate) after: usize,
     pub(crate) fault: Fault,
-    /// What is wrong before, during and after it.
+    /// The lasting fault around it.
     pub(crate) meanwhile: Option<Trouble>,
 }
 
-/// Strikes without end, in rounds: each has every kind of fault, in an order of its own.
+/// Endless strikes in rounds: each round has every kind of fault, in its own order.
 pub(crate) struct Strikes {
     entropy: Entropy,
     round: Vec<Fault>,
 }
 
-/// How many strikes a round has.
+/// Strikes of a round.
 pub(crate) const ROUND: usize = 9;
 
-/// The fewest and the most messages that are accepted between two faults: less and more than what is left behind by the
-/// first takes to be dealt with.
+/// Fewest and most messages that are accepted between two faults: the first fault's effects may or may not be over.
 const AFTER_MIN: u64 = 20;
 const AFTER_MAX: u64 = 400;
 
 impl Fault {
-    /// What people call it.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::KillNode(_) => "a node killed",
@@ -73,13 +71,13 @@ impl Fault {
         }
     }
 
-    /// Whether what it waits for can happen meanwhile.
+    /// Whether the fault can be carried out during this lasting one.
     fn overlaps(self, trouble: Trouble) -> bool {
         match trouble {
             Trouble::SlowLink => true,
-            // The other could not take over what the one that stands still held.
+            // The other node could not take over the frozen node's leases.
             Trouble::UnequalNode(_) => !matches!(self, Self::FreezeNode(_)),
-            // The entries of a node that stands still could not be taken over, and a node that stops could not settle.
+            // Entries of a frozen node could not be taken over, and a stopping node could not settle.
             Trouble::LockedRows | Trouble::RevokedRights => {
                 !matches!(self, Self::FreezeNode(_) | Self::ReplaceNodes)
             }
@@ -88,7 +86,6 @@ impl Fault {
 }
 
 impl Trouble {
-    /// What people call it.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::SlowLink => "while the link is slow",
@@ -100,7 +97,7 @@ impl Trouble {
 }
 
 impl Strikes {
-    /// Those that belong to a seed.
+    /// The strikes of a seed.
     pub(crate) fn of(seed: u64) -> Self {
         Self {
             entropy: Entropy::from_seed(seed).child("strikes"),

@@ -8,7 +8,7 @@ use std::{
     task::Poll,
 };
 
-/// What a step came to, or the words it panicked with.
+/// The result of a step, or its panic message.
 pub(super) async fn guarded<T>(step: impl Future<Output = T>) -> Result<T, String> {
     let mut step = pin!(step);
     poll_fn(

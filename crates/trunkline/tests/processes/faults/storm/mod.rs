@@ -1,8 +1,7 @@
-//! Two nodes and one PostgreSQL under load, and faults that strike them one after another: how many, which, and in what
-//! order is for the test to say. Then everything settles, and is audited.
+//! Two nodes and one PostgreSQL under load, and a sequence of faults that the test chooses. In the end everything settles and is
+//! audited.
 //!
-//! A storm does not stop at what goes wrong: it notes it, lets things settle as far as they do, audits all the same, and
-//! leaves the verdict to the test, so that a long run ends with a report also when it has found something.
+//! A violation does not end a storm: it is recorded, and the test decides in the end. So a long run always has a report.
 
 mod diary;
 mod fault;
@@ -29,15 +28,15 @@ pub(crate) use outage::{
 
 /// How many nodes there are.
 pub(crate) const NODES: usize = 2;
-/// A node has 20 to 40 MB in use. Far more would be something that grows.
+/// A node uses 20 to 40 MB. Much more means that something grows.
 const MEMORY_MAX_KB: u64 = 256 * 1024;
 
-/// What stands in the storm.
+/// The world of a storm.
 struct Storm {
     cluster: Cluster,
-    /// Stands between the nodes and PostgreSQL.
+    /// Between the nodes and PostgreSQL.
     proxy: Proxy,
-    /// Where the database is without the proxy.
+    /// The database's URL without the proxy.
     url: String,
     world: World,
     /// Which nodes are started without a provider.
@@ -51,16 +50,16 @@ struct Storm {
     diary: Diary,
 }
 
-/// What a storm leaves behind.
+/// The results of a storm.
 pub(crate) struct Aftermath {
     pub(crate) load: Report,
-    /// None if it came to no audit.
+    /// `None` without an audit.
     pub(crate) audit: Option<(Summary, Findings)>,
     pub(crate) seen: Seen,
     pub(crate) diary: Diary,
 }
 
-/// Lets these strikes fall, and says what is left. `settings` may change how the nodes are started.
+/// Carries out the strikes. `settings` changes the nodes' settings.
 pub(crate) async fn storm(
     pace: Pace,
     settings: impl FnOnce(World) -> World,
@@ -135,7 +134,7 @@ impl Storm {
         self.diary.note(&step, struck);
     }
 
-    /// Makes everything run again, whatever a strike that failed has left behind.
+    /// Makes everything run again, also after a fault that failed half-way.
     async fn heal(&mut self) {
         let healed = guarded(async {
             block_in_place(|| {
@@ -201,7 +200,7 @@ impl Storm {
 }
 
 impl Aftermath {
-    /// What the audit counted, once nothing is found to be broken.
+    /// The audit's counts, after a check that there is no violation.
     pub(crate) fn unbroken(&self) -> &Summary {
         let broken = &self.diary.broken;
         assert!(broken.is_empty(), "{}", broken.join("\n"));

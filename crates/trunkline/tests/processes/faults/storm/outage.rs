@@ -1,4 +1,4 @@
-//! What nodes owe their clients while the database is away: an answer in time that says so. And when it is back: service.
+//! While the database is away, nodes refuse in time; when it is back, they accept.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub(crate) async fn refused(client: &Client, url: &str, mut offer: Offer) -> (Of
     (offer, took)
 }
 
-/// All of these at the same moment; also the slowest of their answers.
+/// All of these concurrently. Returns the slowest answer's time.
 pub(crate) async fn all_refused(node: &Node, offers: impl Iterator<Item = Offer>) -> (Vec<Offer>, Duration) {
     let mut sends = JoinSet::new();
     for offer in offers {
@@ -42,7 +42,7 @@ pub(crate) async fn alive_and_not_ready(node: &Node) {
     tokio::join!(not_ready(node), unavailable(node, "/api/conversations"));
 }
 
-/// The node says that a send would be refused.
+/// `/readyz` is 503.
 pub(crate) async fn not_ready(node: &Node) {
     unavailable(node, "/readyz").await;
 }
@@ -53,7 +53,7 @@ async fn unavailable(node: &Node, path: &str) {
     assert!(watch.elapsed() <= ANSWER_MAX, "{path} took {:?}", watch.elapsed());
 }
 
-/// Asks again for what may be stored or not, where that is possible: with its key it is stored, once.
+/// Repeats the requests with an unknown outcome that have a key: each is stored once.
 pub(crate) async fn repeat_ambiguous(node: &Node, offers: &mut [Offer]) {
     let ambiguous =
         |offer: &&mut Offer| offer.key.is_some() && offer.may_be_stored && offer.accepted.is_none();
@@ -62,8 +62,7 @@ pub(crate) async fn repeat_ambiguous(node: &Node, offers: &mut [Offer]) {
     }
 }
 
-/// Asks until the node accepts it, which may take so long. The offer must be repeatable: whether an earlier try was
-/// stored may be unknown.
+/// Repeats the request until the node accepts it, within `bound`. It must be repeatable: an earlier one may be stored.
 pub(crate) async fn until_accepted(node: &Node, offer: &mut Offer, bound: Duration) {
     assert!(offer.key.is_some(), "{offer:?} cannot be repeated");
     until("sends are accepted again", bound, async || {

@@ -1,4 +1,4 @@
-//! How each fault is carried out, and what must hold while it lasts.
+//! Carries out each fault, and checks what must hold meanwhile.
 
 use std::time::Duration;
 
@@ -11,16 +11,15 @@ use super::{
 };
 use crate::world::{Log, Node, Offer, SOON, Stopwatch, execute, until};
 
-/// How many messages the other node must take while one is down or stands still.
+/// Messages that the other node must accept while one is down or frozen.
 const MEANWHILE: usize = 30;
-/// How many sends each node refuses while the database is away, besides those of the load.
+/// Sends that each node refuses while the database is away, besides those of the load.
 const REFUSALS: usize = 3;
-/// How long a due message may wait for a try once all is well: the leases of what was lost, a breaker's cool-down, some calls
-/// that hang. A busy machine may add some.
+/// How long a due message may wait after a fault: expired leases, a cool-down, some calls that time out, and a busy machine.
 const PROGRESS_MAX: Duration = Duration::from_secs(20);
 
 impl Storm {
-    /// Carries it out, and says how long after its end all nodes served again.
+    /// Carries it out. Returns how long after its end all nodes served again.
     pub(super) async fn strike(&mut self, fault: Fault) -> Duration {
         for node in self.nodes.iter_mut().flatten() {
             assert!(node.is_running(), "a node ended by itself:\n{}", node.log());
@@ -59,7 +58,7 @@ impl Storm {
                 self.administer("set default_transaction_read_only = on").await;
                 self.kill_backends().await;
                 self.outage(false).await;
-                // What the nodes have connected meanwhile stays read-only.
+                // Connections that were opened meanwhile stay read-only.
                 self.administer("reset default_transaction_read_only").await;
                 self.until_served(&[0, 1]).await
             }
@@ -93,7 +92,7 @@ impl Storm {
         execute(&self.cluster.url("postgres"), statement).await.unwrap();
     }
 
-    /// Waits until all that is due now has been tried.
+    /// Waits until all messages that are due now have been tried.
     pub(super) async fn progress(&mut self) {
         let watch = Stopwatch::start();
         let due = format!(
@@ -107,7 +106,7 @@ impl Storm {
         self.diary.slowest_progress = self.diary.slowest_progress.max(watch.elapsed());
     }
 
-    /// All of these at the same moment.
+    /// All of these concurrently.
     async fn kill(&mut self, places: &[usize]) {
         let nodes: Vec<Node> = places.iter().map(|place| self.depart(*place)).collect();
         let logs: Vec<Log> = nodes.iter().map(Node::log_file).collect();
@@ -129,8 +128,7 @@ impl Storm {
         watch.elapsed()
     }
 
-    /// The node stands still until others have all it held, and until clients have given it up and repeat elsewhere
-    /// what it has not even read yet.
+    /// The node is frozen until others hold all its leases, and clients repeat elsewhere what it has not read yet.
     async fn freeze(&mut self, place: usize) -> Duration {
         self.targets.freeze(place);
         self.node(place).freeze().await;
@@ -148,7 +146,7 @@ impl Storm {
         self.until_served(&[place]).await
     }
 
-    /// While the database takes no writes, both nodes live, and say so to everybody in time.
+    /// While the database takes no writes, both nodes live and answer in time.
     async fn outage(&mut self, reads_too: bool) {
         let storm = &*self;
         let probes = |place: usize| {
@@ -170,7 +168,7 @@ impl Storm {
     async fn until_served(&mut self, places: &[usize]) -> Duration {
         let watch = Stopwatch::start();
         for place in places {
-            // Written down first: it is to be audited also when this fails.
+            // Recorded first, so that it is audited even if this fails.
             self.probes.push(self.probe(*place, "served", true));
             let node = self.nodes[*place].as_ref().expect("it runs");
             let probe = self.probes.last_mut().expect("just pushed");

@@ -1,4 +1,4 @@
-//! What goes wrong for longer: how it begins, and how it ends.
+//! Lasting faults: how they begin and end.
 
 use tokio_postgres::Client;
 
@@ -7,10 +7,10 @@ use crate::world::{connect, execute};
 
 /// Bytes a second, in each direction: about half of what the load would like.
 const SLOW_LINK_BYTES: u64 = 150_000;
-/// Few enough that the rest goes on.
+/// Few, so that other entries continue.
 const LOCKED_ROWS: usize = 3;
 
-/// A trouble that has begun.
+/// A lasting fault under way.
 pub(super) struct UnderWay {
     trouble: Trouble,
     /// The session that holds locks; they end with it.
@@ -44,7 +44,7 @@ impl Storm {
         execute(&self.url, statement).await.unwrap();
     }
 
-    /// Whatever a strike that failed has left behind.
+    /// Undoes what a failed fault left behind.
     pub(super) async fn end_all_troubles(&mut self) {
         self.proxy.limit(None, None);
         self.lacking = [false; NODES];

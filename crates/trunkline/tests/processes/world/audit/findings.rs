@@ -1,35 +1,34 @@
 use std::{collections::BTreeMap, fmt};
 
-/// How many findings of a rule are shown; the first ones say enough.
+/// Findings shown for each rule.
 const SHOWN_MAX: usize = 5;
 
-/// What must hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Rule {
     /// What was acknowledged is stored.
     NothingLost,
-    /// One offer is one row, whatever it was asked to be under its key.
+    /// One offered message is one row, even if its key was reused.
     NothingStoredTwice,
     /// A provider sees a message again only after an attempt whose outcome is not known.
     DuplicatesExplained,
-    /// Clients are told what is so, and in time.
+    /// Answers are true and in time.
     AnswersTrue,
     /// One conversation for each pair, with exact counts, sequences and last activity.
     ConversationsExact,
-    /// What a row refers to is there.
+    /// No row refers to a missing one.
     ReferencesHold,
     /// Attempts have no gaps, at most one success, and a place for every call.
     AttemptsComplete,
-    /// Once there was time, everything is final for a reason that has a name, and nobody holds anything.
+    /// In the end every message is final with a reason, and no lease is held.
     EverythingFinal,
 }
 
-/// Where something that must hold did not.
+/// Violations of the rules.
 #[derive(Debug, Default)]
 pub(crate) struct Findings(BTreeMap<Rule, Vec<String>>);
 
 impl Findings {
-    /// Notes what is wrong if it does not hold.
+    /// Records a violation unless `holds`.
     pub(super) fn expect(&mut self, rule: Rule, holds: bool, wrong: impl FnOnce() -> String) {
         if !holds {
             self.0.entry(rule).or_default().push(wrong());

@@ -16,7 +16,7 @@ use super::{
 pub(crate) use findings::{Findings, Rule};
 pub(crate) use summary::Summary;
 
-/// Compares what clients were promised, what the database holds and what the providers saw.
+/// Compares the answers to clients, the rows of the database and the calls that the providers recorded.
 pub(super) struct Audit<'a> {
     pub(super) offers: &'a [Offer],
     pub(super) contents: &'a Contents,
@@ -24,7 +24,7 @@ pub(super) struct Audit<'a> {
 }
 
 impl Audit<'_> {
-    /// Everything that holds at any moment.
+    /// What holds at any moment.
     pub(super) fn check(&self) -> (Summary, Findings) {
         let mut found = Findings::default();
         self.accepted_messages_are_stored_as_they_were_given(&mut found);
@@ -35,13 +35,13 @@ impl Audit<'_> {
         (Summary::of(self), found)
     }
 
-    /// Also what holds once there was time: every message is final and nobody holds one.
+    /// Also that in the end every message is final and no lease is held.
     pub(super) fn check_final(&self) -> (Summary, Findings) {
         let (summary, mut found) = self.check();
         let seen = times_seen(self.calls);
         let outbox: BTreeSet<&Id> = self.contents.outbox.iter().map(|entry| &entry.message).collect();
-        let nobody_holds = (summary.waiting, summary.leased) == (0, 0);
-        found.expect(EverythingFinal, nobody_holds, || summary.to_string());
+        let no_lease = (summary.waiting, summary.leased) == (0, 0);
+        found.expect(EverythingFinal, no_lease, || summary.to_string());
         for message in &self.contents.messages {
             let mut expect = |holds: bool, what: &str| {
                 found.expect(EverythingFinal, holds, || format!("{what}: {message:?}"));
@@ -104,8 +104,8 @@ impl Audit<'_> {
         }
     }
 
-    /// Bodies are unique among offers, so two rows with one body are one offer stored twice. A client that was told
-    /// that nothing was kept is free to think so.
+    /// Bodies are unique among offers, so two rows with one body are one offer stored twice. A message that was refused must
+    /// not be stored.
     fn no_offer_is_stored_twice_or_against_its_answer(&self, found: &mut Findings) {
         let offers: BTreeMap<&str, &Offer> = self
             .offers
@@ -184,8 +184,8 @@ impl Audit<'_> {
         }
     }
 
-    /// A call is on record under its number, with the outcome the provider knows or as one whose outcome is unknown.
-    /// While a call is under way it is not on record yet, so only one per message may be missing, the last.
+    /// A call is recorded under its number, with its outcome or as unknown. A call under way is not recorded yet, so only the
+    /// last one of a message may be missing.
     fn attempts_are_numbered_and_explain_every_call(&self, found: &mut Findings) {
         let mut attempts: BTreeMap<&Id, Vec<&Attempt>> = BTreeMap::new();
         for attempt in &self.contents.attempts {
@@ -229,7 +229,7 @@ impl Audit<'_> {
     }
 }
 
-/// Idempotency keys, or providers' ids, each of which there may be once.
+/// Idempotency keys or providers' ids: each is unique.
 fn ids_by_name<'a>(rows: &'a [(String, Id)], found: &mut Findings) -> BTreeMap<&'a str, &'a Id> {
     let mut ids = BTreeMap::new();
     for (name, id) in rows {

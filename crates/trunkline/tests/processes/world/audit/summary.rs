@@ -5,7 +5,6 @@ use super::{
     Audit,
 };
 
-/// What an audit counted.
 #[derive(Debug)]
 pub(crate) struct Summary {
     pub(crate) accepted: usize,
@@ -13,16 +12,16 @@ pub(crate) struct Summary {
     pub(crate) conversations: usize,
     pub(crate) attempts: usize,
     pub(crate) calls: usize,
-    /// Attempts of which nobody knows whether they arrived.
+    /// Attempts that may or may not have arrived.
     pub(crate) ambiguous: usize,
-    /// Attempts whose worker was heard of when others had its message already.
+    /// Attempts with a `late_outcome`.
     pub(crate) late: usize,
     /// Messages that a provider may have sent more than once.
     pub(crate) sent_again: usize,
-    /// Entries of the outbox that are not dead, and those of them that somebody holds.
+    /// Outbox entries that are not dead, and those of them with a lease.
     pub(crate) waiting: usize,
     pub(crate) leased: usize,
-    /// Messages that were given up.
+    /// Failed messages.
     pub(crate) failed: usize,
     pub(crate) attempts_by_outcome: BTreeMap<String, usize>,
     pub(crate) failed_by_reason: BTreeMap<String, usize>,
