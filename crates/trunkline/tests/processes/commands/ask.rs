@@ -108,7 +108,7 @@ async fn a_failed_message_fails_the_command() {
     let email = ["--from", "a@example.org", "--to", "b@example.org", "--body", "x"];
     let refused = failed(&world.run(&asking(&node, "send", &email)).await);
     assert!(
-        refused.contains("500 no_provider") && refused.contains("Request id"),
+        refused.contains("500 no_provider") && refused.contains("request id"),
         "{refused}"
     );
     let bad = [
