@@ -150,7 +150,7 @@ impl Connections {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "a connection cannot be accepted: the node goes on listening");
+                    tracing::warn!(%error, "a connection cannot be accepted: the node still listens");
                     if !concerns_one_connection(&error) {
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }

@@ -1,4 +1,4 @@
-//! One key, one message: on every send route, whoever repeats it and however often.
+//! One key, one message, on every send route.
 
 use engine::LimitSettings;
 use serde_json::{Value, json};
@@ -25,7 +25,7 @@ async fn a_repeat_is_answered_as_the_first() {
         with(&sms("a"), "attachments", Value::Null),
         with(&sms("a"), "attachments", json!([])),
         with(&sms("a"), "timestamp", Value::Null),
-        // None of these is believed.
+        // Each of these counts as missing.
         with(&sms("a"), "timestamp", "yesterday"),
         with(&sms("a"), "timestamp", 1_764_000_000),
         with(&sms("a"), "timestamp", "1989-12-31T23:59:59Z"),
@@ -66,7 +66,7 @@ async fn a_timestamp_is_compared_as_an_instant() {
 }
 
 #[tokio::test]
-async fn without_a_key_and_with_another_each_is_a_message_of_its_own() {
+async fn without_a_key_or_with_another_key_each_request_is_a_new_message() {
     let world = World::new().await;
     for key in ["k", "K", "k2"] {
         let answer = world.post_with_key(SMS, key, &sms("a")).await.expect(202);
@@ -95,7 +95,7 @@ async fn the_routes_share_their_keys() {
             assert_eq!(again.json(), first.json());
         }
     }
-    // An SMS has no subject, on whichever route one is given.
+    // The subject of an SMS is ignored.
     let with_subject = with(&unified(&sms("a")), "subject", "An SMS has none");
     let world = World::new().await;
     world.post_with_key(SMS, "k", &sms("a")).await.expect(202);
@@ -111,7 +111,7 @@ async fn the_routes_share_their_keys() {
 }
 
 #[tokio::test]
-async fn a_key_means_one_message_and_no_other() {
+async fn a_key_with_another_message_is_a_conflict() {
     let world = World::new().await;
     let picture = mms("a", &["https://example.com/a", "https://example.com/b"]);
     world.post_with_key(SMS, "text", &picture).await.expect(202);
@@ -150,7 +150,7 @@ async fn a_key_means_one_message_and_no_other() {
 }
 
 #[tokio::test]
-async fn repeats_at_the_same_time_are_one_message() {
+async fn concurrent_repeats_are_one_message() {
     let world = World::new().await;
     let mut repeats = JoinSet::new();
     for number in 0..24 {
@@ -193,7 +193,7 @@ async fn a_key_is_the_same_bare_and_quoted() {
 }
 
 #[tokio::test]
-async fn what_is_no_key_is_refused() {
+async fn an_invalid_key_is_refused() {
     let world = World::new().await;
     let too_long = "k".repeat(256);
     let quoted_too_long = format!("\"{too_long}\"");
@@ -230,7 +230,7 @@ async fn what_is_no_key_is_refused() {
 }
 
 #[tokio::test]
-async fn a_key_is_not_used_up_by_what_was_refused() {
+async fn a_refused_request_does_not_use_its_key() {
     let world = World::with(|settings| settings.only(&["sms-mms"])).await;
     let send = async |body: &Value| world.post_with_key(SMS, "k", body).await;
     send(&with(&sms("a"), "to", "nobody"))
@@ -256,7 +256,7 @@ async fn a_key_is_not_used_up_by_what_was_refused() {
 }
 
 #[tokio::test]
-async fn a_key_is_not_used_up_by_a_limit() {
+async fn a_rate_limited_request_does_not_use_its_key() {
     let world = World::with(|settings| {
         settings.engine.limits = LimitSettings::per_minute(1_000, 1, 1_000);
     })
@@ -270,8 +270,8 @@ async fn a_key_is_not_used_up_by_a_limit() {
 }
 
 #[tokio::test]
-async fn when_the_answer_of_a_commit_is_lost_the_key_finds_out() {
-    // Stored, but nobody could say so: the repeat gets the answer the first try should have had.
+async fn after_a_lost_commit_answer_the_key_finds_the_message() {
+    // Stored, but not found: the repeat gets the answer that the first request should have had.
     let world = World::new().await;
     world.store.set(Fault::Silent {
         stored: true,
@@ -284,7 +284,7 @@ async fn when_the_answer_of_a_commit_is_lost_the_key_finds_out() {
     assert!(again.is_replay());
     assert_eq!(world.messages_stored().await, 1);
 
-    // Stored, and found by its id: the first try is answered as if nothing had happened.
+    // Stored, and found by its id: the first request gets its 202.
     world.store.set(Fault::Silent {
         stored: true,
         found: true,

@@ -1,4 +1,4 @@
-//! How much a client may ask: what counts, what is refused, and what it is told.
+//! Rate limits: what is charged, what is refused, and what the answers say.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -30,7 +30,7 @@ fn left(response: &Response, policy: &str) -> Option<u32> {
     own.split(';').next().unwrap().parse().ok()
 }
 
-/// Refused, and told to come back in about this many seconds: real time passes too.
+/// Refused with about this Retry-After, in seconds: real time passes too.
 #[track_caller]
 fn refused(response: Response, seconds: u64) -> u64 {
     let response = response.expect_problem(429, "rate_limited");
@@ -40,7 +40,7 @@ fn refused(response: Response, seconds: u64) -> u64 {
 }
 
 #[tokio::test]
-async fn send_routes_tell_what_may_be_sent_and_what_is_left() {
+async fn send_routes_answer_with_their_limits_and_what_is_left() {
     let policies = BTreeSet::from(["\"sender\";q=60;w=60", "\"ip\";q=120;w=60"]);
     let accepted = BTreeSet::from(["\"sender\";r=59;t=1", "\"ip\";r=119;t=1"]);
     for (route, body) in [
@@ -53,7 +53,7 @@ async fn send_routes_tell_what_may_be_sent_and_what_is_left() {
         assert_eq!(members(&response, "ratelimit-policy"), policies, "{route}");
         assert_eq!(members(&response, "ratelimit"), accepted, "{route}");
 
-        // No sender was asked about, so nothing is said of it.
+        // The request names no valid sender, so the answer has no sender limit.
         let world = limited(120, 60, 1_200).await;
         let response = world.post(route, &json!({})).await.expect(400);
         assert_eq!(members(&response, "ratelimit-policy"), policies, "{route}");
@@ -75,7 +75,7 @@ async fn send_routes_tell_what_may_be_sent_and_what_is_left() {
 }
 
 #[tokio::test]
-async fn an_address_has_one_allowance_for_all_send_routes_and_all_requests() {
+async fn an_address_has_one_limit_for_all_requests_to_all_send_routes() {
     let world = limited(4, 1_000, 1_000).await;
     world.post(SMS, &sms("a")).await.expect(202);
     world.post("/api/messages/email", &json!({})).await.expect(400);
@@ -87,9 +87,9 @@ async fn an_address_has_one_allowance_for_all_send_routes_and_all_requests() {
     world.post("/api/messages", &unified(&sms("b"))).await.expect(202);
     for route in [SMS, "/api/messages/email", "/api/messages"] {
         let response = world.post(route, &json!({})).await;
-        let told = members(&response, "ratelimit");
+        let shown = members(&response, "ratelimit");
         let wait = response.retry_after();
-        assert_eq!(told, BTreeSet::from([format!("\"ip\";r=0;t={wait}").as_str()]));
+        assert_eq!(shown, BTreeSet::from([format!("\"ip\";r=0;t={wait}").as_str()]));
         assert!(response.json()["detail"].as_str().unwrap().contains("address"));
         refused(response, 15);
     }
@@ -98,7 +98,7 @@ async fn an_address_has_one_allowance_for_all_send_routes_and_all_requests() {
         3.0
     );
     assert_eq!(world.messages_stored().await, 2);
-    // Everything else has no limit, and redriving is no sending.
+    // Other routes have no limit, redrive included.
     for _ in 0..10 {
         world.get("/api/messages").await.expect(200);
         world.get("/api/conversations").await.expect(200);
@@ -112,7 +112,7 @@ async fn an_address_has_one_allowance_for_all_send_routes_and_all_requests() {
 }
 
 #[tokio::test]
-async fn a_refusal_costs_nothing_and_the_wait_it_names_is_enough() {
+async fn a_refusal_is_not_charged_and_its_retry_after_is_enough() {
     let world = limited(2, 1_000, 1_000).await;
     for _ in 0..2 {
         world.post(SMS, &sms("a")).await.expect(202);
@@ -121,7 +121,7 @@ async fn a_refusal_costs_nothing_and_the_wait_it_names_is_enough() {
     for _ in 0..20 {
         wait = refused(world.post(SMS, &sms("b")).await, 30);
     }
-    // Ten seconds short of it, however slow this machine is.
+    // Ten seconds early, because a slow machine adds time.
     world.clock.advance(Duration::from_secs(wait - 15));
     refused(world.post(SMS, &sms("b")).await, 15);
     world.clock.advance(Duration::from_secs(15));
@@ -131,7 +131,7 @@ async fn a_refusal_costs_nothing_and_the_wait_it_names_is_enough() {
 }
 
 #[tokio::test]
-async fn a_sender_has_one_allowance_however_it_is_written_and_whatever_it_sends() {
+async fn all_spellings_of_a_sender_share_one_limit_over_all_channels() {
     let world = limited(1_000, 3, 1_000).await;
     let spaced = with(&mms("a", &["https://example.com/a"]), "from", "+1 (201) 666-1234");
     for (number, (route, body)) in [
@@ -162,7 +162,7 @@ async fn a_sender_has_one_allowance_however_it_is_written_and_whatever_it_sends(
     );
     assert_eq!(world.messages_stored().await, 3);
 
-    // Others are not held responsible, nor does anybody pay for being written to.
+    // Other senders and recipients are not charged.
     world
         .post(SMS, &with(&sms("c"), "from", "+12016661235"))
         .await
@@ -182,7 +182,7 @@ async fn a_sender_has_one_allowance_however_it_is_written_and_whatever_it_sends(
 }
 
 #[tokio::test]
-async fn only_what_is_accepted_or_may_be_counts_against_a_sender() {
+async fn only_accepted_and_unknown_messages_count_against_a_sender() {
     let world = limited(1_000, 5, 1_000).await;
     let send = async |key: &str, body: &Value| world.post_with_key(SMS, key, body).await;
     let first = send("a", &sms("a")).await.expect(202);
@@ -198,7 +198,7 @@ async fn only_what_is_accepted_or_may_be_counts_against_a_sender() {
         let failed = send("b", &sms("b")).await.expect(status);
         assert_eq!(left(&failed, "sender"), Some(4), "{fault:?}");
     }
-    // Nobody knows: the charge stays.
+    // The outcome is unknown: the charge stays.
     world.store.set(Fault::Silent {
         stored: false,
         found: true,
@@ -232,7 +232,7 @@ async fn a_sender_over_its_limit_still_gets_its_replays() {
 }
 
 #[tokio::test]
-async fn inbound_routes_share_an_allowance_of_their_own() {
+async fn inbound_routes_share_a_limit_of_their_own() {
     let world = limited(1, 1, 4).await;
     let simulated = json!({"channel": "sms", "from": "+18045551234", "to": "+12016661234", "body": "Hi"});
     let inbound = "/api/provider/mock/inbound";
@@ -259,7 +259,7 @@ async fn inbound_routes_share_an_allowance_of_their_own() {
     assert_eq!(world.metric(refusals).await, 3.0);
     let rejected = "trunkline_inbound_rejected_total{reason=\"rate_limited\"}";
     assert_eq!(world.metric(rejected).await, 0.0);
-    // The send routes have not been touched, nor the configuration.
+    // The send routes and the configuration have their own limits.
     world.post(SMS, &sms("a")).await.expect(202);
     world.get("/api/provider/mock/config").await.expect(200);
     world.clock.advance(Duration::from_secs(wait));
@@ -284,7 +284,7 @@ async fn refused_among<'a>(world: &World, names: &[&'a str]) -> Vec<&'a str> {
 }
 
 #[tokio::test]
-async fn nobody_is_believed_who_is_no_trusted_proxy() {
+async fn only_a_trusted_proxy_may_name_its_client() {
     let world = limited(1, 1, 1).await;
     let names = ["203.0.113.1", "203.0.113.2", "127.0.0.2"];
     assert_eq!(refused_among(&world, &names).await, names[1..]);
@@ -309,7 +309,7 @@ async fn a_trusted_proxy_names_its_clients() {
     };
     let cases: [(&[&str], &[&str]); 5] = [
         (&["203.0.113.1", "203.0.113.2", "203.0.113.1"], &["203.0.113.1"]),
-        // What stands left of the first stranger is the stranger's own claim.
+        // Entries left of the first untrusted address are not trusted.
         (
             &[
                 "203.0.113.1",
@@ -318,7 +318,7 @@ async fn a_trusted_proxy_names_its_clients() {
             ],
             &["198.51.100.9, 203.0.113.1", "203.0.113.1, 10.1.2.3"],
         ),
-        // A subscriber with IPv6 has a whole /64 to himself.
+        // An IPv6 client has a whole /64.
         (
             &["2001:db8:0:1::1", "2001:db8:0:1:ffff::2", "2001:db8:0:2::1"],
             &["2001:db8:0:1:ffff::2"],
@@ -327,7 +327,7 @@ async fn a_trusted_proxy_names_its_clients() {
             &["203.0.113.1", "::ffff:203.0.113.1", "203.0.113.1:4711"],
             &["::ffff:203.0.113.1", "203.0.113.1:4711"],
         ),
-        // What is no address leaves the proxy's own.
+        // Without a valid address the proxy is charged.
         (&["unknown", "", "-"], &["", "-"]),
     ];
     for (names, expected) in cases {

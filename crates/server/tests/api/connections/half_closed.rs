@@ -4,7 +4,7 @@ use super::{next_answer, until_closed};
 use crate::world::{World, sms};
 
 #[tokio::test]
-async fn a_client_that_has_nothing_more_to_ask_gets_its_answer() {
+async fn a_client_that_closes_its_sending_side_gets_its_answer() {
     let world = World::new().await;
     let body = sms("a").to_string();
     let send = format!(

@@ -11,7 +11,7 @@ const HEALTH: &str = "GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n";
 const READY: &str = "GET /readyz HTTP/1.1\r\nhost: a\r\n\r\n";
 
 #[tokio::test]
-async fn a_node_that_will_stop_says_so_and_serves_on() {
+async fn a_lame_duck_announces_the_end_and_still_serves() {
     let world = World::new().await;
     let client = world.client;
     let mut idle = client.begin("").await;
@@ -32,17 +32,17 @@ async fn a_node_that_will_stop_says_so_and_serves_on() {
     let answer = exchange(&mut idle, READY).await;
     assert_eq!((answer.status, answer.closes()), (503, true));
     until_closed(&mut idle).await;
-    // One that asks for nothing more is closed at the end.
+    // A connection without a further request is closed at the end.
     until_closed(&mut unused).await;
     stopping.await.unwrap().unwrap();
     TcpStream::connect(client.address).await.unwrap_err();
 }
 
 #[tokio::test]
-async fn what_the_kernel_has_accepted_is_answered() {
+async fn connections_in_the_backlog_are_answered() {
     let world = World::new().await;
     let client = world.client;
-    // On one thread, this test and the server take turns: at its next turn it is told to stop, and to look at these.
+    // The test and the server share one thread: the server sees the stop and these connections at its next turn.
     let mut sockets = Vec::new();
     let std_connect = || std::net::TcpStream::connect(client.address).unwrap();
     let waiting: Vec<_> = (0..50).map(|_| std_connect()).collect();
@@ -59,7 +59,7 @@ async fn what_the_kernel_has_accepted_is_answered() {
 }
 
 #[tokio::test]
-async fn a_connection_that_says_nothing_does_not_hold_up_the_end() {
+async fn a_silent_connection_does_not_delay_the_end() {
     let world = World::new().await;
     let mut silent = world.client.begin("").await;
     world.get("/healthz").await.expect(200);

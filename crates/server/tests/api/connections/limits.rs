@@ -36,13 +36,13 @@ async fn connect_and_begin(world: &World) -> TcpStream {
 }
 
 #[tokio::test]
-async fn the_longest_idle_connection_of_an_address_makes_way() {
+async fn the_longest_idle_connection_of_an_address_is_closed_for_a_new_one() {
     let world = limited(&[]).await;
     let mut sockets = Vec::new();
     for _ in 0..PER_ADDRESS_MAX {
         sockets.push(connect(&world).await);
     }
-    // The first is the last that was used, so the second has been idle for longest.
+    // The first was used last, so the second has been idle longest.
     assert!(is_usable(&mut sockets[0]).await);
     let mut fifth = connect(&world).await;
     until_closed(&mut sockets[1]).await;
@@ -50,7 +50,7 @@ async fn the_longest_idle_connection_of_an_address_makes_way() {
         assert!(is_usable(&mut sockets[socket]).await, "{socket}");
     }
     assert!(is_usable(&mut fifth).await);
-    // One that has said nothing yet makes way like any other.
+    // A silent connection is closed like an idle one.
     let world = limited(&[]).await;
     let mut silent = world.client.begin("").await;
     let mut busy = Vec::new();
@@ -61,7 +61,7 @@ async fn the_longest_idle_connection_of_an_address_makes_way() {
 }
 
 #[tokio::test]
-async fn a_connection_with_a_request_under_way_does_not_make_way() {
+async fn a_connection_with_a_request_under_way_is_not_closed_for_a_new_one() {
     let world = limited(&[]).await;
     let mut busy = Vec::new();
     for _ in 0..PER_ADDRESS_MAX {
@@ -74,12 +74,12 @@ async fn a_connection_with_a_request_under_way_does_not_make_way() {
     for socket in &mut busy {
         assert_eq!(exchange(socket, "x".repeat(1_000)).await.status, 400);
     }
-    // Their places can be had again.
+    // Their places are free again.
     connect(&world).await;
 }
 
 #[tokio::test]
-async fn trusted_proxies_have_as_many_connections_as_there_are() {
+async fn trusted_proxies_have_no_limit_per_address() {
     let world = limited(&["127.0.0.0/8"]).await;
     let mut sockets = Vec::new();
     for _ in 0..3 * PER_ADDRESS_MAX {
@@ -91,7 +91,7 @@ async fn trusted_proxies_have_as_many_connections_as_there_are() {
 }
 
 #[tokio::test]
-async fn an_idle_connection_is_closed_in_good_order_when_its_time_is_up() {
+async fn an_idle_connection_is_closed_after_its_timeout() {
     let world = World::with(|settings| settings.connections.idle_timeout = Duration::from_secs(1)).await;
     let mut socket = connect(&world).await;
     until_closed(&mut socket).await;
@@ -99,7 +99,7 @@ async fn an_idle_connection_is_closed_in_good_order_when_its_time_is_up() {
 
 /// A proxy keeps connections for a minute; a client that sends nothing, or half a head, is gone within seconds.
 #[tokio::test]
-async fn an_idle_connection_outlives_clients_that_never_ask() {
+async fn a_silent_connection_is_closed_before_an_idle_one() {
     let world = World::new().await;
     let mut idle = connect(&world).await;
     let mut silent = world.client.begin("").await;
@@ -107,7 +107,7 @@ async fn an_idle_connection_outlives_clients_that_never_ask() {
     dripping.write_all(b"GET /healthz HT").await.unwrap();
     until_closed(&mut silent).await;
     let mut rest = Vec::new();
-    // It may find its connection reset: it was in the middle of something.
+    // The connection may be reset: it was within its headers.
     let _ = within("it is cut off", dripping.read_to_end(&mut rest)).await;
     assert!(rest.is_empty());
     assert!(is_usable(&mut idle).await);

@@ -2,7 +2,7 @@ use super::exchange;
 use crate::world::{World, sms};
 
 #[tokio::test]
-async fn before_it_is_ready_a_node_is_alive_and_nothing_else() {
+async fn before_it_is_ready_a_node_answers_healthz_only() {
     let mut world = World::starting(|_| {}).await;
     let client = world.client;
     let mut kept = client.begin("").await;
@@ -23,7 +23,7 @@ async fn before_it_is_ready_a_node_is_alive_and_nothing_else() {
     world.ready();
     client.get("/readyz").await.expect(200);
     world.sent(&sms("a")).await;
-    // The connection of a client that waited is as good as any.
+    // A connection that waited can be used.
     assert_eq!(exchange(&mut kept, ready).await.status, 200);
 }
 

@@ -43,7 +43,7 @@ fn refused() -> Vec<(&'static str, &'static str, u16)> {
 }
 
 #[tokio::test]
-async fn a_connection_goes_on_after_a_refusal() {
+async fn a_connection_stays_open_after_a_refusal() {
     let world = World::new().await;
     for (line, headers, status) in refused() {
         let mut socket = world.client.begin("").await;
@@ -57,7 +57,7 @@ async fn a_connection_goes_on_after_a_refusal() {
         }
         assert!(is_usable(&mut socket).await, "{line} {headers}");
     }
-    // Too large for a message, but not too large to be read.
+    // Too large for a message, small enough to be read.
     let mut socket = world.client.begin("").await;
     let answer = exchange(&mut socket, request("POST /api/messages/sms", JSON, 300_000)).await;
     assert_eq!((answer.status, answer.closes()), (413, false));
@@ -65,7 +65,7 @@ async fn a_connection_goes_on_after_a_refusal() {
 }
 
 #[tokio::test]
-async fn a_connection_goes_on_after_a_refusal_for_want_of_a_key_or_of_patience() {
+async fn a_connection_stays_open_after_a_401_and_a_429() {
     let world = World::with(|settings| settings.server.api_keys = ApiKeys::new(["first-key"])).await;
     let mut socket = world.client.begin("").await;
     for _ in 0..2 {
@@ -110,7 +110,7 @@ async fn a_client_that_sends_too_much_gets_its_answer() {
     let answer = exchange(&mut socket, chunked).await;
     assert_eq!((answer.status, answer.closes()), (413, true));
     until_closed(&mut socket).await;
-    // Not even a request: the bare answer of the parser.
+    // Not a request: the parser answers without a document.
     let mut socket = world.client.begin("").await;
     let absurd = format!("GET /healthz HTTP/1.1\r\nx: {}\r\n\r\n", "x".repeat(LARGE));
     assert_eq!(exchange(&mut socket, absurd).await.status, 431);
@@ -128,7 +128,7 @@ async fn a_refused_body_that_does_not_come_is_not_waited_for_long() {
 }
 
 #[tokio::test]
-async fn a_body_is_asked_for_only_when_it_will_be_read() {
+async fn continue_is_sent_only_for_a_body_that_is_read() {
     let world = World::new().await;
     let expecting = |line: &str, headers: &str, length: usize| {
         head(line, headers, length) + "expect: 100-continue\r\n\r\n"
@@ -193,7 +193,7 @@ async fn a_byte_order_mark_is_skipped() {
             request.text("application/json", body)
         };
         let id = post(marked(&body.to_string())).send().await.expect(202).id();
-        // One in front of the document only: those in a text are the text's.
+        // Only before the document: a mark within a text belongs to the text.
         assert_eq!(world.message(&id).await["body"], "\u{feff}a");
         post(marked(&marked(&body.to_string())))
             .send()
@@ -201,7 +201,7 @@ async fn a_byte_order_mark_is_skipped() {
             .expect_invalid(&[""]);
         post("\u{feff}".to_owned()).send().await.expect_invalid(&[""]);
     }
-    // The same request with and without one is the same request.
+    // With and without a mark it is the same request.
     let keyed = |body: String| {
         let request = world.client.request("POST", "/api/messages/sms");
         request

@@ -76,7 +76,7 @@ fn a_body_is_stored_as_it_is_or_refused_and_leaves_nothing() {
             prop_assert!(response.status == 400 || !refused, "{response}");
         }
         if response.status == 202 {
-            // A provider's repeat is accepted and not stored again.
+            // A provider's repeat is accepted but not stored again.
             prop_assert!(
                 stored.get() == before + 1 || (stored.get() == before && !path.starts_with("/api/messages"))
             );
@@ -88,7 +88,7 @@ fn a_body_is_stored_as_it_is_or_refused_and_leaves_nothing() {
     });
 }
 
-/// A message that was accepted can be read, and if it is new, says what the body said.
+/// An accepted message can be read, and a new one has the content of the body.
 async fn is_stored(world: &World, id: &str, body: &[u8], is_new: bool) -> TestCaseResult {
     let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
     let well_formed = serde_json::from_slice::<IgnoredAny>(body);
@@ -99,13 +99,13 @@ async fn is_stored(world: &World, id: &str, body: &[u8], is_new: bool) -> TestCa
     if !is_new {
         return Ok(());
     }
-    // A body can be taken without being JSON that keeps all its fields: `{"unknown": 1e999}`.
+    // A body may be accepted although a JSON value cannot hold it: `{"unknown": 1e999}`.
     let Ok(said) = serde_json::from_slice::<Value>(body) else {
         return Ok(());
     };
     let is_as_said = |field: &str| match &said[field] {
         Value::Null => field == "body" && message[field] == "",
-        // An address may come with a name, or as a number.
+        // An inbound address may have a display name, or be a number.
         Value::String(said) => {
             message[field] == *said || said.ends_with(&format!("<{}>", text(&message[field])))
         }
@@ -122,7 +122,7 @@ fn text(value: &Value) -> &str {
 }
 
 #[test]
-fn other_bodies_are_obeyed_or_refused() {
+fn other_bodies_take_effect_or_change_nothing() {
     let edge = Edge::new();
     let cases = (select(ruling()), changes(), damage());
     edge.each(&cases, async |world, ((method, path, valid), changes, damage)| {

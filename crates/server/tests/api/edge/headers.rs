@@ -152,8 +152,8 @@ fn a_media_type_is_json_or_refused() {
 }
 
 #[test]
-fn whoever_claims_to_be_somebody_else_is_counted_as_himself() {
-    // One request for each address: the socket's is used up by the first.
+fn a_forwarded_address_of_an_untrusted_peer_is_ignored() {
+    // One request per address: the first one uses up the socket's.
     let edge = Edge::with(|settings| {
         settings.engine.limits = LimitSettings::per_minute(1, 1_000_000, 1_000_000);
     });

@@ -82,11 +82,11 @@ impl Document {
 }
 
 impl Change {
-    /// Whether it leaves any valid document valid, for a route that ignores unknown fields or refuses them.
+    /// Whether any valid document stays valid, on a route that ignores or refuses unknown fields.
     pub fn is_harmless(&self, ignores_unknown: bool) -> bool {
         match self {
             Self::Reorder(_) => true,
-            // As deep as it will stand: the parser has a bound of its own.
+            // Nested as deep as in the document, because the parser bounds the depth.
             Self::Add(value) => {
                 ignores_unknown && serde_json::from_str::<Value>(&format!("[{value}]")).is_ok()
             }

@@ -1,8 +1,6 @@
-//! Made-up requests at the edge of what a request can be: every one is answered, as it is promised, and what was not
-//! accepted leaves nothing.
+//! Generated requests, valid ones and near misses: each gets a documented answer, and what is not accepted is not stored.
 //!
-//! The parts alone have more cases in the crates they live in; here they go over the socket, where they meet. A finding
-//! becomes a named case beside the route.
+//! Parsers have more cases in their own crates; here they meet over a socket. A finding becomes a named case beside the route.
 
 mod bodies;
 mod headers;
@@ -51,7 +49,7 @@ impl Edge {
         Self::with(|_| {})
     }
 
-    /// Tries many cases; a failure is cut down to what matters and shown.
+    /// Tries many cases; a failure is shrunk and printed.
     fn each<S: Strategy>(&self, cases: &S, holds: impl AsyncFn(&World, S::Value) -> TestCaseResult) {
         let config = ProptestConfig {
             cases: CASES,
@@ -67,7 +65,7 @@ impl Edge {
         health.expect(200);
     }
 
-    /// One of these answers, and if a problem, one that is documented. The rest of what answers owe is checked by the client.
+    /// Expects one of these statuses, and of a problem a documented code. The client checks the rest.
     fn is_one_of(&self, response: &Response, statuses: &[u16]) -> TestCaseResult {
         prop_assert!(statuses.contains(&response.status), "{response}");
         if response.status >= 400 {

@@ -34,14 +34,14 @@ fn part() -> impl Strategy<Value = String> {
 }
 
 #[test]
-fn nobody_is_found_by_what_is_no_id() {
+fn a_path_without_an_exact_id_is_not_found() {
     let edge = Edge::new();
     let id = edge.runtime.block_on(edge.world.sent(&sms("a")));
     let cases = (select(&ABOUT_ONE[..]), part());
     edge.each(&cases, async |world, ((method, before, after), part)| {
         let path = format!("{before}{part}{after}");
         let response = world.client.request(method, &path).send().await;
-        // One spelling each: the decoded part is the id itself, or it is no id.
+        // An id has one spelling: the decoded part equals it, or it is not found.
         let spelled: Cow<'_, [u8]> = percent_decode_str(&part).into();
         let there = match before {
             "/api/conversations/" => "1",

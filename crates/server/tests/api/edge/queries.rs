@@ -151,7 +151,7 @@ fn a_listing_answers_every_query() {
 }
 
 #[test]
-fn what_is_right_is_listed() {
+fn a_valid_page_is_listed() {
     let edge = edge();
     let size = prop_oneof![0_u64..=300, any::<u64>()];
     let page = prop_oneof![1_u64..=4, 1..=u64::MAX];
@@ -174,7 +174,7 @@ fn what_is_right_is_listed() {
 }
 
 #[test]
-fn a_cursor_that_was_tampered_with_is_refused_or_another_one() {
+fn a_changed_cursor_is_refused_or_names_another_position() {
     let edge = edge();
     let cursors = edge.runtime.block_on(async {
         let mut cursors = Vec::new();

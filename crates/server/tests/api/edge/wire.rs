@@ -45,7 +45,7 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
 /// All that comes back until either side closes the connection.
 async fn answer(world: &World, bytes: &[u8]) -> String {
     let mut socket = world.client.begin(bytes).await;
-    // A server that has gone already is as good as one that reads to the end.
+    // The server may have closed already.
     let _ = socket.shutdown().await;
     let mut answer = Vec::new();
     let read = tokio::time::timeout(ANSWER_MAX, socket.read_to_end(&mut answer)).await;

@@ -3,7 +3,7 @@ use trunkline_server::ApiKeys;
 use crate::world::{World, sms};
 
 #[tokio::test]
-async fn with_keys_everything_but_health_wants_one() {
+async fn with_keys_everything_but_health_needs_one() {
     let world = World::with(|settings| {
         settings.server.api_keys = ApiKeys::new(["first-key", "second-key"]);
     })
@@ -79,7 +79,7 @@ async fn with_keys_everything_but_health_wants_one() {
 }
 
 #[tokio::test]
-async fn what_does_not_exist_is_not_found() {
+async fn unknown_paths_and_ids_are_not_found() {
     let world = World::new().await;
     for (method, path) in [
         ("GET", "/"),
@@ -109,7 +109,7 @@ async fn what_does_not_exist_is_not_found() {
 }
 
 #[tokio::test]
-async fn another_method_is_told_which_are_allowed() {
+async fn a_wrong_method_gets_the_allowed_ones() {
     let world = World::new().await;
     let routes: [(&str, &[&str]); 19] = [
         ("/api/messages", &["GET", "HEAD", "POST"]),

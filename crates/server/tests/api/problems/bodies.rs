@@ -17,7 +17,7 @@ fn with_bodies() -> [(&'static str, &'static str); 8] {
 }
 
 #[tokio::test]
-async fn a_body_that_is_not_said_to_be_json_is_not_read() {
+async fn a_body_without_a_json_content_type_is_refused() {
     let world = World::new().await;
     for (method, path) in with_bodies() {
         for media_type in [
@@ -59,7 +59,7 @@ async fn a_body_over_the_limit_is_refused_and_one_at_the_limit_is_not() {
     let at_the_limit = request.text("application/json", padded(max));
     at_the_limit.send().await.expect(202);
 
-    // A body that does not say how long it is.
+    // A body without a length.
     let chunks = format!("{:x}\r\n{}\r\n", max, padded(max)).repeat(2);
     let chunked = format!(
         "POST /api/messages/sms HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\nconnection: close\r\n\
@@ -74,7 +74,7 @@ async fn a_body_over_the_limit_is_refused_and_one_at_the_limit_is_not() {
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_come_is_not_waited_for() {
+async fn a_body_that_does_not_arrive_times_out() {
     let world = World::new().await;
     let head = |path: &str| {
         format!(
@@ -82,7 +82,7 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
              content-length: 100\r\n\r\n{{\"from\": "
         )
     };
-    // All at once, for each takes seconds.
+    // Concurrently, because each takes seconds.
     let paths = ["/api/messages/sms", "/api/webhooks/sms", "/api/messages/redrive"];
     let mut connections = Vec::new();
     for path in paths {
@@ -134,7 +134,7 @@ async fn too_many_or_too_long_headers_are_refused() {
             "{answer}"
         );
     }
-    // Beyond what can be called a request there is nobody to explain it to.
+    // Beyond the limits of the socket there is no request, and so no document.
     let absurd = format!("x-long: {}\r\n", "a".repeat(100_000));
     let request = format!("GET /healthz HTTP/1.1\r\nhost: a\r\n{absurd}\r\n");
     let answer = read_to_end(world.client.begin(&request).await).await;
@@ -151,7 +151,7 @@ async fn exactly_as_many_headers_and_bytes_as_allowed_pass() {
         let answer = read_to_end(world.client.begin(&request).await).await;
         answer.split(' ').nth(1).unwrap().to_owned()
     };
-    // Two are there already.
+    // The request has two already.
     let count = |all: usize| {
         (2..all)
             .map(|number| format!("x-{number}: a\r\n"))

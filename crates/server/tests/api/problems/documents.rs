@@ -106,7 +106,7 @@ async fn the_log_leads_from_a_request_to_its_message() {
 }
 
 #[tokio::test]
-async fn no_word_of_a_message_reaches_the_log() {
+async fn no_body_address_or_key_reaches_the_log() {
     const SECRETS: [&str; 4] = [
         "5550199",
         "customer-77",

@@ -6,7 +6,6 @@ use store::{Outage, Reads};
 
 use crate::world::{Fault, Log, World, email, sms, sms_webhook, unified, until};
 
-/// Everything that can be read.
 const READS: [&str; 7] = [
     "/api/messages",
     "/api/messages/01890a5d-ac96-774b-bcce-b302099a8057",
@@ -18,7 +17,7 @@ const READS: [&str; 7] = [
 ];
 
 #[tokio::test]
-async fn without_the_store_everybody_is_asked_to_come_back() {
+async fn without_the_store_every_route_answers_503() {
     let world = World::new().await;
     let id = world.sent(&sms("before")).await;
     world.until(&id, "dispatched").await;
@@ -38,7 +37,7 @@ async fn without_the_store_everybody_is_asked_to_come_back() {
         assert_eq!((response.status, route), (503, route));
         response.expect_problem(503, "store_unavailable");
     }
-    // What needs no store goes on.
+    // Routes without the store still work.
     world.get("/api/provider/mock/config").await.expect(200);
     world.post("/api/messages/sms", &json!({})).await.expect(400);
 
@@ -53,7 +52,7 @@ async fn without_the_store_everybody_is_asked_to_come_back() {
 }
 
 #[tokio::test]
-async fn a_commit_nobody_answered_is_not_guessed_at() {
+async fn a_commit_without_an_answer_is_outcome_unknown() {
     let world = World::new().await;
     world.store.set(Fault::Silent {
         stored: false,
@@ -87,14 +86,14 @@ async fn a_commit_nobody_answered_is_not_guessed_at() {
     assert_eq!(world.messages_stored().await, 2);
 }
 
-/// The commit may land after its client got `outcome_unknown`: the message is then leased, and no worker has it.
+/// A commit may come after its client got `outcome_unknown`: the message is then leased, and no worker has it.
 #[tokio::test]
-async fn a_message_that_lands_late_goes_out_within_seconds_and_without_an_attempt_nobody_made() {
+async fn a_late_commit_is_dispatched_within_seconds_with_one_attempt() {
     let world = World::with(|settings| settings.engine.dispatch.poll = Duration::from_secs(3_600)).await;
     world.store.set(Fault::Late);
     let answer = world.post("/api/messages/sms", &sms("a")).await;
     answer.expect_problem(503, "outcome_unknown");
-    // It was looked for, and not there yet.
+    // The node looks the message up, and it is not there yet.
     world.store.releases(1).await;
     world.store.set(Fault::None);
     let [id] = world.store.land().await[..] else {
@@ -105,7 +104,7 @@ async fn a_message_that_lands_late_goes_out_within_seconds_and_without_an_attemp
 }
 
 #[tokio::test]
-async fn a_message_that_lands_late_is_left_to_others_by_a_node_that_stops() {
+async fn a_stopping_node_releases_a_late_commit() {
     let world = World::with(|settings| settings.engine.dispatch.poll = Duration::from_secs(3_600)).await;
     world.store.set(Fault::Late);
     let answer = world.post("/api/messages/sms", &sms("a")).await;
@@ -127,7 +126,7 @@ async fn a_message_that_lands_late_is_left_to_others_by_a_node_that_stops() {
 }
 
 #[tokio::test]
-async fn a_redrive_nobody_answered_is_not_guessed_at() {
+async fn a_redrive_without_an_answer_is_outcome_unknown() {
     let world = World::with(|settings| settings.engine.dispatch.attempts_max = 1).await;
     let calm = json!({"timeout_pct": 0, "error_pct": 0, "ratelimit_pct": 0});
     world
@@ -145,7 +144,7 @@ async fn a_redrive_nobody_answered_is_not_guessed_at() {
 }
 
 #[tokio::test]
-async fn what_the_store_refuses_for_good_is_our_fault() {
+async fn a_message_that_the_store_refuses_for_good_is_a_500() {
     let world = World::new().await;
     world.store.set(Fault::Refuses);
     for (route, body) in [
@@ -161,7 +160,7 @@ async fn what_the_store_refuses_for_good_is_our_fault() {
 const SENDS: [&str; 3] = ["/api/messages/sms", "/api/messages/email", "/api/messages"];
 
 #[tokio::test]
-async fn a_full_queue_turns_away_at_once() {
+async fn a_full_queue_refuses_at_once() {
     let world = World::with(|settings| settings.engine.commit_queue_max = 1).await;
     world.store.set(Fault::Slow);
     let client = world.client;
@@ -171,7 +170,7 @@ async fn a_full_queue_turns_away_at_once() {
     let committing = send("being committed");
     world.store.batches(1).await;
     let waiting = send("waits in the queue");
-    // Whichever asks comes third, for the other two are still there.
+    // The first two are still there.
     until("the queue is full", async || {
         let third = world.post("/api/webhooks/sms", &json!({})).await;
         (third.status == 503).then_some(third)
@@ -192,12 +191,12 @@ async fn a_full_queue_turns_away_at_once() {
 }
 
 #[tokio::test]
-async fn a_store_that_does_not_answer_is_given_up_within_two_seconds() {
+async fn a_store_that_does_not_answer_times_out_within_two_seconds() {
     let world = World::new().await;
     world.store.set(Fault::Slow);
     let client = world.client;
     let answers = async {
-        // The first is with the store, so that its fate is unknown; the second waits and can be withdrawn.
+        // The first is with the store: its outcome is unknown. The second waits in the queue and is withdrawn.
         let first = tokio::spawn(async move { client.post("/api/messages/sms", &sms("a")).await });
         world.store.batches(1).await;
         let second = client.post("/api/messages/sms", &sms("b")).await;
@@ -216,7 +215,7 @@ async fn a_store_that_does_not_answer_is_given_up_within_two_seconds() {
 }
 
 #[tokio::test]
-async fn an_outage_is_told_once_and_so_is_its_end() {
+async fn an_outage_and_its_end_are_logged_once() {
     let log = Log::capture();
     let world = World::new().await;
     for outage in 1..=2 {
@@ -273,7 +272,7 @@ async fn an_outage_is_named_to_the_client() {
 }
 
 #[tokio::test]
-async fn what_an_internal_error_says_of_the_log_is_true() {
+async fn the_log_has_the_cause_of_an_internal_error_under_its_request_id() {
     let log = Log::capture();
     let world = World::new().await;
     for (fault, method, path) in [

@@ -24,7 +24,7 @@ async fn list(world: &World, query: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_conversation_shows_who_talks_and_how_much() {
+async fn a_conversation_shows_its_participants_and_its_count() {
     let world = World::new().await;
     let before = world.clock.now();
     world
@@ -96,7 +96,7 @@ async fn the_latest_activity_comes_first_then_the_highest_id() {
     )
     .await;
     assert_eq!(ids(&list(&world, "").await), ["2", "5", "3", "1", "4"]);
-    // An older message does not turn the activity back, a newer one moves its conversation to the front.
+    // An older message does not change the activity; a newer one moves its conversation to the front.
     let late = with(&sms("late"), "to", "+18045550001");
     world.sent(&at(&late, "2023-01-01T00:00:00Z")).await;
     assert_eq!(ids(&list(&world, "").await), ["2", "5", "3", "1", "4"]);
@@ -192,10 +192,10 @@ async fn a_walk_by_cursor_never_repeats_a_conversation() {
     .await;
     let first = list(&world, "pageSize=2").await;
     assert_eq!(ids(&first), ["1", "2"]);
-    // The last one moves to the front, which the walk has left behind.
+    // The last one moves to the front, which the walk has passed.
     world.sent(&with(&sms("now"), "to", "+18045550004")).await;
     let cursor = first["meta"]["next_cursor"].as_str().unwrap();
-    // A page is ignored beside a cursor, even one that is none.
+    // `page` is ignored beside a cursor, even if it is invalid.
     for page in ["", "&page=9", "&page=0", "&page=x"] {
         let second = list(&world, &format!("pageSize=2&cursor={cursor}{page}")).await;
         assert_eq!(ids(&second), ["4", "3"], "{page}");
@@ -265,7 +265,7 @@ async fn a_region_makes_national_numbers_international() {
 }
 
 #[tokio::test]
-async fn messages_come_by_their_own_time_then_in_the_order_of_joining() {
+async fn messages_are_ordered_by_timestamp_then_by_sequence() {
     let world = World::new().await;
     let noon = "2024-11-01T12:00:00Z";
     let mut sent = Vec::new();
@@ -300,7 +300,7 @@ async fn messages_come_by_their_own_time_then_in_the_order_of_joining() {
         listed["meta"],
         json!({"page": 1, "page_size": 50, "total": 5, "total_capped": false, "next_cursor": null})
     );
-    // The same view as of a single message, without its attempts.
+    // The view of a single message, without attempts.
     for id in &sent {
         let mut single = world.until(id, "dispatched").await;
         single.as_object_mut().unwrap().remove("attempts");
@@ -308,7 +308,7 @@ async fn messages_come_by_their_own_time_then_in_the_order_of_joining() {
         assert!(listed["items"].as_array().unwrap().contains(&single), "{single}");
     }
 
-    // By page and by cursor, while others join.
+    // By page and by cursor, while messages join.
     let page = world.get(&format!("{path}?pageSize=2&page=2")).await.json();
     assert_eq!(
         (page["items"][0]["body"].as_str(), ids(&page).len()),
@@ -342,7 +342,7 @@ async fn messages_come_by_their_own_time_then_in_the_order_of_joining() {
 }
 
 #[tokio::test]
-async fn a_snippet_is_cut_between_what_readers_see_as_characters() {
+async fn a_snippet_is_cut_between_graphemes() {
     let family = "\u{1f469}\u{200d}\u{1f469}\u{200d}\u{1f467}";
     let cases = [
         ("a".repeat(64), "a".repeat(64)),
@@ -368,7 +368,7 @@ async fn a_snippet_is_cut_between_what_readers_see_as_characters() {
 }
 
 #[tokio::test]
-async fn a_conversation_nobody_had_is_not_found() {
+async fn an_unknown_or_uncanonical_conversation_id_is_not_found() {
     let world = World::new().await;
     world.sent(&sms("a")).await;
     for id in [
@@ -397,8 +397,8 @@ async fn a_conversation_nobody_had_is_not_found() {
 }
 
 #[tokio::test]
-async fn time_pushed_on_is_told() {
-    // What a test does to its clock must be what the node sees, or the tests of limits mean nothing.
+async fn the_node_follows_the_tests_clock() {
+    // The tests of limits rely on this.
     let world = World::new().await;
     world.clock.advance(Duration::from_secs(3_600));
     let before = world.clock.now();
@@ -429,7 +429,7 @@ async fn a_page_of_large_messages_ends_early_or_is_refused() {
             (ids(&rest).len(), &rest["meta"]["next_cursor"]),
             (2, &Value::Null)
         );
-        // By number, what is missing would be skipped.
+        // The next page number would skip the missing messages.
         let refused = world.get(&format!("{path}?pageSize=30&page=1")).await;
         refused.expect_invalid(&["page"]);
         let second = world

@@ -23,7 +23,7 @@ async fn the_description_is_served_and_does_not_depend_on_settings() {
 }
 
 #[test]
-fn the_description_says_everything_and_refers_to_nothing_that_is_missing() {
+fn the_description_is_complete_and_has_no_dangling_references() {
     let document: Value = serde_json::from_str(trunkline_server::openapi()).unwrap();
     let mut references = BTreeSet::new();
     collect_references(&document, &mut references);
@@ -106,7 +106,7 @@ fn collect_references(value: &Value, into: &mut BTreeSet<String>) {
 }
 
 #[tokio::test]
-async fn the_page_needs_nothing_from_elsewhere() {
+async fn the_page_loads_nothing_from_other_hosts() {
     let world = World::new().await;
     let request = world.client.request("GET", "/docs").header("accept", "text/html");
     let page = request.send().await.expect(200);
@@ -137,7 +137,7 @@ async fn the_page_needs_nothing_from_elsewhere() {
         assert!(content_type.starts_with(expected), "{reference}: {content_type}");
         assert!(!file.body.is_empty(), "{reference}");
     }
-    // What it is told to load, and that it asks nobody for a badge.
+    // It loads the description, and no badge.
     let start = world.get("/docs/start.js").await.expect(200);
     assert!(!start.text().contains("://") && start.text().contains("url: \"openapi.json\""));
     assert!(start.text().contains("validatorUrl: null"));

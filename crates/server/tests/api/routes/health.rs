@@ -9,7 +9,7 @@ use crate::world::{Fault, World, email, mms, read_to_end, sms, sms_webhook, unif
 const NOT_YET: Duration = Duration::from_millis(50);
 
 #[tokio::test]
-async fn health_and_readiness_say_so() {
+async fn a_healthy_node_is_alive_and_ready() {
     let world = World::new().await;
     for (path, status) in [("/healthz", "ok"), ("/readyz", "ready")] {
         let response = world.get(path).await.expect(200);
@@ -43,7 +43,7 @@ async fn a_node_that_stops_finishes_what_it_began() {
         body.len()
     );
     let mut connection = client.begin(&head).await;
-    // It has been taken up when another, made later, is answered.
+    // A later connection is answered, so the node has accepted this one.
     world.get("/healthz").await.expect(200);
     let mut stopping = tokio::spawn(world.stop());
     until("no new connection is taken", async || {
@@ -156,7 +156,7 @@ async fn counts_match_what_was_done() {
         })
         .await;
     }
-    // Repeats are committed like anything else, and change nothing.
+    // Repeats are committed too, and change nothing.
     let batches = world.metric("trunkline_commit_batch_messages_sum").await;
     assert_eq!(batches, 11.0);
     let commits = world.metric("trunkline_commit_seconds_count").await;
@@ -164,7 +164,7 @@ async fn counts_match_what_was_done() {
 }
 
 #[tokio::test]
-async fn queues_are_looked_at_when_they_are_asked_for() {
+async fn queues_are_counted_for_each_scrape() {
     let world = World::with(|settings| {
         let backoff = resilience::Backoff::new(Duration::from_secs(600), Duration::from_secs(900));
         settings.engine.dispatch.backoff = backoff.unwrap();
@@ -247,7 +247,7 @@ async fn every_metric_of_the_contract_is_on_the_page() {
     world
         .simulate(json!({"timeout_pct": 100, "error_pct": 0, "ratelimit_pct": 0}))
         .await;
-    // The first call hangs and opens the breaker; whoever stands behind it is turned away.
+    // The first call hangs and opens the breaker; the others are short-circuited.
     for _ in 0..5 {
         world.post("/api/messages/sms", &sms("c")).await.expect(202);
     }
@@ -259,7 +259,7 @@ async fn every_metric_of_the_contract_is_on_the_page() {
         let turned_away = world
             .metric("trunkline_dispatch_short_circuited_total{provider=\"sms-mms\"}")
             .await;
-        // Queues are counted a little less often than this asks.
+        // Queues are counted less often than this polls.
         let counted = world
             .metric("trunkline_outbox_depth{provider=\"sms-mms\",state=\"dead\"}")
             .await;

@@ -41,7 +41,7 @@ async fn every_provider_reports_its_breaker_its_queue_and_its_counts() {
 }
 
 #[tokio::test]
-async fn trouble_shows() {
+async fn an_open_breaker_and_dead_letters_are_reported() {
     let world = World::with(|settings| {
         settings.engine.dispatch.lane.breaker.error_threshold = 2;
         settings.engine.dispatch.attempts_max = 1;
@@ -71,7 +71,7 @@ async fn trouble_shows() {
     assert!(breaker["cooldown_remaining_ms"].as_u64().unwrap() > 0);
     assert_eq!(reports(&world).await["items"][0], report("email", &["email"], 0));
 
-    // Once the cool-down is over, probes find the provider well, and everything flows again.
+    // After the cool-down, probes succeed and the breaker closes.
     world
         .simulate(json!({"timeout_pct": 0, "error_pct": 0, "ratelimit_pct": 0}))
         .await;
@@ -85,7 +85,7 @@ async fn trouble_shows() {
 }
 
 #[tokio::test]
-async fn each_way_a_call_ends_is_counted() {
+async fn every_outcome_is_counted() {
     let world = World::with(|settings| {
         let backoff = Backoff::new(Duration::from_secs(600), Duration::from_secs(900));
         settings.engine.dispatch.backoff = backoff.unwrap();

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::world::{Response, World, email, email_webhook, sms, sms_webhook, unified, with};
+use crate::world::{Response, World, email, email_webhook, read_to_end, sms, sms_webhook, unified, with};
 
 /// Every operation of the description, with a body it takes, and whether it ignores unknown names.
 async fn operations(world: &World) -> Vec<(String, String, Option<Value>, bool)> {
@@ -240,4 +240,17 @@ async fn a_wrong_value_and_an_unknown_name_are_reported_together() {
     let body = with(&with(&sms("a"), "From", "Shop"), "to", 5);
     let refused = world.post("/api/messages/sms", &body).await;
     refused.expect_invalid(&["/to", "/From"]);
+}
+
+#[tokio::test]
+async fn a_head_request_is_as_strict_as_a_get() {
+    let world = World::new().await;
+    for (query, status) in [("status=failed", "200"), ("unknown=1", "400")] {
+        let head = format!("HEAD /api/messages?{query} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+        let answer = read_to_end(world.client.begin(head).await).await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{query}: {answer}"
+        );
+    }
 }

@@ -143,7 +143,7 @@ async fn the_same_id_with_other_participants_is_another_message() {
 }
 
 #[tokio::test]
-async fn repeats_at_the_same_time_are_one_message() {
+async fn concurrent_repeats_are_one_message() {
     let world = World::new().await;
     let mut repeats = JoinSet::new();
     for number in 0..24 {

@@ -12,7 +12,7 @@ use tokio::{
 /// How much of a request is shown with a failed test.
 const ASKED_BYTES_MAX: usize = 400;
 
-/// An HTTP/1.1 client that takes nothing for granted: every answer is held to what all answers owe.
+/// An HTTP/1.1 client that checks in every answer what all answers must have.
 #[derive(Clone, Copy, Debug)]
 pub struct Client {
     pub address: SocketAddr,
@@ -29,7 +29,7 @@ pub struct Request {
 /// An answer.
 #[derive(Clone, Debug)]
 pub struct Response {
-    /// What it answers, for messages of failed tests.
+    /// The request, for messages of failed tests.
     asked: String,
     pub status: u16,
     pub headers: HeaderMap,
@@ -61,7 +61,7 @@ impl Client {
         self.request("PUT", path).json(body).send().await
     }
 
-    /// Sends these bytes as they are, on a connection of their own.
+    /// Sends these bytes unchanged, on a new connection.
     pub async fn begin(&self, bytes: impl AsRef<[u8]>) -> TcpStream {
         let mut socket = TcpStream::connect(self.address).await.unwrap();
         socket.write_all(bytes.as_ref()).await.unwrap();
@@ -83,7 +83,7 @@ impl Request {
         self
     }
 
-    /// This header, instead of what was said before.
+    /// Replaces this header.
     pub fn replaced_header(mut self, name: &'static str, value: impl AsRef<[u8]>) -> Self {
         self.builder.headers_mut().unwrap().remove(name);
         self.header(name, value)
@@ -103,7 +103,7 @@ impl Request {
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(socket))
             .await
             .unwrap();
-        // It ends with the exchange; what goes wrong in it shows in the answer.
+        // It ends with the exchange; its errors show in the answer.
         tokio::spawn(async move { drop(connection.await) });
         let shown = self.body.get(..ASKED_BYTES_MAX).unwrap_or(&self.body);
         let asked = format!("{} {}", self.path, String::from_utf8_lossy(shown));
@@ -156,7 +156,7 @@ impl Response {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", self.text()))
     }
 
-    /// The id of the message it speaks of.
+    /// The id of its message.
     #[track_caller]
     pub fn id(&self) -> String {
         self.json()["id"].as_str().unwrap().to_owned()
@@ -212,7 +212,7 @@ impl Response {
             "request_id": request_id,
             "errors": body["errors"],
         });
-        // `errors` is there exactly when something can be pointed at.
+        // Only `invalid` has `errors`.
         let mut shown = body.clone();
         if code == "invalid" {
             for error in body["errors"].as_array().unwrap() {

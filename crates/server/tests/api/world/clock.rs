@@ -20,7 +20,7 @@ impl DrivenClock {
         }
     }
 
-    /// Lets time pass at once.
+    /// Moves the time forward at once.
     pub fn advance(&self, time: Duration) {
         *self.ahead.lock().unwrap_or_else(PoisonError::into_inner) += time;
     }

@@ -16,14 +16,12 @@ use store::{
 };
 use tokio::sync::watch;
 
-/// How long the slowest machine takes to ask for what a test waits for.
+/// The longest wait for a call that a test expects.
 const ASKED_WITHIN: Duration = Duration::from_secs(20);
 
-/// What is wrong with a store.
 #[allow(dead_code, reason = "the engine's tests break what these do not")]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fault {
-    /// Nothing: it works.
     None,
     /// It cannot be reached.
     Away,
@@ -33,7 +31,7 @@ pub enum Fault {
     Unavailable(Outage),
     /// Accepting takes until the fault is over.
     Slow,
-    /// It refuses whatever is to be accepted, for good.
+    /// It refuses every accept for good.
     Refuses,
     /// It loses the answer to an accept.
     Silent {
@@ -50,24 +48,24 @@ pub enum Fault {
     ClaimsNothing,
     /// It cannot be reached to settle.
     SettlesNothing,
-    /// It refuses, for good, whatever settles a try that ended in an error.
+    /// It refuses for good to settle attempts that ended in an error.
     RefusesErrors,
     /// It cannot be reached to sweep.
     SweepsNothing,
 }
 
-/// A store that does what the one behind it does, except for what a test breaks.
+/// A store that fails as a test demands, and otherwise does what the one behind it does.
 #[derive(Debug)]
 pub struct FaultyStore {
     inner: Arc<dyn Store>,
     fault: watch::Sender<Fault>,
-    /// Batches that came in to be accepted.
+    /// Calls of `accept`.
     batches: watch::Sender<usize>,
-    /// Leases that were to be released, again and again.
+    /// Leases passed to `release`.
     releases: watch::Sender<usize>,
-    /// What providers sent, as it came to the store.
+    /// Raw inbound payloads.
     payloads: Mutex<Vec<String>>,
-    /// What has yet to land.
+    /// Late accepts that are not stored yet.
     late: Mutex<Vec<Accept>>,
 }
 
@@ -87,25 +85,25 @@ impl FaultyStore {
         self.fault.send_replace(fault);
     }
 
-    /// Stores what came while accepts were late, and returns the ids.
+    /// Stores the late accepts, and returns their ids.
     pub async fn land(&self) -> Vec<MessageId> {
         let late = std::mem::take(&mut *self.late.lock().unwrap());
         self.inner.accept(&late).await.unwrap();
         late.iter().map(|accept| accept.id).collect()
     }
 
-    /// The raw payloads of inbound messages, in the order in which they came.
+    /// The raw payloads of inbound messages, in order.
     pub fn payloads(&self) -> Vec<String> {
         self.payloads.lock().unwrap().clone()
     }
 
-    /// Waits until so many batches came in to be accepted.
+    /// Waits for so many calls of `accept`.
     pub async fn batches(&self, count: usize) {
         let mut batches = self.batches.subscribe();
         batches.wait_for(|batches| *batches >= count).await.unwrap();
     }
 
-    /// Waits until so many leases were to be released.
+    /// Waits until so many leases were passed to `release`.
     pub async fn releases(&self, count: usize) {
         let mut releases = self.releases.subscribe();
         let asked = releases.wait_for(|releases| *releases >= count);

@@ -13,8 +13,8 @@ pub struct Log {
 }
 
 impl Log {
-    /// Sets logging up for the whole process. Before anything is logged: a subscriber that comes later, or for one thread
-    /// only, may be overlooked by what another thread has just logged for the first time.
+    /// Sets logging up for the whole process, before anything is logged: tracing caches per call site whether a subscriber is
+    /// interested, and a later or thread-local one may be missed.
     pub fn prepare() {
         static PREPARED: Once = Once::new();
         PREPARED.call_once(|| {
@@ -39,7 +39,7 @@ impl Log {
         String::from_utf8(captured.unwrap_or_default()).unwrap()
     }
 
-    /// The lines in which `text` stands.
+    /// The lines that contain `text`.
     pub fn lines_with(&self, text: &str) -> Vec<String> {
         let all = self.text();
         let with = all.lines().filter(|line| line.contains(text));

@@ -25,11 +25,10 @@ pub use clock::DrivenClock;
 pub use faulty_store::{Fault, FaultyStore};
 pub use log::Log;
 
-/// How long anything may take that needs nothing but work.
+/// The longest wait for anything in a test.
 const WAIT_MAX: Duration = Duration::from_secs(20);
-/// Between two looks at a condition.
+/// The pause between two polls of a condition.
 const LOOK_PAUSE: Duration = Duration::from_millis(5);
-/// How long a node may take to finish its requests.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
 
 /// A node.
@@ -45,7 +44,7 @@ pub struct World {
     _folder: TempDir,
 }
 
-/// What a test may decide about its node.
+/// The settings of a test's node.
 pub struct Settings {
     pub engine: EngineSettings,
     pub connections: ConnectionSettings,
@@ -54,7 +53,7 @@ pub struct Settings {
 }
 
 impl Default for Settings {
-    /// As in production, but with limits nobody reaches, and impatient where a test would have to wait.
+    /// As in production, but with limits that no test reaches, and short waits.
     fn default() -> Self {
         let engine = EngineSettings {
             deadlines: Deadlines {
@@ -68,7 +67,7 @@ impl Default for Settings {
             dispatch: DispatchSettings {
                 batch_messages_max: 100,
                 poll: Duration::from_millis(10),
-                // Longer than any test pushes its clock.
+                // Longer than any test moves its clock.
                 lease: Duration::from_secs(3_600),
                 attempts_max: 12,
                 backoff: Backoff::new(Duration::from_millis(10), Duration::from_secs(900)).unwrap(),
@@ -188,17 +187,17 @@ impl World {
         self.server.ready(self.app.take().expect("it is starting"));
     }
 
-    /// Gives back or finishes what the node has under way.
+    /// Releases or finishes the messages under way.
     pub async fn drain_engine(&self) {
         self.engine.drain(DRAIN_MAX).await;
     }
 
-    /// Stops serving, and returns once the requests under way are answered.
+    /// Stops serving, and returns when the requests under way are answered.
     pub async fn stop(self) -> Result<(), ServeError> {
         self.stop_after(Duration::ZERO).await
     }
 
-    /// The same, after it has said for so long that it will.
+    /// The same, after a lame duck of this length.
     pub async fn stop_after(self, lame_duck: Duration) -> Result<(), ServeError> {
         self.server.stop(lame_duck, DRAIN_MAX).await
     }
@@ -216,7 +215,7 @@ impl World {
         request.header("idempotency-key", key).send().await
     }
 
-    /// Sends a message that must be accepted, and returns its id.
+    /// Sends a message, expects a 202, and returns the id.
     pub async fn sent(&self, body: &Value) -> String {
         let path = match body.get("type") {
             Some(_) => "/api/messages/sms",
@@ -237,13 +236,12 @@ impl World {
         .await
     }
 
-    /// How many messages there are.
     pub async fn messages_stored(&self) -> u64 {
         let listed = self.get("/api/messages?pageSize=1").await.expect(200).json();
         listed["meta"]["total"].as_u64().unwrap()
     }
 
-    /// The value of a metric, named with its labels; zero when it never counted.
+    /// The value of a metric with these labels; 0 if it is missing.
     pub async fn metric(&self, name: &str) -> f64 {
         let page = self.get("/metrics").await.expect(200);
         let value = page
@@ -253,7 +251,7 @@ impl World {
         value.map_or(0.0, |value| value.parse().unwrap())
     }
 
-    /// The numbers of the calls that a simulator got, in the order in which it got them.
+    /// The numbers of the calls to a simulator, in their order.
     pub fn calls(&self, provider: &str) -> Vec<u64> {
         let ledger = std::fs::read_to_string(&self.ledger).unwrap();
         let lines = ledger
@@ -265,7 +263,7 @@ impl World {
             .collect()
     }
 
-    /// How the simulators behave from now on.
+    /// Configures the simulators.
     pub async fn simulate(&self, config: Value) {
         self.client
             .put("/api/provider/mock/config", &config)
@@ -274,14 +272,13 @@ impl World {
     }
 }
 
-/// Waits for a condition.
-/// Waits for something that needs nothing but work.
+/// Waits for work that ends without further events.
 pub async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
     let done = tokio::time::timeout(WAIT_MAX, work).await;
-    done.unwrap_or_else(|_| panic!("waited {WAIT_MAX:?} in vain: {what}"))
+    done.unwrap_or_else(|_| panic!("not within {WAIT_MAX:?}: {what}"))
 }
 
-/// Looks again and again until it finds.
+/// Polls until `look` finds something.
 pub async fn until<T>(condition: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let waiting = tokio::time::timeout(WAIT_MAX, async {
         loop {
@@ -293,7 +290,7 @@ pub async fn until<T>(condition: &str, mut look: impl AsyncFnMut() -> Option<T>)
     });
     waiting
         .await
-        .unwrap_or_else(|_| panic!("waited {WAIT_MAX:?} in vain until {condition}"))
+        .unwrap_or_else(|_| panic!("not within {WAIT_MAX:?}: {condition}"))
 }
 
 pub const SHOP: &str = "+12016661234";

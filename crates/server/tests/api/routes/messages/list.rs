@@ -91,7 +91,7 @@ async fn messages_are_walked_by_cursor() {
         let Some(cursor) = listed["meta"]["next_cursor"].as_str() else {
             break;
         };
-        // What comes in during the walk is newer, and shifts no page.
+        // A message during the walk is newer, and shifts no page.
         if ids.len() == 5 {
             ids.push(world.sent(&sms("during the walk")).await);
         }

@@ -25,7 +25,7 @@ async fn fail_all(world: &World, fail: bool) {
 }
 
 #[tokio::test]
-async fn a_failed_message_can_be_redriven_and_no_other() {
+async fn only_a_failed_message_can_be_redriven() {
     let world = unforgiving().await;
     let id = world.sent(&sms("a")).await;
     let redrive = format!("/api/messages/{id}/redrive");

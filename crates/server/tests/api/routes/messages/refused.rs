@@ -5,7 +5,7 @@ use crate::world::{CUSTOMER, SHOP, World, email, mms, sms, unified, with, withou
 const ROUTES: [&str; 3] = ["/api/messages/sms", "/api/messages/email", "/api/messages"];
 
 #[tokio::test]
-async fn what_is_invalid_is_refused_where_it_is_wrong_and_leaves_nothing() {
+async fn an_invalid_message_is_refused_with_pointers_and_not_stored() {
     let world = World::new().await;
     let text = |field, value: &str| with(&sms("a"), field, value);
     let mail = |field, value: &str| with(&email("a"), field, value);
@@ -13,7 +13,7 @@ async fn what_is_invalid_is_refused_where_it_is_wrong_and_leaves_nothing() {
     let long_url = format!("https://example.com/{}", "a".repeat(2_048 - 20 + 1));
     let eleven: Value = (0..11).map(|n| format!("https://example.com/{n}")).collect();
     let [phone, mailbox] = ["/api/messages/sms", "/api/messages/email"];
-    // These hold on the unified route too.
+    // These are refused on the unified route too.
     let cases: Vec<(&str, Value, &[&str])> = vec![
         (phone, without(&sms("a"), "from"), &["/from"]),
         (phone, without(&sms("a"), "to"), &["/to"]),
@@ -92,7 +92,7 @@ async fn what_is_invalid_is_refused_where_it_is_wrong_and_leaves_nothing() {
         ),
         (phone, urls(json!([long_url])), &["/attachments/0"]),
         (phone, urls(eleven), &["/attachments"]),
-        // All that is wrong is told at once.
+        // All errors are reported at once.
         (
             phone,
             json!({"from": "", "type": "sms", "body": "\u{0}", "attachments": [""]}),
@@ -106,7 +106,7 @@ async fn what_is_invalid_is_refused_where_it_is_wrong_and_leaves_nothing() {
             .await
             .expect_invalid(pointers);
     }
-    // These are the business of one route.
+    // These concern one route.
     let cases: Vec<(&str, Value, &[&str])> = vec![
         (phone, without(&sms("a"), "type"), &["/type"]),
         (phone, with(&sms("a"), "type", Value::Null), &["/type"]),
@@ -151,7 +151,7 @@ async fn what_is_invalid_is_refused_where_it_is_wrong_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_no_json_object_is_refused() {
+async fn a_body_that_is_not_a_json_object_is_refused() {
     let world = World::new().await;
     let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
     let with_deep = |levels| {
@@ -174,8 +174,8 @@ async fn a_body_that_is_no_json_object_is_refused() {
             json!([SHOP, CUSTOMER, "sms", "a", null, null]).to_string(),
         ),
         ("deep from the start", deep(200)),
-        ("deep in a field nobody knows", with_deep(128)),
-        ("very deep in a field nobody knows", with_deep(50_000)),
+        ("deep in an unknown field", with_deep(128)),
+        ("very deep in an unknown field", with_deep(50_000)),
     ];
     for (label, body) in cases {
         for route in ROUTES {
@@ -194,14 +194,14 @@ async fn a_body_that_is_no_json_object_is_refused() {
         .expect_problem(400, "invalid");
     assert_eq!(world.messages_stored().await, 0);
 
-    // As deep as may be, the object included.
+    // The deepest nesting that is read, the object included.
     let request = world.client.request("POST", "/api/messages/sms");
     let deepest = request.text("application/json", with_deep(127)).send().await;
     deepest.expect_invalid(&["/extra"]);
 }
 
 #[tokio::test]
-async fn a_channel_nobody_serves_is_told_and_nothing_is_stored() {
+async fn a_channel_without_a_provider_is_a_500_and_not_stored() {
     let world = World::with(|settings| settings.only(&["sms-mms"])).await;
     for (route, body) in [
         ("/api/messages/email", email("a")),
@@ -216,7 +216,7 @@ async fn a_channel_nobody_serves_is_told_and_nothing_is_stored() {
 }
 
 #[tokio::test]
-async fn exactly_as_much_as_allowed_is_sent() {
+async fn values_at_their_limits_are_accepted() {
     let world = World::new().await;
     let url = |length: usize| format!("https://example.com/{}", "a".repeat(length - 20));
     let ten: Value = (0..10).map(|_| url(2_048)).collect();

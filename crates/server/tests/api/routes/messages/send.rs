@@ -22,7 +22,7 @@ fn expected_view(sent: &Value, channel: &str, shown: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn what_is_sent_is_accepted_shown_and_dispatched() {
+async fn a_sent_message_is_accepted_shown_and_dispatched() {
     let formatted = with(&sms("Hi"), "from", "+1 (201) 666-1234");
     let named = with(&sms("Your code is 1234"), "from", "Shop&Co");
     let short = with(&with(&sms("STOP"), "to", "72975"), "from", "12345");
@@ -147,7 +147,7 @@ async fn the_most_that_may_be_attached_is_accepted() {
 }
 
 #[tokio::test]
-async fn a_timestamp_is_kept_when_it_can_be_believed() {
+async fn a_plausible_timestamp_is_kept() {
     let world = World::new().await;
     let in_minutes = |minutes: u64| {
         let time = Duration::from_secs(minutes * 60);
@@ -212,7 +212,7 @@ async fn a_client_that_hangs_up_has_sent_its_message_nevertheless() {
     let connection = world.client.begin(&request).await;
     world.store.batches(1).await;
     drop(connection);
-    // The node has seen the end of the one connection when it has answered on another that was made later.
+    // A later connection is answered, so the node has seen the end of this one.
     world.get("/healthz").await.expect(200);
     world.store.set(Fault::None);
     until("the message is dispatched", async || {

@@ -7,13 +7,13 @@ use super::instant;
 use crate::world::{Settings, World, sms, until, with};
 
 #[tokio::test]
-async fn a_message_that_waits_says_for_what() {
+async fn a_waiting_message_shows_its_hold() {
     let patient = |settings: &mut Settings| {
         settings.engine.dispatch.backoff =
             resilience::Backoff::new(Duration::from_secs(600), Duration::from_secs(900)).unwrap();
         settings.simulators.instances[0].retry_after = Duration::from_secs(700);
     };
-    let nobody = json!({"timeout_pct": 0, "error_pct": 0, "ratelimit_pct": 0});
+    let calm = json!({"timeout_pct": 0, "error_pct": 0, "ratelimit_pct": 0});
     let cases = [
         (
             "error_pct",
@@ -39,7 +39,7 @@ async fn a_message_that_waits_says_for_what() {
     ];
     for (share, outcome, error_code, reason, code) in cases {
         let world = World::with(patient).await;
-        world.simulate(with(&nobody, share, 100)).await;
+        world.simulate(with(&calm, share, 100)).await;
         let id = world.sent(&sms("a")).await;
         let waiting = until("the first attempt is on record", async || {
             let message = world.message(&id).await;
@@ -63,7 +63,7 @@ async fn a_message_that_waits_says_for_what() {
 }
 
 #[tokio::test]
-async fn an_open_breaker_holds_what_waits() {
+async fn an_open_breaker_holds_waiting_messages() {
     let world = World::new().await;
     world
         .simulate(json!({"timeout_pct": 0, "error_pct": 100, "ratelimit_pct": 0}))
