@@ -1,5 +1,7 @@
 //! Two providers on one channel: when a message moves from one to the other, and when it stays. On driven time.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 mod world;
 
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! Lanes have settings of their own, and are added and removed while the node runs. On driven time.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 mod world;
 
 use std::{sync::Arc, time::Duration};
