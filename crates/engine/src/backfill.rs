@@ -1,48 +1,45 @@
-//! Gives every message that has no conversation the one it belongs to: imported messages come without.
+//! Gives imported messages their conversations.
 //!
-//! It keeps nothing of its own: what is left to do is what the store says has no conversation. So it may be killed at any
-//! point and run again, several may run at once, and the service may go on meanwhile.
+//! It keeps no state of its own: the store knows which messages have no conversation. So a backfill may be killed and run again,
+//! several may run at once, and the service may run meanwhile.
 
 use domain::{Address, AddressError, ConversationKey, MessageId, Region};
 use store::{Assigned, Store, StoreError, WithoutConversation};
 
 use crate::retry::retry_transient;
 
-/// Messages that are given their conversation in one transaction. The service waits for the rows of their conversations
-/// meanwhile, so it is not more than the service's own batches.
+/// Messages in one transaction. The service waits for the locked conversations meanwhile, so this is no more than its own
+/// batches.
 pub const BACKFILL_BATCH_MAX: u32 = 500;
 
-/// Ids of skipped messages that are kept to be told; beyond, they are only counted.
+/// Ids of skipped messages in the report; further ones are only counted.
 pub const BACKFILL_SKIPPED_SHOWN_MAX: usize = 20;
 
-/// How far a backfill is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BackfillProgress {
-    /// Messages it has looked at.
+    /// Messages that were read.
     pub done: u64,
-    /// Messages without a conversation when it began. More may have come since, or others may have been quicker.
+    /// Messages without a conversation at the start. Imports and other backfills may change it meanwhile.
     pub total: u64,
 }
 
-/// What a backfill came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BackfillReport {
-    /// Messages that it gave a conversation. What it did without hearing so, because the connection was lost, or what
-    /// another backfill did, is not among them.
+    /// Messages that it gave a conversation, without those whose answer was lost and those of other backfills.
     pub assigned: u64,
-    /// Conversations that are new.
+    /// New conversations.
     pub conversations: u64,
-    /// Messages whose addresses cannot be read: they still have none.
+    /// Messages whose addresses cannot be read. They stay without a conversation.
     pub skipped: u64,
     /// The first of those, up to [`BACKFILL_SKIPPED_SHOWN_MAX`].
     pub skipped_ids: Vec<MessageId>,
 }
 
-/// Gives a conversation to every message that has none. National phone numbers are read in `region`, which should be the
-/// service's own: else the same number means two participants.
+/// Gives a conversation to every message that has none. `region` must be the service's own: otherwise a national number
+/// becomes a second participant.
 ///
 /// # Errors
-/// When the store refuses or stays away. What was done stays done, and running it again does the rest.
+/// When the store refuses, or stays away for too long. Finished batches stay; another run does the rest.
 pub async fn backfill(
     store: &dyn Store,
     region: Option<Region>,
@@ -79,7 +76,7 @@ pub async fn backfill(
     }
 }
 
-/// Where a message belongs: the same key as if it were accepted today.
+/// The key that the message would get if it were accepted now.
 fn conversation_key(
     message: &WithoutConversation,
     region: Option<Region>,

@@ -5,8 +5,8 @@ use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{Spawn, Task};
 
-/// Runs tasks without which a node only seems alive: when one of them panics, [`CriticalTasks::failed`] completes, and the process
-/// should end and be started again. Nothing acknowledged is lost by that.
+/// Runs tasks that a node cannot run without. When one panics, [`CriticalTasks::failed`] completes; the process should then end and
+/// be restarted. No acknowledged message is lost by that.
 #[derive(Clone, Debug)]
 pub(crate) struct CriticalTasks {
     failed: watch::Sender<bool>,
@@ -27,7 +27,7 @@ impl CriticalTasks {
         self.tasks.spawn(self.watched(name, task))
     }
 
-    /// The same for a task that every message passes through.
+    /// Like [`CriticalTasks::spawn`], through [`Spawn::spawn_apart`].
     pub(crate) fn spawn_apart(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn_apart(name, self.watched(name, task));
     }
@@ -35,7 +35,7 @@ impl CriticalTasks {
     fn watched(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) -> Task {
         let failed = self.failed.clone();
         Box::pin(async move {
-            // Nobody looks at what the panic left behind: the process ends.
+            // No state that the panic left behind is used: the process ends.
             if AssertUnwindSafe(task).catch_unwind().await.is_err() {
                 tracing::error!(
                     name,
@@ -49,7 +49,7 @@ impl CriticalTasks {
     /// Completes when one of the tasks has panicked.
     pub(crate) async fn failed(&self) {
         let mut failed = self.failed.subscribe();
-        // We hold a sender, so the channel cannot close.
+        // This task holds a sender, so the channel cannot close.
         let _ = failed.wait_for(|failed| *failed).await;
     }
 }
@@ -59,12 +59,12 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_panic_is_noticed_and_an_end_is_not() {
+    async fn a_panic_completes_failed_and_a_normal_end_does_not() {
         let critical_tasks = CriticalTasks::new(Arc::new(crate::TokioTasks));
         critical_tasks.spawn("ends", async {}).await.unwrap();
         assert!(critical_tasks.failed().now_or_never().is_none());
         critical_tasks
-            .spawn("panics", async { panic!("told to") })
+            .spawn("panics", async { panic!("planted") })
             .await
             .unwrap();
         critical_tasks.failed().await;

@@ -25,19 +25,18 @@ pub enum HoldReason {
 }
 
 impl Engine {
-    /// What holds a message up, and when it is tried next: both derived from what is on record, at this moment.
-    /// Nothing for a message that is final or with a worker.
+    /// When a message is tried next, and what it waits for. Both are `None` for a message that is final or leased.
     #[must_use]
     pub fn hold(&self, detail: &MessageDetail) -> (Option<Timestamp>, Option<Hold>) {
         let Some(waiting) = detail.waiting.filter(|waiting| !waiting.leased) else {
             return (None, None);
         };
-        let breaker_opens_in = detail
+        let blocked_for = detail
             .message
             .provider
             .as_ref()
             .and_then(|provider| self.dispatcher.blocked_for(provider));
-        if let Some(remaining) = breaker_opens_in {
+        if let Some(remaining) = blocked_for {
             let until = (remaining > Duration::ZERO).then(|| self.node.clock.now().saturating_add(remaining));
             let next = until.map_or(waiting.due_at, |until| until.max(waiting.due_at));
             let reason = HoldReason::BreakerOpen;

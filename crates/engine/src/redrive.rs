@@ -8,9 +8,6 @@ const REDRIVE_BATCH_MAX: u32 = 500;
 
 impl Engine {
     /// Makes a dead letter pending again, with a fresh route, budget and deadline.
-    ///
-    /// # Errors
-    /// When the store is away.
     pub async fn redrive(&self, id: MessageId) -> Result<Redriven, StoreError> {
         let redriven = self.node.store.redrive(id, &self.redrive_terms()).await?;
         self.node.wake_ups.wake_all();
@@ -20,7 +17,7 @@ impl Engine {
     /// Makes all matching dead letters pending again, in batches, and returns how many.
     ///
     /// # Errors
-    /// When the store is away; what was redriven before that stays so, and asking again does the rest.
+    /// When the store fails. Finished batches stay; another call does the rest.
     pub async fn redrive_matching(&self, filter: &RedriveFilter) -> Result<u64, StoreError> {
         let (mut filter, terms) = (filter.clone(), self.redrive_terms());
         let mut redriven = 0;
@@ -35,7 +32,7 @@ impl Engine {
             if batch.redriven < u64::from(REDRIVE_BATCH_MAX) {
                 return Ok(redriven);
             }
-            // Messages that fail again while this runs are not meant: they would keep it busy for ever.
+            // Without this, messages that fail again meanwhile would keep it running for ever.
             filter.failed_before = Some(filter.failed_before.map_or(batch.at, |limit| limit.min(batch.at)));
         }
     }

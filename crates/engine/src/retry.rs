@@ -2,23 +2,23 @@ use std::time::Duration;
 
 use store::StoreError;
 
-/// How often work that nobody waits for at an open connection is tried again before it gives up.
+/// Retries of work that no request waits for.
 const RETRIES_MAX: u32 = 12;
-/// How long it waits before that: all together, with what the tries take, long enough for a database that restarts.
+/// The pause before each. Together, the pauses are long enough for a database to restart.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
-/// Asks a store until it answers, a bounded number of times. Only for what may be done twice: what the store did without
-/// saying so is done again.
+/// Asks a store until it answers, a bounded number of times. Only for work that may be done twice: if an answer is lost, the
+/// work is repeated.
 ///
 /// # Errors
-/// When the store refuses, or stays away.
+/// When the store refuses, or stays away for too long.
 pub async fn retry_transient<T>(
     mut ask: impl AsyncFnMut() -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
     for _ in 0..RETRIES_MAX {
         match ask().await {
             Err(error @ (StoreError::Unavailable(_) | StoreError::OutcomeUnknown(_))) => {
-                tracing::debug!(%error, "the store did not answer: trying again");
+                tracing::debug!(%error, "the store did not answer: retrying");
                 tokio::time::sleep(RETRY_PAUSE).await;
             }
             answer => return answer,
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_store_that_comes_back_in_time_is_waited_for() {
+    async fn a_store_that_comes_back_is_asked_again() {
         let mut asked = 0;
         let answer = retry_transient(async || {
             asked += 1;
@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_refusal_is_final_and_patience_has_an_end() {
+    async fn a_refusal_is_not_retried_and_retries_are_bounded() {
         let refusal = StoreError::Refused("never".to_owned());
         for (error, asks) in [
             (refusal, 1),

@@ -4,20 +4,17 @@ use domain::{ProviderName, Region};
 use resilience::{Backoff, BreakerSettings, Quota};
 use store::Deadlines;
 
-/// What the operator decides about the engine.
 #[derive(Debug, Clone)]
 pub struct EngineSettings {
-    /// How long a message may be tried.
+    /// How long messages may be tried.
     pub deadlines: Deadlines,
     /// How long an idempotency key is kept.
     pub idempotency_ttl: Duration,
-    /// Messages that share a commit.
+    /// Messages in one commit.
     pub commit_batch_max: usize,
-    /// Messages that may wait for theirs.
+    /// Messages that may wait for a commit.
     pub commit_queue_max: usize,
-    /// What clients may ask.
     pub limits: LimitSettings,
-    /// How messages are dispatched.
     pub dispatch: DispatchSettings,
 }
 
@@ -32,20 +29,17 @@ pub struct LimitSettings {
     pub webhook_per_ip: Option<Quota>,
 }
 
-/// How messages are dispatched.
 #[derive(Debug, Clone)]
 pub struct DispatchSettings {
     /// Entries claimed or settled at once.
     pub batch_messages_max: usize,
-    /// How often a lane looks for due entries when it has nothing to do.
+    /// How often an idle lane claims due entries.
     pub poll: Duration,
-    /// How long an entry is leased.
     pub lease: Duration,
     /// Counted attempts before a message becomes a dead letter.
     pub attempts_max: u32,
-    /// How long to wait between attempts.
     pub backoff: Backoff,
-    /// Reads the addresses of messages whose route is chosen again. The same as where they are accepted.
+    /// Reads the addresses of a message when its next provider is chosen. The same region as for the accept.
     pub default_region: Option<Region>,
     /// Settings of a provider that has none in `lanes`.
     pub lane: LaneSettings,
@@ -60,7 +54,6 @@ pub struct LaneSettings {
     pub concurrency: usize,
     /// How long a call may take. At most half the lease.
     pub call_timeout: Duration,
-    /// When to stop calling.
     pub breaker: BreakerSettings,
 }
 

@@ -1,4 +1,4 @@
-//! What the engine accepts and receives, and what it answers when it does not.
+//! Accepting and receiving messages, and the refusals.
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
@@ -103,7 +103,7 @@ async fn a_sender_beyond_its_limit_is_refused_but_its_repeats_are_answered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn addresses_have_allowances_of_their_own_for_sending_and_for_webhooks() {
+async fn sends_and_webhooks_of_an_address_have_separate_limits() {
     let limits = limited(2, 1_000, 1);
     let world = World::new(EngineSettings { limits, ..settings() }).await;
     let limits = world.engine.limits();
@@ -142,7 +142,7 @@ async fn a_rate_limit_of_0_is_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_webhook_delivered_twice_is_stored_once_and_sent_nowhere() {
+async fn a_webhook_delivered_twice_is_stored_once_and_not_sent() {
     let world = World::new(settings()).await;
     let first = webhook(&world, "hello").await;
     let again = webhook(&world, "hello").await;

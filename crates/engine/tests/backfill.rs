@@ -14,7 +14,7 @@ use trunkline_engine::{
     BACKFILL_BATCH_MAX, BACKFILL_SKIPPED_SHOWN_MAX, BackfillProgress, BackfillReport, backfill,
 };
 
-/// More than two batches, and no whole number of them.
+/// Two batches and a part of a third.
 const MESSAGES: u64 = 2 * BACKFILL_BATCH_MAX as u64 + 100;
 const PAIRS: u64 = 40;
 
@@ -41,7 +41,7 @@ fn past(number: u64, channel: Channel, from: &str, to: &str) -> Import {
         from: Participant::from_stored(from),
         to: Participant::from_stored(to),
         content: Arc::new(content),
-        // Written in another order than they are imported.
+        // The timestamps are not in the order of the import.
         timestamp: Some(instant(number * 7_919 % MESSAGES)),
     };
     Import {
@@ -55,7 +55,7 @@ fn past(number: u64, channel: Channel, from: &str, to: &str) -> Import {
     }
 }
 
-/// Customer and shop, in alternating directions and formattings.
+/// A message between customer and shop, in alternating directions and formats.
 fn between_pairs(number: u64) -> Import {
     let customer = format!("+1 (201) 555-{:04}", number % PAIRS);
     let shop = "+18045551234";
@@ -70,7 +70,7 @@ async fn import(store: &dyn Store, imports: &[Import]) {
     assert_eq!(store.import(imports).await, Ok(imports.len() as u64));
 }
 
-/// Count and last activity of every conversation, once its messages are found to bear them out.
+/// Count and last activity of every conversation, after a check against its messages.
 async fn conversations(store: &dyn Store) -> Vec<(u64, Timestamp)> {
     let all = PageRequest::new(200, Start::Page(1));
     let page = store
@@ -128,9 +128,8 @@ async fn every_message_gets_its_conversation_and_a_second_run_does_nothing() {
     assert_eq!(conversations(&*store).await, expected);
 }
 
-/// What a killed run leaves behind is where the next one begins.
 #[tokio::test]
-async fn an_interrupted_run_is_continued() {
+async fn a_run_continues_where_a_killed_one_stopped() {
     let store = store();
     let imports: Vec<Import> = (0..MESSAGES).map(between_pairs).collect();
     let (early, late) = imports.split_at(700);
@@ -150,11 +149,11 @@ async fn an_interrupted_run_is_continued() {
 }
 
 #[tokio::test]
-async fn addresses_that_cannot_be_read_are_skipped_and_told() {
+async fn messages_with_unreadable_addresses_are_skipped_and_reported() {
     let store = store();
     let imports: Vec<Import> = (0..MESSAGES)
         .map(|number| match number % 50 {
-            0 => past(number, Channel::Sms, "nobody at all", "+18045551234"),
+            0 => past(number, Channel::Sms, "no address", "+18045551234"),
             1 => past(number, Channel::Email, "a@example.com", "no address"),
             _ => between_pairs(number),
         })
@@ -172,13 +171,12 @@ async fn addresses_that_cannot_be_read_are_skipped_and_told() {
     assert_eq!(store.count_without_conversation().await, Ok(report.skipped));
 }
 
-/// A whole batch of them must not end the run.
 #[tokio::test]
-async fn a_batch_of_nothing_readable_is_passed_over() {
+async fn a_batch_of_unreadable_addresses_does_not_end_the_run() {
     let store = store();
     let imports: Vec<Import> = (0..MESSAGES)
         .map(|number| match number < u64::from(BACKFILL_BATCH_MAX) {
-            true => past(number, Channel::Sms, "nobody at all", "+18045551234"),
+            true => past(number, Channel::Sms, "no address", "+18045551234"),
             false => between_pairs(number),
         })
         .collect();

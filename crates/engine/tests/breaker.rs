@@ -1,4 +1,4 @@
-//! The breakers of lanes: when they open, what waits meanwhile, and how they close again, on driven time.
+//! The breakers of lanes. On driven time.
 
 mod world;
 
@@ -22,7 +22,7 @@ async fn the_breaker_opens_at_the_threshold_and_recovers_with_probes() {
         tick().await;
     }
     let opened = world.clock.monotonic();
-    // Calls that were under way when it opened may still end; none begins.
+    // Calls that were under way may still end; none begins.
     let calls = world.sms.calls().len();
     assert!((5..=5 + 8).contains(&calls), "{calls} calls");
     assert_eq!(
@@ -65,7 +65,7 @@ async fn the_breaker_opens_at_the_threshold_and_recovers_with_probes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn waiting_for_an_open_breaker_consumes_no_attempt_and_loses_nothing() {
+async fn waiting_for_an_open_breaker_uses_up_no_attempt_and_loses_no_message() {
     let mut world_settings = settings();
     world_settings.dispatch.attempts_max = 2;
     let world = World::new(world_settings).await;
@@ -96,7 +96,7 @@ async fn half_open_probes_are_bounded_and_do_not_count_against_messages() {
     let world = World::new(world_settings).await;
     world.sms.always(error());
     let id = world.sent(sms("hello")).await;
-    // Each round of probes fails and opens the breaker again; the message outlives far more tries than it has.
+    // Each round of probes fails and opens the breaker again. The message has more attempts than its budget.
     while world.detail(id).await.attempts.len() < 6 {
         assert_eq!(world.status(id).await, Status::Pending);
         tick().await;
@@ -106,7 +106,7 @@ async fn half_open_probes_are_bounded_and_do_not_count_against_messages() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_providers_trouble_does_not_touch_the_other() {
+async fn a_hanging_provider_does_not_delay_the_other() {
     let world = World::new(settings()).await;
     world.sms.always(Act::Hang);
     for n in 0..100 {

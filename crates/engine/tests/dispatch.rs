@@ -1,4 +1,4 @@
-//! What the engine does with accepted messages when providers misbehave, on driven time.
+//! Accepted messages while providers misbehave. On driven time.
 
 mod world;
 
@@ -40,7 +40,7 @@ async fn an_accepted_message_is_sent_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn more_messages_than_workers_all_arrive_and_concurrency_is_bounded() {
+async fn all_messages_are_sent_by_a_bounded_number_of_workers() {
     let world = World::new(settings()).await;
     world.sms.always(Act::Slow(Duration::from_millis(100)));
     let mut ids = Vec::new();
@@ -55,7 +55,7 @@ async fn more_messages_than_workers_all_arrive_and_concurrency_is_bounded() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn failures_are_retried_and_every_try_is_on_record() {
+async fn failures_are_retried_and_every_attempt_is_recorded() {
     let world = World::new(settings()).await;
     world.sms.play([error(), Act::Hang, error()]);
     let id = world.sent(sms("hello")).await;
@@ -81,7 +81,7 @@ async fn failures_are_retried_and_every_try_is_on_record() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_that_waits_tells_what_for() {
+async fn a_waiting_message_shows_the_reason_and_the_time() {
     let world = World::new(settings()).await;
     world.sms.play([rate_limited(Duration::from_secs(40))]);
     let id = world.sent(sms("hello")).await;
@@ -98,7 +98,7 @@ async fn a_message_that_waits_tells_what_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_is_called_before_the_time_they_asked_for() {
+async fn a_provider_is_not_called_before_its_retry_after() {
     let world = World::new(settings()).await;
     let hints = [3, 1, 20, 7];
     world
@@ -117,7 +117,7 @@ async fn nobody_is_called_before_the_time_they_asked_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_nobody_takes_becomes_a_dead_letter_and_can_be_redriven() {
+async fn an_exhausted_message_becomes_a_dead_letter_and_can_be_redriven() {
     let mut impatient = settings();
     impatient.dispatch.attempts_max = 3;
     impatient.dispatch.lane.breaker.error_threshold = 1_000;
@@ -146,7 +146,7 @@ async fn a_message_nobody_takes_becomes_a_dead_letter_and_can_be_redriven() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rejection_is_final_and_says_nothing_about_the_provider() {
+async fn a_rejection_is_final_and_does_not_open_the_breaker() {
     let world = World::new(settings()).await;
     world.sms.always(rejected());
     for n in 0..20 {
@@ -162,7 +162,7 @@ async fn a_rejection_is_final_and_says_nothing_about_the_provider() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_dead_letters_are_redriven_at_once() {
+async fn matching_dead_letters_are_redriven_in_batches() {
     let world = World::new(settings()).await;
     world.sms.always(rejected());
     world.email.always(rejected());
@@ -187,7 +187,7 @@ async fn many_dead_letters_are_redriven_at_once() {
     assert_eq!(world.status(other).await, Status::Failed);
 }
 
-/// A backlog fills its share of the queue, and no more.
+/// A backlog fills only its share of the queue.
 #[tokio::test(start_paused = true)]
 async fn a_backlog_does_not_keep_new_messages_waiting() {
     const BACKLOG: usize = 400;
@@ -208,12 +208,12 @@ async fn a_backlog_does_not_keep_new_messages_waiting() {
     }
     let new = world.sent(sms("new")).await;
     world.until(new, Status::Dispatched).await;
-    // Those that were in the queue before it went first, which is a lane full at most.
+    // Only the entries that were queued before it were sent first: at most one full queue.
     assert!(world.sms.calls().len() < 60, "{} calls", world.sms.calls().len());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_that_panics_the_worker_takes_nothing_with_it() {
+async fn a_message_that_panics_three_times_is_poison_and_others_are_sent() {
     let world = World::new(settings()).await;
     world.sms.play([Act::Panic, Act::Panic, Act::Panic]);
     let poison = world.sent(sms("poison")).await;
@@ -234,7 +234,7 @@ async fn a_message_that_panics_the_worker_takes_nothing_with_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_whose_time_is_up_fails_also_while_it_is_held() {
+async fn a_message_past_its_deadline_fails_also_while_the_breaker_is_open() {
     let mut hasty = settings();
     hasty.deadlines.sms = Duration::from_secs(20);
     let world = World::new(hasty).await;
@@ -259,7 +259,7 @@ async fn a_message_whose_time_is_up_fails_also_while_it_is_held() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn draining_finishes_calls_and_gives_back_the_rest_untouched() {
+async fn draining_settles_calls_and_gives_back_the_rest_untouched() {
     let world = World::new(settings()).await;
     world.sms.always(Act::Slow(Duration::from_secs(2)));
     let mut ids = Vec::new();
@@ -277,14 +277,14 @@ async fn draining_finishes_calls_and_gives_back_the_rest_untouched() {
             Status::Dispatched => dispatched += 1,
             status => {
                 assert_eq!(status, Status::Pending);
-                assert!(detail.attempts.is_empty(), "giving back is no attempt");
+                assert!(detail.attempts.is_empty(), "giving back makes no attempt");
                 assert!(!detail.waiting.unwrap().leased, "nothing stays leased");
             }
         }
     }
-    assert_eq!(dispatched, 8, "the calls under way were finished and recorded");
+    assert_eq!(dispatched, 8, "the calls under way are settled");
 
-    // Another node takes over at once.
+    // Another node sends the rest at once.
     let next = World::on(
         settings(),
         Arc::clone(&world.store),
@@ -298,7 +298,7 @@ async fn draining_finishes_calls_and_gives_back_the_rest_untouched() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn messages_of_a_provider_that_is_gone_become_dead_letters() {
+async fn messages_of_a_provider_without_a_node_become_dead_letters() {
     let clock: Arc<dyn Clock> = Arc::new(DrivenClock::new());
     let store: Arc<dyn Store> = Arc::new(Memory::new(Arc::clone(&clock)));
     let before = World::on(
@@ -323,7 +323,7 @@ async fn messages_of_a_provider_that_is_gone_become_dead_letters() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_seed_the_shares_of_outcomes_come_out_as_configured() {
+async fn the_shares_of_outcomes_are_as_configured() {
     const MESSAGES: u64 = 2_000;
     let clock: Arc<dyn Clock> = Arc::new(DrivenClock::new());
     let store: Arc<dyn Store> = Arc::new(Memory::new(Arc::clone(&clock)));
@@ -336,7 +336,7 @@ async fn without_a_seed_the_shares_of_outcomes_come_out_as_configured() {
         config: faults.into(),
         ..SimulatorSettings::default()
     };
-    // Five points are more than four standard deviations of so many dispatches: nearly any seed would do.
+    // Five points are more than four standard deviations of so many attempts, so nearly every seed passes.
     let entropy = Entropy::from_seed(1);
     let simulators = Simulators::new(simulated, &entropy, Arc::clone(&clock)).unwrap();
     let routes = Routes::new(simulators.providers()).unwrap();
@@ -356,7 +356,7 @@ async fn without_a_seed_the_shares_of_outcomes_come_out_as_configured() {
         let (message, request) = sms(&format!("message {n}"));
         engine.send(message, request).await.result.unwrap();
     }
-    // A few may have used up their tries, which is fine here: what counts is that nothing is left to be tried.
+    // A few may be exhausted. The test only needs that none is pending.
     while store
         .queue_depths()
         .await

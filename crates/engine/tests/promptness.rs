@@ -1,5 +1,5 @@
-//! Nothing waits for the next look at the store: with an hour between two looks, what can happen happens at once. And the times
-//! that are shown are those at which it does. On driven time.
+//! Nothing waits for the next poll: with a poll of an hour, everything that may happen still happens at once. And the times that
+//! are shown are the times of the calls. On driven time.
 
 mod world;
 
@@ -11,10 +11,10 @@ use trunkline_engine::{BreakerState, EngineSettings, HoldReason};
 
 use world::{Act, World, error, rate_limited, settings, sms, success, tick};
 
-/// How long a message may take that nothing holds up: some calls, some transactions.
+/// How long a message may take that waits for nothing but calls and transactions.
 const PROMPT: Duration = Duration::from_secs(1);
 
-/// A node that looks for what is due only once an hour, unless something tells it to.
+/// Lanes claim once an hour, unless they are woken.
 fn drowsy() -> EngineSettings {
     let mut drowsy = settings();
     drowsy.dispatch.poll = Duration::from_secs(3_600);
@@ -39,7 +39,7 @@ async fn dispatched_promptly(world: &World, ids: &[MessageId]) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_redriven_is_sent_at_once() {
+async fn redriven_messages_are_sent_at_once() {
     let mut hasty = drowsy();
     hasty.dispatch.attempts_max = 1;
     let world = World::new(hasty).await;
@@ -58,7 +58,7 @@ async fn what_is_redriven_is_sent_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_found_no_room_when_it_was_accepted_is_sent_as_soon_as_there_is_some() {
+async fn messages_accepted_without_room_in_the_lane_are_sent_when_there_is_room() {
     let mut narrow = drowsy();
     narrow.dispatch.lane.concurrency = 1;
     let world = World::new(narrow).await;
@@ -68,7 +68,7 @@ async fn what_found_no_room_when_it_was_accepted_is_sent_as_soon_as_there_is_som
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_waited_for_the_breaker_is_sent_as_soon_as_it_closes() {
+async fn messages_that_waited_for_the_breaker_are_sent_when_it_closes() {
     let mut fragile = drowsy();
     fragile.dispatch.lane.breaker.error_threshold = 1;
     let world = World::new(fragile).await;
@@ -84,12 +84,12 @@ async fn what_waited_for_the_breaker_is_sent_as_soon_as_it_closes() {
     dispatched_promptly(&world, &ids).await;
 }
 
-/// Where on the monotonic clock an instant lies.
+/// An instant on the monotonic clock.
 fn monotonic(world: &World, instant: Timestamp) -> Duration {
     world.clock.monotonic() + instant.saturating_since(world.clock.now())
 }
 
-/// The one call after those that were made when `shown` was, not before it and hardly later.
+/// Waits for the next call, and checks that it comes at the time that was shown.
 async fn called_at(world: &World, before: usize, shown: Duration) {
     let late = Duration::from_millis(100);
     while world.sms.calls().len() == before {
@@ -97,7 +97,7 @@ async fn called_at(world: &World, before: usize, shown: Duration) {
         tick().await;
     }
     let (_, _, at) = world.sms.calls()[before];
-    // What is shown is cut to microseconds.
+    // The time shown is cut to microseconds.
     let early = Duration::from_micros(1);
     assert!(
         at + early >= shown && at <= shown + late,
@@ -113,7 +113,7 @@ fn attentive() -> EngineSettings {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_that_is_held_is_tried_when_it_says() {
+async fn a_held_message_is_sent_at_the_time_shown() {
     for (act, reason) in [
         (error(), HoldReason::Backoff(ErrorCode::of("provider_error"))),
         (rate_limited(Duration::from_secs(40)), HoldReason::RateLimited),
@@ -121,7 +121,7 @@ async fn a_message_that_is_held_is_tried_when_it_says() {
         let mut patient = attentive();
         patient.dispatch.lane.breaker.error_threshold = 1_000;
         let world = World::new(patient).await;
-        // The second delay is long enough to be looked at.
+        // The second delay is long enough to be seen.
         world.sms.play([act.clone(), act.clone(), act]);
         let id = world.sent(sms("hello")).await;
         for attempts in 1..=3 {
@@ -131,7 +131,7 @@ async fn a_message_that_is_held_is_tried_when_it_says() {
             let detail = world.detail(id).await;
             let (next, hold) = world.engine.hold(&detail);
             let Some(hold) = hold else {
-                // Its delay is over already.
+                // The delay is over already.
                 continue;
             };
             assert_eq!((&hold.reason, hold.until), (&reason, next));
@@ -144,7 +144,7 @@ async fn a_message_that_is_held_is_tried_when_it_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_waits_for_the_breaker_says_when_that_lets_a_call_through() {
+async fn a_message_that_waits_for_the_breaker_shows_when_it_is_half_open() {
     let world = World::new(attentive()).await;
     world.sms.play([error()]);
     sent(&world, 1).await;
@@ -160,9 +160,8 @@ async fn what_waits_for_the_breaker_says_when_that_lets_a_call_through() {
     called_at(&world, 1, shown).await;
 }
 
-/// Who was asked to wait longer than the breaker does is not called when the breaker lets others through.
 #[tokio::test(start_paused = true)]
-async fn what_waits_for_two_reasons_shows_the_later_time() {
+async fn a_message_that_waits_for_two_reasons_shows_the_later_time() {
     let world = World::new(attentive()).await;
     world.sms.play([rate_limited(Duration::from_secs(300)), error()]);
     let asked = world.sent(sms("asked to wait")).await;

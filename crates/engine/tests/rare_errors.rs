@@ -1,4 +1,4 @@
-//! What goes wrong seldom: panics, a store that fails in one thing and not in others, clocks that stand still. On driven time.
+//! Rare errors: panics, a store that fails for one kind of call only, clocks that stand still. On driven time.
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
@@ -18,7 +18,7 @@ use trunkline_engine::{BreakerState, EngineSettings};
 use faulty_store::{Fault, FaultyStore};
 use world::{Act, DrivenClock, World, error, keyed, settings, sms, tick};
 
-/// A node on a store that a test can break.
+/// A node on a store whose calls a test can make fail.
 fn on_a_faulty_store(settings: EngineSettings) -> (World, Arc<FaultyStore>) {
     let clock: Arc<dyn Clock> = Arc::new(DrivenClock::new());
     let store = Arc::new(FaultyStore::new(Arc::new(Memory::new(Arc::clone(&clock)))));
@@ -27,7 +27,7 @@ fn on_a_faulty_store(settings: EngineSettings) -> (World, Arc<FaultyStore>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lane_outlives_more_panics_than_it_has_workers() {
+async fn panics_use_up_no_workers() {
     let mut narrow = settings();
     narrow.dispatch.lane.concurrency = 2;
     let world = World::new(narrow).await;
@@ -43,7 +43,7 @@ async fn a_lane_outlives_more_panics_than_it_has_workers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_breaker_outlives_more_panics_of_probes_than_it_admits() {
+async fn panics_of_probes_use_up_no_permits() {
     let mut fragile = settings();
     fragile.dispatch.lane.breaker.error_threshold = 1;
     fragile.dispatch.lane.breaker.half_open_in_flight = 2;
@@ -61,19 +61,19 @@ async fn a_breaker_outlives_more_panics_of_probes_than_it_admits() {
         world.until(id, Status::Dispatched).await;
     }
     assert_eq!(world.sms_report().await.breaker.state, BreakerState::Closed);
-    // Once open, and half open for as long as its probes take: not until it gives them up.
+    // One cool-down and the time of the probes: the breaker does not wait for lost permits.
     let took = world.clock.monotonic() - began;
     assert!(took <= Duration::from_secs(60), "{took:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_waited_for_the_store_is_sent_as_soon_as_that_answers() {
+async fn messages_that_waited_for_the_store_are_sent_when_it_answers() {
     for fault in [Fault::SettlesNothing, Fault::ClaimsNothing, Fault::Away] {
         let mut drowsy = settings();
         drowsy.dispatch.poll = Duration::from_secs(3_600);
         drowsy.dispatch.lane.concurrency = 1;
         let (world, store) = on_a_faulty_store(drowsy);
-        // Many more than fit into the lane: most are claimed, one after another.
+        // More than fit into the lane: most of them are claimed.
         world.sms.always(Act::Slow(Duration::from_millis(50)));
         let mut ids = Vec::new();
         for number in 0..40 {
@@ -92,7 +92,7 @@ async fn what_waited_for_the_store_is_sent_as_soon_as_that_answers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_settlement_that_is_refused_fails_alone() {
+async fn a_refused_settlement_delays_no_other() {
     let mut wide = settings();
     wide.dispatch.lane.concurrency = 32;
     wide.dispatch.lane.breaker.error_threshold = 1_000;
@@ -124,7 +124,7 @@ async fn a_settlement_that_is_refused_fails_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sweep_that_fails_keeps_no_keys_and_is_made_up_for() {
+async fn a_failing_sweep_does_not_stop_the_purge_and_is_repeated() {
     let mut hasty = settings();
     // Keys are purged at the start and every minute.
     hasty.idempotency_ttl = Duration::from_secs(90);
@@ -141,7 +141,7 @@ async fn a_sweep_that_fails_keeps_no_keys_and_is_made_up_for() {
 
     store.set(Fault::SweepsNothing);
     let next = World::on(hasty, store.clone(), Arc::clone(&world.clock), &[Channel::Sms]);
-    // Held by the breaker, so that only the sweep can end it.
+    // The breaker is open, so only the sweep can end it.
     next.sms.always(error());
     let late = next.sent(sms("late")).await;
     tokio::time::sleep(Duration::from_secs(20)).await;
@@ -156,7 +156,7 @@ async fn a_sweep_that_fails_keeps_no_keys_and_is_made_up_for() {
     assert_eq!(failure.reason, FailureReason::Deadline);
 }
 
-/// A clock of which a test can turn the hands: the monotonic one goes on.
+/// A wall clock that a test sets. The monotonic clock goes on.
 #[derive(Debug)]
 struct WallClock {
     driven: DrivenClock,

@@ -9,7 +9,7 @@ use resilience::{
 
 use crate::{Node, metrics::ProviderMetrics};
 
-/// The breaker of one provider, driven by real time, its transitions counted and logged.
+/// The breaker of one provider, driven by the node's clock. It counts and logs the transitions.
 pub(crate) struct Circuit {
     breaker: Mutex<Breaker>,
     provider: ProviderName,
@@ -24,15 +24,14 @@ pub(super) struct Permitted<'a> {
     permit: Option<Permit>,
 }
 
-/// A breaker as the operator sees it.
 #[derive(Debug, Clone, Copy)]
 pub struct BreakerReport {
     pub state: BreakerState,
     /// Failures since the last success.
     pub consecutive_failures: u32,
-    /// When the state last changed.
+    /// `None` if the state never changed.
     pub last_transition_at: Option<Timestamp>,
-    /// Until probes are made; zero unless open.
+    /// Until half-open; zero unless open.
     pub cooldown_remaining: Duration,
 }
 
@@ -54,37 +53,36 @@ impl Circuit {
         })
     }
 
-    /// Asks for a call.
+    /// `None` when no call may start now.
     pub(super) fn admit(&self) -> Option<Permitted<'_>> {
         let (permit, transition) = self
             .breaker()
             .admit(self.node.clock.monotonic(), self.jitter.next_u64());
-        self.tell(transition);
+        self.note(transition);
         permit.map(|permit| Permitted {
             circuit: self,
             permit: Some(permit),
         })
     }
 
-    /// Does what the passing of time demands.
+    /// Makes the transition that is due by now.
     pub(super) fn tick(&self) {
         let transition = self
             .breaker()
             .tick(self.node.clock.monotonic(), self.jitter.next_u64());
-        self.tell(transition);
+        self.note(transition);
     }
 
-    /// Calls that may start now.
     pub(super) fn capacity(&self) -> Capacity {
         self.breaker().capacity(self.node.clock.monotonic())
     }
 
-    /// Until time alone changes something; `None` while closed.
+    /// Until the next transition that is due to time alone; `None` while closed.
     pub(super) fn next_change_in(&self) -> Option<Duration> {
         self.breaker().next_change_in(self.node.clock.monotonic())
     }
 
-    /// For how long no call will be made; zero while probes are, `None` when calls flow.
+    /// How long no call may start; zero while half-open, `None` while closed.
     pub(super) fn blocked_for(&self) -> Option<Duration> {
         let snapshot = self.breaker().snapshot(self.node.clock.monotonic());
         (snapshot.state != BreakerState::Closed).then_some(snapshot.cooldown_remaining)
@@ -108,31 +106,30 @@ impl Circuit {
         self.breaker.lock()
     }
 
-    fn tell(&self, transition: Option<Transition>) {
+    fn note(&self, transition: Option<Transition>) {
         let Some(transition) = transition else { return };
         self.metrics.count_transition(transition);
         let (from, to) = (transition.from.as_str(), transition.to.as_str());
         if transition.to == BreakerState::Open {
             tracing::warn!(provider = %self.provider, from, to, "the breaker opened: messages wait");
         } else {
-            tracing::info!(provider = %self.provider, from, to, "the breaker moved");
+            tracing::info!(provider = %self.provider, from, to, "the breaker changed its state");
         }
     }
 }
 
 impl Permitted<'_> {
-    /// Whether this call probes a half-open breaker; probes are recorded, but do not count against a message.
+    /// Whether this call probes a half-open breaker. Probes are recorded, but not counted against the message.
     pub(super) fn is_probe(&self) -> bool {
         self.permit.as_ref().is_some_and(Permit::is_probe)
     }
 
-    /// Tells the breaker how the call ended.
     pub(super) fn record(mut self, verdict: Verdict) {
         if let Some(permit) = self.permit.take() {
             let circuit = self.circuit;
             let (now, random) = (circuit.node.clock.monotonic(), circuit.jitter.next_u64());
             let transition = circuit.breaker().record(permit, verdict, now, random);
-            circuit.tell(transition);
+            circuit.note(transition);
         }
     }
 }

@@ -8,7 +8,7 @@ use store::{Disposition, Progress};
 
 use super::call::Panicked;
 
-/// Panics after which a message is taken to be poison.
+/// Panics after which a message counts as poison.
 const PANICS_MAX: u32 = 3;
 
 /// When messages are retried, and when they become dead letters.
@@ -95,8 +95,8 @@ impl Rules {
     }
 }
 
-/// Moves a message that is to be retried to the next provider of its route, if that is due. Once a provider may have the message,
-/// it stays: another provider would send it a second time. After a panic that is not known.
+/// Moves a message that would be retried to the next provider of its route, if it is that one's turn. A message that a provider
+/// may have stays, since another provider would send it twice. After a panic, too, a provider may have it.
 pub(super) fn fail_over(
     progress: Progress,
     disposition: Disposition,
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn success_finishes() {
+    fn a_success_finishes_the_entry() {
         let (progress, disposition) = rules().after(
             Progress::default(),
             &Ok(SendResult::Success {
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn slowing_down_costs_no_attempt_and_waits_for_the_hint() {
+    fn rate_limited_attempts_are_not_counted_and_wait_for_retry_after() {
         let mut progress = Progress {
             counted: 2,
             ..Progress::default()
@@ -237,30 +237,23 @@ mod tests {
         assert_eq!(disposition, Disposition::DeadLetter(FailureReason::Poison));
     }
 
-    const FAILOVER_AFTER: u32 = 2;
-
-    /// The disposition after each of these attempts, as a message with a budget of 10 makes them one after another.
-    fn dispositions(ends: &[Result<SendResult, Panicked>]) -> Vec<Disposition> {
+    /// Whether each of these attempts, made one after another, reroutes the message.
+    fn rerouted(ends: &[Result<SendResult, Panicked>]) -> Vec<bool> {
         let mut generous = rules();
         generous.attempts_max = 10;
         let mut progress = Progress::default();
         let after = |ended| {
-            let (tried, disposition) = generous.after(progress, ended, false, LONGEST);
-            let next = "backup".parse().unwrap();
-            let failover = Failover {
-                after: FAILOVER_AFTER,
-                next,
-            };
-            let (moved, disposition) = fail_over(tried, disposition, Some(failover));
-            progress = moved;
-            disposition
+            let (tried, decided) = generous.after(progress, ended, false, LONGEST);
+            let disposition;
+            (progress, disposition) = fail_over(tried, decided, backup_after(2));
+            matches!(disposition, Disposition::Reroute { .. })
         };
         ends.iter().map(after).collect()
     }
 
-    fn rerouted(ends: &[Result<SendResult, Panicked>]) -> Vec<bool> {
-        let rerouted = |disposition| matches!(disposition, Disposition::Reroute { .. });
-        dispositions(ends).into_iter().map(rerouted).collect()
+    fn backup_after(after: u32) -> Option<Failover> {
+        let next = "backup".parse().unwrap();
+        Some(Failover { after, next })
     }
 
     #[test]
@@ -287,12 +280,6 @@ mod tests {
 
     #[test]
     fn only_what_would_be_retried_is_rerouted() {
-        let failover = || {
-            Some(Failover {
-                after: 1,
-                next: "backup".parse().unwrap(),
-            })
-        };
         let progress = Progress {
             not_taken: 5,
             ..Progress::default()
@@ -304,7 +291,10 @@ mod tests {
             Disposition::Finish,
             Disposition::DeadLetter(FailureReason::Exhausted),
         ] {
-            assert_eq!(fail_over(progress, kept.clone(), failover()), (progress, kept));
+            assert_eq!(
+                fail_over(progress, kept.clone(), backup_after(1)),
+                (progress, kept)
+            );
         }
         assert_eq!(fail_over(progress, retry.clone(), None), (progress, retry));
     }

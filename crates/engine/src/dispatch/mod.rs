@@ -1,4 +1,4 @@
-//! From the outbox to the providers: a lane for each, so that one provider's trouble never slows another's.
+//! From the outbox to the providers. Each provider has a lane, so that the failures of one never slow another.
 
 mod call;
 mod circuit;
@@ -137,7 +137,7 @@ impl Dispatcher {
         Ok(Box::pin(recorder.run()))
     }
 
-    /// Drains the lane of a provider and removes it. False when there is none. A call that is cut off may be repeated.
+    /// Drains the lane of a provider and removes it. False when there is none. After a cancellation, call it again.
     pub(crate) async fn remove(&self, provider: &ProviderName) -> bool {
         let Some(lane) = self.lane(provider) else {
             return false;
@@ -152,7 +152,7 @@ impl Dispatcher {
         true
     }
 
-    /// The providers whose messages this node sends.
+    /// The providers that have a lane.
     pub(crate) fn serving(&self) -> Vec<ProviderName> {
         let lanes = self.lanes.read();
         let running = lanes.iter().filter(|(_, lane)| !lane.stop.is_cancelled());
@@ -210,7 +210,7 @@ impl Dispatcher {
     }
 }
 
-/// Runs the recorders of all lanes. They only wait for the store, so that one thread does for all.
+/// Runs the recorders of all lanes. One thread is enough, since they mostly wait for the store.
 async fn run_recorders(mut running: FuturesUnordered<Task>, mut added: mpsc::Receiver<Task>) {
     let mut open = true;
     while open || !running.is_empty() {

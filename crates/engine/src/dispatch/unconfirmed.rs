@@ -1,5 +1,5 @@
-//! Leases of messages whose accept ended without an answer. Such a message may be stored, now or a little later, and then it is
-//! leased to this node, which has no worker for it. The lease is given back as soon as the message is found.
+//! Leases of messages whose accept got no answer. Such a message may be stored, or appear a little later, leased to this node
+//! but not in its queue. The lease is given back as soon as the message is found.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,17 +10,16 @@ use tokio::sync::mpsc;
 
 use crate::Node;
 
-/// Messages that are looked for at the same time: those of a store that answers nothing for seconds, in full batches. Each takes
-/// less than 100 bytes. Of any beyond, the lease runs out.
+/// Messages that are looked for at the same time: as many as full batches accept in seconds without an answer. Each takes
+/// about 100 bytes. The leases of further ones expire.
 const UNCONFIRMED_MAX: usize = 16_384;
 /// Messages looked for in one transaction.
 const BATCH_MAX: usize = 500;
 /// How often they are looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// How much later than its accept was given up a message may appear, with a lease that begins then.
+/// How long after its accept was given up a message may appear. Its lease begins then.
 const LATE_MAX: Duration = Duration::from_secs(10);
 
-/// Looks for messages that may be stored.
 pub(super) struct Unconfirmed {
     queue: mpsc::Sender<Candidate>,
     clock: Arc<dyn Clock>,
@@ -30,7 +29,7 @@ pub(super) struct Unconfirmed {
 struct Candidate {
     id: MessageId,
     provider: ProviderName,
-    /// From then on, by the node's monotonic clock, its lease has run out.
+    /// When the lease has expired at the latest, by the monotonic clock.
     until: Duration,
 }
 
@@ -47,7 +46,7 @@ impl Unconfirmed {
         Self { queue, clock }
     }
 
-    /// Has the lease of a message given back, should the message turn out to be stored.
+    /// Gives back the lease of a message if it turns out to be stored.
     pub(super) fn give_back(&self, id: MessageId, provider: &ProviderName, lease: Duration) {
         let looks = if mutants::planted(Mutant::LateAcceptForgotten) {
             LOOK_EVERY
@@ -55,7 +54,7 @@ impl Unconfirmed {
             LATE_MAX + lease
         };
         let until = self.clock.monotonic().saturating_add(looks);
-        // When there are too many, the lease runs out.
+        // When the queue is full, the lease expires instead.
         let _ = self.queue.try_send(Candidate {
             id,
             provider: provider.clone(),
@@ -70,7 +69,7 @@ struct Search {
 }
 
 impl Search {
-    /// Runs until the node stops, and then until the store has answered one more look.
+    /// Runs until the node stops and the store has answered once more.
     async fn run(mut self, mut waiting: mpsc::Receiver<Candidate>) {
         loop {
             if self.candidates.is_empty() {
@@ -98,7 +97,7 @@ impl Search {
         }
     }
 
-    /// Gives back the leases of what is there by now. False when the store did not answer.
+    /// Gives back the leases of the messages that are stored by now. False when the store did not answer.
     async fn look(&mut self) -> bool {
         let now = self.node.clock.monotonic();
         self.candidates.retain(|candidate| candidate.until > now);

@@ -1,4 +1,4 @@
-//! A node on driven time: the real engine over the reference store, with providers that do what a test tells them.
+//! A node on driven time: the real engine over the reference store, with scripted providers.
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 #![allow(dead_code, reason = "each test file uses its part of the world")]
@@ -23,7 +23,7 @@ use trunkline_engine::{
     SendError, Sent, SentOutcome, TokioTasks,
 };
 
-/// How long anything may take, on the driven clock.
+/// How long a test waits for a condition, on the driven clock.
 const WAIT_MAX: Duration = Duration::from_secs(4 * 3_600);
 
 /// A clock that follows tokio's paused time.
@@ -56,7 +56,7 @@ impl Clock for DrivenClock {
     }
 }
 
-/// What a scripted provider does with a call.
+/// What a scripted provider does when it is called.
 #[derive(Clone, Debug)]
 pub enum Act {
     SendResult(SendResult),
@@ -92,7 +92,7 @@ pub fn rate_limited(retry_after: Duration) -> Act {
     })
 }
 
-/// A provider that plays its script, call by call, and then does what it does by default.
+/// A provider that plays its script, one act for each call, and then its default.
 #[derive(Debug)]
 pub struct Scripted {
     name: ProviderName,
@@ -118,13 +118,13 @@ impl Scripted {
         self.calls.lock().unwrap().clone()
     }
 
-    /// The most calls there were at one time.
+    /// The most calls at the same time.
     pub fn in_flight_max(&self) -> usize {
         self.in_flight.lock().unwrap().1
     }
 }
 
-/// Counts a call out, however it ends.
+/// Counts a call that ends or is dropped.
 struct Flight<'a>(&'a Scripted);
 
 impl Drop for Flight<'_> {
@@ -159,7 +159,7 @@ impl Provider for Scripted {
         match act {
             Act::SendResult(answer) => answer,
             Act::Hang => std::future::pending().await,
-            Act::Panic => panic!("told to"),
+            Act::Panic => panic!("scripted"),
             Act::Slow(time) => {
                 tokio::time::sleep(time).await;
                 SendResult::Success {
@@ -219,7 +219,7 @@ impl World {
         Self::on(settings, store, clock, &[Channel::Sms, Channel::Email])
     }
 
-    /// A node on a store that others may share, with providers for some channels.
+    /// A node on a store that others may share, serving some channels.
     pub fn on(
         settings: EngineSettings,
         store: Arc<dyn Store>,
@@ -306,7 +306,6 @@ impl World {
         self.store.message(id).await.unwrap().unwrap()
     }
 
-    /// What the node says of the provider of SMS and MMS.
     pub async fn sms_report(&self) -> ProviderReport {
         self.engine.providers().await.unwrap().swap_remove(1)
     }
@@ -324,7 +323,7 @@ impl World {
             .collect()
     }
 
-    /// Lets time pass until a message has this status.
+    /// Waits until a message has this status.
     pub async fn until(&self, id: MessageId, status: Status) {
         let began = self.clock.monotonic();
         loop {
@@ -351,7 +350,7 @@ impl World {
     }
 }
 
-/// A step of the driven clock, small beside everything that is timed.
+/// A step of the driven clock, smaller than everything that is timed.
 pub async fn tick() {
     tokio::time::sleep(Duration::from_millis(10)).await;
 }
