@@ -6,7 +6,6 @@ use std::{
 
 use domain::{Channel, ConversationId, Direction, MessageId, NewMessage, ProviderName};
 use futures_util::FutureExt;
-use mutants::Mutant;
 use providers::Route;
 use resilience::rate_limit::Allowance;
 use store::{Accept, AcceptError, Accepted, IdempotentRequest, Kind, Outage, StoreError, Unavailable};
@@ -99,11 +98,6 @@ impl Engine {
         let channel = message.content.channel;
         let route = self.node.routes.choose(channel, &message.from, &message.to);
         let Some(provider) = route.map(Route::first) else {
-            if mutants::planted(Mutant::StoredWithoutProvider)
-                && let Ok(nobody) = "nobody".parse()
-            {
-                let _ = self.accept_for_sending(message, request.clone(), nobody).await;
-            }
             let result = self
                 .replay_or(request.as_ref(), || self.no_provider(channel))
                 .await;
@@ -112,11 +106,6 @@ impl Engine {
         let place = match self.limits.reserve_for(message.from.clone()) {
             Ok(place) => place,
             Err(Refusal { refused, allowance }) => {
-                if mutants::planted(Mutant::KeyBurnedBeforeLimit) {
-                    let _ = self
-                        .accept_for_sending(message, request.clone(), provider.name().clone())
-                        .await;
-                }
                 let refuse = || {
                     self.limits.count_refusal(refused);
                     SendError::RateLimited(refused)
@@ -148,7 +137,7 @@ impl Engine {
         request: Option<&IdempotentRequest>,
         refuse: impl FnOnce() -> SendError,
     ) -> Result<Sent, SendError> {
-        let Some(request) = request.filter(|_| !mutants::planted(Mutant::RepeatTurnedAway)) else {
+        let Some(request) = request else {
             return Err(refuse());
         };
         match self.node.store.find_repeated(request).await {

@@ -4,7 +4,6 @@
 use std::{sync::Arc, time::Duration};
 
 use domain::{Outcome, ProviderName};
-use mutants::Mutant;
 use store::{DeadLetter, Store, StoreError, UnservedRule};
 
 use crate::{Metrics, Node, dispatch::Dispatcher};
@@ -95,7 +94,7 @@ impl Housekeeper {
     async fn purge(&self) -> Result<(), StoreError> {
         while self
             .store
-            .purge_idempotency_keys(kept(self.idempotency_ttl), BATCH_ROWS_MAX)
+            .purge_idempotency_keys(self.idempotency_ttl, BATCH_ROWS_MAX)
             .await?
             == u64::from(BATCH_ROWS_MAX)
         {}
@@ -112,21 +111,7 @@ fn report(task: &'static str, result: Result<(), StoreError>) {
 /// When a provider counts as served by no node.
 fn unserved() -> UnservedRule {
     UnservedRule {
-        after: if mutants::planted(Mutant::ServedDeadLettered) {
-            Duration::ZERO
-        } else {
-            UNSERVED_AFTER
-        },
+        after: UNSERVED_AFTER,
         gap_max: ANNOUNCEMENT_GAP_MAX,
-    }
-}
-
-fn kept(idempotency_ttl: Duration) -> Duration {
-    if mutants::planted(Mutant::KeyPurgedEarly) {
-        idempotency_ttl / 2
-    } else if mutants::planted(Mutant::KeyKeptForever) {
-        Duration::MAX
-    } else {
-        idempotency_ttl
     }
 }

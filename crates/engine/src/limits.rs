@@ -1,7 +1,6 @@
 use std::{fmt, net::IpAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use domain::{Clock, Participant};
-use mutants::Mutant;
 use parking_lot::Mutex;
 use resilience::{
     Quota, RateLimiter,
@@ -159,17 +158,11 @@ impl Reserved<'_> {
     /// For a message that was accepted, or may have been. `None` while the limit is off.
     pub(crate) fn commit(mut self) -> Option<Allowance> {
         let sender = self.sender.take()?;
-        if mutants::planted(Mutant::DoubleCharge) {
-            let _ = self.limits.senders(|limiter, now| limiter.check(&sender, now));
-        }
         self.limits.senders(|limiter, now| limiter.commit(&sender, now))
     }
 
     /// For a message that certainly was not accepted. `None` while the limit is off.
     pub(crate) fn refund(mut self) -> Option<Allowance> {
-        if mutants::planted(Mutant::NoRefund) {
-            return self.commit();
-        }
         self.refund_once()
     }
 

@@ -1,37 +1,24 @@
-//! Bugs that are planted in the real code, to prove that the simulation would notice them.
+//! The names of bugs that are planted to prove that the simulation notices them.
 //!
-//! A hook is one line at the place where the bug would be: `if mutants::planted(Mutant::NoFence) { … }`. Without the
-//! feature `planted` it is the constant `false`, and the compiler removes what it guards. With it, a run chooses one bug for
-//! its own thread. The product's binary does not compile with the feature: nothing planted can ship.
+//! The product does not depend on this crate. Bugs stand in the simulation (wrappers of store and providers), in the reference
+//! model, or in patches of the product's sources (`crates/simulation/planted`), which bin/planted-bugs applies to a copy.
 
-#[cfg(feature = "planted")]
 use std::cell::Cell;
 
-/// Whether bugs are compiled in.
-pub const COMPILED_IN: bool = cfg!(feature = "planted");
-
 macro_rules! mutants {
-    ($( $(#[doc = $meaning:literal])+ $name:ident, )+) => {
+    ($( #[doc = $meaning:literal] $name:ident, )+) => {
         /// The bugs, each named after what it breaks.
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
         pub enum Mutant {
-            $( $(#[doc = $meaning])+ $name, )+
+            $( #[doc = $meaning] $name, )+
         }
 
         impl Mutant {
-            /// All of them.
             pub const ALL: &'static [Self] = &[$( Self::$name, )+];
 
-            /// Its name.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self { $( Self::$name => stringify!($name), )+ }
-            }
-
-            /// What it does.
-            #[must_use]
-            pub const fn meaning(self) -> &'static str {
-                match self { $( Self::$name => concat!($( $meaning ),+), )+ }
             }
         }
     };
@@ -40,15 +27,15 @@ macro_rules! mutants {
 mutants! {
     /// An accept whose commit failed is acknowledged.
     AckWithoutCommit,
-    /// A commit without an answer is reported as one that did not happen.
+    /// A commit without an answer counts as one that did not happen.
     UnknownCommitDenied,
     /// One message the database refuses fails its whole batch.
     NeighboursRefused,
-    /// A message whose turn came too late is reported as not stored, and stored nevertheless.
+    /// A message that waited too long is reported as not stored, and stored nevertheless.
     WithdrawnButStored,
     /// The answers of a batch go to the wrong requests.
     AnswersSwapped,
-    /// Whoever once held a lease may settle: the token is not compared.
+    /// A settlement does not compare the lease token.
     NoFence,
     /// A repeated request raises the count of its conversation.
     CountOutsideTransaction,
@@ -58,7 +45,7 @@ mutants! {
     SequenceGap,
     /// The latest message decides the last activity, whatever its timestamp.
     LastActivityOverwritten,
-    /// A message is stored before its sender's limit is asked.
+    /// A message is stored before its sender's limit is checked.
     KeyBurnedBeforeLimit,
     /// The key of a request is not stored with its message.
     KeyForgotten,
@@ -66,41 +53,41 @@ mutants! {
     FingerprintIgnored,
     /// A webhook delivered twice is stored twice.
     InboundIdIgnored,
-    /// What the breaker turns away is taken off the outbox.
+    /// A message that the breaker refuses leaves the outbox.
     DropOnBreakerOpen,
-    /// A vanished try is recorded as an error, as if the provider had not taken the message.
+    /// An attempt of an expired lease is recorded as an error, as if the provider had not taken the message.
     UnknownTreatedAsFailed,
-    /// The try of a worker whose lease expired is not recorded.
-    VanishedTryForgotten,
-    /// The try of a worker whose lease expired counts against the budget of its message.
-    VanishedTryCounted,
-    /// The provider's Retry-After is not waited for.
+    /// The attempt of an expired lease is not recorded.
+    ExpiredAttemptForgotten,
+    /// The attempt of an expired lease counts against the budget of its message.
+    ExpiredAttemptCounted,
+    /// A retry ignores the provider's Retry-After.
     RetryBeforeRetryAfter,
     /// A claim takes entries that are not due yet.
     ClaimBeforeDue,
-    /// A worker whose call timed out never gives its place back.
+    /// A worker that finishes while the breaker is open never returns its place.
     WorkerPermitLeak,
     /// The breaker counts results that were admitted before its last move.
     GenerationIgnored,
     /// The breaker never opens.
     BreakerNeverOpens,
-    /// A half-open breaker lets every call through.
+    /// A half-open breaker lets too many calls through.
     HalfOpenUnlimited,
     /// A node measures its leases by its wall clock.
     LeaseByNodeClock,
-    /// A call is started however little is left of its lease.
+    /// A call starts however little is left of its lease.
     LeaseNotChecked,
     /// An MMS gets a conversation apart from SMS.
     SplitConversationKey,
     /// A message is charged to its sender twice.
     DoubleCharge,
-    /// What came to nothing is not given back to its sender.
+    /// A message that was not accepted is charged to its sender.
     NoRefund,
-    /// The sender's limit is not asked.
+    /// The sender's limit is not checked.
     LimitNotAsked,
-    /// A settlement that comes too late makes its message pending again.
+    /// A late settlement makes its message pending again.
     StatusRegress,
-    /// A redriven message counts its attempts from one again.
+    /// A redriven message counts its attempts from 1 again.
     RedriveRestartsNumbers,
     /// A message is tried after its deadline.
     DeadlineIgnored,
@@ -108,52 +95,41 @@ mutants! {
     BudgetIgnored,
     /// A rejected message is tried again.
     RejectionRetried,
-    /// A message for a channel nobody serves is stored, and its client told that it is not.
+    /// A message for a channel without a provider is stored, and its client gets a refusal.
     StoredWithoutProvider,
-    /// What is left for a provider that is gone is not given up before its deadline.
+    /// Messages for a provider that is gone wait until their deadline.
     UnservedNotDeadLettered,
-    /// A message whose accept got no answer is looked for only once.
+    /// A message whose accept got no answer is looked up only once.
     LateAcceptForgotten,
     /// A sweep dead-letters at once what its own node does not serve, even if another node does.
     ServedDeadLettered,
-    /// A repeat that comes when no new message could be accepted is turned away like one.
+    /// A repeat is refused when a new message would be.
     RepeatTurnedAway,
-    /// Keys are forgotten before their time.
+    /// Keys are purged before they expire.
     KeyPurgedEarly,
-    /// Keys are never forgotten.
+    /// Keys are never purged.
     KeyKeptForever,
     /// A message is read in two statements, and changes in between.
     TornRead,
-    /// A settlement that the store refused, for a time, is dropped.
+    /// A settlement that the store refused for a time is dropped.
     RefusedSettlementDropped,
-    /// Claims ask for as much as ever, however long the last ones took.
+    /// Claims ask for the full amount, however long the last ones took.
     ClaimNeverShrinks,
-    /// A settlement that is asked for again, because its answer was lost, is said to have come too late.
+    /// A repeated settlement, whose first answer was lost, is reported as late.
     RepeatedSettlementDenied,
 }
 
-#[cfg(feature = "planted")]
 thread_local! {
     static CHOSEN: Cell<Option<Mutant>> = const { Cell::new(None) };
 }
 
-/// Chooses the bug that everything on this thread has from now on; `None` for none.
-#[cfg(feature = "planted")]
+/// Plants a bug in everything that runs on this thread; `None` for none, as at the start.
 pub fn choose(mutant: Option<Mutant>) {
     CHOSEN.set(mutant);
 }
 
-/// Whether this bug is to be there.
-#[cfg(feature = "planted")]
+/// Whether this bug is planted on this thread.
 #[must_use]
 pub fn planted(mutant: Mutant) -> bool {
     CHOSEN.get() == Some(mutant)
-}
-
-/// Whether this bug is to be there: never.
-#[cfg(not(feature = "planted"))]
-#[inline(always)]
-#[must_use]
-pub const fn planted(_: Mutant) -> bool {
-    false
 }

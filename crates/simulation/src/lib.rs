@@ -8,7 +8,6 @@ mod campaign;
 mod checkers;
 mod draw;
 mod goodput;
-#[cfg(feature = "planted")]
 mod hunt;
 mod named_seeds;
 mod plan;
@@ -20,7 +19,6 @@ mod world;
 pub use campaign::{Outcome, campaign, explain, run_seed};
 pub use checkers::Violation;
 pub use goodput::{Crowd, Goodput, goodput};
-#[cfg(feature = "planted")]
 pub use hunt::{SEEDS_MAX, hunt};
 pub use named_seeds::{NAMED_SEEDS, NamedSeed};
 pub use plan::{

@@ -19,7 +19,6 @@ fn main() -> ExitCode {
         Some("run") => run_many(&arguments),
         Some("replay") => replay(&arguments),
         Some("shrink") => shrink(&arguments),
-        #[cfg(feature = "planted")]
         Some("mutants") => Some(hunt_all(&arguments[1..])),
         _ => None,
     };
@@ -99,7 +98,6 @@ fn shrink(arguments: &[String]) -> Option<bool> {
     Some(false)
 }
 
-#[cfg(feature = "planted")]
 fn hunt_all(names: &[String]) -> bool {
     let mut all_caught = true;
     for mutant in mutants::Mutant::ALL {

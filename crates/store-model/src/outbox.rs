@@ -96,11 +96,11 @@ impl Entry {
     /// A worker whose lease ran out may have sent the message: that try is on record before anything else happens. It is
     /// not counted: it is not known whether there was a call.
     fn record_expired(&mut self, attempts: &mut Vec<(LeaseToken, Attempt)>, now: Timestamp) {
-        if mutants::planted(Mutant::VanishedTryForgotten) {
+        if mutants::planted(Mutant::ExpiredAttemptForgotten) {
             return;
         }
         self.progress.attempts += 1;
-        self.progress.counted += u32::from(mutants::planted(Mutant::VanishedTryCounted));
+        self.progress.counted += u32::from(mutants::planted(Mutant::ExpiredAttemptCounted));
         self.progress.rate_limited_in_a_row = 0;
         self.progress.unsure = true;
         let attempt = Attempt {

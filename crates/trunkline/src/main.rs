@@ -15,12 +15,6 @@ use clap::{ArgMatches, Command, parser::ValueSource};
 
 use crate::config::{Config, Resolved, SETTINGS, flags};
 
-// See docs/decisions/0007.
-const _: () = assert!(
-    !mutants::COMPILED_IN,
-    "a program with planted bugs must not exist"
-);
-
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -1,7 +1,6 @@
 //! What happens to a message after an attempt. Pure functions.
 
 use domain::{FailureReason, ProviderName};
-use mutants::Mutant;
 use providers::SendResult;
 use resilience::Backoff;
 use store::{Disposition, Progress};
@@ -45,18 +44,14 @@ impl Rules {
         };
         let disposition = match ended {
             Ok(SendResult::Success { .. }) => Disposition::Finish,
-            Ok(SendResult::Rejected { .. }) if mutants::planted(Mutant::RejectionRetried) => {
-                self.retry_or_give_up(progress, random)
-            }
             Ok(SendResult::Rejected { .. }) => Disposition::DeadLetter(FailureReason::Rejected),
             Ok(SendResult::RateLimited { retry_after, .. }) => {
                 progress.counted = before.counted;
                 progress.not_taken += 1;
                 progress.rate_limited_in_a_row = before.rate_limited_in_a_row + 1;
-                let hint = retry_after.filter(|_| !mutants::planted(Mutant::RetryBeforeRetryAfter));
                 let in_a_row = progress.rate_limited_in_a_row;
                 Disposition::Retry {
-                    after: self.backoff.after_rate_limit(in_a_row, hint, random),
+                    after: self.backoff.after_rate_limit(in_a_row, *retry_after, random),
                 }
             }
             Ok(SendResult::Error { .. }) => {
@@ -81,7 +76,7 @@ impl Rules {
 
     /// Whether no attempt is left. It may be so before a call: an earlier run of the program may have allowed more attempts.
     pub(super) fn is_exhausted(&self, progress: Progress) -> bool {
-        progress.counted >= self.attempts_max && !mutants::planted(Mutant::BudgetIgnored)
+        progress.counted >= self.attempts_max
     }
 
     fn retry_or_give_up(&self, progress: Progress, random: u64) -> Disposition {

@@ -1,7 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
 use domain::{Clock, Content, ConversationId, Entropy, MessageId, Timestamp};
-use mutants::Mutant;
 use providers::Provider;
 use resilience::breaker::{BreakerSettingsError, Capacity};
 use store::{FIRST_LEASE, Leased, Progress};
@@ -145,9 +144,6 @@ impl Reservation {
 /// The clock by which leases are measured: monotonic, since a wall clock that is set back would make a lease longer here than in
 /// the store.
 pub(super) fn lease_clock(clock: &dyn Clock) -> Duration {
-    if mutants::planted(Mutant::LeaseByNodeClock) {
-        return clock.now().saturating_since(Timestamp::MIN);
-    }
     clock.monotonic()
 }
 

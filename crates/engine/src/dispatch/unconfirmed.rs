@@ -4,7 +4,6 @@
 use std::{sync::Arc, time::Duration};
 
 use domain::{Clock, MessageId, ProviderName};
-use mutants::Mutant;
 use store::{FIRST_LEASE, StoreError};
 use tokio::sync::mpsc;
 
@@ -48,12 +47,7 @@ impl Unconfirmed {
 
     /// Gives back the lease of a message if it turns out to be stored.
     pub(super) fn give_back(&self, id: MessageId, provider: &ProviderName, lease: Duration) {
-        let looks = if mutants::planted(Mutant::LateAcceptForgotten) {
-            LOOK_EVERY
-        } else {
-            LATE_MAX + lease
-        };
-        let until = self.clock.monotonic().saturating_add(looks);
+        let until = self.clock.monotonic().saturating_add(LATE_MAX + lease);
         // When the queue is full, the lease expires instead.
         let _ = self.queue.try_send(Candidate {
             id,

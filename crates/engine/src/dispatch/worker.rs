@@ -1,7 +1,6 @@
 use std::sync::Arc;
 
 use domain::{Address, ErrorCode, FailureReason, Outcome};
-use mutants::Mutant;
 use providers::{Call, SendResult};
 use resilience::breaker::Verdict;
 use store::{AttemptRecord, Disposition, Leased};
@@ -37,10 +36,6 @@ pub(super) async fn run(lane: Arc<Lane>, mut waiting: mpsc::Receiver<Held>) {
         let shared = Arc::clone(&lane);
         lane.node.tasks.spawn(Box::pin(async move {
             shared.process(held).await;
-            if mutants::planted(Mutant::WorkerPermitLeak) && shared.circuit.blocked_for().is_some() {
-                worker.forget();
-                return;
-            }
             drop(worker);
         }));
     }
@@ -58,7 +53,7 @@ impl Lane {
         let leased = &held.leased;
         // A call must end before the lease does. It may take half a lease, so more than half must be left.
         let left = held.lease_ends.saturating_sub(lease_clock(&*self.node.clock));
-        if left <= self.dispatch.lease / 2 && !mutants::planted(Mutant::LeaseNotChecked) {
+        if left <= self.dispatch.lease / 2 {
             return self.settler.release(leased.id, leased.token).await;
         }
         if let Some(reason) = self.expired(&held) {
@@ -68,16 +63,13 @@ impl Lane {
         }
         let Some(permitted) = self.circuit.admit() else {
             self.metrics.short_circuited.inc();
-            if mutants::planted(Mutant::DropOnBreakerOpen) {
-                return self.end_without_call(leased, Disposition::Finish).await;
-            }
             return self.settler.release(leased.id, leased.token).await;
         };
         self.call(leased, permitted).await;
     }
 
     fn expired(&self, held: &Held) -> Option<FailureReason> {
-        if self.node.clock.monotonic() >= held.deadline_ends && !mutants::planted(Mutant::DeadlineIgnored) {
+        if self.node.clock.monotonic() >= held.deadline_ends {
             return Some(FailureReason::Deadline);
         }
         let exhausted = self.rules.is_exhausted(held.leased.progress);
