@@ -173,7 +173,7 @@ fn receive(draw: &Draw, number: u32, at: u64, people: u64, operations: &mut Vec<
         _ => draw.pick(&[Channel::Sms, Channel::Mms]),
     };
     let plan = ReceivePlan {
-        // Two providers may give the same id to different messages.
+        // The same id may name messages of two providers, or with other participants.
         event: if draw.permille(100) { number % 4 } else { number },
         provider,
         channel,
