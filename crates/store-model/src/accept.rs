@@ -145,7 +145,7 @@ impl Tables {
         }
     }
 
-    /// The answer to a repeat of a message, whose content may differ if it is given.
+    /// The answer to a repeat of a message. If `content` is given, it is compared.
     fn repeat_of(&self, id: MessageId, content: Option<&Content>) -> Option<Accepted> {
         let earlier = self.messages.get(&id)?;
         let said = |content: &Content| {
@@ -165,7 +165,7 @@ impl Tables {
         })
     }
 
-    /// Counts a message into its conversation, which may be new.
+    /// Adds a message to its conversation, which may be new.
     pub(super) fn join(
         &mut self,
         key: &ConversationKey,
@@ -201,7 +201,7 @@ fn conversation_of(accept: &Accept) -> ConversationKey {
     accept.message.conversation()
 }
 
-/// The place in its conversation of a message that makes it `count` messages long.
+/// The sequence of the message that makes its conversation `count` messages long.
 fn next_sequence(count: u64) -> u64 {
     count + u64::from(mutants::planted(Mutant::SequenceGap) && count > 3)
 }

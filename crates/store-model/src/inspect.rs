@@ -1,4 +1,4 @@
-//! What the port does not tell, for those who judge a run from outside: the simulation's checkers.
+//! What the port does not show, for the checkers of the simulation.
 
 use domain::{LeaseToken, MessageId, ProviderName, Status, Timestamp};
 
@@ -6,33 +6,24 @@ use store::Progress;
 
 use crate::{Entry, Memory};
 
-/// An outbox entry as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboxRow {
-    /// Whose queue it is in.
     pub provider: ProviderName,
-    /// When it may be claimed, unless it is leased.
     pub due_at: Timestamp,
-    /// Until when a node holds it.
     pub leased_until: Option<Timestamp>,
-    /// Of its latest lease.
+    /// The token of the latest lease.
     pub token: LeaseToken,
-    /// When it is given up.
     pub deadline_at: Timestamp,
-    /// When it became a dead letter.
     pub dead_at: Option<Timestamp>,
-    /// What happened to it so far.
     pub progress: Progress,
 }
 
 impl Memory {
-    /// The outbox entry of a message, while there is one.
     #[must_use]
     pub fn outbox_row(&self, id: MessageId) -> Option<OutboxRow> {
         self.begin().0.outbox.get(&id).map(OutboxRow::of)
     }
 
-    /// All outbox entries, by message.
     #[must_use]
     pub fn outbox(&self) -> Vec<(MessageId, OutboxRow)> {
         let (tables, _) = self.begin();
@@ -43,7 +34,7 @@ impl Memory {
             .collect()
     }
 
-    /// Every row that is about a message or a conversation that is not there, by table.
+    /// The rows that refer to a missing message or conversation, with their table.
     #[must_use]
     pub fn dangling_references(&self) -> Vec<(&'static str, String)> {
         let (tables, _) = self.begin();
@@ -67,7 +58,6 @@ impl Memory {
             .collect()
     }
 
-    /// Where a message stands, if there is such a message.
     #[must_use]
     pub fn status(&self, id: MessageId) -> Option<Status> {
         self.begin().0.messages.get(&id).map(|message| message.status)

@@ -1,7 +1,6 @@
-//! The reference model: what the other stores must do, in the plainest words.
+//! The reference model of the store: the required behaviour in the simplest code.
 //!
-//! Tests compare PostgreSQL and SQLite with it, and the simulation runs on it. It is not durable and not for production:
-//! nothing outside tests opens it.
+//! Tests compare PostgreSQL and SQLite with it, and the simulation runs on it. It is not durable.
 
 mod accept;
 mod archive;
@@ -23,7 +22,6 @@ use domain::{
 
 use store::{Progress, Store, StoreError};
 
-/// A store in memory.
 pub struct Memory {
     tables: Mutex<Tables>,
     clock: Arc<dyn Clock>,
@@ -63,7 +61,7 @@ struct Entry {
     progress: Progress,
 }
 
-/// A provider as the nodes see it together.
+/// When nodes last announced or looked at a provider.
 struct Watched {
     unserved_since: Timestamp,
     observed_at: Timestamp,
@@ -76,7 +74,7 @@ struct Key {
 }
 
 impl Memory {
-    /// An empty store; `clock` plays the part of the database's clock.
+    /// An empty store. `clock` is the database's clock.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
@@ -85,7 +83,7 @@ impl Memory {
         }
     }
 
-    /// The tables and the time, as one transaction sees them.
+    /// The tables and the time of one transaction.
     fn begin(&self) -> (MutexGuard<'_, Tables>, Timestamp) {
         (self.tables.lock(), self.clock.now())
     }

@@ -85,7 +85,7 @@ impl Outbox for Memory {
 }
 
 impl Entry {
-    /// When it may be claimed: when it is due, or when the lease on it runs out.
+    /// When it can be claimed: when it is due, or when its lease expires.
     fn claimable_at(&self) -> Timestamp {
         if mutants::planted(Mutant::ClaimBeforeDue) {
             return self.leased_until.unwrap_or(Timestamp::MIN);
@@ -93,8 +93,8 @@ impl Entry {
         self.leased_until.unwrap_or(self.due_at)
     }
 
-    /// A worker whose lease ran out may have sent the message: that try is on record before anything else happens. It is
-    /// not counted: it is not known whether there was a call.
+    /// Records the attempt of the worker whose lease expired, because it may have sent the message. The attempt is not
+    /// counted, because there may have been no call.
     fn record_expired(&mut self, attempts: &mut Vec<(LeaseToken, Attempt)>, now: Timestamp) {
         if mutants::planted(Mutant::ExpiredAttemptForgotten) {
             return;
@@ -252,7 +252,7 @@ impl Tables {
         Settled::Applied
     }
 
-    /// Whether a settlement took effect already, although whoever asked for it was not told.
+    /// Whether a settlement was applied by an earlier call whose answer was lost.
     fn settled_before(&self, settlement: &Settlement) -> Settled {
         let Settlement {
             id,
@@ -466,7 +466,7 @@ impl Tables {
         }
     }
 
-    /// Notes why a message is a dead letter, with the error of its last attempt.
+    /// Fails a message, with the error code of its last attempt.
     fn fail(&mut self, id: MessageId, reason: FailureReason) {
         let last = self.attempts.get(&id).and_then(|attempts| attempts.last());
         let error_code = last.and_then(|(_, attempt)| attempt.error_code.clone());
@@ -481,7 +481,7 @@ impl Tables {
     }
 }
 
-/// Durations as the databases tell them.
+/// The databases return whole milliseconds.
 fn whole_millis(duration: Duration) -> Duration {
     Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }

@@ -151,7 +151,7 @@ fn messages_of<'a, P>(
     page
 }
 
-/// The items of a page, and one more, which tells that more follow.
+/// The items of a page, and one more if more follow.
 fn part<'a, T: Clone + 'a, P>(items: impl Iterator<Item = &'a T>, page: &PageRequest<P>) -> Vec<T> {
     let offset = usize::try_from(page.offset()).unwrap_or(usize::MAX);
     items

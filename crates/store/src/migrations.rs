@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn a_database_of_a_newer_program_is_left_alone() {
+    fn a_database_of_a_newer_program_is_refused() {
         assert_eq!(pending(0).unwrap().len(), MIGRATIONS.len());
         assert!(pending(MIGRATIONS.last().unwrap().number).unwrap().is_empty());
         assert!(pending(1_000).is_err());

@@ -1,12 +1,12 @@
--- Words (channel, status, outcome …) are text: whoever opens this database with psql should be able to read it.
--- Participants compare byte by byte (collation "C"), as the program does: the order of the two is part of the key.
+-- Enums (channel, status, outcome …) are text, so that they can be read in psql. Participants compare as bytes (collation
+-- "C"), as in the program: their order is part of the key.
 --
--- No table has a foreign key: each took a look-up and a row lock for every message. The statements that insert guarantee the
--- references themselves, and the tests audit them after every storm of faults (docs/decisions/0014).
+-- No table has a foreign key: each costs a look-up and a row lock per message. The inserting statements guarantee the
+-- references, and tests audit them after faults (docs/decisions/0014).
 
--- Conversations are listed by their last activity. An index of its exact moment would have to change with every message, and
--- with it every other index of the row; one of ten-second slots changes once in a slot, and what lies between is sorted
--- when it is read (docs/decisions/0009).
+-- Conversations are listed by their last activity. An index of the exact time would change with every message, and with it
+-- every other index of the row. An index of ten-second slots changes once in a slot; each slot is sorted when it is read
+-- (docs/decisions/0009).
 create table conversations (
     id               bigint generated always as identity primary key,
     channel          text not null,
@@ -20,15 +20,15 @@ create table conversations (
     -- The participants come first, so that this index also finds the conversations of participant_a.
     unique (participant_a, participant_b, channel)
 )
--- Room for the next version of a row beside it: then no index has to know of it.
+-- Leaves room for the next version of a row on its page, so that no index changes.
 with (fillfactor = 70);
 create index conversations_by_activity on conversations (channel, activity_slot desc);
 create index conversations_by_participant_b on conversations (participant_b);
 
--- The id is a UUID of version 7: its order is the order of processed_at.
+-- The id is a UUID of version 7, in the order of processed_at.
 create table messages (
     id              uuid primary key,
-    -- Both are null in an imported message until the backfill has threaded it.
+    -- Both are null in an imported message until its backfill.
     conversation_id bigint,
     sequence        bigint,
     direction       text not null,
@@ -44,15 +44,15 @@ create table messages (
 );
 create index messages_by_thread on messages (conversation_id, timestamp, sequence);
 create index messages_unthreaded on messages (id) where conversation_id is null;
--- Every listing that is filtered reads one range of this for each kind of message there is (sql/messages/list_filtered).
+-- A filtered listing reads one range of this for each kind of message (sql/messages/list_filtered).
 create index messages_by_kind on messages (provider, channel, direction, id);
 
--- One row for every outbound message that is pending or dead; one that was dispatched has none. The lease token only
--- grows while the row lives, so a worker that lost its lease can never change the message again.
+-- One row for each outbound message that is pending or dead. The lease token only grows, so a worker that lost its lease
+-- cannot change the message.
 create table outbox (
     message_id            uuid primary key,
     provider              text not null,
-    -- That of the message.
+    -- The channel of the message.
     channel               text not null,
     due_at                timestamptz not null,
     leased_until          timestamptz,
@@ -67,28 +67,29 @@ create table outbox (
     not_taken             integer not null default 0,
     -- Whether an attempt since the accept or the last redrive ended timeout or unknown.
     unsure                boolean not null default false,
-    -- Why it is dead.
+    -- Only of dead entries.
     failure_reason        text,
     failure_code          text
 );
--- An entry can be claimed when it is due, or when the lease on it has run out.
+-- An entry can be claimed when it is due, or when its lease has expired.
 create index outbox_claimable on outbox (provider, coalesce(leased_until, due_at)) where dead_at is null;
 create index outbox_by_deadline on outbox (deadline_at) where dead_at is null;
--- Listings and counts of what is pending, and of what is dead. The channel comes first, so that outbox_claimable has no order in common.
+-- For listings and counts of pending and dead entries. The channel comes first, so that the planner does not take
+-- outbox_claimable instead.
 create index outbox_pending on outbox (channel, provider, message_id) where dead_at is null;
 create index outbox_dead on outbox (channel, provider, message_id) where dead_at is not null;
--- A redrive takes those that were accepted first before others.
+-- A redrive takes entries in the order of their accept.
 create index outbox_redrivable on outbox (message_id) where dead_at is not null;
 
--- Since when no node has announced that it serves a provider, and when a node last looked. Nodes announce every few seconds.
+-- Since when no node has announced a provider, and when a node last looked. Nodes announce every few seconds.
 create table providers (
     provider       text collate "C" primary key,
     unserved_since timestamptz not null,
     observed_at    timestamptz not null
 );
 
--- Where a message stands follows from its outbox entry, so that the two can never disagree, and a message that was
--- dispatched is never written again.
+-- The status of a message follows from its outbox entry, so the two cannot disagree, and a dispatched message is not
+-- written again.
 create view messages_with_status as
 select
     messages.*,
@@ -100,7 +101,7 @@ select
     end as status,
     outbox.failure_reason,
     outbox.failure_code,
-    -- While it is pending.
+    -- Only of pending messages.
     case when outbox.dead_at is null then outbox.due_at end as due_at,
     case when outbox.dead_at is null then outbox.leased_until end as leased_until
 from messages

@@ -1,5 +1,5 @@
--- The tables of migrations/postgres/0001_initial.sql, where the comments are. Instants are microseconds since 1970 in
--- UTC; ids of messages are the 16 bytes of the UUID; attachments are a JSON array.
+-- The tables of migrations/postgres/0001_initial.sql; see the comments there. Times are microseconds since 1970 in UTC; ids
+-- of messages are the 16 bytes of the UUID; attachments are a JSON array.
 
 create table conversations (
     id               integer primary key,
@@ -109,13 +109,13 @@ create table inbound_ids (
     primary key (provider, provider_message_id, from_participant, to_participant)
 ) strict, without rowid;
 
--- One row: the latest time of the database's clock, so that a new process never begins before it.
+-- One row: the latest time of the database's clock, so that the clock of a new process does not start before it.
 create table clock (
     id     integer primary key check (id = 1),
     latest integer not null
 ) strict;
 
--- One row, written anew to find out whether the file takes writes.
+-- One row, which each probe overwrites.
 create table probe (
     id     integer primary key check (id = 1),
     filler blob not null

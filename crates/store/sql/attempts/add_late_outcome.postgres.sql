@@ -1,4 +1,4 @@
--- What a worker reports after its lease was lost: it only completes the record of its own try.
+-- The outcome that a worker reports after it lost its lease. It only completes the record of its own attempt.
 update attempts
 set late_outcome = input.outcome
 from unnest($1::uuid[], $2::bigint[], $3::integer[], $4::text[]) as input (message_id, lease_token, number, outcome)

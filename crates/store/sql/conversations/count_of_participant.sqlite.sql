@@ -1,4 +1,4 @@
--- Counts no further than ?2.
+-- Counts up to ?2.
 select count(*)
 from (
     select 1

@@ -1,8 +1,7 @@
--- Latest activity first. ($2, $3) is the position to start after, or the highest there can be. Each channel is read in its
--- order, so that a channel with few conversations is found as fast among many of the other; slot by slot,
--- since those are what is indexed.
+-- Latest activity first. ($2, $3) is the position to start after, or the highest possible one. Each channel is read in its
+-- own order, so that a channel with few conversations is listed quickly. It is read slot by slot, as the index has them.
 with counted as (
-    -- Counts no further than $6.
+    -- Counts up to $6.
     select count(*) as total
     from (select from conversations where $1::text is null or channel = $1 limit $6) as found
 ),
@@ -13,7 +12,7 @@ page as (
         select *
         from conversations
         where channel = wanted.name and (last_activity_at, id) < ($2, $3)
-            -- A slot is named by its beginning: this says nothing new, but where to begin in the index.
+            -- Redundant, since a slot is named by its beginning, but it gives the start in the index.
             and activity_slot <= $2
         order by activity_slot desc, last_activity_at desc, id desc
         limit $4::bigint + $5::bigint

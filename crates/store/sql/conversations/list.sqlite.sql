@@ -1,5 +1,5 @@
--- Latest activity first. (?2, ?3) is the position to start after, or the highest there can be. Each channel is read in its
--- order, so that a channel with few conversations is found as fast among many of the other.
+-- Latest activity first. (?2, ?3) is the position to start after, or the highest possible one. Each channel is read in its
+-- own order, so that a channel with few conversations is listed quickly.
 select * from (
     select id, channel, participant_a, participant_b, message_count, last_activity_at, created_at
     from conversations

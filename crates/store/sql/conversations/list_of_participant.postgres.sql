@@ -1,11 +1,11 @@
--- As list, for one participant, whichever of the two it is: each side has its own index.
+-- As list, for one participant on either side. Each side has its own index.
 with theirs as (
     select id from conversations where participant_a = $7
     union
     select id from conversations where participant_b = $7
 ),
 counted as (
-    -- Counts no further than $6.
+    -- Counts up to $6.
     select count(*) as total
     from (
         select

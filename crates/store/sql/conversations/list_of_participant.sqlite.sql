@@ -1,4 +1,4 @@
--- As list, for one participant, whichever of the two it is: each side has its own index.
+-- As list, for one participant on either side. Each side has its own index.
 select id, channel, participant_a, participant_b, message_count, last_activity_at, created_at
 from conversations
 where id in (

@@ -1,5 +1,5 @@
--- Stores a batch: all of it, or nothing when a part of it was here before, or nobody waits for it any more. Either way it tells
--- what time it is. Arrays are unnested side by side in select lists: in a from clause each would be written down by itself first.
+-- Stores a batch, or nothing if the batch contains a repeat or the deadline has passed. It always returns the server time.
+-- Arrays are unnested side by side in select lists: in a from clause each would be materialized first.
 with conflict as materialized (
     select
         coalesce(now() > $30::timestamptz, false)
@@ -17,8 +17,8 @@ with conflict as materialized (
             ) as inbound_id
         ) as found
 ),
--- Keys come in their order, and so do inbound_ids and conversations: two nodes that accept at the same time wait for each
--- other, but never in a circle. A key or an inbound id that another node has stored since this statement began makes it fail.
+-- Keys, inbound_ids and conversations come sorted, so that two nodes cannot deadlock. If another node has stored one of the
+-- keys or inbound ids since the statement began, the statement fails.
 new_keys as (
     insert into idempotency_keys (key, fingerprint, message_id)
     select * from (select unnest($1::text[]), unnest($2::bytea[]), unnest($3::uuid[])) as input
@@ -34,7 +34,7 @@ new_inbound_ids as (
     ) as input
     where not (select found from conflict)
 ),
--- Each conversation is touched once, with the share that the batch has in it.
+-- Each conversation is updated once, for all its messages in the batch.
 counted as (
     insert into conversations as c
         (channel, participant_a, participant_b, message_count, last_activity_at, created_at)
@@ -50,8 +50,8 @@ counted as (
         last_activity_at = greatest(c.last_activity_at, excluded.last_activity_at)
     returning id, message_count, channel, participant_a, participant_b
 ),
--- Messages find their conversation by its place in the batch. RETURNING must keep the order of the input. If it does not, there
--- are no ids, and the last line aborts the statement.
+-- Messages find their conversation by its place in the batch, so RETURNING must keep the input order. If it does not, `ids`
+-- is empty and the last line aborts the statement.
 told as materialized (
     select array_agg(id) as ids, array_agg(message_count) as counts
     from counted
@@ -59,7 +59,7 @@ told as materialized (
         and array_agg(participant_a) = $11::text[]
         and array_agg(participant_b) = $12::text[]
 ),
--- What has a deadline goes out.
+-- Only outbound messages have a deadline.
 stored as (
     insert into messages (
         id, conversation_id, sequence, direction, channel, sender, recipient, subject, body, attachments,

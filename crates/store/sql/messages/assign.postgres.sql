@@ -1,5 +1,5 @@
--- Puts messages into their conversations. What has one by now is left out: each is locked, so that no other backfill gives it
--- one meanwhile, and one that another was quicker with is looked at again.
+-- Puts messages into their conversations and leaves out those that have one. Each message is locked and then checked, so
+-- that two backfills do not both assign it.
 with joining as materialized (
     select input.*, message.timestamp, message.processed_at
     from unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) with ordinality

@@ -25,8 +25,8 @@ with answers as materialized (
             and inbound_ids.to_participant = input.to_participant
     join messages as found on found.id = coalesce(own.id, keys.message_id, inbound_ids.message_id)
 ),
--- What is found may be visible here and nowhere else: a server that restarts shows commits that its synchronous standby never
--- got. So this transaction writes, and its commit waits as the one waited that stored the message (docs/decisions/0012).
+-- After a restart, the server shows commits that its synchronous standby may lack. So this transaction writes, and its
+-- commit waits for the standby like the commit of the message (docs/decisions/0012).
 written as materialized (
     select pg_logical_emit_message(true, 'trunkline', '') from answers limit 1
 )

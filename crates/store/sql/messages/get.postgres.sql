@@ -1,5 +1,5 @@
--- A message with its attempts, a row for each, or one row if there are none: one statement, so that all of it is of one moment. Only
--- the first row has what is large.
+-- A message with a row for each attempt, or one row without attempts. One statement reads it all, so it is one snapshot.
+-- Only the first row has the content.
 select
     id, conversation_id, sequence, direction, channel, sender, recipient,
     case when first is not false then subject end as subject,

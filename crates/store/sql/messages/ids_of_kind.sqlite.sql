@@ -1,4 +1,4 @@
--- Those of one provider (?2), channel (?3) and direction (?4), without those that are not dispatched yet, or never will be, if ?5.
+-- The messages of one provider (?2), channel (?3) and direction (?4); if ?5, only those without an outbox entry.
 select id
 from messages
 where provider = ?2 and channel = ?3 and direction = ?4 and id < ?1

@@ -1,5 +1,4 @@
--- Stores past messages, without a conversation and without an outbox entry. Those that a provider or an earlier import
--- has brought already are left out, also inside this batch.
+-- Stores past messages without conversation and outbox entry. Repeats, also inside the batch, are left out.
 with input as (
     select *
     from unnest(

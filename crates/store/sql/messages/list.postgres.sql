@@ -1,6 +1,7 @@
--- Newest processed first: the order of the ids. $5 is the id to start after, or the highest there can be. page.postgres.sql goes on.
+-- Newest processed first, which is the order of the ids. $5 is the id to start after, or the highest possible one.
+-- Continued by page.postgres.sql.
 with counted as (
-    -- Counts no further than $4.
+    -- Counts up to $4.
     select count(*) as total from (select from messages limit $4) as found
 ),
 listed as materialized (

@@ -1,7 +1,7 @@
--- As list, of one status ($6), channel ($7) or provider ($8), or several of these. Each kind of message is read in the order of the
--- ids along messages_by_kind, so what was not asked for is not read, and the kinds are merged. Pending and failed ones: outbox/list.
+-- As list, filtered by status ($6), channel ($7) and provider ($8). Each matching kind of message is read in the order of
+-- the ids along messages_by_kind, and the kinds are merged. For pending and failed messages: outbox/list.
 with recursive providers (provider) as (
-    -- One step along the index for each provider, however many messages there are.
+    -- One step along the index for each provider, not for each message.
     select coalesce($8::text, (select provider from messages order by provider limit 1))
     union all
     select (
@@ -24,7 +24,7 @@ kinds as (
     where provider is not null
 ),
 counted as (
-    -- Counts no further than $4. (A scalar subquery looks each entry up; for an `exists`, all of the outbox may be hashed.)
+    -- Counts up to $4. (A scalar subquery looks up each entry; for an `exists`, the whole outbox may be hashed.)
     select count(*) as total
     from (
         select
@@ -35,7 +35,7 @@ counted as (
             where (provider, channel, direction) >= (kinds.provider, kinds.channel, kinds.direction)
                 and (provider, channel, direction) <= (kinds.provider, kinds.channel, kinds.direction)
                 and ($6::text is distinct from 'dispatched' or (select message_id from outbox where message_id = messages.id) is null)
-            -- What is not dispatched, among much that is, is mostly dead letters of long ago.
+            -- Newest first: messages that are not dispatched are mostly old dead letters.
             order by provider desc, channel desc, direction desc, id desc
             limit $4
         ) as one
@@ -50,7 +50,7 @@ listed as materialized (
         cross join lateral (
             select id, octet_length(body) + coalesce(octet_length(subject), 0) + coalesce(octet_length(attachments::text), 0) as bytes
             from messages
-            -- Written as a range, so that no other index has the order that is wanted, whatever statistics say.
+            -- Written as a range, so that only this index has the wanted order, whatever the statistics are.
             where (provider, channel, direction, id) < (kinds.provider, kinds.channel, kinds.direction, $5)
                 and (provider, channel, direction, id)
                     >= (kinds.provider, kinds.channel, kinds.direction, '00000000-0000-0000-0000-000000000000'::uuid)

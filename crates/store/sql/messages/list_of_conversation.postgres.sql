@@ -1,5 +1,5 @@
--- The messages of the conversation $4, oldest first. ($5, $6) is the position to start after, or the lowest there can be.
--- page.postgres.sql goes on.
+-- The messages of the conversation $4, oldest first. ($5, $6) is the position to start after, or the lowest possible one.
+-- Continued by page.postgres.sql.
 with counted as (select message_count as total from conversations where id = $4),
 listed as materialized (
     select id, bytes, row_number() over (order by timestamp, sequence) as place

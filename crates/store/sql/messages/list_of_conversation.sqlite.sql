@@ -1,4 +1,4 @@
--- Oldest first. (?2, ?3) is the position to start after, or the lowest there can be.
+-- Oldest first. (?2, ?3) is the position to start after, or the lowest possible one.
 select
     id, conversation_id, sequence, direction, channel, sender, recipient, subject, body, attachments, timestamp, processed_at,
     status, provider, failure_reason, failure_code

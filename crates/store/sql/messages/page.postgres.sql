@@ -1,6 +1,6 @@
--- The end of every listing of messages, after the part that lists: `listed` has the ids, one more than fit, with their places
--- and how large each message is; `counted` has the total. The page has at most $1 messages and ends before it exceeds $2 bytes, but
--- not before its first message. Sizes are known without reading what is large. All of it is one statement, so of one moment.
+-- The shared end of every listing of messages. `listed` has the ids, one more than fit, with their places and sizes;
+-- `counted` has the total. The page has at most $1 messages and ends before it exceeds $2 bytes, but not before its first
+-- message. Sizes are known without reading content. One statement reads it all, so it is one snapshot.
 , fitting as (
     select id, place
     from (select id, place, sum(bytes) over (order by place) as bytes from listed) as summed

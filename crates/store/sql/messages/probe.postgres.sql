@@ -1,5 +1,5 @@
--- Tells whether commits succeed, without a row: a message to the write-ahead log is durable, and waits for a synchronous standby,
--- as any commit. The delete of nothing is refused where the database is read-only.
+-- Checks that commits succeed, without a row: a message to the write-ahead log is durable and waits for a synchronous
+-- standby like any commit. A read-only database refuses the delete of nothing.
 with checked as (
     delete from outbox where false
 )

@@ -1,6 +1,6 @@
--- Stores a message as an accept does, to be rolled back. Its body is too large, and too random, for the free space of a page:
--- it needs new ones, which a full disk has not. Its ids are others each time: a node that vanishes before it rolls back keeps a lock
--- on them for as long as the server takes it to be there, and the probes of all nodes would wait for that.
+-- Stores a message as an accept does, to be rolled back. Its random body is too large for the free space of a page, so it
+-- needs new pages, which a full disk lacks. Its ids differ each time: a node that vanishes before the rollback keeps a lock
+-- on them until the server notices, and other probes would wait for it.
 insert into messages (id, direction, channel, sender, recipient, body, timestamp, processed_at, provider)
 select
     gen_random_uuid(), 'outbound', 'sms', '', '', string_agg(md5(random()::text), ''), now(), now(),

@@ -1,4 +1,4 @@
--- The providers that have messages: one step along the index for each, however many messages there are.
+-- The providers that have messages: one step along the index for each provider, not for each message.
 with recursive providers (provider) as (
     select min(provider) from messages
     union all

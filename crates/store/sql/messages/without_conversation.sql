@@ -1,4 +1,4 @@
--- Messages without a conversation, those that were processed first before others.
+-- Oldest processed first.
 select id, channel, sender, recipient
 from messages
 where conversation_id is null and id > $1

@@ -1,8 +1,8 @@
--- Leases entries that are due, and those whose lease ran out. Entries another node is claiming are skipped. None are leased when
--- nobody waits for them any more. Either way it tells what time it is, in a row of its own when there is no other.
+-- Leases entries that are due or whose lease expired. It skips entries that another node is claiming, and leases none after
+-- the deadline. It always returns the server time, in a row of its own if there is no entry.
 with due as (
-    -- What a worker whose lease expired's try is recorded with comes from here: only a locked row is sure to be the latest, all
-    -- others are as old as the snapshot of this statement.
+    -- The values for the attempts of expired leases come from here: only a locked row is current; others are as old as the
+    -- snapshot of the statement.
     select
         message_id, leased_until is not null as lease_expired, attempts + 1 as expired_attempt,
         lease_token as expired_token, coalesce(leased_until, due_at) as due_since
@@ -13,7 +13,7 @@ with due as (
     limit $2
     for update skip locked
 ),
--- The sizes come from the headers of the texts, which are not read for them.
+-- The sizes come from the headers of the values, so no content is read for them.
 sized as (
     select
         due.*, sum(bytes) over longest_due_first as bytes_so_far, row_number() over longest_due_first as place
@@ -31,8 +31,8 @@ sized as (
 claimable as (
     select * from sized where place = 1 or bytes_so_far <= $4
 ),
--- The worker of an expired lease may have sent the message before it vanished: that try is on record before the next. It is not
--- counted: it is not known whether there was a call.
+-- Records the attempt of the worker whose lease expired, because it may have sent the message. The attempt is not counted,
+-- because there may have been no call.
 recorded as (
     insert into attempts
         (message_id, number, lease_token, provider, outcome, error_code, occurred_at, latency_ms)
@@ -55,8 +55,8 @@ leased as (
         outbox.message_id, lease_token, attempts, counted, rate_limited_in_a_row, panics, not_taken, unsure, lease_expired, deadline_at,
         bytes_so_far
 )
--- Texts beyond the first $5 bytes are loaded by another statement, so that this answer is small, arrives in time, and no lease
--- is lost with it.
+-- Content beyond the first $5 bytes is loaded by another statement, so that this answer is small, arrives in time, and no
+-- lease is lost with it.
 select
     leased.message_id as id, conversation_id, channel, sender, recipient,
     case when bytes_so_far <= $5 then subject end as subject,

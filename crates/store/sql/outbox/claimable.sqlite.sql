@@ -1,4 +1,4 @@
--- The sizes come from the headers of the rows: no text is read for them.
+-- The sizes come from the headers of the rows, so no content is read for them.
 select
     message_id, lease_token, attempts, counted, rate_limited_in_a_row, panics, not_taken, unsure,
     leased_until is not null as lease_expired,

@@ -1,5 +1,5 @@
--- Counts no further than ?3 pending and ?3 dead ones of a provider. Those that have been due longest come first, so however many
--- there are, the oldest that waits is among them.
+-- Counts up to ?3 pending and ?3 dead entries of a provider. The oldest due entries come first, so the oldest one is always
+-- among them.
 select
     count(*) filter (where leased_until is null) as waiting,
     count(*) filter (where leased_until is not null) as leased,

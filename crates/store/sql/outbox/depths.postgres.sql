@@ -1,5 +1,5 @@
--- Counts no further than $1 pending and $1 dead ones of each provider. Those that have been due longest come first, so however many
--- there are, the oldest that waits is among them.
+-- Counts up to $1 pending and $1 dead entries of each provider. The oldest due entries come first, so the oldest one is
+-- always among them.
 with recursive pending (provider) as (
     (select provider from outbox where dead_at is null order by provider limit 1)
     union all

@@ -1,4 +1,4 @@
--- ?2 is a JSON array of the providers that are served here.
+-- ?2 is a JSON array of the providers that this node serves.
 with unserved as (
     select provider
     from providers

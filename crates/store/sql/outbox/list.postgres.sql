@@ -1,6 +1,6 @@
--- The messages that are pending, or dead ($6): as messages/list_filtered, along outbox_pending or outbox_dead.
+-- The messages that are pending, or dead ($6). As messages/list_filtered, along outbox_pending or outbox_dead.
 with recursive kinds (channel, provider) as (
-    -- One step along the index for each provider of a channel, however many entries there are.
+    -- One step along the index for each provider of a channel, not for each entry.
     select
         wanted.channel,
         coalesce($8::text, (
@@ -25,7 +25,7 @@ with recursive kinds (channel, provider) as (
     where $8::text is null and kinds.provider is not null
 ),
 counted as (
-    -- Counts no further than $4.
+    -- Counts up to $4.
     select count(*) as total
     from (
         select

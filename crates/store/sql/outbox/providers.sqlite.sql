@@ -1,4 +1,4 @@
--- The providers that have entries: one step along the indexes for each, however many entries there are.
+-- The providers that have entries: one step along the indexes for each provider, not for each entry.
 with recursive pending (provider) as (
     select min(provider) from outbox where dead_at is null
     union all

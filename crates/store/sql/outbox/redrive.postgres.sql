@@ -1,4 +1,4 @@
--- Makes dead letters pending again: a fresh route, budget and deadline, the attempts go on counting.
+-- Makes dead letters pending again, with a fresh route, budget and deadline. Attempt numbers continue.
 with chosen as (
     select
         message_id,

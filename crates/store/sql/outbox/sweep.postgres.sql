@@ -1,5 +1,5 @@
--- Buries entries that nobody holds and that can no longer be sent. The last error stays with the message; the try of a
--- worker that vanished is on record before, as in claim.
+-- Dead-letters entries without a valid lease that can no longer be sent, with their last error code. Expired leases are
+-- recorded as in claim.
 with unserved as (
     select provider
     from providers
@@ -7,7 +7,7 @@ with unserved as (
         and unserved_since <= now() - $3::float8 * interval '1 millisecond'
         and observed_at >= now() - $4::float8 * interval '1 millisecond'
 ),
-late as (
+overdue as (
     select message_id
     from outbox
     where dead_at is null and deadline_at <= now() and (leased_until is null or leased_until <= now())
@@ -30,8 +30,8 @@ expired as (
         case when outbox.provider in (select provider from unserved) then 'no_provider' else 'deadline' end as reason,
         leased_until is not null as lease_expired, attempts + 1 as expired_attempt, lease_token as expired_token
     from outbox
-    where message_id in (select message_id from late union all select message_id from stranded)
-        -- Once more on the row that was locked: it may have been redriven, or sent, since this statement began.
+    where message_id in (select message_id from overdue union all select message_id from stranded)
+        -- Checked again on the locked row: it may have been redriven or sent since the statement began.
         and dead_at is null
         and (leased_until is null or leased_until <= now())
         and (
@@ -49,7 +49,7 @@ recorded as (
     from expired
     where lease_expired
 ),
-buried as (
+dead as (
     update outbox
     set
         dead_at = now(),

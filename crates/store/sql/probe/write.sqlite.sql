@@ -1,3 +1,3 @@
--- Other bytes each time: SQLite does not write pages that stay the same.
+-- Different bytes each time: SQLite does not write unchanged pages.
 insert into probe (id, filler) values (1, randomblob(?1))
 on conflict (id) do update set filler = excluded.filler

@@ -1,7 +1,7 @@
--- Notes what a node serves, and looks at the other providers that have entries: the time without a node that serves them goes on,
--- or starts again if no node looked for longer than $2 milliseconds.
+-- Notes the providers that a node serves, and the other providers that have entries. Their time without a serving node
+-- continues, or starts again if no node looked for longer than $2 milliseconds.
 with recursive queues as (
-    -- The providers that have entries: one step along the index for each, however many entries there are.
+    -- The providers that have entries: one step along the index for each provider, not for each entry.
     (select provider from outbox where dead_at is null order by provider limit 1)
     union all
     select (
@@ -21,7 +21,7 @@ from (
     union
     select provider from queues where provider is not null
 ) as seen
--- All nodes lock them in one order.
+-- All nodes lock the rows in one order.
 order by provider collate "C"
 on conflict (provider) do update set
     unserved_since = case

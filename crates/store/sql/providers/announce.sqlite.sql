@@ -1,6 +1,6 @@
--- ?2 is a JSON array of the providers that are served here.
+-- ?2 is a JSON array of the providers that this node serves.
 with recursive queues (provider) as (
-    -- The providers that have entries: one step along the index for each, however many entries there are.
+    -- The providers that have entries: one step along the index for each provider, not for each entry.
     select min(provider) from outbox where dead_at is null
     union all
     select (select min(provider) from outbox where dead_at is null and provider > queues.provider)

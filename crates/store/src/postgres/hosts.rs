@@ -443,7 +443,7 @@ mod tests {
     }
 
     #[test]
-    fn the_operators_timeout_counts_as_far_as_answers_allow() {
+    fn connect_timeout_is_cut_to_its_maximum() {
         for (query, expected) in [
             ("", CONNECT_TIMEOUT),
             ("?connect_timeout=1", Duration::from_secs(1)),

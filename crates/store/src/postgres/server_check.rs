@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_unsafe_setting_is_told_with_its_risk() {
+    fn each_unsafe_setting_is_named_with_its_risk() {
         let safe = Facts {
             writable: true,
             standby: false,

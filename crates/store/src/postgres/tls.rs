@@ -327,7 +327,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ours_are_taken_out_and_the_rest_stays() {
+    fn the_tls_parameters_are_taken_out_and_the_rest_stays() {
         let cases = [
             ("postgres://h/d", "postgres://h/d", Mode::Prefer, None),
             (
@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_named_and_nothing_else_is_quoted() {
+    fn invalid_parameters_are_named_and_nothing_else_is_quoted() {
         for (query, named) in [
             ("sslmode=on", "verify-full"),
             ("sslmode=", "disable"),
@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn a_root_that_cannot_be_had_is_told() {
+    fn a_root_that_cannot_be_read_is_named() {
         let connector = |path: &str| {
             let url = format!("postgres://u:open-sesame@h/d?sslmode=verify-full&sslrootcert={path}");
             Parameters::take(&url).unwrap().connector().map(drop).unwrap_err()

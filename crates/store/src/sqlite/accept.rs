@@ -51,7 +51,7 @@ fn accept_one(connection: &Connection, accept: &Accept, now: Timestamp) -> rusql
     } = accept;
     let content = &message.content;
     let timestamp = accept.timestamp();
-    // One thread writes, so what stands in the way is there already, and nothing can come in between.
+    // Only one thread writes, so no repeat can come between the look-up and the insert.
     if let Some(earlier) = repeated(connection, accept)? {
         return Ok(earlier);
     }
@@ -132,7 +132,7 @@ fn accept_one(connection: &Connection, accept: &Accept, now: Timestamp) -> rusql
     })
 }
 
-/// Counts a message into its conversation, which may be new, and returns its id and the message's place in it.
+/// Adds a message to its conversation, which may be new. Returns the conversation's id and the message's sequence.
 pub(super) fn join(
     connection: &Connection,
     key: &ConversationKey,

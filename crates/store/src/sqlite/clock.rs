@@ -9,12 +9,12 @@ use std::{
 use domain::{Clock, Timestamp};
 use rusqlite::{Connection, OptionalExtension};
 
-/// How often the time is saved in the file, so that the clock loses at most this much when the machine's clock was set back
-/// between two runs. Rare enough to cost nothing: saving adds a page to a commit.
+/// How often the time is saved in the file: the most that the clock goes back when the machine's clock is set back between
+/// two runs. Saving adds a page to a commit, so it is rare.
 const SAVED_EVERY: Duration = Duration::from_secs(10);
 
-/// The clock of the database: the wall clock when the file was opened, plus a monotonic clock. A step of the wall clock changes
-/// no lease, due time, deadline or age. It never begins before the time the file has seen already.
+/// The clock of the database: the wall clock when the file was opened, plus a monotonic clock. A step of the wall clock
+/// changes no lease, due time, deadline or age. The clock never starts before the time saved in the file.
 #[derive(Debug)]
 pub(super) struct DatabaseClock {
     clock: Arc<dyn Clock>,
@@ -26,7 +26,7 @@ pub(super) struct DatabaseClock {
 }
 
 impl DatabaseClock {
-    /// Starts the clock of the file behind `connection`, which need not be migrated yet.
+    /// Starts the clock. The database need not be migrated yet.
     pub(super) fn start(connection: &Connection, clock: Arc<dyn Clock>) -> rusqlite::Result<Self> {
         let migrated = connection
             .prepare("select 1 from sqlite_schema where name = 'clock'")?
@@ -55,7 +55,7 @@ impl DatabaseClock {
         self.opened_at.saturating_add(passed)
     }
 
-    /// Saves the time, unless that was done just now.
+    /// Saves the time, at most once in [`SAVED_EVERY`].
     pub(super) fn save(&self, connection: &Connection, now: Timestamp) -> rusqlite::Result<()> {
         let now = now.as_micros();
         let saved = self.saved.load(Ordering::Relaxed);

@@ -5,11 +5,11 @@ use domain::SystemClock;
 use super::Sqlite;
 use crate::Store;
 
-/// What `pragma synchronous` says of `full`.
+/// The value of `pragma synchronous` for `full`.
 const FULL: i64 = 2;
 
-/// Asked of the connection that writes, since each connection has its own: with less, a power cut takes back what was
-/// acknowledged, and no test without one would notice.
+/// Checks the writing connection, because each connection has its own setting. With less, a power cut loses acknowledged
+/// messages, which no other test can notice.
 #[tokio::test]
 async fn a_commit_waits_for_the_disk() {
     let folder = tempfile::tempdir().unwrap();

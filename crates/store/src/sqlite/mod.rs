@@ -1,7 +1,7 @@
-//! SQLite: one file, one process, nothing to set up.
+//! The store in SQLite: one file or private memory, for one process.
 //!
-//! One thread writes. It takes whatever work is waiting, runs each piece in its own savepoint and commits them together:
-//! one `fsync` (WAL, `synchronous=FULL`) for all of it. Reads have connections of their own and never wait for it.
+//! One thread writes. It takes the waiting work, runs each piece in its own savepoint and commits all together: one `fsync`
+//! (WAL, `synchronous=FULL`). Reads of a file have their own connections and do not wait for it.
 
 mod accept;
 mod archive;
@@ -31,28 +31,27 @@ use crate::{
     migrations::{pending, too_new},
 };
 
-/// Statements a connection keeps prepared: more than there are.
+/// Statements that a connection keeps prepared: more than exist.
 const PREPARED_STATEMENTS_MAX: usize = 64;
-/// How long a connection waits while another program holds the file locked. What is waiting then may have to wait for two
-/// transactions, the one under way and its own, and is still answered within 2 s.
+/// How long a connection waits while another program locks the file. Waiting work may wait for two transactions, the one
+/// under way and its own, and is still answered within 2 s.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(800);
-/// How long a probe may take, whatever the disk does.
+/// How long a probe may take.
 const PROBE_TIME_MAX: Duration = Duration::from_millis(1_800);
-/// How much a probe writes: at least as many pages as a message of usual size with all that belongs to it.
+/// Bytes that a probe writes: at least as many pages as a usual message with its rows.
 const PROBE_BYTES: u32 = 64 << 10;
 
-/// A store in a SQLite file.
 #[derive(Debug)]
 pub struct Sqlite {
     writer: Arc<Writer>,
-    /// `None` in memory, where the only connection is the writing one.
+    /// `None` in memory, where the writing connection also reads.
     readers: Option<Arc<Readers>>,
     database_clock: Arc<DatabaseClock>,
     clock: Arc<dyn Clock>,
     last_probe: Mutex<Option<Probe>>,
 }
 
-/// What a probe found, and when it ended on the monotonic clock.
+/// `ended` is on the monotonic clock.
 #[derive(Debug)]
 struct Probe {
     result: Result<(), StoreError>,
@@ -60,11 +59,11 @@ struct Probe {
 }
 
 impl Sqlite {
-    /// Opens or creates the file and takes it for this process. The database's clock is `clock`'s wall clock at this moment,
-    /// plus its monotonic one.
+    /// Opens or creates the file and locks it for this process. The database's clock is the wall clock of now plus the
+    /// monotonic clock.
     ///
     /// # Errors
-    /// When the file cannot be opened, or another process has it.
+    /// When the file cannot be opened, or another process has locked it.
     pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, String> {
         let lock = lock(path)?;
         let connection = connect(path, OpenFlags::default()).map_err(|error| error.to_string())?;
@@ -104,7 +103,7 @@ impl Sqlite {
         })
     }
 
-    /// Runs `work` on the writing thread, in one transaction with whatever else is waiting there.
+    /// Runs `work` on the writing thread, in one transaction with the other waiting work.
     async fn write<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection, Timestamp) -> rusqlite::Result<T> + Send + 'static,
@@ -119,7 +118,7 @@ impl Sqlite {
             .await
     }
 
-    /// Runs `work` on a connection for reading, off the async threads.
+    /// Runs `work`, which only reads.
     async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection, Timestamp) -> rusqlite::Result<T> + Send + 'static,
@@ -132,7 +131,7 @@ impl Sqlite {
         }
     }
 
-    /// Writes and commits as an accept does, unless a probe ended while this one waited for its turn.
+    /// Writes and commits like an accept, or shares the result of a probe that ended while this one waited.
     async fn probe_in_turn(&self) -> Result<(), StoreError> {
         let asked = self.clock.monotonic();
         let mut last = self.last_probe.lock().await;
@@ -178,14 +177,14 @@ impl Store for Sqlite {
 
     async fn close(&self) {
         let writer = Arc::clone(&self.writer);
-        // A panic in there was reported when it happened.
+        // The panic was reported when it happened.
         let _ = tokio::task::spawn_blocking(move || writer.close()).await;
     }
 }
 
-/// Takes the file for this process. SQLite's own exclusive mode would lock out our readers too.
+/// Locks the file for this process. SQLite's exclusive mode would also lock out our readers.
 fn lock(path: &Path) -> Result<File, String> {
-    // By its one true name, so that a symbolic link leads to the same lock.
+    // The canonical path, so that a symbolic link leads to the same lock.
     let lock_path = path
         .canonicalize()
         .unwrap_or_else(|_| path.to_owned())
@@ -204,19 +203,18 @@ fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     connection.set_prepared_statement_cache_capacity(PREPARED_STATEMENTS_MAX);
     if flags == OpenFlags::default() {
         connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
-        // Durable means durable: with NORMAL, a power cut could take back what was acknowledged.
+        // With NORMAL, a power cut could lose acknowledged messages.
         connection.pragma_update(None, "synchronous", "full")?;
     }
     Ok(connection)
 }
 
-/// Puts on the disk what a process left that ended between a commit and its `fsync`: it can be read, so requests would be answered
-/// with it.
+/// Flushes what a process left that ended between a commit and its `fsync`: it can be read, so later answers depend on it.
 fn make_durable(connection: &Connection) -> rusqlite::Result<()> {
     connection.query_row("pragma wal_checkpoint(passive)", [], |_| Ok(()))
 }
 
-/// The names of the migrations applied, or the version of a schema this program does not know.
+/// The names of the applied migrations, or the version of a schema that this program does not know.
 fn migrate(connection: &Connection) -> rusqlite::Result<Result<Vec<String>, i64>> {
     let version = connection.query_row("select user_version from pragma_user_version", [], |row| {
         row.get(0)
@@ -234,7 +232,7 @@ fn migrate(connection: &Connection) -> rusqlite::Result<Result<Vec<String>, i64>
     Ok(Ok(applied))
 }
 
-/// Sorts an error by whether trying again can help. Nothing was changed in any case: the transaction was rolled back.
+/// Whether trying again can help. Nothing was changed: the transaction was rolled back.
 fn of_sqlite(error: &rusqlite::Error) -> StoreError {
     use rusqlite::ErrorCode as Code;
     let reason = error.to_string();

@@ -14,7 +14,7 @@ use crate::{
     UnservedRule, instant_after,
 };
 
-/// The error code of a try whose worker vanished.
+/// The error code of an attempt whose lease expired.
 const WORKER_VANISHED: &str = "lease_expired";
 
 #[async_trait]
@@ -47,7 +47,7 @@ impl Outbox for Sqlite {
                 }
                 match entry.lease(connection, &provider, now, lease) {
                     Ok(entry) => claims.entries.push(entry),
-                    // One that cannot be read, or whose message is missing, must not hold up the others.
+                    // An entry that cannot be read, or has no message, must not hold up the others.
                     Err(
                         error @ (rusqlite::Error::FromSqlConversionFailure(..)
                         | rusqlite::Error::QueryReturnedNoRows),
@@ -185,7 +185,7 @@ impl Outbox for Sqlite {
     }
 }
 
-/// An entry that is due, or whose lease ran out.
+/// An entry that is due, or whose lease expired.
 struct Claimable {
     id: Uuid,
     token: i64,
@@ -270,8 +270,8 @@ fn read_progress(row: &Row<'_>) -> rusqlite::Result<Progress> {
     })
 }
 
-/// A worker whose lease ran out may have sent the message: that try is on record before anything else happens. It is not
-/// counted: it is not known whether there was a call.
+/// Records the attempt of the worker whose lease expired, because it may have sent the message. The attempt is not counted,
+/// because there may have been no call.
 fn record_expired(
     connection: &Connection,
     id: Uuid,
@@ -402,11 +402,11 @@ fn settle_late(connection: &Connection, settlement: &Settlement) -> rusqlite::Re
     })
 }
 
-/// The next state of an entry that is given back.
+/// The next state of a settled entry.
 enum Next<'a> {
-    /// Due at a time, perhaps at another provider.
+    /// Due at this time, at another provider if one is given.
     Due(Timestamp, Option<&'a ProviderName>),
-    /// Dead since a time, for a reason, with the last error code.
+    /// Dead since this time, with the last error code.
     Dead(Timestamp, FailureReason, Option<&'a str>),
 }
 
@@ -439,7 +439,7 @@ fn json_of(providers: &[ProviderName]) -> String {
     serde_json::Value::from(names).to_string()
 }
 
-/// An entry that nobody holds and that can no longer be sent.
+/// An entry without a lease that can no longer be sent.
 struct Expired {
     dead_letter: DeadLetter,
     token: i64,
@@ -524,7 +524,7 @@ fn redrive_some(
     Ok(dead.len() as u64)
 }
 
-/// Lets everything be claimed that a process which is gone by now had leased.
+/// Expires the leases of the previous process, so that their entries can be claimed.
 pub(super) fn expire_leases(connection: &Connection) -> rusqlite::Result<()> {
     let migrated = connection
         .prepare("select 1 from sqlite_schema where name = 'outbox'")?

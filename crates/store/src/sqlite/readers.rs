@@ -12,17 +12,17 @@ use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use super::{connect, of_sqlite};
 use crate::{Outage, StoreError};
 
-/// Connections that read at the same time.
 const READERS_MAX: u32 = 4;
-/// How long a read waits for a connection. With [`READ_TIME_MAX`] it is less than the 2 s in which a client is answered.
+/// How long a read waits for a connection. Together with [`READ_TIME_MAX`] it is below the 2 s in which a client is
+/// answered.
 const READ_WAIT_MAX: Duration = Duration::from_millis(700);
-/// How long a read may take, as on PostgreSQL. It is ended by then, and its connection is free for others.
+/// How long a read may take before it is interrupted.
 const READ_TIME_MAX: Duration = Duration::from_millis(1_200);
-/// Steps of SQLite's virtual machine between two looks at the time: some tens of microseconds.
+/// Steps of SQLite's virtual machine between two checks of the time: some tens of microseconds.
 const STEPS_BETWEEN_LOOKS: i32 = 1_000;
 
-/// Connections for reading, opened when first needed. Each read ends within its time limit, also when its caller has left, and
-/// keeps its connection until then.
+/// Connections for reading, opened on first use. A read ends within its time limit and keeps its connection until then,
+/// even if its caller has left.
 #[derive(Debug)]
 pub(super) struct Readers {
     path: PathBuf,
@@ -41,7 +41,7 @@ impl Readers {
         }
     }
 
-    /// Runs `work` in a read transaction on a connection for reading, off the async threads.
+    /// Runs `work` in a read transaction on a blocking thread.
     pub(super) async fn run<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -52,7 +52,7 @@ impl Readers {
             .await
             .map_err(|_| unavailable(Outage::Busy, "all connections for reading are busy"))?
             .map_err(|_| unavailable(Outage::Away, "the store is closed"))?;
-        // Dropped with this future, which ends the read.
+        // Dropped with this future, which interrupts the read.
         let caller = Arc::new(());
         let watched = Arc::downgrade(&caller);
         let (readers, until) = (Arc::clone(self), self.clock.monotonic() + READ_TIME_MAX);
@@ -60,7 +60,7 @@ impl Readers {
             let clock = Arc::clone(&readers.clock);
             let must_end = move || watched.strong_count() == 0 || clock.monotonic() >= until;
             let result = readers.read(must_end, work);
-            // Only now: a caller that leaves does not free the connection.
+            // The permit is held until here, also if the caller has left.
             drop(permit);
             result
         });
@@ -84,10 +84,10 @@ impl Readers {
             )?,
         };
         connection.progress_handler(STEPS_BETWEEN_LOOKS, Some(must_end))?;
-        // All statements of the work see the same moment.
+        // All statements of `work` read the same snapshot.
         let transaction = connection.unchecked_transaction()?;
         let result = work(&transaction);
-        // One that cannot end its transaction is not used again.
+        // A connection that cannot end its transaction is not used again.
         if transaction.finish().is_ok() {
             connection.progress_handler(0, None::<fn() -> bool>)?;
             self.idle().push(connection);
@@ -99,14 +99,14 @@ impl Readers {
         self.idle.lock()
     }
 
-    /// Waits until all reads under way have ended. New ones wait as long as the answer is kept.
+    /// Waits until all reads have ended. New reads wait until the result is dropped.
     pub(super) fn pause(
         &self,
     ) -> impl Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send + 'static {
         Arc::clone(&self.permits).acquire_many_owned(READERS_MAX)
     }
 
-    /// Refuses new reads, and closes all connections once the reads under way have ended.
+    /// Refuses new reads, and closes all connections after the reads under way.
     pub(super) async fn close(&self) {
         let _paused = self.pause().await;
         self.permits.close();

@@ -161,11 +161,11 @@ impl Reads for Sqlite {
     }
 }
 
-/// Messages of which one index has the ids in order.
+/// Messages whose ids one index has in order.
 struct Kind {
-    /// Lists them, newest first.
+    /// Lists their ids, newest first.
     sql: &'static str,
-    /// The provider, the channel, and what else `sql` asks for after the id to start after.
+    /// The parameters of `sql` after its first, the id to start after.
     parameters: Vec<Value>,
 }
 
@@ -178,7 +178,7 @@ impl Kind {
     }
 }
 
-/// The kinds of messages that a filter lets through: of each provider, channel, and direction if it matters.
+/// The kinds of messages that match a filter: one for each provider, channel and, where it matters, direction.
 fn kinds(connection: &Connection, filter: &MessageFilter) -> rusqlite::Result<Vec<Kind>> {
     let MessageFilter {
         status,
@@ -239,7 +239,7 @@ fn kinds(connection: &Connection, filter: &MessageFilter) -> rusqlite::Result<Ve
     Ok(kinds)
 }
 
-/// Counts no further than [`TOTAL_COUNTED_MAX`] + 1.
+/// Counts up to [`TOTAL_COUNTED_MAX`] + 1.
 fn count_ids(connection: &Connection, kinds: &[Kind]) -> rusqlite::Result<u64> {
     let mut counted = 0;
     for kind in kinds {
@@ -252,7 +252,7 @@ fn count_ids(connection: &Connection, kinds: &[Kind]) -> rusqlite::Result<u64> {
     Ok(counted)
 }
 
-/// Several lists of ids, each newest first, merged into one.
+/// Merges lists of ids that are newest first.
 #[derive(Default)]
 struct NewestFirst<'s>(Vec<(Uuid, Rows<'s>)>);
 

@@ -1,4 +1,4 @@
-//! Reading rows back into domain types. What does not fit was not written by this program, and is reported as such.
+//! Reads rows back into domain types. A value that does not fit was not written by this program, and is an error.
 
 use std::{str::FromStr, time::Duration};
 

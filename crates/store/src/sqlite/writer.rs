@@ -20,21 +20,20 @@ use tokio::{
 use super::{BUSY_TIMEOUT, of_sqlite, readers::Readers};
 use crate::{Outage, StoreError};
 
-/// Pieces of work that wait for the writing thread; beyond them, callers wait in turn.
+/// Pieces of work in the queue of the writing thread. Beyond them, callers wait.
 const WAITING_MAX: usize = 256;
 /// Pieces of work that share a commit.
 const COMMIT_MAX: usize = 64;
-/// How large the write-ahead log may grow before reads pause so that it can be emptied: twice of what SQLite copies back by
-/// itself. It cannot start the log anew while there is always a read under way.
+/// How large the write-ahead log may grow before reads pause and it is emptied: twice the size at which SQLite copies it
+/// back. SQLite cannot restart the log while a read is always under way.
 const WAL_BYTES_MAX: u64 = 8 << 20;
 
-/// The thread that writes.
 pub(super) struct Writer {
     work: Mutex<Option<mpsc::Sender<Work>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// Does its part inside a transaction, if one could be begun, and returns what to do once the transaction's fate is known.
+/// Runs inside a transaction, if one has begun, and returns what to do after the commit or rollback.
 type Work = Box<dyn FnOnce(Result<&Connection, StoreError>) -> Answer + Send>;
 type Answer = Box<dyn FnOnce(Result<(), StoreError>)>;
 
@@ -53,7 +52,7 @@ impl Writer {
         })
     }
 
-    /// Runs `work` and waits until it is durable. It runs to its end even if the caller does not wait.
+    /// Runs `work` and waits until it is durable. It runs to its end even if the caller leaves.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -68,18 +67,18 @@ impl Writer {
         });
         let sender = lock(&self.work).clone().ok_or_else(closed)?;
         sender.send(piece).await.map_err(|_| closed())?;
-        // What was taken up is answered, unless the writing thread panicked: perhaps after the commit.
+        // Queued work is answered unless the writing thread panics, perhaps after the commit.
         answer.await.map_err(|_| {
             StoreError::OutcomeUnknown("the writing thread panicked: the write may be stored".to_owned())
         })?
     }
 
-    /// Does what is waiting, and closes the file: all that was written is in it then, and nothing in its log.
+    /// Finishes the waiting work and closes the file, with an empty log.
     pub(super) fn close(&self) {
         drop(lock(&self.work).take());
         let thread = lock(&self.thread).take();
         if let Some(thread) = thread {
-            // A panic in there was reported when it happened.
+            // The panic was reported when it happened.
             let _ = thread.join();
         }
     }
@@ -170,15 +169,15 @@ impl Writing {
 
     fn commit(&self, work: Vec<Work>) {
         let connection = &self.connection;
-        // A panic may have left one open.
+        // A panic may have left a transaction open.
         if !connection.is_autocommit() {
             let _ = connection.execute_batch("rollback");
         }
         let begun = connection
             .execute_batch("begin immediate")
             .map_err(|error| of_sqlite(&error));
-        // Some errors, such as a full disk, make SQLite roll back the whole transaction: what came before is gone, and
-        // what comes after must not run outside of one.
+        // Some errors, such as a full disk, make SQLite roll back the whole transaction. Later pieces must not run outside
+        // of one.
         let alive = || match &begun {
             Ok(()) if connection.is_autocommit() => Err(StoreError::unavailable(
                 Outage::Busy,
@@ -193,7 +192,7 @@ impl Writing {
         let committed = alive().and_then(|()| {
             connection.execute_batch("commit").map_err(|error| {
                 let _ = connection.execute_batch("rollback");
-                // What the disk kept of a commit that ended in an I/O error shows only when the file is read again.
+                // After an I/O error in a commit, it is unknown what the disk has kept.
                 if error.sqlite_error_code() == Some(rusqlite::ErrorCode::SystemIoFailure) {
                     return StoreError::OutcomeUnknown(error.to_string());
                 }
@@ -203,8 +202,8 @@ impl Writing {
         answers.into_iter().for_each(|answer| answer(committed.clone()));
     }
 
-    /// Copies the write-ahead log into the file and truncates it. No read of this process is under way; another program that reads the file is not
-    /// waited for.
+    /// Copies the write-ahead log into the file and truncates it. No read of this process is under way. It does not wait
+    /// for other programs.
     fn empty_wal(&mut self) {
         let Some(log) = &mut self.log else { return };
         let busy_timeout = |timeout| self.connection.busy_timeout(timeout);
@@ -236,19 +235,19 @@ async fn until_paused(pause: &mut Option<Pause>) -> Result<OwnedSemaphorePermit,
     }
 }
 
-/// Goes on after a panic, which has been reported: a node that can no longer write would be alive and useless. Callers whose
-/// answers were lost get `OutcomeUnknown`.
+/// Continues after a panic, which has been reported: a node that cannot write is useless. Callers whose answers are lost
+/// get `OutcomeUnknown`.
 fn survive(work: impl FnOnce()) {
     let _ = caught(work);
 }
 
 fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
-    // What a panic may leave behind is in the database, and rolled back.
+    // A panic leaves nothing behind but changes that are rolled back.
     catch_unwind(AssertUnwindSafe(work))
 }
 
-/// Runs `work` so that it happens whole or not at all, whatever becomes of its neighbours in the transaction. Work that panics
-/// is refused: it would do so again.
+/// Runs `work` whole or not at all, independently of the other work in the transaction. Work that panics is refused,
+/// because it would panic again.
 fn in_savepoint<T>(
     connection: &Connection,
     work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
@@ -280,7 +279,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
-    /// An answer is called by the loop itself, so its panic is one outside of any piece of work.
+    /// The loop calls the answers, so a panic of an answer is outside of any piece of work.
     #[tokio::test]
     async fn a_panic_of_the_loop_does_not_end_it() {
         let directory = tempfile::TempDir::new().unwrap();
@@ -298,7 +297,7 @@ mod tests {
             let panics: Work = Box::new(|_| Box::new(|_| panic!("a planted panic")));
             let sender = lock(&writer.work).clone().unwrap();
             sender.send(panics).await.unwrap();
-            // Nobody tells a neighbour in the same commit whether it was stored; what comes later is stored.
+            // Work in the same commit may get no answer; later work is stored.
             let neighbour = writer.run(|_| Ok(())).await;
             assert!(
                 matches!(neighbour, Ok(()) | Err(StoreError::OutcomeUnknown(_))),

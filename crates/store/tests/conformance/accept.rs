@@ -237,7 +237,7 @@ pub(crate) async fn many_pairs_from_two_nodes(world: &World) {
     let mut expected: BTreeMap<_, u64> = BTreeMap::new();
     for writer in 0..8 {
         let node = Arc::clone(&nodes[writer % 2]);
-        // Every batch touches many pairs in an order of its own: whoever locks in the order given deadlocks.
+        // Each batch has many pairs in its own order: locking them in that order deadlocks.
         let batches: Vec<Vec<Accept>> = (0..8)
             .map(|_| {
                 (0..30)
@@ -273,7 +273,7 @@ pub(crate) async fn many_pairs_from_two_nodes(world: &World) {
     assert_eq!(counts, expected);
 }
 
-pub(crate) async fn what_became_of_messages_is_found(world: &World) {
+pub(crate) async fn accepted_messages_and_repeats_are_found(world: &World) {
     let keyed = world.outbound().key("k").body("one").accept();
     let received = world.inbound("p").accept();
     let plain = world.outbound().accept();

@@ -1,4 +1,4 @@
-//! What the cases hand to a store: messages to accept and what came of leases.
+//! Builds the input of the cases: messages to accept and settlements.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -207,7 +207,7 @@ pub(crate) fn request(key: &str, said: &str) -> IdempotentRequest {
     }
 }
 
-/// So many entries, however large they are.
+/// A limit in entries, without one in bytes.
 pub(crate) fn up_to(entries: u32) -> ClaimLimits {
     let bytes = usize::MAX;
     ClaimLimits { entries, bytes }
@@ -244,7 +244,7 @@ impl Held {
         }
     }
 
-    /// What came of a try.
+    /// A settlement with an attempt.
     pub(crate) fn tried(&self, outcome: Outcome, disposition: Disposition) -> Settlement {
         let error_code = (outcome != Outcome::Success).then(|| ErrorCode::of("carrier_down"));
         let limited = outcome == Outcome::RateLimited;
@@ -275,7 +275,7 @@ impl Held {
         }
     }
 
-    /// What came of an entry nobody tried.
+    /// A settlement without an attempt.
     pub(crate) fn untried(&self, disposition: Disposition) -> Settlement {
         Settlement {
             id: self.id,

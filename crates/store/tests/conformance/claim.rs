@@ -17,7 +17,7 @@ fn ids(claimed: &[Claimed]) -> Vec<MessageId> {
     claimed.iter().map(|claimed| claimed.leased.id).collect()
 }
 
-pub(crate) async fn hands_out_what_is_due_of_one_provider(world: &World) {
+pub(crate) async fn leases_due_entries_of_one_provider(world: &World) {
     let sms = world.accept(world.outbound()).await;
     let email = world
         .accept(world.outbound().email("a@example.com", "b@example.com"))
@@ -41,7 +41,7 @@ pub(crate) async fn hands_out_what_is_due_of_one_provider(world: &World) {
     assert!(!world.detail(waiting).await.waiting.unwrap().leased);
 }
 
-pub(crate) async fn those_due_longest_come_first(world: &World) {
+pub(crate) async fn the_entries_due_longest_come_first(world: &World) {
     let drafts = [(); 4].map(|()| world.outbound());
     let [first, second, third, fourth] = drafts;
     let mut ids_by_due = Vec::new();
@@ -85,7 +85,7 @@ pub(crate) async fn carries_the_message_and_its_conversation(world: &World) {
     assert!(!lease_expired);
 }
 
-pub(crate) async fn a_lease_keeps_others_away(world: &World) {
+pub(crate) async fn a_leased_entry_is_not_claimed_again(world: &World) {
     let id = world.accept(world.outbound()).await;
     world.claim_one(SMS, NOT_YET).await;
     assert_eq!(
@@ -151,7 +151,7 @@ pub(crate) async fn an_expired_lease_is_recorded_as_unknown(world: &World) {
     assert_eq!(unknown.late_outcome, None);
 }
 
-pub(crate) async fn vanished_workers_are_numbered_without_gaps(world: &World) {
+pub(crate) async fn attempts_of_expired_leases_are_numbered_without_gaps(world: &World) {
     let id = world.accept(world.outbound()).await;
     for vanished in 0..4 {
         let claimed = world.claim(SMS, 1, ALREADY).await;
@@ -188,13 +188,13 @@ pub(crate) async fn concurrent_claims_never_share_an_entry(world: &World) {
     }
     let mut all: Vec<MessageId> = workers.join_all().await.into_iter().flatten().collect();
     all.sort_unstable();
-    // Whoever met entries that another one was just claiming came away with fewer: the rest is still there.
+    // A claim skips entries that another claim has locked, so some may be left.
     all.extend(ids(&world.claim(SMS, 200, NOT_YET).await));
     all.sort_unstable();
     assert!(all.iter().copied().eq(batch.iter().map(|accept| accept.id)));
 }
 
-pub(crate) async fn concurrent_claims_of_expired_leases_record_each_try_once(world: &World) {
+pub(crate) async fn concurrent_claims_of_expired_leases_record_each_attempt_once(world: &World) {
     let batch: Vec<Accept> = (0..3).map(|_| world.outbound().accept()).collect();
     world.accept_all(&batch).await;
     let nodes = world.two_nodes().await;
@@ -238,10 +238,10 @@ pub(crate) async fn an_entry_can_be_leased_while_it_is_accepted(world: &World) {
     assert_eq!(world.claim_one(SMS, NOT_YET).await.id, ours);
 }
 
-pub(crate) async fn tells_the_time_left_until_the_deadline(world: &World) {
+pub(crate) async fn returns_the_time_until_the_deadline(world: &World) {
     world.accept(world.outbound().deadline(ALREADY)).await;
     world.accept(world.outbound().deadline(NOT_YET)).await;
-    // A claim does not judge: whoever holds the entry decides what a passed deadline means.
+    // A claim also returns entries past their deadline: their holder decides.
     let claimed = world.claim(SMS, 10, NOT_YET).await;
     assert_eq!(claimed[0].deadline_in, Duration::ZERO);
     assert!(claimed[1].deadline_in <= NOT_YET && claimed[1].deadline_in > NOT_YET / 2);

@@ -60,7 +60,7 @@ pub(crate) async fn count_by_provider_and_state(world: &World) {
     assert_eq!(depths, [depth(EMAIL, 0, 1, 0), depth(SMS, 3, 1, 1)]);
 }
 
-pub(crate) async fn tell_how_long_the_oldest_is_due(world: &World) {
+pub(crate) async fn have_the_age_of_the_oldest_entry(world: &World) {
     let oldest = async || world.store.queue_depths().await.unwrap()[0].oldest;
     // Neither a dead letter nor one that waits for its time is due.
     world

@@ -14,7 +14,7 @@ pub(crate) async fn of_an_unknown_message_is_none(world: &World) {
     assert_eq!(world.store.message(world.mint().0).await, Ok(None));
 }
 
-pub(crate) async fn tells_what_a_pending_message_waits_for(world: &World) {
+pub(crate) async fn shows_when_a_pending_message_is_due(world: &World) {
     let id = world.accept(world.outbound()).await;
     let state = async || {
         let waiting = world.detail(id).await.waiting;
@@ -62,7 +62,7 @@ pub(crate) async fn lists_the_attempts_in_order(world: &World) {
 }
 
 /// A settlement changes the message, its entry and its attempts in one transaction, and a read shows all of it or nothing.
-pub(crate) async fn is_of_one_moment(world: &World) {
+pub(crate) async fn is_one_snapshot(world: &World) {
     let (reader, settler) = (world.another_node(), world.another_node());
     let mut reads = 0_u32;
     for round in 0..TORN_ROUNDS {

@@ -8,7 +8,7 @@ use domain::{Clock, Timestamp};
 /// 2026-01-01T00:00:00Z, in microseconds.
 const START: i64 = 1_767_225_600_000_000;
 
-/// A clock that only moves when it is told to.
+/// A clock that only the test advances.
 #[derive(Debug)]
 pub(crate) struct DrivenClock {
     passed_micros: AtomicI64,

@@ -31,7 +31,7 @@ pub(crate) async fn answers_only_what_is_stored(world: &World) {
         let accept = world.outbound().between(pair, pair + 1).accept();
         requests.spawn(async move {
             let answer = committer.accept(accept.clone()).await.unwrap();
-            // Whoever reads, also on another node, sees it from the moment of the answer.
+            // Every node reads it from the moment of the answer.
             let message = node.message(accept.id).await.unwrap().unwrap().message;
             let Accepted::New {
                 conversation_id,
@@ -62,7 +62,7 @@ pub(crate) async fn large_messages_share_commits_of_bounded_size(world: &World) 
     assert!(sizes.iter().all(|messages| *messages <= 8), "{sizes:?}");
 }
 
-pub(crate) async fn whoever_waits_shares_a_commit(world: &World) {
+pub(crate) async fn waiting_messages_share_a_commit(world: &World) {
     let (committer, sizes) = counting(world, 64);
     let committer = Arc::new(committer);
     let mut requests = JoinSet::new();
@@ -79,7 +79,7 @@ pub(crate) async fn whoever_waits_shares_a_commit(world: &World) {
     );
 }
 
-pub(crate) async fn nobody_is_held_back_for_company(world: &World) {
+pub(crate) async fn a_lone_message_is_committed_at_once(world: &World) {
     let (committer, sizes) = counting(world, 64);
     for _ in 0..3 {
         committer.accept(world.outbound().accept()).await.unwrap();
@@ -129,7 +129,7 @@ pub(crate) async fn a_repeat_in_the_same_commit_gets_the_same_answer(world: &Wor
     assert_eq!(other, Ok(Accepted::KeyConflict));
 }
 
-pub(crate) async fn whoever_waits_when_it_is_dropped_is_answered(world: &World) {
+pub(crate) async fn waiting_messages_are_answered_when_the_queue_is_dropped(world: &World) {
     let committer = Arc::new(world.group_commit(100, 10));
     let mut requests = JoinSet::new();
     for _ in 0..30 {

@@ -71,10 +71,10 @@ pub(crate) async fn another_request_with_the_key_is_a_conflict(world: &World) {
     assert_eq!(world.messages().await.len(), 1);
 }
 
-pub(crate) async fn losers_leave_no_trace(world: &World) {
+pub(crate) async fn repeats_leave_no_trace(world: &World) {
     world.accept(world.outbound().key("k").written(5)).await;
     let before = (world.conversations().await, world.messages().await);
-    // A pair nobody knows, a later timestamp: none of it may show.
+    // A new pair and a later timestamp: neither may show.
     let losers = [
         world.outbound().key("k").between(7, 8).written(99).accept(),
         world.outbound().key("k").body("other").written(99).accept(),
@@ -89,7 +89,7 @@ pub(crate) async fn losers_leave_no_trace(world: &World) {
     assert_eq!((depths[0].leased, depths[0].waiting), (1, 0));
 }
 
-pub(crate) async fn winners_beside_losers_keep_their_sequences_without_gaps(world: &World) {
+pub(crate) async fn new_messages_beside_repeats_have_sequences_without_gaps(world: &World) {
     world.accept(world.outbound().key("taken")).await;
     let batch = [
         world.outbound().key("taken").accept(),

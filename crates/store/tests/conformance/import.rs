@@ -42,7 +42,7 @@ async fn backlog(store: &dyn Store) -> Vec<(MessageId, ConversationKey)> {
     without_conversation.iter().map(key_of).collect()
 }
 
-pub(crate) async fn an_import_is_final_and_belongs_nowhere_yet(world: &World) {
+pub(crate) async fn an_import_is_final_and_has_no_conversation_yet(world: &World) {
     let sent = past(world.outbound().accept(), Direction::Outbound, "sent");
     let received = past(world.outbound().accept(), Direction::Inbound, "received");
     let batch = [sent.clone(), received.clone()];
@@ -93,7 +93,7 @@ pub(crate) async fn an_import_is_recognized_by_its_provider_message_id(world: &W
     assert_eq!(world.messages().await.len(), 4);
 }
 
-pub(crate) async fn unthreaded_messages_come_in_order_and_in_pages(world: &World) {
+pub(crate) async fn messages_without_a_conversation_come_in_order_and_in_pages(world: &World) {
     let mut imported = Vec::new();
     for number in 0..5 {
         let import = past(

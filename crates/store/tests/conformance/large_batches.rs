@@ -162,7 +162,7 @@ pub(crate) async fn repeats_among_accepted_messages_take_no_place(world: &World)
     world.check_conversations().await;
 }
 
-pub(crate) async fn what_became_of_messages_is_found_in_their_order(world: &World) {
+pub(crate) async fn accepted_messages_are_found_in_their_order(world: &World) {
     let batch = any_batch(world);
     let (stored, missing) = batch.split_at(MANY / 2);
     let answers = world.accept_all(stored).await;
@@ -179,7 +179,7 @@ pub(crate) async fn what_became_of_messages_is_found_in_their_order(world: &Worl
     assert_eq!(world.store.find_accepted(&accepts).await, Ok(expected));
 }
 
-pub(crate) async fn of_imports_with_one_id_the_first_counts(world: &World) {
+pub(crate) async fn the_first_of_imports_with_one_id_is_stored(world: &World) {
     let batch: Vec<Import> = (0..MANY)
         .map(|number| {
             let accept = world.outbound().body(&format!("body {number}")).accept();
@@ -235,7 +235,7 @@ pub(crate) async fn assigned_messages_follow_each_other_as_in_the_batch(world: &
     world.check_conversations().await;
 }
 
-pub(crate) async fn those_due_longest_are_claimed_first_with_their_messages(world: &World) {
+pub(crate) async fn the_entries_due_longest_are_claimed_first_with_their_messages(world: &World) {
     let batch: Vec<Accept> = (0..MANY)
         .map(|number| {
             let pair = world.below(PAIRS) as u32;
@@ -380,7 +380,7 @@ pub(crate) async fn only_what_is_held_is_released(world: &World) {
     assert_eq!(free, ours);
 }
 
-pub(crate) async fn a_sweep_tells_the_truth_about_each(world: &World) {
+pub(crate) async fn a_sweep_returns_every_dead_letter(world: &World) {
     let mut expected = Vec::new();
     let mut batch = Vec::new();
     for number in 0..MANY {

@@ -104,15 +104,15 @@ suite! {
             an_empty_batch_is_nothing
             hundred_for_one_pair
             many_pairs_from_two_nodes
-            what_became_of_messages_is_found
+            accepted_messages_and_repeats_are_found
         }
         idempotency {
             a_repeat_in_one_batch_gets_the_first_ones_answer
             a_repeat_in_a_later_batch_gets_the_first_ones_answer
             a_repeat_on_another_node_gets_the_first_ones_answer
             another_request_with_the_key_is_a_conflict
-            losers_leave_no_trace
-            winners_beside_losers_keep_their_sequences_without_gaps
+            repeats_leave_no_trace
+            new_messages_beside_repeats_have_sequences_without_gaps
             one_message_per_key_from_two_nodes_at_once
             an_earlier_request_is_found_by_its_key
             keys_differ_by_case
@@ -126,32 +126,32 @@ suite! {
             ids_and_keys_do_not_meet
         }
         claim {
-            hands_out_what_is_due_of_one_provider
-            those_due_longest_come_first
+            leases_due_entries_of_one_provider
+            the_entries_due_longest_come_first
             carries_the_message_and_its_conversation
-            a_lease_keeps_others_away
+            a_leased_entry_is_not_claimed_again
             every_lease_has_a_greater_token
             an_expired_lease_is_recorded_as_unknown
-            vanished_workers_are_numbered_without_gaps
+            attempts_of_expired_leases_are_numbered_without_gaps
             concurrent_claims_never_share_an_entry
-            concurrent_claims_of_expired_leases_record_each_try_once
+            concurrent_claims_of_expired_leases_record_each_attempt_once
             an_entry_can_be_leased_while_it_is_accepted
-            tells_the_time_left_until_the_deadline
+            returns_the_time_until_the_deadline
             takes_no_more_bytes_than_asked
         }
         settle {
             finish_dispatches_and_leaves_the_queue
             retry_waits_and_keeps_the_progress
             a_dead_letter_is_failed_and_kept
-            an_end_without_a_try_records_no_attempt
-            an_end_without_a_try_keeps_the_last_error
+            a_dead_letter_without_an_attempt_records_none
+            a_dead_letter_without_an_attempt_keeps_the_last_error
             a_stale_token_changes_nothing_but_the_late_outcome
-            evidence_comes_late_only_once_and_only_for_its_own_try
-            twice_takes_effect_once
-            a_lease_that_ran_out_still_counts_until_someone_claims
+            a_late_outcome_is_added_once_and_only_to_its_own_attempt
+            a_repeated_settlement_takes_effect_once
+            an_expired_lease_is_valid_until_the_next_claim
             applied_and_lost_in_one_batch
-            of_unknown_messages_is_lost
-            absurd_delays_end_with_time_itself
+            the_lease_of_an_unknown_message_is_lost
+            absurd_delays_are_bounded
             an_unsure_attempt_is_remembered_until_a_redrive
             reroute_moves_the_entry_and_keeps_its_budget
             reroute_without_an_attempt_takes_effect_once
@@ -163,16 +163,16 @@ suite! {
             counts_what_was_held
         }
         sweep {
-            buries_what_is_past_its_deadline
-            buries_what_nobody_serves
-            buries_what_no_node_has_served_for_long
-            leaves_what_another_node_serves
+            dead_letters_entries_past_their_deadline
+            dead_letters_entries_of_unserved_providers
+            dead_letters_entries_of_providers_unserved_for_long
+            leaves_entries_that_another_node_serves
             does_not_count_the_time_in_which_no_node_looked
-            leaves_what_has_not_been_due_for_long
-            leaves_what_is_leased
-            buries_what_a_vanished_worker_held
+            leaves_entries_not_due_for_long
+            leaves_leased_entries
+            dead_letters_entries_with_expired_leases
             keeps_the_last_error
-            buries_no_more_than_asked
+            dead_letters_no_more_than_the_limit
         }
         redrive {
             makes_a_dead_letter_pending_again
@@ -182,24 +182,24 @@ suite! {
             matching_each_filter
             matching_takes_the_first_accepted_up_to_the_limit
             goes_to_the_provider_that_serves_its_channel_now
-            matching_tells_when_by_the_databases_clock
+            matching_returns_the_databases_time
         }
         import {
-            an_import_is_final_and_belongs_nowhere_yet
+            an_import_is_final_and_has_no_conversation_yet
             an_import_is_recognized_by_its_provider_message_id
             an_import_with_other_participants_is_another_message
-            unthreaded_messages_come_in_order_and_in_pages
+            messages_without_a_conversation_come_in_order_and_in_pages
             an_assigned_message_joins_its_conversation
             assignments_and_accepts_at_once_count_exactly
         }
         purge {
-            forgets_old_keys_only
-            a_forgotten_key_is_free
-            forgets_no_more_than_asked
+            deletes_only_old_keys
+            a_deleted_key_is_free
+            deletes_no_more_than_the_limit
         }
         depths {
             count_by_provider_and_state
-            tell_how_long_the_oldest_is_due
+            have_the_age_of_the_oldest_entry
         }
         listing {
             conversations_by_latest_activity
@@ -219,9 +219,9 @@ suite! {
         }
         detail {
             of_an_unknown_message_is_none
-            tells_what_a_pending_message_waits_for
+            shows_when_a_pending_message_is_due
             lists_the_attempts_in_order
-            is_of_one_moment
+            is_one_snapshot
         }
         migrate {
             twice_is_nothing_the_second_time
@@ -230,24 +230,24 @@ suite! {
         large_batches {
             accepted_messages_follow_each_other_as_in_the_batch
             repeats_among_accepted_messages_take_no_place
-            what_became_of_messages_is_found_in_their_order
-            of_imports_with_one_id_the_first_counts
+            accepted_messages_are_found_in_their_order
+            the_first_of_imports_with_one_id_is_stored
             assigned_messages_follow_each_other_as_in_the_batch
-            those_due_longest_are_claimed_first_with_their_messages
+            the_entries_due_longest_are_claimed_first_with_their_messages
             every_settlement_meets_its_own_entry
             only_what_is_held_is_released
-            a_sweep_tells_the_truth_about_each
+            a_sweep_returns_every_dead_letter
             a_redrive_takes_the_first_accepted
             many_attempts_are_listed_in_order
         }
         group_commit {
             large_messages_share_commits_of_bounded_size
             answers_only_what_is_stored
-            whoever_waits_shares_a_commit
-            nobody_is_held_back_for_company
+            waiting_messages_share_a_commit
+            a_lone_message_is_committed_at_once
             a_full_queue_refuses_at_once
             a_repeat_in_the_same_commit_gets_the_same_answer
-            whoever_waits_when_it_is_dropped_is_answered
+            waiting_messages_are_answered_when_the_queue_is_dropped
             runs_to_the_end_when_the_requester_leaves
         }
     }
@@ -260,8 +260,8 @@ suite! {
             the_payload_of_an_import_is_kept
         }
         references {
-            the_audit_finds_what_refers_to_nothing
-            everything_refers_to_what_is_there
+            the_audit_finds_dangling_references
+            no_reference_dangles
         }
     }
 }

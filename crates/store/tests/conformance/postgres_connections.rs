@@ -24,7 +24,7 @@ const SLOW_READS: &str = "alter table conversations rename to stored_conversatio
 
 /// Clients that hang up leave statements behind. They are ended, and until they are, nothing else runs in their place.
 #[tokio::test]
-async fn abandoned_reads_do_not_pile_up() {
+async fn abandoned_reads_free_their_connections() {
     let cluster = Cluster::start();
     let store = Arc::new(open_postgres(&cluster.create_database()).unwrap());
     let url = cluster.url("throwaway_1");

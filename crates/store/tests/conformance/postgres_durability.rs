@@ -23,7 +23,7 @@ fn is_no_answer<T>(result: &Result<T, StoreError>) -> bool {
 }
 
 #[tokio::test]
-async fn what_the_standby_lacks_is_answered_by_no_replay() {
+async fn no_replay_answers_what_the_standby_lacks() {
     let mut primary = Cluster::start();
     let url = primary.create_database();
     // The role that docs/operations.md asks for, which owns its database and has no rights beyond.

@@ -123,7 +123,7 @@ async fn a_database_that_was_read_only_is_written_to_again() {
 
 /// A setting of the server changes sessions that are open, and these answer 25006.
 #[tokio::test]
-async fn connections_that_became_read_only_are_used_no_more() {
+async fn connections_that_became_read_only_are_not_used_again() {
     let cluster = Cluster::start();
     let store = open_postgres(&cluster.create_database()).unwrap();
     store.migrate().await.unwrap();
@@ -171,7 +171,7 @@ async fn a_name_that_leads_to_a_standby_for_a_while_heals() {
 }
 
 #[tokio::test]
-async fn a_first_host_that_is_frozen_keeps_nobody_from_the_second() {
+async fn a_frozen_first_host_does_not_block_the_second() {
     let (mut frozen, other) = (Cluster::start(), Cluster::start());
     let name = database(&other.create_database()).to_owned();
     frozen.create_database();
@@ -184,7 +184,7 @@ async fn a_first_host_that_is_frozen_keeps_nobody_from_the_second() {
 }
 
 #[tokio::test]
-async fn a_first_host_that_drops_everything_keeps_nobody_from_the_second() {
+async fn a_silent_first_host_does_not_block_the_second() {
     // It waits for answers that do not come, which a runtime must not.
     let nowhere = std::thread::scope(|scope| scope.spawn(UnreachablePort::take).join().unwrap());
     let url = Cluster::shared().create_database();
@@ -233,7 +233,7 @@ async fn a_primary_that_freezes_is_left_for_its_standby() {
 
 /// A change of the schema makes plans useless that connections have: the server says so, and the statement runs on a new one.
 #[tokio::test]
-async fn a_plan_that_became_useless_fails_nothing() {
+async fn an_invalid_plan_fails_no_statement() {
     let url = Cluster::shared().create_database();
     let store = open_postgres(&url).unwrap();
     store.migrate().await.unwrap();
@@ -250,7 +250,7 @@ async fn a_plan_that_became_useless_fails_nothing() {
 }
 
 #[tokio::test]
-async fn connections_end_with_their_age() {
+async fn connections_have_a_greatest_age() {
     let cluster = Cluster::shared();
     let url = cluster.create_database();
     let clock = Arc::new(DrivenClock::new());

@@ -35,7 +35,7 @@ async fn until_read(store: Postgres, url: &str) {
 }
 
 #[tokio::test]
-async fn what_was_given_up_is_not_carried_out_when_the_server_wakes() {
+async fn an_abandoned_statement_does_nothing_when_the_server_resumes() {
     let mut cluster = Cluster::start();
     let url = cluster.create_database();
     let mut draft = drafts();
@@ -75,7 +75,7 @@ async fn what_was_given_up_is_not_carried_out_when_the_server_wakes() {
 }
 
 #[tokio::test]
-async fn a_jump_of_the_servers_clock_keeps_nothing_waiting() {
+async fn a_jump_of_the_servers_clock_delays_nothing() {
     let url = Cluster::shared().create_database();
     let client = connect(&url).await;
     let jumping = "create table jump (ahead interval not null);
@@ -91,7 +91,7 @@ async fn a_jump_of_the_servers_clock_keeps_nothing_waiting() {
     let mut draft = drafts();
     for hours in [0, 2, 5, 1] {
         jump(hours).await;
-        // It is told it is late, goes again, and only then is found to repeat itself.
+        // The server finds it late; it is sent again, and only then found to be a repeat.
         let key = hours.to_string();
         let [accept, repeat] = [(); 2].map(|()| draft().key(&key).accept());
         let accepted = store.accept(&[accept.clone(), repeat]).await.unwrap();

@@ -107,9 +107,9 @@ async fn a_server_that_was_never_there_is_unavailable() {
     assert!(open_postgres("postgres://[").is_err());
 }
 
-/// Nobody waits for a silent server, nothing acknowledged is missing, and what is refused for certain is not stored.
+/// With a silent server answers come in time, no acknowledged message is missing, and no refused one is stored.
 #[tokio::test]
-async fn a_silent_server_is_waited_for_no_longer_than_promised() {
+async fn a_silent_server_delays_no_answer_beyond_its_limit() {
     let mut cluster = Cluster::start();
     let node = Node::at(&cluster.create_database()).await;
     let node = Arc::new(node);
@@ -158,7 +158,7 @@ async fn behind_a_proxy() -> (Node, Proxy) {
 }
 
 #[tokio::test]
-async fn an_answer_lost_after_the_commit_is_found_out() {
+async fn a_commit_with_a_lost_answer_is_found() {
     let (node, proxy) = behind_a_proxy().await;
     let accept = node.draft().key("k").accept();
     proxy.lose_next_answer();
@@ -176,7 +176,7 @@ async fn an_answer_lost_after_the_commit_is_found_out() {
 }
 
 #[tokio::test]
-async fn a_request_lost_on_its_way_is_never_taken_for_stored() {
+async fn a_request_lost_on_its_way_is_not_taken_for_stored() {
     let (node, proxy) = behind_a_proxy().await;
     let accept = node.draft().key("k").accept();
     proxy.lose_next_request();

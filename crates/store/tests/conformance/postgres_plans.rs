@@ -14,16 +14,16 @@ use crate::{
     world::{Kind, World},
 };
 
-/// Entries of another provider, which none of the statements has anything to do with.
+/// Entries of a provider that no statement of the test is about.
 const OTHERS: i64 = 5_000;
 /// Far more than a few messages need, and far less than reading through the others once.
 const READ_MAX: i64 = OTHERS / 2;
 
 #[tokio::test]
-async fn what_waits_elsewhere_is_not_read() {
+async fn entries_of_other_providers_are_not_read() {
     let world = World::create(Kind::Postgres).await;
     every_hot_statement(&world, "a").await;
-    // All of the outbox is dead rows by now: whatever is planned from here on is planned for one without entries.
+    // The outbox has only dead rows by now, so statements are planned for an empty outbox.
     world.execute("analyze", "").await;
     every_hot_statement(&world, "b").await;
     world.execute(&others(), "").await;
@@ -121,7 +121,7 @@ async fn reads_go_along_their_indexes_in_a_table_analyzed_while_it_was_empty() {
 }
 
 #[tokio::test]
-async fn reads_go_along_their_indexes_in_a_table_that_is_known() {
+async fn reads_go_along_their_indexes_in_an_analyzed_table() {
     let world = filled("").await;
     world.execute("vacuum analyze", "").await;
     every_read(&world).await;
@@ -254,7 +254,7 @@ async fn every_read(world: &World) {
         };
         let counted = (depth.waiting, depth.leased, depth.dead, depth.capped);
         assert_eq!(counted, (QUEUE_COUNTED_MAX, 0, QUEUE_COUNTED_MAX, true));
-        // The oldest is told although it is not among the first by its id.
+        // The oldest entry is found although it is not among the first by its id.
         let oldest = Duration::from_secs(3_600 + (DEAD + WAITING) as u64);
         assert!(depth.oldest >= oldest, "{:?}", depth.oldest);
         Ok(())

@@ -33,7 +33,7 @@ async fn probe(store: &Postgres) -> Result<(), StoreError> {
 
 /// A commit that waits for a standby is not durable yet, and a probe waits like one.
 #[tokio::test]
-async fn says_no_while_commits_wait_for_a_standby() {
+async fn fails_while_commits_wait_for_a_standby() {
     let cluster = Cluster::start();
     let store = open_postgres(&cluster.create_database()).unwrap();
     store.migrate().await.unwrap();
@@ -54,7 +54,7 @@ async fn says_no_while_commits_wait_for_a_standby() {
 
 /// Connections that are open go on working when the server takes no new ones, but the one for sends may not be open.
 #[tokio::test]
-async fn says_no_when_no_connection_is_left_for_sends() {
+async fn fails_without_a_free_connection_for_sends() {
     let cluster = Cluster::shared();
     let url = cluster.create_database();
     let (_, name) = url.rsplit_once('/').unwrap();
@@ -89,7 +89,7 @@ async fn says_no_when_no_connection_is_left_for_sends() {
 /// a file system with little room.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn says_no_on_a_full_disk() {
+async fn fails_on_a_full_disk() {
     /// More than fit.
     const MESSAGES_MAX: usize = 5_000;
     let cluster = Cluster::start();

@@ -144,13 +144,13 @@ fn claimed_by_another(held: Held) -> String {
 }
 
 #[tokio::test]
-async fn a_sweep_leaves_what_was_redriven_since_it_began() {
+async fn a_sweep_leaves_entries_redriven_since_it_began() {
     run(async |race| {
         let late = race.world.accept(race.world.outbound().deadline(ALREADY)).await;
         let sweep = race
             .begin(async |slow| slow.sweep(&[name(SMS)], AT_ONCE, 10).await)
             .await;
-        // Another node buries it, and an operator wants it sent after all.
+        // Another node dead-letters it, and an operator redrives it.
         assert_eq!(race.world.sweep(&[SMS], 10).await.len(), 1);
         race.world
             .store
@@ -164,7 +164,7 @@ async fn a_sweep_leaves_what_was_redriven_since_it_began() {
 }
 
 #[tokio::test]
-async fn a_sweep_leaves_what_was_claimed_or_settled_since_it_began() {
+async fn a_sweep_leaves_entries_claimed_or_settled_since_it_began() {
     run(async |race| {
         let claimed = race.vanished(ALREADY).await;
         let sent = race.vanished(ALREADY).await;
@@ -185,7 +185,7 @@ async fn a_sweep_leaves_what_was_claimed_or_settled_since_it_began() {
 }
 
 #[tokio::test]
-async fn a_claim_leaves_what_was_claimed_or_put_off_since_it_began() {
+async fn a_claim_leaves_entries_claimed_or_retried_since_it_began() {
     run(async |race| {
         let claimed = race.world.accept(race.world.outbound()).await;
         let put_off = race.vanished(NOT_YET).await;
@@ -203,7 +203,7 @@ async fn a_claim_leaves_what_was_claimed_or_put_off_since_it_began() {
 
 /// Else an attempt would be on record twice, or not at all.
 #[tokio::test]
-async fn a_claim_goes_by_what_the_row_says_when_it_is_locked() {
+async fn a_claim_uses_the_values_of_the_locked_row() {
     run(async |race| {
         let settled = race.vanished(NOT_YET).await;
         let claiming = race.begin(async |slow| claim(&*slow, NOT_YET).await).await;
@@ -221,7 +221,7 @@ async fn a_claim_goes_by_what_the_row_says_when_it_is_locked() {
 }
 
 #[tokio::test]
-async fn a_claim_of_a_lease_that_ran_out_twice_records_both_tries() {
+async fn a_claim_of_a_lease_that_expired_twice_records_both_attempts() {
     run(async |race| {
         let vanished = race.vanished(NOT_YET).await;
         let claiming = race.begin(async |slow| claim(&*slow, NOT_YET).await).await;
@@ -262,7 +262,7 @@ async fn a_settlement_that_waited_for_a_claim_has_lost_its_lease() {
 
 /// It has no try of its own, whose number would be taken.
 #[tokio::test]
-async fn a_burial_that_waited_for_a_claim_has_lost_its_lease() {
+async fn a_dead_letter_that_waited_for_a_claim_has_lost_its_lease() {
     run(async |race| {
         let held = race.vanished(NOT_YET).await;
         let burial = held.untried(dead(FailureReason::Deadline));
@@ -283,7 +283,7 @@ async fn a_burial_that_waited_for_a_claim_has_lost_its_lease() {
 
 /// Its first answer was late, and came after all.
 #[tokio::test]
-async fn a_settlement_that_is_sent_twice_at_once_takes_effect_once() {
+async fn a_settlement_sent_twice_at_once_takes_effect_once() {
     run(async |race| {
         let held = race.vanished(NOT_YET).await;
         let settlement = held.tried(Outcome::Error, retry(NOT_YET));
@@ -306,7 +306,7 @@ async fn a_settlement_that_is_sent_twice_at_once_takes_effect_once() {
 }
 
 #[tokio::test]
-async fn a_release_that_waited_for_a_claim_gives_nothing_back() {
+async fn a_release_that_waited_for_a_claim_releases_nothing() {
     run(async |race| {
         let held = race.vanished(NOT_YET).await;
         let lease = (held.id, held.token);
@@ -344,7 +344,7 @@ async fn a_redrive_that_waited_for_another_one_changes_nothing() {
 
 /// One row that a session holds keeps neither the others waiting nor the nodes.
 #[tokio::test]
-async fn claims_and_sweeps_pass_by_what_is_locked() {
+async fn claims_and_sweeps_skip_locked_entries() {
     run(async |race| {
         let mut ids = Vec::new();
         for _ in 0..3 {
@@ -356,10 +356,10 @@ async fn claims_and_sweeps_pass_by_what_is_locked() {
         let [due, late] = [ids[0], ids[3]];
         let hold = format!("begin; select from outbox where message_id in ('{due}', '{late}') for update");
         race.execute(&hold).await;
-        let buried = race.world.store.sweep(&[name(SMS)], AT_ONCE, 10).await?;
+        let dead = race.world.store.sweep(&[name(SMS)], AT_ONCE, 10).await?;
         let claimed = claim(&*race.world.store, NOT_YET).await?;
         race.execute("commit").await;
-        assert_eq!(buried.iter().map(|one| one.id).collect::<Vec<_>>(), ids[4..]);
+        assert_eq!(dead.iter().map(|one| one.id).collect::<Vec<_>>(), ids[4..]);
         assert_eq!(
             claimed.iter().map(|one| one.leased.id).collect::<Vec<_>>(),
             ids[1..3]

@@ -38,7 +38,7 @@ const FAULTY_READS: &str = "alter table conversations rename to stored_conversat
     create view conversations as select * from stored_conversations where fault()";
 
 #[tokio::test]
-async fn only_values_and_rules_refuse_for_good() {
+async fn only_invalid_values_and_violated_constraints_are_refused_for_good() {
     let world = World::create(Kind::Postgres).await;
     let seen = world.outbound().accept();
     let Accepted::New { conversation_id, .. } = world.accept_all(std::slice::from_ref(&seen)).await[0] else {

@@ -46,7 +46,7 @@ async fn start(store: &Postgres) -> Result<(), StoreError> {
 }
 
 #[tokio::test]
-async fn an_encoding_that_cannot_keep_every_message_is_refused() {
+async fn an_encoding_that_cannot_store_every_message_is_refused() {
     let cluster = Cluster::shared();
     let create = "create database ascii encoding 'SQL_ASCII' lc_collate 'C' lc_ctype 'C' template template0";
     let administration = connect(&cluster.url("postgres")).await;
@@ -101,7 +101,7 @@ impl io::Write for Lines {
 }
 
 #[tokio::test]
-async fn settings_that_risk_messages_are_told() {
+async fn unsafe_settings_are_logged() {
     let cluster = Cluster::start_with("fsync = off\nfull_page_writes = off\nsynchronous_commit = off");
     let store = open_postgres(&cluster.create_database()).unwrap();
     let lines = Lines::default();
@@ -122,7 +122,7 @@ async fn settings_that_risk_messages_are_told() {
 }
 
 #[tokio::test]
-async fn a_pooler_by_session_works_as_it_comes() {
+async fn a_pooler_by_session_works() {
     let cluster = Cluster::shared();
     let url = cluster.create_database();
     let pooler = PgBouncer::before(cluster, "session");
@@ -157,9 +157,9 @@ async fn a_pooler_by_transaction_is_refused_with_what_to_do() {
     }
 }
 
-/// Nobody checks again while a node runs: what fails then is to be tried again, never refused for good.
+/// The check runs only at the start. Later failures are transient, never refusals.
 #[tokio::test]
-async fn a_pooler_that_begins_to_pool_by_transaction_refuses_nothing_for_good() {
+async fn a_pooler_that_becomes_one_by_transaction_refuses_nothing_for_good() {
     let cluster = Cluster::shared();
     let url = cluster.create_database();
     let mut pooler = PgBouncer::before(cluster, "session");

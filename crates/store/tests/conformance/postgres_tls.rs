@@ -41,7 +41,7 @@ impl Encrypting {
         runtime.block_on(async {
             let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
             tokio::spawn(connection);
-            // The server writes its own files: they have to belong to the user it runs as, and the key to nobody else.
+            // The server writes the files itself, because they must belong to its user, and the key to that user alone.
             for (file, pem) in [
                 ("server.crt", certificate.pem()),
                 ("server.key", key.serialize_pem()),

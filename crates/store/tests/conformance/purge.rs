@@ -5,7 +5,7 @@ use crate::{
     world::World,
 };
 
-pub(crate) async fn forgets_old_keys_only(world: &World) {
+pub(crate) async fn deletes_only_old_keys(world: &World) {
     let id = world.accept(world.outbound().key("k")).await;
     assert_eq!(world.store.purge_idempotency_keys(NOT_YET, 10).await, Ok(0));
     assert!(
@@ -22,7 +22,7 @@ pub(crate) async fn forgets_old_keys_only(world: &World) {
     assert_eq!(world.detail(id).await.message.id, id);
 }
 
-pub(crate) async fn a_forgotten_key_is_free(world: &World) {
+pub(crate) async fn a_deleted_key_is_free(world: &World) {
     world.accept(world.outbound().key("k")).await;
     world.store.purge_idempotency_keys(ALREADY, 10).await.unwrap();
     let answers = world
@@ -31,7 +31,7 @@ pub(crate) async fn a_forgotten_key_is_free(world: &World) {
     assert!(matches!(answers[0], Accepted::New { sequence: 2, .. }));
 }
 
-pub(crate) async fn forgets_no_more_than_asked(world: &World) {
+pub(crate) async fn deletes_no_more_than_the_limit(world: &World) {
     for number in 0..5 {
         world.accept(world.outbound().key(&number.to_string())).await;
     }

@@ -107,10 +107,10 @@ pub(crate) async fn has_a_fresh_deadline_by_channel(world: &World) {
     for draft in late {
         world.accept(draft).await;
     }
-    let buried = world.sweep(&[SMS, EMAIL], 10).await;
-    assert_eq!(buried.len(), 3);
+    let dead = world.sweep(&[SMS, EMAIL], 10).await;
+    assert_eq!(dead.len(), 3);
     let terms = in_place(NOT_YET * 2, ALREADY);
-    world.store.redrive(buried[0].id, &terms).await.unwrap();
+    world.store.redrive(dead[0].id, &terms).await.unwrap();
     let rest = RedriveFilter::default();
     let batch = world.store.redrive_matching(&rest, &terms, 10).await.unwrap();
     assert_eq!(batch.redriven, 2);
@@ -299,7 +299,7 @@ pub(crate) async fn goes_to_the_provider_that_serves_its_channel_now(world: &Wor
 }
 
 /// What fails again while many are redriven failed after the first batch, by the database's own clock.
-pub(crate) async fn matching_tells_when_by_the_databases_clock(world: &World) {
+pub(crate) async fn matching_returns_the_databases_time(world: &World) {
     for _ in 0..3 {
         dead_letter(world, world.outbound(), FailureReason::Exhausted).await;
     }

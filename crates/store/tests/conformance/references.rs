@@ -23,29 +23,29 @@ pub(crate) const AUDIT: &str = "
     where conversation_id is not null
         and not exists (select 1 from conversations where conversations.id = conversation_id)";
 
-/// Rows about a message or a conversation that is not there; `$now` and `$nobody` are written differently in each database.
+/// Rows that refer to a missing message or conversation; `$now` and `$missing` are written differently in each database.
 const ABOUT_NOTHING: [&str; 5] = [
     "insert into outbox (message_id, provider, channel, due_at, lease_token, deadline_at)
-     values ($nobody, 'sms-mms', 'sms', $now, 0, $now)",
+     values ($missing, 'sms-mms', 'sms', $now, 0, $now)",
     "insert into attempts (message_id, number, lease_token, provider, outcome, occurred_at, latency_ms)
-     values ($nobody, 1, 1, 'sms-mms', 'error', $now, 1)",
-    "insert into idempotency_keys (key, fingerprint, message_id, created_at) values ('k', $nothing, $nobody, $now)",
+     values ($missing, 1, 1, 'sms-mms', 'error', $now, 1)",
+    "insert into idempotency_keys (key, fingerprint, message_id, created_at) values ('k', $nothing, $missing, $now)",
     "insert into inbound_ids (provider, provider_message_id, from_participant, to_participant, payload, message_id)
-     values ('sms-mms', 'p', 'a', 'b', '{}', $nobody)",
+     values ('sms-mms', 'p', 'a', 'b', '{}', $missing)",
     "insert into messages (id, conversation_id, sequence, direction, channel, sender, recipient, body, timestamp, processed_at, provider)
-     values ($nobody, 99, 1, 'inbound', 'sms', 'a', 'b', 'c', $now, $now, 'sms-mms')",
+     values ($missing, 99, 1, 'inbound', 'sms', 'a', 'b', 'c', $now, $now, 'sms-mms')",
 ];
 
-pub(crate) async fn the_audit_finds_what_refers_to_nothing(world: &World) {
+pub(crate) async fn the_audit_finds_dangling_references(world: &World) {
     world.accept(world.outbound()).await;
     world.check_references().await;
     for statement in ABOUT_NOTHING {
         let postgres = [
             ("$now", "now()"),
-            ("$nobody", "gen_random_uuid()"),
+            ("$missing", "gen_random_uuid()"),
             ("$nothing", "''"),
         ];
-        let sqlite = [("$now", "0"), ("$nobody", "randomblob(16)"), ("$nothing", "x''")];
+        let sqlite = [("$now", "0"), ("$missing", "randomblob(16)"), ("$nothing", "x''")];
         let [postgres, sqlite] = [postgres, sqlite].map(|names| {
             names.iter().fold(statement.to_owned(), |sql, (name, value)| {
                 sql.replace(name, value)
@@ -65,7 +65,7 @@ pub(crate) async fn the_audit_finds_what_refers_to_nothing(world: &World) {
     );
 }
 
-pub(crate) async fn everything_refers_to_what_is_there(world: &World) {
+pub(crate) async fn no_reference_dangles(world: &World) {
     world.accept(world.outbound().key("k")).await;
     world.accept(world.inbound("p")).await;
     // Losers beside a winner, and a repeat of an import.

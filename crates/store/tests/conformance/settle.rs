@@ -102,7 +102,7 @@ pub(crate) async fn a_dead_letter_is_failed_and_kept(world: &World) {
     assert_eq!((depths[0].dead, depths[0].waiting, depths[0].leased), (5, 0, 0));
 }
 
-pub(crate) async fn an_end_without_a_try_records_no_attempt(world: &World) {
+pub(crate) async fn a_dead_letter_without_an_attempt_records_none(world: &World) {
     let failure = Failure {
         reason: FailureReason::Deadline,
         error_code: None,
@@ -115,7 +115,7 @@ pub(crate) async fn an_end_without_a_try_records_no_attempt(world: &World) {
 }
 
 /// Whatever the reason, the error is that of the last attempt on record, also when that was before this lease.
-pub(crate) async fn an_end_without_a_try_keeps_the_last_error(world: &World) {
+pub(crate) async fn a_dead_letter_without_an_attempt_keeps_the_last_error(world: &World) {
     let id = world
         .settled(world.outbound(), |held| {
             held.tried(Outcome::Error, retry(ALREADY))
@@ -145,7 +145,7 @@ pub(crate) async fn a_stale_token_changes_nothing_but_the_late_outcome(world: &W
     let current = world.claim_one(SMS, NOT_YET).await;
     for disposition in [Disposition::Finish, retry(ALREADY), dead(FailureReason::Rejected)] {
         let before = world.detail(id).await;
-        // Without a try there is no evidence either.
+        // Without an attempt there is no late outcome.
         assert_eq!(world.settle(stale.untried(disposition)).await, Settled::LeaseLost);
         assert_eq!(world.detail(id).await, before);
     }
@@ -174,7 +174,7 @@ pub(crate) async fn a_stale_token_changes_nothing_but_the_late_outcome(world: &W
     assert_eq!(detail.attempts[1].late_outcome, None);
 }
 
-pub(crate) async fn evidence_comes_late_only_once_and_only_for_its_own_try(world: &World) {
+pub(crate) async fn a_late_outcome_is_added_once_and_only_to_its_own_attempt(world: &World) {
     let id = world.accept(world.outbound()).await;
     let first = world.claim_one(SMS, ALREADY).await;
     let second = world.claim_one(SMS, ALREADY).await;
@@ -213,8 +213,8 @@ pub(crate) async fn evidence_comes_late_only_once_and_only_for_its_own_try(world
     );
 }
 
-/// Whoever asks again because no answer came is told that it took effect, and nothing happens twice.
-pub(crate) async fn twice_takes_effect_once(world: &World) {
+/// A settlement repeated after a lost answer is applied, and takes effect once.
+pub(crate) async fn a_repeated_settlement_takes_effect_once(world: &World) {
     let id = world.accept(world.outbound()).await;
     let held = world.claim_one(SMS, NOT_YET).await;
     let settlement = held.tried(Outcome::Error, retry(ALREADY));
@@ -231,7 +231,7 @@ pub(crate) async fn twice_takes_effect_once(world: &World) {
     assert_eq!(world.detail(id).await, before);
 }
 
-pub(crate) async fn a_lease_that_ran_out_still_counts_until_someone_claims(world: &World) {
+pub(crate) async fn an_expired_lease_is_valid_until_the_next_claim(world: &World) {
     let id = world.accept(world.outbound()).await;
     let held = world.claim_one(SMS, ALREADY).await;
     let settlement = held.tried(Outcome::Success, Disposition::Finish);
@@ -276,7 +276,7 @@ pub(crate) async fn applied_and_lost_in_one_batch(world: &World) {
     assert_eq!(world.store.settle(&[]).await, Ok(vec![]));
 }
 
-pub(crate) async fn of_unknown_messages_is_lost(world: &World) {
+pub(crate) async fn the_lease_of_an_unknown_message_is_lost(world: &World) {
     let unknown = |id: MessageId| Held::at_accept(id).tried(Outcome::Success, Disposition::Finish);
     assert_eq!(world.settle(unknown(world.mint().0)).await, Settled::LeaseLost);
     let inbound = world.accept(world.inbound("p")).await;
@@ -287,7 +287,7 @@ pub(crate) async fn of_unknown_messages_is_lost(world: &World) {
     assert_eq!(world.status(never_claimed).await, Status::Pending);
 }
 
-pub(crate) async fn absurd_delays_end_with_time_itself(world: &World) {
+pub(crate) async fn absurd_delays_are_bounded(world: &World) {
     // A provider may ask for any delay; it must not fail the batch.
     let id = world
         .settled(world.outbound().deadline(Duration::MAX), |held| {

@@ -14,7 +14,7 @@ const HOUR: i64 = 3_600;
 const MINUTE: Duration = Duration::from_secs(60);
 
 #[tokio::test]
-async fn a_step_of_the_wall_clock_buries_and_expires_nothing() {
+async fn a_step_of_the_wall_clock_changes_no_deadline_or_lease() {
     for hours in [-1, 1] {
         let file = OneFile::new();
         let store = file.migrated().await;
@@ -55,7 +55,7 @@ async fn a_step_of_the_wall_clock_buries_and_expires_nothing() {
 /// The times in the file lie an hour ahead of a wall clock that was set back while no process ran. What waits for a minute
 /// must not wait for an hour.
 #[tokio::test]
-async fn a_new_process_does_not_begin_before_the_times_in_its_file() {
+async fn a_new_process_does_not_start_before_the_times_in_its_file() {
     let file = OneFile::new();
     let store = file.migrated().await;
     let due = file.outbound().accept();

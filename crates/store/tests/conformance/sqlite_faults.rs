@@ -37,7 +37,7 @@ fn is<T>(outage: Outage, result: &Result<T, StoreError>) -> bool {
 }
 
 #[tokio::test]
-async fn everything_is_answered_in_time_while_another_program_holds_the_file_locked() {
+async fn everything_is_answered_in_time_while_another_program_locks_the_file() {
     let file = OneFile::new();
     let store = file.migrated().await;
     let known = file.outbound().accept();
@@ -73,7 +73,7 @@ async fn everything_is_answered_in_time_while_another_program_holds_the_file_loc
 }
 
 #[tokio::test]
-async fn a_probe_writes_anew_each_time() {
+async fn each_probe_writes() {
     let file = OneFile::new();
     let store = file.migrated().await;
     let reader = rusqlite::Connection::open(file.directory.path().join("trunkline.db")).unwrap();
@@ -155,7 +155,7 @@ fn read_for_ever(file: &OneFile) {
 }
 
 #[tokio::test]
-async fn a_read_that_takes_too_long_is_ended() {
+async fn a_slow_read_is_interrupted() {
     let file = OneFile::new();
     drop(file.migrated().await);
     read_for_ever(&file);
@@ -182,7 +182,7 @@ async fn a_read_that_takes_too_long_is_ended() {
 }
 
 #[tokio::test]
-async fn a_read_whose_caller_leaves_is_ended() {
+async fn a_read_whose_caller_leaves_is_interrupted() {
     let file = OneFile::new();
     let store = file.migrated().await;
     read_for_ever(&file);

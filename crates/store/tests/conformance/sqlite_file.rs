@@ -60,7 +60,7 @@ impl OneFile {
 
 /// What a killed process left in the log can be read, though it may not be on the disk. Requests are answered with it.
 #[tokio::test]
-async fn what_a_killed_process_left_in_the_log_is_in_the_file_once_that_is_open() {
+async fn the_log_of_a_killed_process_is_in_the_file_once_it_is_open() {
     let file = OneFile::new();
     let store = file.migrated().await;
     let accepted = file.outbound().accept();
@@ -137,7 +137,7 @@ async fn a_file_that_is_open_cannot_be_opened_again() {
 }
 
 #[tokio::test]
-async fn what_a_gone_process_had_leased_is_claimable_at_once_and_on_record() {
+async fn leases_of_a_previous_process_expire_at_once_and_are_recorded() {
     let file = OneFile::new();
     let store = file.migrated().await;
     let leased = file.outbound().leased(NOT_YET).accept();
@@ -174,7 +174,7 @@ async fn a_schema_from_the_future_is_refused_and_left_alone() {
 
 /// A backup tool, say, that takes the file and does not let go.
 #[tokio::test]
-async fn what_is_refused_while_another_program_has_the_file_is_not_stored() {
+async fn messages_refused_while_another_program_locks_the_file_are_not_stored() {
     let file = OneFile::new();
     let store = Arc::new(file.migrated().await);
     let limits = GroupCommitLimits {
@@ -199,7 +199,7 @@ async fn what_is_refused_while_another_program_has_the_file_is_not_stored() {
 /// Some errors, such as a full disk, end SQLite's whole transaction: what shared it is not stored, and must not be
 /// acknowledged, while what comes after it must not slip in without a commit.
 #[tokio::test]
-async fn a_transaction_that_ends_early_takes_nobody_along_unnoticed() {
+async fn a_transaction_that_ends_early_fails_all_its_work() {
     let file = OneFile::new();
     let store = Arc::new(file.migrated().await);
     file.execute(

@@ -8,7 +8,7 @@ use crate::{
     world::World,
 };
 
-pub(crate) async fn buries_what_is_past_its_deadline(world: &World) {
+pub(crate) async fn dead_letters_entries_past_their_deadline(world: &World) {
     let late = world.accept(world.outbound().deadline(ALREADY)).await;
     let in_time = world.accept(world.outbound()).await;
     let dead_letter = DeadLetter {
@@ -33,7 +33,7 @@ pub(crate) async fn buries_what_is_past_its_deadline(world: &World) {
     assert_eq!(world.claim_one(SMS, NOT_YET).await.id, in_time);
 }
 
-pub(crate) async fn buries_what_nobody_serves(world: &World) {
+pub(crate) async fn dead_letters_entries_of_unserved_providers(world: &World) {
     // One that waits for its next try would not be sent yet. A deadline that has passed as well makes no difference.
     let waiting = world
         .settled(world.outbound(), |held| {
@@ -45,7 +45,7 @@ pub(crate) async fn buries_what_nobody_serves(world: &World) {
     let email = world
         .accept(world.outbound().email("a@example.com", "b@example.com"))
         .await;
-    let buried = world.sweep(&[EMAIL], 10).await;
+    let dead = world.sweep(&[EMAIL], 10).await;
     let dead_letter = |id| DeadLetter {
         id,
         provider: name(SMS),
@@ -53,14 +53,14 @@ pub(crate) async fn buries_what_nobody_serves(world: &World) {
         reason: FailureReason::NoProvider,
         lease_expired: false,
     };
-    assert_eq!(buried, [due, late].map(dead_letter));
+    assert_eq!(dead, [due, late].map(dead_letter));
     assert_eq!(world.status(waiting).await, Status::Pending);
     assert_eq!(world.status(email).await, Status::Pending);
     assert_eq!(world.sweep(&[], 10).await[0].id, email);
     assert_eq!(world.messages().await.len(), 4);
 }
 
-pub(crate) async fn leaves_what_is_leased(world: &World) {
+pub(crate) async fn leaves_leased_entries(world: &World) {
     let held = Held::at_accept(
         world
             .accept(world.outbound().deadline(ALREADY).leased(NOT_YET))
@@ -71,8 +71,8 @@ pub(crate) async fn leaves_what_is_leased(world: &World) {
     assert_eq!(world.settle(settlement).await, Settled::Applied);
 }
 
-/// Nobody claims for a provider that is gone, so nobody else would ever end these messages.
-pub(crate) async fn buries_what_a_vanished_worker_held(world: &World) {
+/// No claim ends the messages of a provider that no node serves.
+pub(crate) async fn dead_letters_entries_with_expired_leases(world: &World) {
     let vanished = Held::at_accept(world.accept(world.outbound().leased(ALREADY)).await);
     let dead_letter = DeadLetter {
         id: vanished.id,
@@ -129,15 +129,15 @@ pub(crate) async fn keeps_the_last_error(world: &World) {
     assert_eq!(world.detail(id).await.message.failure, Some(failure));
 }
 
-pub(crate) async fn buries_no_more_than_asked(world: &World) {
+pub(crate) async fn dead_letters_no_more_than_the_limit(world: &World) {
     for _ in 0..5 {
         world.accept(world.outbound().deadline(ALREADY)).await;
     }
     let mut swept = Vec::new();
     for _ in 0..4 {
-        let buried = world.sweep(&[SMS], 2).await;
-        assert!(buried.is_sorted_by_key(|dead_letter| dead_letter.id));
-        swept.push(buried.len());
+        let dead = world.sweep(&[SMS], 2).await;
+        assert!(dead.is_sorted_by_key(|dead_letter| dead_letter.id));
+        swept.push(dead.len());
     }
     assert_eq!(swept, [2, 2, 1, 0]);
 }
@@ -150,16 +150,16 @@ const RULE: UnservedRule = UnservedRule {
 /// The pause between two announcements.
 const STEP: Duration = Duration::from_secs(20);
 
-/// A node without the provider of SMS announces and sweeps; what is buried.
+/// A node without the provider of SMS announces and sweeps. Returns the dead letters.
 async fn look(world: &World) -> Vec<MessageId> {
     let serving = [name(EMAIL)];
     world.store.announce(&serving, RULE.gap_max).await.unwrap();
-    let buried = world.store.sweep(&serving, RULE, 10).await.unwrap();
-    assert!(buried.iter().all(|one| one.reason == FailureReason::NoProvider));
-    buried.iter().map(|one| one.id).collect()
+    let dead = world.store.sweep(&serving, RULE, 10).await.unwrap();
+    assert!(dead.iter().all(|one| one.reason == FailureReason::NoProvider));
+    dead.iter().map(|one| one.id).collect()
 }
 
-/// Looks again and again while time passes; nothing is buried.
+/// Looks again and again while time passes. No entry dies.
 async fn look_in_vain(world: &World, time: Duration) {
     let mut passed = Duration::ZERO;
     while passed < time {
@@ -169,14 +169,14 @@ async fn look_in_vain(world: &World, time: Duration) {
     }
 }
 
-pub(crate) async fn buries_what_no_node_has_served_for_long(world: &World) {
+pub(crate) async fn dead_letters_entries_of_providers_unserved_for_long(world: &World) {
     let id = world.accept(world.outbound()).await;
     look_in_vain(world, RULE.after).await;
     assert_eq!(look(world).await, [id]);
     assert_eq!(look(world).await, []);
 }
 
-pub(crate) async fn leaves_what_another_node_serves(world: &World) {
+pub(crate) async fn leaves_entries_that_another_node_serves(world: &World) {
     let id = world.accept(world.outbound()).await;
     let other = world.another_node();
     for _ in 0..3 {
@@ -199,7 +199,7 @@ pub(crate) async fn does_not_count_the_time_in_which_no_node_looked(world: &Worl
 }
 
 /// A node that has just been given the provider accepts and redrives messages before others know that it has.
-pub(crate) async fn leaves_what_has_not_been_due_for_long(world: &World) {
+pub(crate) async fn leaves_entries_not_due_for_long(world: &World) {
     let old = world.accept(world.outbound()).await;
     look_in_vain(world, RULE.after).await;
     let waiting = world

@@ -240,7 +240,7 @@ impl World {
         }
     }
 
-    /// Announces that these providers are served, and sweeps: what no node serves is buried at once.
+    /// Announces that these providers are served, and sweeps: entries that no node serves are dead-lettered at once.
     pub(crate) async fn sweep(&self, serving: &[&str], limit: u32) -> Vec<DeadLetter> {
         let serving: Vec<_> = serving.iter().map(|provider| name(provider)).collect();
         self.store.announce(&serving, AT_ONCE.gap_max).await.unwrap();

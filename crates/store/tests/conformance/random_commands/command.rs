@@ -25,7 +25,7 @@ pub(super) enum Command {
     Announce([bool; 2]),
     Sweep {
         serving: [bool; 2],
-        /// Whether what no node serves is buried at once.
+        /// Whether entries that no node serves are dead-lettered at once.
         at_once: bool,
         limit: u32,
     },
@@ -78,7 +78,7 @@ pub(super) enum RequestKind {
 pub(super) enum End {
     Finish,
     Retry(Outcome, bool),
-    Bury(Outcome, FailureReason),
+    DeadLetter(Outcome, FailureReason),
     /// To the provider of SMS or email, with an attempt if there is an outcome.
     Reroute(Option<Outcome>, bool),
     Untried(FailureReason),
@@ -117,7 +117,7 @@ fn ends() -> impl Strategy<Value = End> {
     prop_oneof![
         1 => Just(End::Finish),
         3 => (outcome(), any::<bool>()).prop_map(|(outcome, over)| End::Retry(outcome, over)),
-        2 => (outcome(), reason()).prop_map(|(outcome, reason)| End::Bury(outcome, reason)),
+        2 => (outcome(), reason()).prop_map(|(outcome, reason)| End::DeadLetter(outcome, reason)),
         1 => reason().prop_map(End::Untried),
         1 => (prop::option::of(outcome()), any::<bool>())
             .prop_map(|(outcome, email)| End::Reroute(outcome, email)),

@@ -267,7 +267,7 @@ impl Pair {
             .map(|(held, (_, end))| match end {
                 End::Finish => held.tried(Outcome::Success, Disposition::Finish),
                 End::Retry(outcome, over) => held.tried(*outcome, retry(over_or_not(*over))),
-                End::Bury(outcome, reason) => held.tried(*outcome, dead(*reason)),
+                End::DeadLetter(outcome, reason) => held.tried(*outcome, dead(*reason)),
                 End::Untried(reason) => held.untried(dead(*reason)),
                 End::Reroute(Some(outcome), email) => held.tried(*outcome, reroute(provider(*email))),
                 End::Reroute(None, email) => held.untried(reroute(provider(*email))),
