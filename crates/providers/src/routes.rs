@@ -12,38 +12,22 @@ pub struct Routes {
     routes: Vec<Route>,
 }
 
-/// The providers for some messages of a channel.
-#[derive(Clone, Debug)]
-pub struct Route {
-    channel: Channel,
-    from: Option<Pattern>,
-    to: Option<Pattern>,
-    /// The first takes new messages; the others stand by. At least one.
-    pub providers: Vec<Arc<dyn Provider>>,
-    /// Attempts that a provider certainly did not take, after which the next one takes over; `None` is never.
-    pub failover_after: Option<u32>,
-}
-
-impl Route {
-    /// The provider that takes new messages.
-    #[must_use]
-    pub fn first(&self) -> &Arc<dyn Provider> {
-        &self.providers[0]
-    }
-}
-
-/// A route as it is configured.
+/// Which providers take the messages of a channel between some participants.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct RouteSettings {
+pub struct Route<P = Arc<dyn Provider>> {
     pub channel: Channel,
     /// Which senders; `None` is all.
     pub from: Option<Pattern>,
     /// Which recipients; `None` is all.
     pub to: Option<Pattern>,
-    pub providers: Vec<ProviderName>,
-    /// See [`Route::failover_after`].
+    /// The first takes new messages; the others stand by. At least one.
+    pub providers: Vec<P>,
+    /// Attempts that a provider certainly did not take, after which the next one takes over; `None` is never.
     pub failover_after: Option<u32>,
 }
+
+/// A route as it is configured.
+pub type RouteSettings = Route<ProviderName>;
 
 /// Two providers have the same name: attempts, metrics and breakers would mix them up.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -61,8 +45,6 @@ pub enum RouteError {
         "the provider {name} does not serve {channel}: add it to the provider's channels, or leave it out here"
     )]
     OtherChannel { name: ProviderName, channel: Channel },
-    #[error("the provider {0} is listed twice: leave it out once")]
-    Twice(ProviderName),
 }
 
 impl Routes {
@@ -100,38 +82,29 @@ impl Routes {
     /// # Errors
     /// When a route fails [`RouteSettings::check`].
     pub fn with(mut self, settings: Vec<RouteSettings>) -> Result<Self, RouteError> {
-        let mut routes = Vec::new();
-        for route in settings {
-            route.check(
-                self.providers
-                    .iter()
-                    .map(|provider| (provider.name(), provider.channels())),
-            )?;
-            let RouteSettings {
-                channel,
-                from,
-                to,
-                providers,
-                failover_after,
-            } = route;
-            let providers = providers
-                .iter()
-                .filter_map(|name| self.named(name).cloned())
-                .collect();
-            routes.push(Route {
-                channel,
-                from,
-                to,
-                providers,
-                failover_after,
-            });
+        let providers = self.providers.iter();
+        let known = providers.map(|provider| (provider.name(), provider.channels()));
+        for route in &settings {
+            route.check(known.clone())?;
         }
         self.routes.retain(|route| {
-            routes
+            settings
                 .iter()
                 .all(|configured| configured.channel != route.channel)
         });
-        self.routes.extend(routes);
+        let named = |name: &ProviderName| {
+            self.providers
+                .iter()
+                .find(|provider| provider.name() == name)
+                .cloned()
+        };
+        self.routes.extend(settings.into_iter().map(|route| Route {
+            channel: route.channel,
+            from: route.from,
+            to: route.to,
+            providers: route.providers.iter().filter_map(named).collect(),
+            failover_after: route.failover_after,
+        }));
         Ok(self)
     }
 
@@ -143,9 +116,8 @@ impl Routes {
                 .as_ref()
                 .is_none_or(|pattern| pattern.matches(participant.as_str()))
         };
-        self.routes
-            .iter()
-            .find(|route| route.channel == channel && fits(&route.from, from) && fits(&route.to, to))
+        let mut routes = self.routes.iter();
+        routes.find(|route| route.channel == channel && fits(&route.from, from) && fits(&route.to, to))
     }
 
     /// The route of all messages of a channel; `None` if it depends on the participants.
@@ -164,15 +136,18 @@ impl Routes {
             .find(|provider| provider.channels().contains(&channel))
     }
 
-    #[must_use]
-    pub fn named(&self, name: &ProviderName) -> Option<&Arc<dyn Provider>> {
-        self.providers.iter().find(|provider| provider.name() == name)
-    }
-
     /// All of them, in the order of configuration.
     #[must_use]
     pub fn providers(&self) -> &[Arc<dyn Provider>] {
         &self.providers
+    }
+}
+
+impl Route {
+    /// The provider that takes new messages.
+    #[must_use]
+    pub fn first(&self) -> &Arc<dyn Provider> {
+        &self.providers[0]
     }
 }
 
@@ -188,7 +163,7 @@ impl RouteSettings {
         if self.providers.is_empty() {
             return Err(RouteError::Empty);
         }
-        for (index, name) in self.providers.iter().enumerate() {
+        for name in &self.providers {
             let Some((_, channels)) = known.clone().find(|(other, _)| *other == name) else {
                 let known: Vec<_> = known.map(|(name, _)| name.as_str()).collect();
                 return Err(RouteError::Unknown {
@@ -201,9 +176,6 @@ impl RouteSettings {
                     name: name.clone(),
                     channel: self.channel,
                 });
-            }
-            if self.providers[..index].contains(name) {
-                return Err(RouteError::Twice(name.clone()));
             }
         }
         Ok(())
@@ -316,7 +288,6 @@ mod tests {
                 &["a", "b"],
                 "the provider b does not serve sms: add it to the provider's channels, or leave it out here",
             ),
-            (&["a", "a"], "the provider a is listed twice: leave it out once"),
         ] {
             let routes = routes(&[("a", &[Sms]), ("b", &[Mms])]).unwrap();
             let error = routes.with(vec![route(Sms, ANY, providers)]).unwrap_err();

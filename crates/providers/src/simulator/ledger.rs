@@ -44,7 +44,7 @@ impl LedgerFile {
                 attempt_number = entry.attempt_number,
                 outcome = entry.outcome.as_str(),
                 %error,
-                "the ledger file misses this call: free or repair its disk, or choose another file"
+                "cannot append this call to the ledger file, and goes on without: check its disk, or choose another file"
             );
         }
     }

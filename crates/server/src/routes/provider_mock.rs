@@ -55,7 +55,7 @@ message_body! {
     }
 }
 
-/// How the simulated providers are to behave.
+/// How often the simulated providers fail, and in which way.
 #[derive(Deserialize, ToSchema)]
 struct Simulation {
     #[schema(required, value_type = schemas::Percentage)]
@@ -92,7 +92,7 @@ struct SimulatedOverride {
     seed: Option<u64>,
 }
 
-/// How the simulated providers behave.
+/// The configuration of the simulated providers.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct SimulationShown {
     #[schema(value_type = schemas::Percentage)]
@@ -214,22 +214,22 @@ impl SimulationShown {
     }
 }
 
-/// How the simulated providers behave
+/// Read the simulators' configuration
 ///
-/// What was set, and what is in effect for each provider. This route exists only while a provider is simulated.
+/// Shows the configuration and what holds for each provider. This route exists only while a provider is simulated.
 #[utoipa::path(
     get, path = "/api/provider/mock/config", operation_id = "getSimulation", tag = "Simulated providers",
-    responses((status = 200, body = SimulationShown, description = "What is set and in effect."), SimulatorErrors),
+    responses((status = 200, body = SimulationShown, description = "The configuration, and what holds for each provider."), SimulatorErrors),
 )]
 pub(crate) async fn config(State(app): AppState) -> Result<Json<SimulationShown>, Problem> {
     Ok(Json(SimulationShown::of(simulators(&app)?)))
 }
 
-/// Let the simulated providers behave otherwise
+/// Replace the simulators' configuration
 ///
-/// Replaces the whole configuration at once. For every provider, the three percentages in effect may add up to 100 at
-/// most; otherwise nothing changes. A seed restarts the sequences it governs, also when it is the same. This route
-/// exists only while a provider is simulated.
+/// Replaces the whole configuration at once. The three percentages that hold for a provider add up to 100 at most; otherwise
+/// nothing changes. A seed restarts the sequences it governs, also when it is the same. This route exists only while a
+/// provider is simulated.
 #[utoipa::path(
     put, path = "/api/provider/mock/config", operation_id = "putSimulation", tag = "Simulated providers",
     request_body(
@@ -241,7 +241,7 @@ pub(crate) async fn config(State(app): AppState) -> Result<Json<SimulationShown>
             }))),
         ),
     ),
-    responses((status = 200, body = SimulationShown, description = "What is set and in effect now."), SimulatorConfigErrors),
+    responses((status = 200, body = SimulationShown, description = "The new configuration, and what holds for each provider."), SimulatorConfigErrors),
 )]
 pub(crate) async fn replace(
     State(app): AppState,
@@ -255,7 +255,7 @@ pub(crate) async fn replace(
     Ok(Json(SimulationShown::of(simulators)))
 }
 
-/// Let a simulated provider deliver a message
+/// Inject an inbound message
 ///
 /// A `202` means that the message is durable. A repeat (same provider, message id and participants) gets the same answer and
 /// changes nothing. This route exists only while a provider is simulated.

@@ -2,22 +2,21 @@ use clap::Arg;
 
 use super::{SETTINGS, Setting};
 
-/// The flag that names the file.
 pub(crate) const FILE_FLAG: &str = "config-file";
 
 const HEADING: &str = "Settings (also in the environment and the file)";
 
-/// The flags of all settings, all shown in the help.
+/// A flag for each setting, all shown in the help.
 pub(crate) fn all() -> Vec<Arg> {
     flags(|_| true)
 }
 
-/// The flags of all settings, of which the help shows these.
+/// A flag for each setting; the help shows these.
 pub(crate) fn showing(keys: &[&str]) -> Vec<Arg> {
     flags(|setting| keys.contains(&setting.key))
 }
 
-/// The flags of all settings, none of them shown: for the program without a command, whose help should be short.
+/// A flag for each setting, none shown: the help of the program without a command stays short.
 pub(crate) fn hidden() -> Vec<Arg> {
     flags(|_| false).into_iter().map(|flag| flag.hide(true)).collect()
 }
@@ -27,7 +26,7 @@ fn flags(shown: impl Fn(&Setting) -> bool) -> Vec<Arg> {
         .long("config")
         .value_name("FILE")
         .help_heading(HEADING)
-        .help("Read settings from this TOML file [default: trunkline.toml, if it is there]");
+        .help("Read settings from this TOML file [default: trunkline.toml, if it exists]");
     let settings = SETTINGS.iter().map(|setting| {
         Arg::new(setting.key)
             .long(setting.flag())

@@ -142,7 +142,7 @@ fn a_number_beyond_either_end_is_refused_with_its_name_and_the_range() {
                 "{number}: {told}"
             );
         }
-        // An end may still not fit the other settings.
+        // An end may contradict another setting, which is another error.
         for number in [least, most] {
             let told = told(number).err().unwrap_or_default();
             assert!(!told.contains(&range), "{number}: {told}");

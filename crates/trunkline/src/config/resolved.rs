@@ -145,7 +145,7 @@ impl Resolved {
         self.tables.to_string()
     }
 
-    /// Variables that begin like those of settings and are none.
+    /// Variables that begin with `API_` and name no setting.
     pub(crate) fn unknown_variables(&self) -> &[String] {
         &self.unknown_variables
     }

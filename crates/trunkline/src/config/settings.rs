@@ -115,7 +115,7 @@ settings! {
     idempotency_ttl_secs: Duration = "86400", secs(60..=365 * DAY),
         "Seconds an idempotency key is kept";
     provider_timeout_pct: u8 = "0", number(0..=100),
-        "Percentage of simulated calls that time out";
+        "Percentage of simulated calls without a response";
     provider_error_pct: u8 = "0", number(0..=100),
         "Percentage of simulated calls that answer 500";
     provider_ratelimit_pct: u8 = "0", number(0..=100),
@@ -145,9 +145,9 @@ settings! {
     provider_ledger: Option<PathBuf> = "", optional(parsed("the path of a file")),
         "File that gets a line for every simulated call";
     provider_sms_enabled: bool = "true", flag(),
-        "Whether the default simulator sms-mms is there";
+        "Whether there is a default simulator sms-mms";
     provider_email_enabled: bool = "true", flag(),
-        "Whether the default simulator email is there";
+        "Whether there is a default simulator email";
     breaker_error_threshold: u32 = "5", number(1..=1_000_000),
         "Failures in a row that open a breaker";
     breaker_open_secs: Duration = "30", secs(1..=DAY),
@@ -164,7 +164,7 @@ settings! {
     worker_batch_size: usize = "100", number(1..=1_000),
         "Messages claimed or settled at once";
     worker_poll_ms: Duration = "250", millis(1..=60_000),
-        "Milliseconds between two looks for messages that are due";
+        "Milliseconds between two polls for due messages";
     worker_call_timeout_ms: Duration = "5000", millis(10..=CALL_TIMEOUT_MS_MAX),
         "Milliseconds a call to a provider may take";
     worker_claim_timeout_secs: Duration = "60", secs(1..=DAY),
@@ -186,7 +186,7 @@ settings! {
     lame_duck_secs: Duration = "3", secs(0..=HOUR),
         "Seconds a node goes on listening after SIGTERM, while balancers notice that it is not ready";
     drain_secs: Duration = "10", secs(0..=HOUR),
-        "Seconds a shutdown waits for what is under way";
+        "Seconds a shutdown waits for requests and calls under way";
     log: String = "info", text(),
         "What to log: a level, or a list such as info,trunkline_store=debug";
     log_format: LogFormat = "auto", parsed("pretty, json or auto"),
