@@ -123,7 +123,7 @@ async fn a_failed_message_fails_the_command() {
     let output = world.run(&asking(&node, "send", &bad)).await;
     let refused = failed(&output);
     assert!(
-        refused.contains("400 invalid") && refused.contains("/to: use a phone number"),
+        refused.contains("400 invalid") && refused.contains("\n  /to: "),
         "{refused}"
     );
     let problem: Value = serde_json::from_slice(&output.stdout).unwrap();
