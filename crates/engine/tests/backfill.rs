@@ -153,8 +153,8 @@ async fn messages_with_unreadable_addresses_are_skipped_and_reported() {
     let store = store();
     let imports: Vec<Import> = (0..MESSAGES)
         .map(|number| match number % 50 {
-            0 => past(number, Channel::Sms, "no address", "+18045551234"),
-            1 => past(number, Channel::Email, "a@example.com", "no address"),
+            0 => past(number, Channel::Sms, "no address at all", "+18045551234"),
+            1 => past(number, Channel::Email, "a@example.com", "no address at all"),
             _ => between_pairs(number),
         })
         .collect();
@@ -176,7 +176,7 @@ async fn a_batch_of_unreadable_addresses_does_not_end_the_run() {
     let store = store();
     let imports: Vec<Import> = (0..MESSAGES)
         .map(|number| match number < u64::from(BACKFILL_BATCH_MAX) {
-            true => past(number, Channel::Sms, "no address", "+18045551234"),
+            true => past(number, Channel::Sms, "no address at all", "+18045551234"),
             false => between_pairs(number),
         })
         .collect();
