@@ -84,7 +84,7 @@ macro_rules! settings {
 settings! {
     #[secret]
     database_url: String = "sqlite:trunkline.db", text(),
-        "Where messages live: sqlite:FILE or postgres://…";
+        "Where messages live: sqlite:FILE, sqlite::memory: (ends with the process) or postgres://…";
     bind: SocketAddr = "127.0.0.1:8080", parsed("an address and port such as 127.0.0.1:8080"),
         "Address and port to listen on; beyond loopback, API keys are needed";
     #[secret]
