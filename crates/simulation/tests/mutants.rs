@@ -6,9 +6,20 @@ use std::sync::{
 };
 
 use mutants::Mutant;
-use simulation::{SEEDS_MAX, hunt};
+use simulation::{SEEDS_MAX, hunt, run_seed};
 
 const THREADS: usize = 2;
+/// Schedules without a planted bug.
+const CLEAN: u64 = 50;
+
+/// Otherwise every bug would seem to be caught.
+#[test]
+fn no_rule_breaks_without_a_planted_bug() {
+    let broken: Vec<u64> = (0..CLEAN)
+        .filter(|seed| !run_seed(*seed).violations.is_empty())
+        .collect();
+    assert!(broken.is_empty(), "seeds {broken:?}");
+}
 
 #[test]
 fn every_planted_bug_is_caught() {
