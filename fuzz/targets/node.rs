@@ -227,6 +227,7 @@ fn settings() -> EngineSettings {
                 },
             },
             lanes: BTreeMap::new(),
+            default_region: None,
         },
     }
 }
