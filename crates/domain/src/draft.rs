@@ -36,7 +36,7 @@ pub enum Origin {
 pub struct DraftRules {
     /// The region whose national phone numbers are understood.
     pub default_region: Option<Region>,
-    /// The greatest number of attachments of one message.
+    /// The greatest number of attachments of a message to send.
     pub attachments_max: usize,
 }
 
@@ -139,8 +139,14 @@ impl Draft {
     /// # Errors
     /// All that is wrong, not only the first thing.
     pub fn check(self, rules: &DraftRules, now: Timestamp) -> Result<NewMessage, Vec<FieldError>> {
-        let (channel, region) = (self.channel, rules.default_region);
+        let region = rules.default_region;
         let lenient = self.origin == Origin::Provider;
+        let urls = self.attachments.unwrap_or_default();
+        let channel = match self.channel {
+            // Some providers call every text message an SMS.
+            Channel::Sms if lenient && !urls.is_empty() => Channel::Mms,
+            channel => channel,
+        };
         let mut errors = Vec::new();
         // Mail headers have `Name <address>`, and the address counts.
         let address = |text: String| match (lenient, channel) {
@@ -152,14 +158,27 @@ impl Draft {
         let to = required("/to", self.to.map(address), &mut errors)
             .and_then(|text| valid("/to", Address::recipient(channel, &text, region), &mut errors));
         let subject = self.subject.filter(|_| channel == Channel::Email);
-        let subject = subject.map(|text| if lenient { Subject::unfold(&text) } else { text });
+        let subject = subject.map(|text| {
+            if lenient {
+                storable(Subject::unfold(&text))
+            } else {
+                text
+            }
+        });
         let subject = subject.and_then(|text| valid("/subject", Subject::new(text), &mut errors));
         let body = match self.body {
             None if lenient || channel == Channel::Mms => Some(String::new()),
             body => required("/body", body, &mut errors),
         };
+        let body = body.map(|text| if lenient { storable(text) } else { text });
         let body = body.and_then(|text| valid("/body", Body::new(text), &mut errors));
-        let attachments = attachments(rules, self.attachments.unwrap_or_default(), &mut errors);
+        // What exists already is bounded by the size of its request or record.
+        let attachments_max = if lenient {
+            usize::MAX
+        } else {
+            rules.attachments_max
+        };
+        let attachments = attachments(attachments_max, urls, &mut errors);
         if let (Some(body), Some(attachments)) = (&body, &attachments) {
             let error = wrong_shape(channel, lenient, body, attachments);
             errors.extend(error);
@@ -195,8 +214,8 @@ fn wrong_shape(
     attachments: &Attachments,
 ) -> Option<FieldError> {
     let (pointer, detail) = match (channel, body.as_str().is_empty(), attachments.is_empty()) {
-        (Channel::Sms, _, false) => ("/attachments", "an SMS has no attachments: use type \"mms\""),
         _ if lenient => return None,
+        (Channel::Sms, _, false) => ("/attachments", "an SMS has no attachments: use type \"mms\""),
         (Channel::Mms, _, true) => (
             "/attachments",
             "an MMS needs at least one attachment: add one, or use type \"sms\"",
@@ -220,8 +239,17 @@ fn valid<T, E: ToString>(pointer: &str, result: Result<T, E>, errors: &mut Vec<F
         .ok()
 }
 
-fn attachments(rules: &DraftRules, urls: Vec<String>, errors: &mut Vec<FieldError>) -> Option<Attachments> {
-    let checked = Attachments::new(urls, rules.attachments_max);
+/// Replaces NUL, which PostgreSQL cannot store, by the replacement character.
+fn storable(text: String) -> String {
+    if text.contains('\0') {
+        text.replace('\0', "\u{fffd}")
+    } else {
+        text
+    }
+}
+
+fn attachments(max: usize, urls: Vec<String>, errors: &mut Vec<FieldError>) -> Option<Attachments> {
+    let checked = Attachments::new(urls, max);
     let pointer = match &checked {
         Err(AttachmentsError::NotAUrl { index }) => format!("/attachments/{index}"),
         _ => "/attachments".to_owned(),

@@ -292,7 +292,9 @@ pub(crate) async fn every_settlement_meets_its_own_entry(world: &World) {
                 error_code: Some(code),
                 occurred_at: instant(number as i64),
                 latency: Duration::from_millis(number as u64),
-                provider_message_id: number.is_multiple_of(3).then(|| format!("p{number}").parse().unwrap()),
+                provider_message_id: number
+                    .is_multiple_of(3)
+                    .then(|| format!("p{number}").parse().unwrap()),
             }),
             disposition,
             progress: Progress {

@@ -205,13 +205,7 @@ async fn a_malformed_message_is_counted_and_logged_once_and_not_stored() {
         (SMS, with(&sms, "to", SECRET), &["/to"]),
         (SMS, with(&sms, "channel", "mms"), &["/type"]),
         (SMS, with(&sms, "body", 5), &["/body"]),
-        (SMS, with(&sms, "body", "\u{0}"), &["/body"]),
         (EMAIL, with(&email, "channel", "sms"), &["/channel"]),
-        (
-            SMS,
-            with(&sms, "attachments", json!(["https://example.com"])),
-            &["/attachments"],
-        ),
         (EMAIL, with(&email, "from", SECRET), &["/from"]),
         (EMAIL, with(&email, "subject", 5), &["/subject"]),
         (
@@ -282,6 +276,9 @@ async fn a_message_is_not_refused_for_a_formality() {
     let (silent, shown) = (json!({"body": ""}), json!({"body": "Hi"}));
     let only_subject = json!({"body": "", "subject": "Re: Your order"});
     let with_photo = json!({"body": "", "attachments": [URL]});
+    let as_mms = json!({"channel": "mms", "attachments": [URL]});
+    // A NUL cannot be stored.
+    let (replaced, replaced_subject) = (json!({"body": "a\u{fffd}b"}), json!({"subject": "a\u{fffd}b"}));
     let one_line = json!({"subject": "Your order is on its way"});
     let cases: Vec<(&str, Value, &Value)> = vec![
         (SMS, with(&sms, "body", ""), &silent),
@@ -289,6 +286,11 @@ async fn a_message_is_not_refused_for_a_formality() {
         (SMS, without(&sms, "body"), &silent),
         (SMS, with(&sms, "attachments", Value::Null), &shown),
         (SMS, with(&sms, "attachments", json!([])), &shown),
+        (SMS, with(&sms, "attachments", json!([URL])), &as_mms),
+        (SMS, with(&mms, "attachments", json!(vec![URL; 11])), &shown),
+        (SMS, with(&sms, "body", "a\u{0}b"), &replaced),
+        (EMAIL, with(&email, "body", "a\u{0}b"), &replaced),
+        (EMAIL, subject("a\u{0}b"), &replaced_subject),
         (SMS, mms.clone(), &shown),
         (SMS, with(&mms, "attachments", Value::Null), &shown),
         (SMS, with(&mms, "body", ""), &silent),
