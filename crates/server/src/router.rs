@@ -99,17 +99,24 @@ async fn around(
     request: Request,
     next: Next,
 ) -> Response {
-    let answer = async |request: Request| match admit(&app, &queries, &request) {
-        Ok(()) => {
-            let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
-            answer.unwrap_or_else(|_| {
-                tracing::error!(
-                    "a route panicked, which is a bug: the client gets 500; stderr has the panic's message"
-                );
-                Problem::internal().into_response()
-            })
+    let answer = async |request: Request| {
+        let is_inbound = webhooks::is_inbound(&request);
+        let answer = match admit(&app, &queries, &request) {
+            Ok(()) => {
+                let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+                answer.unwrap_or_else(|_| {
+                    tracing::error!(
+                        "a route panicked, which is a bug: the client gets 500; stderr has the panic's message"
+                    );
+                    Problem::internal().into_response()
+                })
+            }
+            Err(problem) => problem.into_response(),
+        };
+        if is_inbound {
+            webhooks::count_refusal(&app, &answer);
         }
-        Err(problem) => problem.into_response(),
+        answer
     };
     telemetry::observe(&app, request, answer).await
 }

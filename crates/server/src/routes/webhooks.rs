@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 
 use axum::{
-    extract::{Query, Request, State},
-    http::request::Parts,
+    extract::{MatchedPath, Query, Request, State},
+    http::{Method, request::Parts},
     response::Response,
 };
 use domain::{Channel, Draft, FieldError, NewMessage, Origin, ProviderMessageId, ProviderName};
@@ -143,16 +143,46 @@ pub(crate) async fn email(State(app): AppState, request: Request) -> Result<Resp
     .await
 }
 
+/// The routes that take inbound messages.
+const PATHS: [&str; 3] = [
+    "/api/webhooks/sms",
+    "/api/webhooks/email",
+    "/api/provider/mock/inbound",
+];
+
 /// Why an inbound message is refused.
-pub(crate) const REJECTIONS: [Code; 5] = [
+pub(crate) const REJECTIONS: [Code; 13] = [
     Code::Invalid,
+    Code::Unauthorized,
     Code::RequestTimeout,
     Code::BodyTooLarge,
     Code::UnsupportedMediaType,
+    Code::RateLimited,
+    Code::Misdirected,
+    Code::HeadersTooLarge,
+    Code::Internal,
     Code::NoProvider,
+    Code::Overloaded,
+    Code::StoreUnavailable,
+    Code::OutcomeUnknown,
 ];
 
-/// Limits, reads, checks and stores an inbound message. A malformed one is logged once, counted and not stored: its
+/// Whether a request brings an inbound message.
+pub(crate) fn is_inbound(request: &Request) -> bool {
+    let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    request.method() == Method::POST && route.is_some_and(|route| PATHS.contains(&route))
+}
+
+/// Counts the answer to an inbound message if it is a refusal.
+pub(crate) fn count_refusal(app: &App, answer: &Response) {
+    if let Some(problem) = answer.extensions().get::<Problem>() {
+        app.engine()
+            .metrics()
+            .count_inbound_rejected(problem.code.as_str());
+    }
+}
+
+/// Limits, reads, checks and stores an inbound message. A malformed one is logged once and not stored: its
 /// provider would only repeat it.
 pub(super) async fn receive(
     app: &App,
@@ -171,12 +201,12 @@ pub(super) async fn receive(
         return Err(Problem::overloaded());
     }
     let body = read_body(app, &head.headers, body).await;
-    let body = body.map_err(|problem| reject(app, problem))?;
-    let (message, provider_message_id) = check(app, &body, read).map_err(|problem| reject(app, problem))?;
+    let body = body.map_err(reject)?;
+    let (message, provider_message_id) = check(app, &body, read).map_err(reject)?;
     let provider = provider(app, message.content.channel, &head)?;
     // The parser skips fields it does not need, but the payload is stored as text.
     let payload = std::str::from_utf8(&body)
-        .map_err(|_| reject(app, Problem::invalid(vec![FieldError::new("", "use UTF-8")])))?;
+        .map_err(|_| reject(Problem::invalid(vec![FieldError::new("", "use UTF-8")])))?;
     let receiving = app
         .engine()
         .receive(message, provider, provider_message_id, payload.into());
@@ -212,23 +242,16 @@ fn provider(app: &App, channel: Channel, head: &Parts) -> Result<ProviderName, P
     app.engine()
         .inbound_provider(channel, named.map(String::as_str))
         .map_err(|error| match error {
-            InboundProviderError::NoProvider => {
-                let problem = Problem::no_provider();
-                app.engine()
-                    .metrics()
-                    .count_inbound_rejected(problem.code.as_str());
-                problem
-            }
+            InboundProviderError::NoProvider => Problem::no_provider(),
             unknown @ InboundProviderError::Unknown { .. } => {
-                reject(app, Problem::invalid(vec![FieldError::new("provider", unknown)]))
+                reject(Problem::invalid(vec![FieldError::new("provider", unknown)]))
             }
         })
 }
 
-/// Counts and logs a refusal, in one line and without a word of the message.
-fn reject(app: &App, problem: Problem) -> Problem {
+/// Logs a refusal, in one line and without a word of the message.
+fn reject(problem: Problem) -> Problem {
     let reason = problem.code.as_str();
-    app.engine().metrics().count_inbound_rejected(reason);
     // A pointer that names an unknown field repeats what was sent.
     let errors = problem.errors.iter().filter(|_| !problem.names_unknown);
     let fields: Vec<&str> = errors.map(|error| error.pointer.as_str()).collect();

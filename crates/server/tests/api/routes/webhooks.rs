@@ -1,9 +1,11 @@
 use std::collections::BTreeSet;
 
+use engine::LimitSettings;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
+use trunkline_server::ApiKeys;
 
-use crate::world::{Log, World, email_webhook, sms, sms_webhook, with, without};
+use crate::world::{Fault, Log, World, email_webhook, sms, sms_webhook, with, without};
 
 const SMS: &str = "/api/webhooks/sms";
 const EMAIL: &str = "/api/webhooks/email";
@@ -441,6 +443,53 @@ async fn an_inbound_message_without_a_configured_provider_is_counted_and_may_be_
     assert_eq!(world.messages_stored().await, 0);
     let named = format!("{EMAIL}?provider=sms-mms");
     world.post(&named, &email_webhook("1", "Hi")).await.expect(202);
+}
+
+/// Its provider drops it, so the operator must learn of it, also if no handler saw it.
+#[tokio::test]
+async fn every_refusal_of_an_inbound_message_is_counted() {
+    const MOCK: &str = "/api/provider/mock/inbound";
+    let mut world = World::with(|settings| {
+        settings.engine.limits = LimitSettings::per_minute(1, 1, 4);
+    })
+    .await;
+    let headers: Vec<String> = (0..70).map(|number| format!("x-{number}")).collect();
+    for (route, number) in [(SMS, 1.0), (EMAIL, 2.0), (MOCK, 3.0)] {
+        let elsewhere = world.client.request("POST", route);
+        let elsewhere = elsewhere.replaced_header("host", "example.com").send().await;
+        elsewhere.expect_problem(421, "misdirected");
+        assert_eq!(rejected(&world, "misdirected").await, number, "{route}");
+        let request = world.client.request("POST", route);
+        let request = headers
+            .iter()
+            .fold(request, |request, name| request.header(name, "a"));
+        request.send().await.expect_problem(431, "headers_too_large");
+        assert_eq!(rejected(&world, "headers_too_large").await, number, "{route}");
+    }
+    let unknown = world.post(&format!("{MOCK}?provder=email"), &json!({})).await;
+    unknown.expect_invalid(&["provder"]);
+    assert_eq!(rejected(&world, "invalid").await, 1.0);
+    world.store.set(Fault::Away);
+    let refused = world.post(SMS, &sms_webhook("1", "Hi")).await;
+    refused.expect_problem(503, "store_unavailable");
+    assert_eq!(rejected(&world, "store_unavailable").await, 1.0);
+    world.store.set(Fault::None);
+    for _ in 0..3 {
+        world.post(SMS, &sms_webhook("1", "Hi")).await.expect(202);
+    }
+    let refused = world.post(SMS, &sms_webhook("1", "Hi")).await;
+    refused.expect_problem(429, "rate_limited");
+    assert_eq!(rejected(&world, "rate_limited").await, 1.0);
+
+    world = World::with(|settings| settings.server.api_keys = ApiKeys::new(["key"])).await;
+    world.post(SMS, &sms_webhook("1", "Hi")).await.expect(401);
+    // These bring no message.
+    world.get(SMS).await.expect(401);
+    world.post("/api/messages/sms", &json!({})).await.expect(401);
+    let metrics = world.client.request("GET", "/metrics");
+    let metrics = metrics.header("authorization", "Bearer key").send().await;
+    let counted = "trunkline_inbound_rejected_total{reason=\"unauthorized\"} 1\n";
+    assert!(metrics.text().contains(counted), "{}", metrics.text());
 }
 
 async fn rejected(world: &World, reason: &str) -> f64 {
