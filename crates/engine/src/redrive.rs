@@ -9,7 +9,19 @@ const REDRIVE_BATCH_MAX: u32 = 500;
 impl Engine {
     /// Makes a dead letter pending again, with a fresh route, budget and deadline.
     pub async fn redrive(&self, id: MessageId) -> Result<Redriven, StoreError> {
-        let redriven = self.node.store.redrive(id, &self.redrive_terms()).await?;
+        let mut terms = self.redrive_terms();
+        let routes = &self.node.routes;
+        let by_participants =
+            |channel: &Channel| routes.serving(*channel).is_some() && routes.of_all(*channel).is_none();
+        if Channel::ALL.iter().any(by_participants)
+            && let Some(detail) = self.node.store.message(id).await?
+        {
+            let (content, region) = (&detail.message.content, self.settings.dispatch.default_region);
+            let route = routes.of_content(content, region);
+            let first = route.map(|route| (content.channel, route.first().name().clone()));
+            terms.routes.extend(first);
+        }
+        let redriven = self.node.store.redrive(id, &terms).await?;
         self.node.wake_ups.wake_all();
         Ok(redriven)
     }
@@ -37,8 +49,9 @@ impl Engine {
         }
     }
 
-    /// A message goes to the first provider that its channel's route has now. It keeps its provider if this node has no route
-    /// for the channel, since another node may have one, or if the route depends on the participants.
+    /// Messages go to the first provider that their channel's route has now. They keep their provider if this node has no route
+    /// for the channel, since another node may have one, or if the route depends on the participants, which a batch does not
+    /// read.
     fn redrive_terms(&self) -> RedriveTerms {
         let route = |channel: &Channel| {
             let route = self.node.routes.of_all(*channel)?;

@@ -4,13 +4,15 @@
 
 mod world;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use domain::{Channel, FailureReason, MessageId, Status};
+use domain::{Channel, Clock, FailureReason, MessageId, Status};
 use providers::RouteSettings;
+use store::{RedriveFilter, Store};
+use store_model::Memory;
 use trunkline_engine::{BreakerState, EngineSettings};
 
-use world::{Act, World, error, rate_limited, rejected, settings, sms, success, tick};
+use world::{Act, DrivenClock, World, error, rate_limited, rejected, settings, sms, success, tick};
 
 /// All SMS go to `sms-mms` first, then to `backup`.
 fn route(failover_after: Option<u32>) -> Vec<RouteSettings> {
@@ -153,4 +155,37 @@ async fn a_redriven_message_follows_its_route() {
         world.until(id, Status::Dispatched).await;
         assert_eq!(asked(&world, id).await, ["backup", "backup"]);
     }
+}
+
+/// The routes may have changed since the message was accepted.
+#[tokio::test(start_paused = true)]
+async fn a_redriven_message_follows_a_route_that_depends_on_its_participants() {
+    let clock: Arc<dyn Clock> = Arc::new(DrivenClock::new());
+    let store: Arc<dyn Store> = Arc::new(Memory::new(Arc::clone(&clock)));
+    let on = |routes| {
+        let (store, clock) = (Arc::clone(&store), Arc::clone(&clock));
+        World::with_routes(patient(), store, clock, &[Channel::Sms], routes)
+    };
+    let before = on(Vec::new());
+    before.sms.always(rejected());
+    let (one, many) = (before.sent(sms("one")).await, before.sent(sms("many")).await);
+    for id in [one, many] {
+        before.until(id, Status::Failed).await;
+    }
+    before.engine.drain(Duration::from_secs(10)).await;
+
+    let mut routes = route(None);
+    routes[0].providers.remove(0);
+    routes[0].from = "+1201*".parse().ok();
+    let now = on(routes);
+    now.engine.redrive(one).await.unwrap();
+    now.until(one, Status::Dispatched).await;
+    assert_eq!(asked(&now, one).await, ["sms-mms", "backup"]);
+    // A batch does not read the participants.
+    now.engine
+        .redrive_matching(&RedriveFilter::default())
+        .await
+        .unwrap();
+    now.until(many, Status::Dispatched).await;
+    assert_eq!(asked(&now, many).await, ["sms-mms", "sms-mms"]);
 }

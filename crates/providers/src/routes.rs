@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use domain::{Channel, Participant, ProviderName};
+use domain::{Address, Channel, Content, Participant, ProviderName, Region};
 use thiserror::Error;
 
 use crate::{Pattern, Provider};
@@ -118,6 +118,14 @@ impl Routes {
         };
         let mut routes = self.routes.iter();
         routes.find(|route| route.channel == channel && fits(&route.from, from) && fits(&route.to, to))
+    }
+
+    /// The route of a stored message, whose addresses are read as when it was accepted. `None` if no provider takes it.
+    #[must_use]
+    pub fn of_content(&self, content: &Content, region: Option<Region>) -> Option<&Route> {
+        let from = Address::sender(content.channel, content.from.as_str(), region).ok()?;
+        let to = Address::recipient(content.channel, content.to.as_str(), region).ok()?;
+        self.choose(content.channel, &from.participant, &to.participant)
     }
 
     /// The route of all messages of a channel; `None` if it depends on the participants.

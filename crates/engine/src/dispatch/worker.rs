@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use domain::{Address, ErrorCode, FailureReason, Outcome};
+use domain::{ErrorCode, FailureReason, Outcome};
 use providers::{Call, SendResult};
 use resilience::breaker::Verdict;
 use store::{AttemptRecord, Disposition, Leased};
@@ -137,13 +137,8 @@ impl Lane {
 
     /// What takes over from this provider in a message's route.
     fn failover(&self, leased: &Leased) -> Option<Failover> {
-        let (channel, region) = (leased.content.channel, self.dispatch.default_region);
-        let from = Address::sender(channel, leased.content.from.as_str(), region).ok()?;
-        let to = Address::recipient(channel, leased.content.to.as_str(), region).ok()?;
-        let route = self
-            .node
-            .routes
-            .choose(channel, &from.participant, &to.participant)?;
+        let region = self.dispatch.default_region;
+        let route = self.node.routes.of_content(&leased.content, region)?;
         let mut providers = route.providers.iter().map(|provider| provider.name());
         providers.find(|name| *name == self.provider.name())?;
         Some(Failover {

@@ -236,7 +236,8 @@ impl World {
         Self::with_routes(settings, store, clock, &[Channel::Sms], routes)
     }
 
-    fn with_routes(
+    /// A node on a store that others may share; with routes, `backup` serves texts too.
+    pub fn with_routes(
         settings: EngineSettings,
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,

@@ -76,7 +76,7 @@ pub(crate) fn document() -> anyhow::Result<()> {
          (`+12025550123`, `jane@example.com`), so write them without spaces and tags. A message takes the first route, from\n\
          top to bottom, that fits; if its channel has routes and none fits, the send is refused with `no_provider`. A channel\n\
          without routes uses its providers in the order they stand. A redrive takes the first provider of the channel's route;\n\
-         if that route depends on `from` or `to`, the message keeps its provider.\n"
+         if that route depends on `from` or `to`, redrive the message by its id: redriven by a filter, it keeps its provider.\n"
     ))
 }
 
