@@ -44,8 +44,6 @@ pub(super) fn read(
     let channel = origin.channel(Channel::ALL, line.channel.as_deref(), line.r#type.as_deref());
     let channel = valid(channel, &mut errors);
     let provider_message_id = valid(provider_message_id(line.provider_message_id), &mut errors);
-    let provider =
-        channel.and_then(|channel| valid(provider(line.provider, channel, default_provider), &mut errors));
     let message = channel.and_then(|channel| {
         let draft = Draft {
             origin,
@@ -60,6 +58,13 @@ pub(super) fn read(
         let checked = draft.check(rules, processed_at);
         checked.map_err(|found| errors.extend(found)).ok()
     });
+    // As on the inbound routes, where an SMS with attachments counts as an MMS.
+    let channel = message
+        .as_ref()
+        .map(|message| message.content.channel)
+        .or(channel);
+    let provider =
+        channel.and_then(|channel| valid(provider(line.provider, channel, default_provider), &mut errors));
     let (Some(direction), Some(message), Some(provider), Some(provider_message_id)) =
         (direction, message, provider, provider_message_id)
     else {
@@ -233,6 +238,11 @@ mod tests {
     fn a_line_must_name_its_provider_if_none_serves_the_channel() {
         let mut line = sms();
         line["channel"] = json!("mms");
+        let shown = problems(&line.to_string());
+        assert_eq!(shown, "/provider: is required: no configured provider serves mms");
+        // On the inbound route it would be an MMS, under the key of that channel's provider.
+        let mut line = sms();
+        line["attachments"] = json!(["https://example.com/a.png"]);
         let shown = problems(&line.to_string());
         assert_eq!(shown, "/provider: is required: no configured provider serves mms");
     }
