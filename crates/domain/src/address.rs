@@ -155,9 +155,12 @@ fn is_in_sender_name(character: char) -> bool {
     character.is_ascii_alphanumeric() || " -_.&+!*?".contains(character)
 }
 
-/// Text with letters is meant as a name, other text as a number.
+/// Text with letters is meant as a name, unless it begins as a number and is too long for a name. Other text is meant as a
+/// number.
 fn wrong_in_sender(text: &str, wrong_in_number: Option<WrongCharacter>) -> Option<WrongCharacter> {
-    if !text.contains(char::is_alphabetic) {
+    let is_long = text.chars().count() > *SENDER_NAME_CHARS.end();
+    let is_number = is_long && text.starts_with(|first: char| first == '+' || first.is_numeric());
+    if is_number || !text.contains(char::is_alphabetic) {
         return wrong_in_number;
     }
     let wrong = text

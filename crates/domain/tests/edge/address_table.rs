@@ -248,6 +248,15 @@ fn a_sender_may_have_a_name() {
             "U+200B (character 5) is not allowed there; use a phone number",
         ),
         ("TwelveLetter", "use a phone number"),
+        // Too long for a name: a number with a wrong character.
+        (
+            "+1201666123x",
+            "'x' (character 12) is not allowed there; use a phone number",
+        ),
+        (
+            "1 201 666 123O",
+            "'O' (character 14) is not allowed there; use a phone number",
+        ),
         ("--", "use a phone number"),
         ("", "use a phone number"),
     ];
