@@ -148,10 +148,11 @@ impl Draft {
             channel => channel,
         };
         let mut errors = Vec::new();
-        // Mail headers have `Name <address>`, and the address counts.
+        // Mail headers have `Name <address>`, and the address counts. A line break around a number belongs to no number.
         let address = |text: String| match (lenient, channel) {
             (true, Channel::Email) => without_display_name(&text).to_owned(),
-            _ => text,
+            (true, _) => text.trim_matches(['\r', '\n']).to_owned(),
+            (false, _) => text,
         };
         let from = required("/from", self.from.map(address), &mut errors)
             .and_then(|text| valid("/from", Address::sender(channel, &text, region), &mut errors));

@@ -47,11 +47,13 @@ impl Sketch {
         }
     }
 
-    /// The address that counts: on a lenient route, an email address may have a display name.
+    /// The address that counts: on a lenient route, an email address may have a display name, and a number a line break around
+    /// it.
     fn address<'a>(&self, given: &'a Option<String>) -> Option<&'a str> {
         match (self.lenient, self.channel) {
             (true, Channel::Email) => given.as_deref().map(without_display_name),
-            _ => given.as_deref(),
+            (true, _) => given.as_deref().map(|text| text.trim_matches(['\r', '\n'])),
+            (false, _) => given.as_deref(),
         }
     }
 

@@ -275,6 +275,7 @@ async fn a_message_is_not_refused_for_a_formality() {
     let from = |spelling: &str| with(&email, "from", spelling);
     let subject = |text: &str| with(&email, "subject", text);
     let customer = json!({"from": "customer@example.com"});
+    let person = json!({"from": "+18045551234"});
     let (silent, shown) = (json!({"body": ""}), json!({"body": "Hi"}));
     let only_subject = json!({"body": "", "subject": "Re: Your order"});
     let with_photo = json!({"body": "", "attachments": [URL]});
@@ -336,6 +337,7 @@ async fn a_message_is_not_refused_for_a_formality() {
         (EMAIL, from(" customer@example.com\r\n"), &customer),
         (EMAIL, with(&email, "to", "Shop <shop@example.com>"), &shown),
         (SMS, with(&sms, "from", "My Bank"), &shown),
+        (SMS, with(&sms, "from", "+18045551234\r\n"), &person),
     ];
     for (route, body, expected) in cases {
         let world = World::new().await;
