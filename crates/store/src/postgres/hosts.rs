@@ -323,6 +323,11 @@ fn hosts(config: &Config) -> Result<Vec<NamedHost>, String> {
     if count == 0 {
         return Err("it names no host".to_owned());
     }
+    // The end of a password in which an @ is not encoded would count as the host, and be logged.
+    let has_at = |name: &Host| matches!(name, Host::Tcp(name) if name.contains('@'));
+    if names.iter().any(has_at) {
+        return Err(FORM.to_owned());
+    }
     if !names.is_empty() && !addresses.is_empty() && names.len() != addresses.len() {
         return Err("it must have as many hostaddr as hosts, or none".to_owned());
     }

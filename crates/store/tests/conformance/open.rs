@@ -117,6 +117,8 @@ fn a_url_that_cannot_be_used_says_what_to_write() {
         ),
         // This may be the rest of a password, so it is not quoted.
         ("postgres://u:open@?sesame=1@h/d", "encode special characters"),
+        ("postgres://u:open@sesame@h/d", "encode special characters"),
+        ("postgres://u:open@sesame@h,h2/d", "encode special characters"),
         ("postgres://u:open-sesame@h/d?SESAME!=1", "parameter"),
     ] {
         let error = error_of(url).to_string();

@@ -165,14 +165,14 @@ struct Database {
 
 impl Database {
     fn of(url: &str) -> Self {
-        match url.strip_prefix("sqlite:") {
+        match url.trim().strip_prefix("sqlite:") {
             Some(file) => Self {
                 kind: "SQLite",
                 place: file.trim_start_matches("//").to_owned(),
             },
             None => Self {
                 kind: "PostgreSQL",
-                place: Postgres::hosts(url).unwrap_or_default().join(","),
+                place: Postgres::hosts(url.trim()).unwrap_or_default().join(","),
             },
         }
     }
@@ -197,4 +197,22 @@ fn greeting(config: &Config, database: &Database, address: SocketAddr) -> String
          -d '{{\"channel\": \"sms\", \"from\": \"+18045551234\", \"to\": \"+12016661234\", \"body\": \"Hi, who is this?\"}}'\n\n  \
          curl {url}/api/conversations/1/messages{key}\n\n"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_database_is_named_without_the_white_space_around_its_url() {
+        for (url, kind, place) in [
+            ("sqlite:trunkline.db\r\n", "SQLite", "trunkline.db"),
+            (" sqlite://trunkline.db", "SQLite", "trunkline.db"),
+            ("sqlite::memory: ", "SQLite", ":memory:"),
+            ("\npostgres://u:p@h/d\n", "PostgreSQL", "h:5432"),
+        ] {
+            let database = Database::of(url);
+            assert_eq!((database.kind, database.place.as_str()), (kind, place), "{url:?}");
+        }
+    }
 }
