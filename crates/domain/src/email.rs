@@ -7,19 +7,22 @@ const LOCAL_BYTES_MAX: usize = 64;
 const DOMAIN_BYTES_MAX: usize = 254;
 const LABEL_BYTES_MAX: usize = 63;
 
-/// The address of `Name <address>`, as mail writes it; any other text without the blanks around it.
+/// The address of `Name <address>` or `address (Name)`, as mail writes it; any other text without the blanks around it.
 #[must_use]
 pub fn without_display_name(text: &str) -> &str {
     let text = text.trim_matches(|character: char| character.is_whitespace() || is_blank(character));
-    let Some(named) = text.strip_suffix('>') else {
-        return text;
+    let commented = text.strip_suffix(')').and_then(|rest| rest.rsplit_once('('));
+    let uncommented = commented.map_or(text, |(rest, _)| rest.trim_end());
+    let is_address = |candidate: &&str| normalized(candidate).is_ok();
+    let address = match uncommented.strip_suffix('>') {
+        // A `<` may also stand in the name, or in quotes in the address.
+        Some(named) => named
+            .match_indices('<')
+            .map(|(at, _)| named[at + 1..].trim())
+            .find(is_address),
+        None => Some(uncommented).filter(is_address),
     };
-    // A `<` may also stand in the name, or in quotes in the address.
-    let candidates = named.match_indices('<').map(|(at, _)| named[at + 1..].trim());
-    candidates
-        .into_iter()
-        .find(|address| normalized(address).is_ok())
-        .unwrap_or(text)
+    address.unwrap_or(text)
 }
 
 /// The addr-spec of RFC 5321 and 6531: lower case, composed (NFC, so that two spellings of `é` are one participant), without
@@ -107,9 +110,10 @@ fn is_quoted_content(text: &str) -> bool {
 fn is_domain(text: &str) -> bool {
     let literal = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     let valid = match literal {
-        Some(literal) => literal
-            .chars()
-            .all(|character| character.is_ascii_graphic() && !r"[\]".contains(character)),
+        Some(literal) => {
+            let allowed = |character: char| character.is_ascii_graphic() && !r"[\]".contains(character);
+            !literal.is_empty() && literal.chars().all(allowed)
+        }
         None => text.split('.').all(is_label),
     };
     valid && text.len() <= DOMAIN_BYTES_MAX

@@ -79,10 +79,40 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     }
 }
 
-/// The same, but ignores unknown fields.
+/// The same, but ignores unknown fields, and takes a text that was cut within an emoji.
 pub(crate) fn parse_lenient<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    let (result, _) = read(body)?;
+    let (mut result, _) = read(body)?;
+    if result.is_err()
+        && let Some(repaired) = without_lone_surrogates(body)
+    {
+        result = read(&repaired)?.0;
+    }
     result.map_err(|error| Problem::invalid(vec![error]))
+}
+
+/// Replaces each half of an escaped surrogate pair that stands alone, such as `\ud83d`, by the replacement character. `None`
+/// if there is none.
+fn without_lone_surrogates(json: &[u8]) -> Option<Vec<u8>> {
+    let unit = |at: usize| {
+        let digits = json.get(at..at + 6)?.strip_prefix(br"\u")?;
+        u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+    };
+    let mut repaired = json.to_vec();
+    let mut changed = false;
+    let mut at = 0;
+    while let Some(byte) = json.get(at) {
+        at += match (byte, unit(at)) {
+            (b'\\', Some(0xd800..=0xdbff)) if matches!(unit(at + 6), Some(0xdc00..=0xdfff)) => 12,
+            (b'\\', Some(0xd800..=0xdfff)) => {
+                repaired[at + 2..at + 6].copy_from_slice(b"fffd");
+                changed = true;
+                6
+            }
+            (b'\\', _) => 2,
+            _ => 1,
+        };
+    }
+    changed.then_some(repaired)
 }
 
 /// The value or its first error, and the unknown fields.

@@ -55,5 +55,8 @@ pub(super) fn provider_message_id(
     id: Option<String>,
 ) -> Result<ProviderMessageId, FieldError> {
     let id = id.ok_or_else(|| FieldError::new(pointer, "is required"))?;
-    id.parse().map_err(|error| FieldError::new(pointer, error))
+    // A line break may be left of a mail header.
+    id.trim_matches(['\r', '\n'])
+        .parse()
+        .map_err(|error| FieldError::new(pointer, error))
 }

@@ -314,6 +314,8 @@ async fn a_message_is_not_refused_for_a_formality() {
         ),
         (EMAIL, without(&without(&email, "body"), "subject"), &silent),
         (EMAIL, with(&email, "subject", Value::Null), &shown),
+        (SMS, with(&sms, "messaging_provider_id", "1\r\n"), &shown),
+        (EMAIL, from("customer@example.com (Jane Doe)"), &shown),
         // Names of channels and ids.
         (SMS, with(&sms, "type", "SMS"), &shown),
         (SMS, with(&sms, "type", " Sms "), &shown),
@@ -408,6 +410,30 @@ async fn a_byte_order_mark_is_skipped() {
     let body = format!("\u{feff}{}", sms_webhook("1", "Hi"));
     let request = world.client.request("POST", SMS).text("application/json", body);
     request.send().await.expect(202);
+}
+
+/// Providers cut long texts, and some cut between the two halves of an emoji.
+#[tokio::test]
+async fn half_an_emoji_is_replaced() {
+    let world = World::new().await;
+    for (number, (escaped, expected)) in [
+        (r"Hi \ud83d", "Hi \u{fffd}"),
+        (r"\uDE00\ud83d\uDE00", "\u{fffd}\u{1f600}"),
+        (r"\ud83d\ud83d\ude00", "\u{fffd}\u{1f600}"),
+        (r"\\ud83d \ud83dx", "\\ud83d \u{fffd}x"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let body = sms_webhook(&number.to_string(), "BODY").to_string();
+        let body = body.replace("BODY", escaped);
+        let request = world.client.request("POST", SMS).text("application/json", body);
+        let message = world.message(&request.send().await.expect(202).id()).await;
+        assert_eq!(message["body"], expected, "{escaped}");
+    }
+    let cut = sms_webhook("5", "BODY").to_string().replace("BODY", r"\ud83");
+    let request = world.client.request("POST", SMS).text("application/json", cut);
+    request.send().await.expect_invalid(&["/body"]);
 }
 
 #[tokio::test]
