@@ -101,7 +101,7 @@ settings! {
     max_body_bytes: usize = "262144", number(1_024..=16 << 20),
         "Bytes of a request's body at most";
     max_attachments: usize = "10", number(0..=1_000),
-        "Attachments of a message at most";
+        "Attachments of a message to send at most";
     snippet_length: usize = "64", number(1..=10_000),
         "Characters, as readers see them, in a snippet";
     default_region: Option<Region> = "", optional(parsed("a region such as US")),

@@ -275,10 +275,6 @@ async fn simulated_people_make_mistakes_too() {
         (with(&base, "body", 5), &["/body"]),
         (with(&base, "provider_message_id", ""), &["/provider_message_id"]),
         (with(&base, "provider_message_id", 1.5), &["/provider_message_id"]),
-        (
-            with(&base, "attachments", json!(["https://example.com"])),
-            &["/attachments"],
-        ),
         (json!([]), &[""]),
     ];
     let count = cases.len();

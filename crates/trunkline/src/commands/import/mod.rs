@@ -52,7 +52,7 @@ pub(crate) fn command() -> Command {
         .arg(file)
         .arg(provider)
         .arg(json)
-        .args(flags::showing(&["database_url", "default_region", "max_attachments"]))
+        .args(flags::showing(&["database_url", "default_region"]))
         .after_help(
             "A line is a JSON object:\n  \
              direction            inbound or outbound\n  \

@@ -4,22 +4,14 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{failed, printed, told};
+use super::{printed, told};
 use crate::world::{Kind, World};
 
 /// The commands, and the settings each of them goes by. A region says whose a number is, never whether it is one: an import
 /// stores the same with any.
 const SHOWN: [(&str, &[&str]); 3] = [
     ("migrate", &["--config", "--database-url"]),
-    (
-        "import",
-        &[
-            "--config",
-            "--database-url",
-            "--default-region",
-            "--max-attachments",
-        ],
-    ),
+    ("import", &["--config", "--database-url", "--default-region"]),
     ("backfill", &["--config", "--database-url", "--default-region"]),
 ];
 
@@ -40,25 +32,18 @@ async fn the_help_shows_what_the_tests_below_try() {
     }
 }
 
-fn line_from(from: &str, id: &str, attachments: usize) -> String {
-    let attachments: Vec<Value> = (0..attachments)
-        .map(|number| json!(format!("https://example.com/{number}")))
-        .collect();
+fn line(from: &str) -> String {
     let line = json!({
         "direction": "outbound", "channel": "mms", "from": from, "to": "+18045551234", "body": "past",
-        "attachments": attachments, "provider_message_id": id,
+        "attachments": ["https://example.com/a.png"], "provider_message_id": "a",
     });
     format!("{line}\n")
-}
-
-fn line(id: &str, attachments: usize) -> String {
-    line_from("+12016661234", id, attachments)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backfill_reads_national_numbers_in_the_region() {
     let world = World::new(Kind::Sqlite);
-    world.write_file("past.jsonl", &line_from("(201) 666-1234", "a", 1));
+    world.write_file("past.jsonl", &line("(201) 666-1234"));
     printed(&world.run(&["import", "past.jsonl", "--json"]).await);
     let backfill = ["backfill", "--default-region", "US", "--json"];
     let backfilled = printed(&world.run(&backfill).await);
@@ -69,28 +54,9 @@ async fn a_backfill_reads_national_numbers_in_the_region() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_import_takes_as_many_attachments_as_a_message_may_have() {
-    let world = World::new(Kind::Sqlite);
-    for (most, attachments) in [("10", 10), ("3", 3), ("12", 12)] {
-        let id = format!("with {attachments}");
-        world.write_file(
-            "past.jsonl",
-            &format!("{}{}", line(&id, attachments), line("more", attachments + 1)),
-        );
-        let output = world
-            .run(&["import", "past.jsonl", "--json", "--max-attachments", most])
-            .await;
-        let refused = failed(&output);
-        assert!(refused.contains("line 2: /attachments"), "{refused}");
-        let counted: Value = serde_json::from_slice(&output.stdout).unwrap();
-        assert_eq!(counted["imported"], 1);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_command_works_on_the_database_it_is_given() {
     let world = World::new(Kind::Sqlite);
-    world.write_file("past.jsonl", &line("a", 1));
+    world.write_file("past.jsonl", &line("+12016661234"));
     let elsewhere = ["--database-url", "sqlite:elsewhere.db"];
     let migrated = world.run(&[&["migrate"], &elsewhere[..]].concat()).await;
     assert!(migrated.status.success(), "{}", told(&migrated));
