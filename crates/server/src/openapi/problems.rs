@@ -53,7 +53,7 @@ problems! {
     ReadErrors = NotFound Internal Overloaded StoreUnavailable Starting;
     /// A read without parameters.
     LookupErrors = Internal Overloaded StoreUnavailable Starting;
-    RedriveErrors = NotFound NotFailed Internal Overloaded StoreUnavailable OutcomeUnknown Starting;
+    RedriveErrors = Invalid NotFound RequestTimeout NotFailed BodyTooLarge UnsupportedMediaType Internal Overloaded StoreUnavailable OutcomeUnknown Starting;
     RedriveManyErrors = Invalid RequestTimeout BodyTooLarge UnsupportedMediaType Internal Overloaded StoreUnavailable OutcomeUnknown Starting;
     SimulatorErrors = NotFound;
     SimulatorConfigErrors = Invalid NotFound RequestTimeout BodyTooLarge UnsupportedMediaType;

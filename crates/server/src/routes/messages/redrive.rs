@@ -5,6 +5,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use domain::{FieldError, MessageId, Timestamp};
+use hyper::body::Body as _;
 use serde::{Deserialize, Serialize};
 use store::{RedriveFilter, Redriven};
 use utoipa::ToSchema;
@@ -31,17 +32,25 @@ struct RedriveResponse {
     id: MessageId,
 }
 
+/// The body of a redrive by id: nothing.
+#[derive(Deserialize)]
+struct NoFields {}
+
 /// Try a failed message again
 ///
-/// It becomes pending, with the attempts and the time of a new message.
+/// It becomes pending, with the attempts and the time of a new message. The request needs no body.
 #[utoipa::path(
     post, path = "/api/messages/{id}/redrive", operation_id = "redriveMessage", tag = "Redrive",
     params(("id" = schemas::MessageId, Path, description = "The message's id")),
     responses((status = 202, body = RedriveResponse, description = "The message is pending again."), RedriveErrors),
 )]
-pub(crate) async fn redrive(State(app): AppState, id: PathId) -> Result<Response, Problem> {
+pub(crate) async fn redrive(State(app): AppState, id: PathId, request: Request) -> Result<Response, Problem> {
     let id = extract::id(id, "message")?;
     telemetry::record_message(id, None);
+    let (head, body) = request.into_parts();
+    if !body.is_end_stream() {
+        parse::<NoFields>(&read_body(&app, &head.headers, body).await?)?;
+    }
     match app.engine().redrive(id).await.map_err(Problem::of_redrive)? {
         Redriven::Pending => {
             let body = RedriveResponse {

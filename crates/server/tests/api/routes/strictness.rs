@@ -115,6 +115,14 @@ async fn a_misspelt_name_is_answered_with_the_likely_one() {
             "/providers/email/errorPct",
             "is unknown: did you mean error_pct?",
         ),
+        // It takes no fields: a client that names a provider would expect the message to go there.
+        (
+            "POST",
+            "/api/messages/01890a5d-ac96-774b-bcce-b302099a8057/redrive",
+            Some(json!({"provider": "backup"})),
+            "/provider",
+            "is unknown: leave it out",
+        ),
         (
             "GET",
             "/api/messages?page_size=1",
