@@ -126,7 +126,9 @@ fn direction(word: Option<&str>) -> Result<Direction, FieldError> {
 
 fn provider_message_id(id: Option<String>) -> Result<ProviderMessageId, FieldError> {
     let id = id.ok_or_else(|| FieldError::new("/provider_message_id", "is required"))?;
-    id.parse()
+    // As on the inbound routes, so that both know the same message.
+    id.trim_matches(['\r', '\n'])
+        .parse()
         .map_err(|error| FieldError::new("/provider_message_id", error))
 }
 
@@ -196,6 +198,7 @@ mod tests {
             ("body", json!(null)),
             ("channel", json!("SMS")),
             ("provider_message_id", json!(4711)),
+            ("provider_message_id", json!("m1\r\n")),
             ("timestamp", json!(1_764_000_000)),
             ("timestamp", json!({"not": "a time"})),
             ("attachments", json!(null)),
@@ -287,7 +290,7 @@ mod tests {
             ),
             (
                 "provider_message_id",
-                json!("secret\n"),
+                json!("sec\nret"),
                 "/provider_message_id: a provider",
             ),
         ];
