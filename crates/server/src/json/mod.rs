@@ -129,9 +129,30 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<(Result<T, FieldError>, Vec<
     let (result, findings) = strict::read(&mut deserializer);
     let result = result.and_then(|value| deserializer.end().map(|()| value));
     Ok((
-        result.map_err(|error| FieldError::new(findings.failed_at, error)),
+        result.map_err(|error| FieldError::new(findings.failed_at, detail(&error))),
         findings.unknown,
     ))
+}
+
+/// What to write instead. serde repeats the value that does not fit, which may be an address or a text.
+fn detail(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    if !error.is_data() {
+        return text;
+    }
+    // The pointer says where.
+    let text = text
+        .rsplit_once(" at line ")
+        .map_or(text.as_str(), |(text, _)| text);
+    match text.rsplit_once(", expected ") {
+        Some((_, "a sequence")) => "use an array".to_owned(),
+        Some((_, expected)) if expected == "a map" || expected.starts_with("struct ") => {
+            "use an object".to_owned()
+        }
+        Some((_, expected)) if expected.starts_with(['i', 'u']) => "use a whole number".to_owned(),
+        Some((_, expected)) => format!("use {expected}"),
+        None => text.to_owned(),
+    }
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -7,6 +7,7 @@ use engine::{BackfillProgress, retry_transient};
 use serde::Serialize;
 
 use crate::{
+    commands::open_lasting,
     config::{Config, flags},
     terminal::{Progress, grouped, print, print_json},
 };
@@ -37,7 +38,7 @@ struct Summary {
 
 /// Fails if a message has addresses that cannot be read.
 pub(crate) fn run(config: &Config, arguments: &ArgMatches) -> anyhow::Result<()> {
-    let store = store::open(&config.database_url, Arc::new(SystemClock::new()))?;
+    let store = open_lasting(&config.database_url, Arc::new(SystemClock::new()))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

@@ -4,6 +4,7 @@ use clap::Command;
 use domain::SystemClock;
 
 use crate::{
+    commands::open_lasting,
     config::{Config, flags},
     terminal::print,
 };
@@ -19,7 +20,7 @@ pub(crate) fn command() -> Command {
 
 /// Applies what is missing, and prints it.
 pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
-    let store = store::open(&config.database_url, Arc::new(SystemClock::new()))?;
+    let store = open_lasting(&config.database_url, Arc::new(SystemClock::new()))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

@@ -20,6 +20,7 @@ use tokio::runtime::Runtime;
 
 use self::lines::{ImportLine, Lines};
 use crate::{
+    commands::open_lasting,
     config::{Config, flags},
     terminal::{Progress, grouped, print, print_json},
 };
@@ -76,7 +77,7 @@ pub(crate) fn run(config: &Config, arguments: &ArgMatches) -> anyhow::Result<()>
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let store = store::open(&config.database_url, Arc::clone(&clock))?;
+    let store = open_lasting(&config.database_url, Arc::clone(&clock))?;
     runtime.block_on(retry_transient(async || store.migrate().await))?;
     let mut importer = Importer {
         runtime,

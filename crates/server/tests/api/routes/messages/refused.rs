@@ -228,3 +228,22 @@ async fn values_at_their_limits_are_accepted() {
         .await;
     refused.expect(400);
 }
+
+#[tokio::test]
+async fn a_value_of_another_type_is_not_repeated() {
+    let world = World::new().await;
+    let picture = mms("a", &[]);
+    for (body, detail) in [
+        (with(&sms("a"), "to", json!([CUSTOMER])), "use a string"),
+        (with(&sms("a"), "body", 4711), "use a string"),
+        (
+            with(&picture, "attachments", "https://example.com/4711"),
+            "use an array",
+        ),
+        (with(&picture, "attachments", json!({"4711": 1})), "use an array"),
+        (with(&picture, "attachments", json!([4711])), "use a string"),
+    ] {
+        let response = world.post("/api/messages/sms", &body).await.expect(400);
+        assert_eq!(response.json()["errors"][0]["detail"], detail, "{body}");
+    }
+}
