@@ -36,7 +36,7 @@ pub struct Sent {
 
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum SendError {
-    #[error("no provider serves this channel")]
+    #[error("no provider serves this channel, or no route fits the addresses")]
     NoProvider,
     #[error("this sender has sent too many messages")]
     RateLimited(RateLimited),
@@ -156,7 +156,7 @@ impl Engine {
 
     pub(crate) fn no_provider(&self, channel: Channel) -> SendError {
         self.node.metrics.invalid_routing.inc();
-        tracing::error!(%channel, "no provider serves this channel: the request is refused with 500");
+        tracing::error!(%channel, "no provider serves this channel, or no route fits the addresses: the request is refused with 500");
         SendError::NoProvider
     }
 

@@ -149,7 +149,7 @@ fn detail(error: &serde_json::Error) -> String {
         Some((_, expected)) if expected == "a map" || expected.starts_with("struct ") => {
             "use an object".to_owned()
         }
-        Some((_, expected)) if expected.starts_with(['i', 'u']) => "use a whole number".to_owned(),
+        Some((_, expected)) if expected.starts_with('u') => "use a whole number, 0 or more".to_owned(),
         Some((_, expected)) => format!("use {expected}"),
         None => text.to_owned(),
     }

@@ -41,7 +41,7 @@ codes! {
     Misdirected = MISDIRECTED_REQUEST "misdirected": "Without API keys the node answers only as `localhost`: see `API_ALLOWED_HOSTS`.";
     HeadersTooLarge = REQUEST_HEADER_FIELDS_TOO_LARGE "headers_too_large": "Send at most 64 headers, with 32 KiB in all.";
     Internal = INTERNAL_SERVER_ERROR "internal": "A bug, or the database refuses the request for good: the service's log has the cause under the request's id.";
-    NoProvider = INTERNAL_SERVER_ERROR "no_provider": "No provider serves this channel. Nothing was stored: ask the operator to configure one.";
+    NoProvider = INTERNAL_SERVER_ERROR "no_provider": "No provider serves this channel, or no route fits the addresses. Nothing was stored: ask the operator to configure one.";
     Overloaded = SERVICE_UNAVAILABLE "overloaded": "The node has too much to do: messages to store, large answers, connections. Nothing was stored: try again.";
     StoreUnavailable = SERVICE_UNAVAILABLE "store_unavailable": "The database is away, slow, busy, read-only, full or locked: `detail` says which. Nothing was stored: try again.";
     OutcomeUnknown = SERVICE_UNAVAILABLE "outcome_unknown": "The database did not answer whether it stored this. Try again, a send with the same `Idempotency-Key`.";

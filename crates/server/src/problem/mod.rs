@@ -166,8 +166,8 @@ impl Problem {
     }
 
     pub(crate) fn no_provider() -> Self {
-        let detail =
-            "No provider serves this channel. Nothing was stored. Ask the operator to configure one.";
+        let detail = "No provider serves this channel, or no route fits the addresses. Nothing was stored. Ask the operator to \
+             configure one.";
         Self::new(Code::NoProvider, detail)
     }
 

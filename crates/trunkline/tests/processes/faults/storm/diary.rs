@@ -62,7 +62,7 @@ impl Diary {
         }
         let mut errors = log.lines("ERROR");
         errors.retain(|line| {
-            line["message"] != "no provider serves this channel: the request is refused with 500"
+            line["message"] != "no provider serves this channel, or no route fits the addresses: the request is refused with 500"
         });
         self.errors += errors.len();
         self.broken
