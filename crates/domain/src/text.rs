@@ -93,10 +93,16 @@ impl Attachments {
                 max: count_max,
             });
         }
-        match urls.iter().position(|url| !is_absolute_http_url(url)) {
+        match urls.iter().position(|url| !Self::is_taken(url)) {
             Some(index) => Err(AttachmentsError::NotAUrl { index }),
             None => Ok(Self(urls)),
         }
+    }
+
+    /// Whether a text is a URL that an attachment may have.
+    #[must_use]
+    pub fn is_taken(url: &str) -> bool {
+        is_absolute_http_url(url)
     }
 
     /// For URLs from a store: they were checked when they were stored.

@@ -5,7 +5,7 @@ use axum::{
     http::{Method, request::Parts},
     response::Response,
 };
-use domain::{Channel, Draft, FieldError, NewMessage, Origin, ProviderMessageId, ProviderName};
+use domain::{Attachments, Channel, Draft, FieldError, NewMessage, Origin, ProviderMessageId, ProviderName};
 use engine::InboundProviderError;
 use utoipa::IntoParams;
 
@@ -220,9 +220,10 @@ fn check(
     read: impl FnOnce(&[u8]) -> Result<Inbound, Problem>,
 ) -> Result<(NewMessage, ProviderMessageId), Problem> {
     let Inbound {
-        draft,
+        mut draft,
         provider_message_id,
     } = read(body)?;
+    leave_out_unusable_attachments(&mut draft);
     let checked = draft.check(&app.settings().drafts, app.engine().now());
     match (checked, provider_message_id) {
         (Ok(message), Ok(id)) => Ok((message, id)),
@@ -231,6 +232,22 @@ fn check(
             errors.extend(id.err());
             Err(Problem::invalid(errors))
         }
+    }
+}
+
+/// `cid:` and `data:` URLs, among others, are of no use to a reader of the message, which is no reason to lose it.
+fn leave_out_unusable_attachments(draft: &mut Draft) {
+    let Some(attachments) = &mut draft.attachments else {
+        return;
+    };
+    let given = attachments.len();
+    attachments.retain(|url| Attachments::is_taken(url));
+    let left_out = given - attachments.len();
+    if left_out > 0 {
+        tracing::warn!(
+            left_out,
+            "attachments of an inbound message are no http URLs: it is stored without them, and its payload keeps them"
+        );
     }
 }
 

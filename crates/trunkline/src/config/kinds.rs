@@ -66,14 +66,18 @@ pub(super) fn optional<T: 'static>(kind: Kind<T>) -> Kind<Option<T>> {
     })
 }
 
-/// A list that `read` takes, separated by commas.
-pub(super) fn list<T: 'static>(values: &str, read: fn(&[&str]) -> Result<T, String>) -> Kind<T> {
+/// A list that `read` takes, separated by commas. An empty text is an empty list; commas alone are a mistake, such as a list of
+/// variables that are not set.
+pub(super) fn list<T: 'static>(values: &'static str, read: fn(&[&str]) -> Result<T, String>) -> Kind<T> {
     Kind::new(values, move |text| {
         let items: Vec<&str> = text
             .split(',')
             .map(str::trim)
             .filter(|item| !item.is_empty())
             .collect();
+        if items.is_empty() && !text.is_empty() {
+            return Err(format!("use {values}"));
+        }
         read(&items)
     })
 }

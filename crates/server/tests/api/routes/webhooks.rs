@@ -212,7 +212,7 @@ async fn a_malformed_message_is_counted_and_logged_once_and_not_stored() {
         (EMAIL, with(&email, "subject", 5), &["/subject"]),
         (
             EMAIL,
-            with(&email, "attachments", json!([SECRET])),
+            with(&email, "attachments", json!([5])),
             &["/attachments/0"],
         ),
         (SMS, json!([]), &[""]),
@@ -279,6 +279,7 @@ async fn a_message_is_not_refused_for_a_formality() {
     let (silent, shown) = (json!({"body": ""}), json!({"body": "Hi"}));
     let only_subject = json!({"body": "", "subject": "Re: Your order"});
     let with_photo = json!({"body": "", "attachments": [URL]});
+    let only_url = json!({"attachments": [URL]});
     let as_mms = json!({"channel": "mms", "attachments": [URL]});
     // A NUL cannot be stored.
     let (replaced, replaced_subject) = (json!({"body": "a\u{fffd}b"}), json!({"subject": "a\u{fffd}b"}));
@@ -291,6 +292,16 @@ async fn a_message_is_not_refused_for_a_formality() {
         (SMS, with(&sms, "attachments", json!([])), &shown),
         (SMS, with(&sms, "attachments", json!([URL])), &as_mms),
         (SMS, with(&mms, "attachments", json!(vec![URL; 11])), &shown),
+        (
+            SMS,
+            with(&sms, "attachments", json!(["cid:1", "data:,a", ""])),
+            &shown,
+        ),
+        (
+            SMS,
+            with(&mms, "attachments", json!(["https://a b/", URL])),
+            &only_url,
+        ),
         (SMS, with(&sms, "body", "a\u{0}b"), &replaced),
         (EMAIL, with(&email, "body", "a\u{0}b"), &replaced),
         (EMAIL, subject("a\u{0}b"), &replaced_subject),

@@ -59,6 +59,7 @@ async fn a_bad_setting_stops_the_start_and_is_named() {
         ("DATABASE_URL", "mysql://localhost/trunkline"),
         ("API_BIND", "localhost"),
         ("API_KEYS", "short"),
+        ("API_KEYS", ","),
         ("API_TRUSTED_PROXIES", "10.0.0.0/99"),
         ("API_DEFAULT_REGION", "Atlantis"),
         ("API_MAX_BODY_BYTES", "1"),
