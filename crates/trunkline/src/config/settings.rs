@@ -123,21 +123,21 @@ settings! {
     provider_seed: Option<u64> = "", optional(number(0..=u64::MAX)),
         "Seed that makes the simulated outcomes repeatable";
     provider_sms_timeout_pct: Option<u8> = "", optional(number(0..=100)),
-        "The same for the default simulator sms-mms alone";
+        "API_PROVIDER_TIMEOUT_PCT for the default simulator sms-mms alone";
     provider_sms_error_pct: Option<u8> = "", optional(number(0..=100)),
-        "The same for the default simulator sms-mms alone";
+        "API_PROVIDER_ERROR_PCT for the default simulator sms-mms alone";
     provider_sms_ratelimit_pct: Option<u8> = "", optional(number(0..=100)),
-        "The same for the default simulator sms-mms alone";
+        "API_PROVIDER_RATELIMIT_PCT for the default simulator sms-mms alone";
     provider_sms_seed: Option<u64> = "", optional(number(0..=u64::MAX)),
-        "The same for the default simulator sms-mms alone";
+        "API_PROVIDER_SEED for the default simulator sms-mms alone";
     provider_email_timeout_pct: Option<u8> = "", optional(number(0..=100)),
-        "The same for the default simulator email alone";
+        "API_PROVIDER_TIMEOUT_PCT for the default simulator email alone";
     provider_email_error_pct: Option<u8> = "", optional(number(0..=100)),
-        "The same for the default simulator email alone";
+        "API_PROVIDER_ERROR_PCT for the default simulator email alone";
     provider_email_ratelimit_pct: Option<u8> = "", optional(number(0..=100)),
-        "The same for the default simulator email alone";
+        "API_PROVIDER_RATELIMIT_PCT for the default simulator email alone";
     provider_email_seed: Option<u64> = "", optional(number(0..=u64::MAX)),
-        "The same for the default simulator email alone";
+        "API_PROVIDER_SEED for the default simulator email alone";
     provider_latency_ms: Duration = "0", millis(0..=HOUR * 1_000),
         "Milliseconds a simulated call takes";
     provider_retry_after_ms: Duration = "1000", millis(0..=DAY * 1_000),
