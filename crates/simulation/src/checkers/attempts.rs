@@ -1,4 +1,4 @@
-//! Invariants 3, 4 and 5: the recorded attempts agree with the calls the providers saw.
+//! Rules 3, 4 and 5: the recorded attempts agree with the calls the providers saw.
 
 use std::{collections::BTreeMap, time::Duration};
 

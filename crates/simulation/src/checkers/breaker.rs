@@ -1,4 +1,4 @@
-//! Invariant 9, judged by a second, simpler breaker that sees only the calls.
+//! Rule 9, judged by a second, simpler breaker that sees only the calls.
 
 use std::time::Duration;
 

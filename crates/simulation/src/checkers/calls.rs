@@ -1,4 +1,4 @@
-//! What must hold when a call begins, and invariant 11.
+//! What must hold when a call begins, and rule 11.
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Invariant 8, and that every message is in the conversation of its participants.
+//! Rule 8, and that every message is in the conversation of its participants.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! Invariant 12: the nodes' counters equal the rows in the database. A node that loses an answer may count less, never more.
+//! Rule 12: the nodes' counters equal the rows in the database. A node that loses an answer may count less, never more.
 
 use std::collections::BTreeMap;
 

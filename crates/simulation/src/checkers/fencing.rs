@@ -1,4 +1,4 @@
-//! Invariant 14, and the other rules for each transaction about the outbox: tokens only grow, a held entry is not taken, a status
+//! Rule 14, and the other rules for each transaction about the outbox: tokens only grow, a held entry is not taken, a status
 //! goes back only by a redrive.
 
 use std::{

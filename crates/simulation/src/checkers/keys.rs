@@ -1,4 +1,4 @@
-//! Invariant 6, judged by a second account of keys: until it expires a key stands for one message, then for another.
+//! Rule 6, judged by a second account of keys: until it expires a key stands for one message, then for another.
 
 use std::{collections::BTreeMap, time::Duration};
 

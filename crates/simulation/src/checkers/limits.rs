@@ -1,4 +1,4 @@
-//! Invariant 10: a sender and an address get exactly what burst and rate allow. A second, plain account of the charges judges it.
+//! Rule 10: a sender and an address get exactly what burst and rate allow. A second, plain account of the charges judges it.
 
 use std::{collections::BTreeMap, time::Duration};
 

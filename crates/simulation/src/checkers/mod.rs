@@ -1,5 +1,6 @@
 //! The rules, and the code that checks them. Some rules are checked when they could be broken, the others at the end of the run
-//! against the whole database. Each group of rules has its own file; `observer` records what happens.
+//! against the whole database. Each group of rules has its own file; `observer` records what happens. Their numbers are those of
+//! docs/simulation.md.
 
 mod acknowledged;
 mod attempts;
@@ -31,7 +32,7 @@ pub(crate) use progress::Due;
 /// A broken rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// With its number in the list of invariants, if it has one.
+    /// With its number in docs/simulation.md, if it has one.
     pub rule: &'static str,
     pub at: Duration,
     pub detail: String,

@@ -1,8 +1,8 @@
-//! Invariant 22: every reference leads to a row. No foreign key enforces it.
+//! Every reference leads to a row. No foreign key enforces it.
 
 use store_model::Memory;
 
-const RULE: &str = "22: every reference leads somewhere";
+const RULE: &str = "every reference leads somewhere";
 
 pub(super) fn check(memory: &Memory, problems: &mut Vec<(&'static str, String)>) {
     for (table, id) in memory.dangling_references() {
