@@ -40,11 +40,11 @@ enums! {
     /// Outbound: `pending`, then `dispatched` or `failed`. Inbound: `received`. It never goes back, except that a
     /// redrive makes a failed message pending again.
     Status;
-    /// How an attempt to hand a message to its provider ended. After `timeout` and `unknown` (the worker vanished) the
+    /// How an attempt to hand a message to its provider ended. After `timeout` and `unknown` (the lease expired) the
     /// provider may have taken the message.
     Outcome;
     /// Why a message was given up: as many failed attempts as allowed, its deadline, a provider that rejected it for
-    /// good, workers that panicked over it, or nobody who serves its channel any more.
+    /// good, workers that panicked over it, or no node that serves its provider any more.
     FailureReason;
 }
 
