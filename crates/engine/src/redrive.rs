@@ -44,7 +44,7 @@ impl Engine {
             if batch.redriven < u64::from(REDRIVE_BATCH_MAX) {
                 return Ok(redriven);
             }
-            // Without this, messages that fail again meanwhile would keep it running for ever.
+            // Without this, messages that fail again meanwhile would keep it running without end.
             filter.failed_before = Some(filter.failed_before.map_or(batch.at, |limit| limit.min(batch.at)));
         }
     }

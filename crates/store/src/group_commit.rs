@@ -23,17 +23,17 @@ use crate::{Accept, Accepted, Kind, Outage, Store, StoreError, Unavailable};
 
 /// How long a message waits for its commit to begin.
 const QUEUE_BUDGET: Duration = Duration::from_millis(1_300);
-/// How long the wait and the commit of a message may take together. It is below the time after which the client gets "outcome
-/// unknown", by as much as commits differ from each other.
+/// How long the wait and the commit of a message may take together. The client gets "outcome unknown" a little later, because
+/// commit times vary.
 const ANSWER_BUDGET: Duration = Duration::from_millis(1_400);
 /// A message that has waited less than this is committed even if commits are slow: only a commit shows that they are quick again.
 const FRESH: Duration = Duration::from_millis(100);
 /// The time that batches are sized for: long compared with the fixed cost of a commit, short compared with the time that a
 /// message may wait.
 const COMMIT_TARGET: Duration = Duration::from_millis(400);
-/// Bytes that share a commit. The least, which is also the first, is some dozens of texts: a link of 200 KB/s carries it within
-/// the target. The most fits into memory several times. A larger message has a commit of its own. Quick commits double the
-/// size, so starting low costs only a few commits.
+/// Bytes that share a commit. The minimum, which is also the first size, is some dozens of texts: a link of 200 KB/s carries it
+/// within the target. Quick commits double the size, so starting low costs only a few commits. The maximum bounds memory. A
+/// larger message has a commit of its own.
 const COMMIT_BYTES_MIN: usize = 64 << 10;
 const COMMIT_BYTES_MAX: usize = 8 << 20;
 /// Bytes of a message besides its texts: its rows and index entries.
@@ -94,7 +94,7 @@ struct Waiting {
 type Reply = oneshot::Sender<Result<Accepted, AcceptError>>;
 type Slot = Arc<Mutex<Option<(Accept, Weight)>>>;
 
-/// Counts the bytes of a message among the waiting ones until it is dropped.
+/// The bytes of a waiting message. They count until this is dropped.
 struct Weight {
     bytes: usize,
     queued_bytes: Arc<AtomicUsize>,
@@ -218,7 +218,7 @@ struct Committer {
     batch_max: usize,
     /// Of a batch, in bytes.
     size: BatchSize,
-    /// How long the last two commits took for each [`COMMIT_BYTES_MIN`].
+    /// The time per [`COMMIT_BYTES_MIN`] that the last two commits took.
     last: [Duration; 2],
 }
 

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use super::lane::{Lane, lease_clock};
 
 /// Bytes that a claim asks for: at first what 1 Mbit/s carries within a statement's time, then what arrives within
-/// [`CLAIM_TARGET`]. The least is so small that little is lost with it: large messages then come one by one.
+/// [`CLAIM_TARGET`]. At the minimum, large messages come one by one, so a claim that times out wastes few leases.
 const CLAIM_BYTES_MIN: usize = 16 << 10;
 const CLAIM_BYTES_FIRST: usize = 128 << 10;
 const CLAIM_BYTES_MAX: usize = 1 << 20;
@@ -144,7 +144,7 @@ impl Claimer {
         if full { Found::Full } else { Found::Dry }
     }
 
-    /// Learns from a claim how much the next one may ask for, and logs when the store begins or ceases to fail.
+    /// Learns from a claim how much the next one may ask for, and logs when the store starts or stops failing.
     fn note(
         &mut self,
         claims: Result<Claims, StoreError>,

@@ -17,12 +17,11 @@ pub(super) struct Rules {
     pub(super) backoff: Backoff,
 }
 
-/// What takes over from a provider that does not take messages.
+/// When a message moves to the next provider of its route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Failover {
-    /// Attempts that the provider certainly did not take.
+    /// After so many attempts that the provider certainly did not take.
     pub(super) after: u32,
-    /// The next provider of the route.
     pub(super) next: ProviderName,
 }
 
@@ -90,8 +89,8 @@ impl Rules {
     }
 }
 
-/// Moves a message that would be retried to the next provider of its route, if it is that one's turn. A message that a provider
-/// may have stays, since another provider would send it twice. After a panic, too, a provider may have it.
+/// Reroutes a message that would be retried, once enough attempts were certainly not taken. A message that a provider may have
+/// stays, since another provider would send it twice. After a timeout or a panic, a provider may have it.
 pub(super) fn fail_over(
     progress: Progress,
     disposition: Disposition,

@@ -22,7 +22,7 @@ pub(super) struct Held {
     pub(super) lease_ends: Duration,
     /// By the monotonic clock.
     pub(super) deadline_ends: Duration,
-    /// The place for accepts that it occupies while it waits.
+    /// For an accepted entry: its place among those for accepts, until a worker takes it.
     place: Option<OwnedSemaphorePermit>,
     /// Freed when the entry is processed.
     _weight: Weight,
@@ -67,7 +67,7 @@ impl Queue {
         (queue, waiting)
     }
 
-    /// A place for a message of so many bytes that is about to be accepted.
+    /// A place for a message that is about to be accepted; `None` when there is no room.
     pub(super) fn reserve(&self, bytes: usize) -> Option<Place> {
         // Part of the memory is for claims, as part of the places is.
         if accepts_max(HELD_BYTES_MAX) < self.held_bytes().saturating_add(bytes) {

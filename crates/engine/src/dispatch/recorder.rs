@@ -20,14 +20,15 @@ use super::{
 };
 use crate::{Node, metrics::ProviderMetrics};
 
-/// Results of a lane that may wait; as many again may be at hand to be recorded. One takes less than a kibibyte. Beyond,
-/// workers wait before their next call: a store that is away stops the calls, not the record of calls already made.
+/// Results that may wait in a lane's channel; its recorder holds as many again. Each takes less than 1 KiB. When both are full,
+/// workers wait before their next call: a store that is away stops new calls, and loses no results.
 pub(super) const WAITING_MAX: usize = 1_024;
 /// How long to wait for more results before committing a batch. No request waits for them, and a transaction costs the store
 /// as much for one as for thirty. A node that is killed before it records a result sends the message again, so this is short.
 const LINGER: Duration = Duration::from_millis(5);
 /// A batch that takes longer makes the next one smaller: half of what a statement may take.
 const SLOW: Duration = Duration::from_millis(600);
+
 /// Records the results of one lane in batches. A result that keeps failing is set aside, so that it delays no other.
 pub(super) struct Recorder {
     node: Arc<Node>,
@@ -36,16 +37,16 @@ pub(super) struct Recorder {
     waiting: mpsc::Receiver<Item>,
     state: Arc<RecorderState>,
     closed: bool,
-    /// What goes into the next batches, in this order.
+    /// Results for the next batches, in this order.
     ready: VecDeque<Work>,
     flushes: Vec<oneshot::Sender<()>>,
-    /// Settlements and releases that go together.
+    /// Of a batch, in settlements and releases.
     size: BatchSize,
-    /// How many of the first that are ready were there when the store failed.
+    /// How many results at the front of `ready` have waited since the store last failed.
     overdue: usize,
     /// How long to leave a failing store alone.
     pause: Duration,
-    /// Whether the last that was tried failed, and was alone.
+    /// Whether a batch of one result has failed since the last success.
     failed_alone: bool,
     aside: SetAside,
 }
@@ -56,10 +57,10 @@ pub(super) enum Item {
     Flush(oneshot::Sender<()>),
 }
 
-/// What the lane may know of its recorder.
+/// The state of the recorder that its lane reads.
 #[derive(Default)]
 pub(super) struct RecorderState {
-    /// Whether the store failed to take results, and not all of those are recorded since.
+    /// Whether results that were ready when the store failed still wait.
     behind: AtomicBool,
     any_sent: AtomicBool,
     /// Messages that the provider has and whose results are set aside, with the lease under which each was sent.
@@ -127,7 +128,7 @@ impl Recorder {
 
     /// Waits for the next item, or until something set aside is due. False when nothing is left to do.
     async fn receive(&mut self) -> bool {
-        // When all places are taken by what is set aside, the workers wait.
+        // Results that are set aside take all places: the workers wait.
         let no_more = self.closed || self.pending() >= WAITING_MAX;
         let received = match self.aside.due_in(self.now()) {
             Some(wait) if no_more => {
@@ -207,7 +208,8 @@ impl Recorder {
         }
     }
 
-    /// The first that fails alone is set aside. When the next one fails too, it is probably the store: all wait, and take turns.
+    /// Sets aside the first result that fails alone. If the next one fails alone too, the cause is probably the store: it goes to
+    /// the back of the queue, and all wait.
     fn put_off(&mut self, work: Work, error: &StoreError) {
         if mem::replace(&mut self.failed_alone, true) {
             self.ready.push_back(work);
@@ -227,7 +229,7 @@ impl Recorder {
         self.show_set_aside();
     }
 
-    /// Retries the first of those set aside, if it is due.
+    /// Retries the first result that is set aside, if it is due.
     async fn retry_aside(&mut self) {
         if !self.pause.is_zero() {
             return;
@@ -251,8 +253,7 @@ impl Recorder {
         }
     }
 
-    /// Records this, or returns what is not recorded. Repeating it does no harm: the lease token lets a settlement take effect
-    /// once.
+    /// Records a batch, or returns what is not recorded. A repeat is harmless: the lease token lets a settlement take effect once.
     async fn record(&mut self, batch: Vec<Work>) -> Result<(), (Vec<Work>, StoreError)> {
         let (mut settlements, mut channels, mut releases) = (vec![], vec![], vec![]);
         for work in batch {
@@ -344,7 +345,7 @@ impl RecorderState {
         self.behind.load(Ordering::Relaxed)
     }
 
-    /// Returns what was set before.
+    /// Returns the value before.
     pub(super) fn set_behind(&self, behind: bool) -> bool {
         self.behind.swap(behind, Ordering::Relaxed)
     }

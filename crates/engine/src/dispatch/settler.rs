@@ -34,7 +34,7 @@ impl Settler {
         self.state.is_behind()
     }
 
-    /// Has the result of a leased entry recorded.
+    /// Queues the result of a leased entry.
     pub(super) async fn settle(
         &self,
         leased: &Leased,
@@ -53,13 +53,13 @@ impl Settler {
         self.put(Item::Work(work)).await;
     }
 
-    /// Has an entry given back without an attempt.
+    /// Queues an entry to be given back without an attempt.
     pub(super) async fn release(&self, id: MessageId, token: LeaseToken) {
         self.put(Item::Work(Work::Release(id, token))).await;
     }
 
-    /// Finishes an entry that was sent, whose lease expired while its result was set aside, and that was claimed again right
-    /// after. False when it is not known to be sent.
+    /// Finishes a claimed entry if it was sent under its previous lease and that result is still set aside. False when it is not
+    /// known to be sent.
     pub(super) async fn finish_sent(&self, leased: &Leased) -> bool {
         let sent = self.state.was_sent(leased);
         if sent {
@@ -69,7 +69,7 @@ impl Settler {
         sent
     }
 
-    /// Waits until all that was put in before is recorded.
+    /// Waits until everything queued so far is recorded.
     pub(super) async fn flush(&self) {
         let (done, flushed) = oneshot::channel();
         self.put(Item::Flush(done)).await;

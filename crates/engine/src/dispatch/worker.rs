@@ -135,7 +135,7 @@ impl Lane {
             .await;
     }
 
-    /// What takes over from this provider in a message's route.
+    /// When a message moves on, and to which provider; `None` if it never does.
     fn failover(&self, leased: &Leased) -> Option<Failover> {
         let region = self.dispatch.default_region;
         let route = self.node.routes.of_content(&leased.content, region)?;

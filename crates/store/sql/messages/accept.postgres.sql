@@ -51,7 +51,7 @@ counted as (
     returning id, message_count, channel, participant_a, participant_b
 ),
 -- Messages find their conversation by its place in the batch, so RETURNING must keep the input order. If it does not, `ids`
--- is empty and the last line aborts the statement.
+-- is empty, and `in_order` divides by zero, which aborts the statement.
 told as materialized (
     select array_agg(id) as ids, array_agg(message_count) as counts
     from counted

@@ -24,11 +24,11 @@ pub(super) struct ServerClock {
 #[derive(Debug, Clone, Copy)]
 struct Reading {
     server_time: Timestamp,
-    /// When it was asked for, on our monotonic clock. The server read its clock later, so deadlines are rather late than early.
+    /// When it was asked for, on the node's monotonic clock. The server read its clock later, so deadlines err on the late side.
     asked: Duration,
 }
 
-/// Until when we wait for a statement.
+/// When a statement times out.
 pub(super) struct StatementDeadline {
     sent: Duration,
     /// In server time; `None` while the server's clock is not known.

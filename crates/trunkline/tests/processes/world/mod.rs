@@ -206,7 +206,7 @@ impl World {
         Running::start(node::program(self.directory.path(), &self.settings, arguments))
     }
 
-    /// The conversations, once their messages are found to bear them out.
+    /// The conversations. Their counts and times must agree with their messages.
     pub(crate) async fn conversations(&self) -> Vec<Conversation> {
         let contents = Contents::read(&self.database).await;
         let mut found = Findings::default();
