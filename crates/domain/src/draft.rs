@@ -7,7 +7,7 @@ use crate::{
     Timestamp, without_display_name,
 };
 
-/// How far ahead of our clock a message may be dated. Beyond, the other clock counts as wrong.
+/// How far ahead of this node's clock a message may be dated. Beyond that, the timestamp counts as missing.
 const AHEAD_MAX: Duration = Duration::from_secs(3_600);
 
 /// A message as a request or a record spells it, not yet checked. `None` where nothing was given.

@@ -83,7 +83,7 @@ impl Limits {
         self.check_client(self.webhook_per_ip.as_ref(), ip, Limit::WebhookIp)
     }
 
-    /// Charges a message to its sender. The caller counts a refusal: a replay is answered all the same.
+    /// Charges a message to its sender. The caller counts a refusal, because a replay is answered even then.
     pub(crate) fn reserve_for(&self, sender: Participant) -> Result<Reserved<'_>, Refusal> {
         let decision = self.senders(|limiter, now| limiter.reserve(&sender, now));
         match decision {

@@ -20,7 +20,7 @@ pub(super) struct LedgerEntry<'a> {
     pub(super) message_id: MessageId,
     pub(super) attempt_number: u32,
     pub(super) channel: Channel,
-    /// As the simulator decided it. The caller may have given up before it heard.
+    /// As the simulator decided it. The caller may have given up before the answer.
     pub(super) outcome: Outcome,
 }
 

@@ -69,7 +69,7 @@ impl Progress {
     }
 }
 
-/// The longest wait for a turn, whatever was lost before.
+/// The longest wait for a turn, lost claims included.
 fn longest(settings: &Settings, backlog: usize, bytes: usize) -> Duration {
     let dispatch = &settings.engine.dispatch;
     let call = match settings.simulators {
@@ -77,7 +77,7 @@ fn longest(settings: &Settings, backlog: usize, bytes: usize) -> Duration {
         None => settings.provider_trip_max * 2 + settings.store_trip_max * 4,
     };
     let rounds = backlog.div_ceil(dispatch.lane.concurrency) as u32;
-    // Two trips for each claim that asked in vain.
+    // Two trips for each claim without a result.
     let link = settings.link.map_or(Duration::ZERO, |rate| {
         Duration::from_secs_f64(4.0 * bytes as f64 / rate as f64)
     });

@@ -96,7 +96,7 @@ impl Plan {
         self.knowledge() == Knowledge::Complete && !self.faults.iter().any(freezes)
     }
 
-    /// Whether every node lives on and reaches the store now and then, so that no lease expires.
+    /// Whether no node stops or loses the store for long, so that no lease expires.
     #[must_use]
     pub fn leases_are_kept(&self) -> bool {
         let over_a_good_link = self.settings.link.is_none();
@@ -112,7 +112,7 @@ impl Plan {
             })
     }
 
-    /// Whether the database refuses for a time what it would take at any other.
+    /// Whether the database temporarily refuses valid messages.
     #[must_use]
     pub fn refuses_good_messages(&self) -> bool {
         let refuses = |fault: &Fault| {
@@ -128,7 +128,7 @@ impl Plan {
         self.faults.iter().any(refuses)
     }
 
-    /// Whether no node ever ends or stands still.
+    /// Whether no node ever stops or freezes.
     #[must_use]
     pub fn nodes_run_on(&self) -> bool {
         let hits_a_node = |fault: &Fault| {

@@ -22,8 +22,8 @@ const SLOT_TIMEOUT: Duration = Duration::from_millis(1_000);
 const CONFLICT_RETRIES_MAX: u32 = 5;
 /// How long an abandoned statement may run before it is cancelled. Most end sooner, and their connection is used again.
 const ABANDONED_TIMEOUT: Duration = Duration::from_millis(100);
-/// How long a cancelled statement keeps its slot. A server that is alive ends it at once; one that hangs must not keep us
-/// from connecting to another.
+/// How long a cancelled statement keeps its slot. A server that is alive ends it at once; one that hangs must not keep
+/// the node from connecting to another.
 const CANCEL_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The server plans statements once for each connection, and only along indexes (docs/decisions/0005).
@@ -253,7 +253,7 @@ impl Pool {
     }
 
     /// Ends the statement of an abandoned connection, and closes the connection unless the statement ends soon. The slot is
-    /// taken until then, so the server never runs more of our statements than there are slots.
+    /// taken until then, so the server never runs more statements of this pool than there are slots.
     async fn clean_up(self: Arc<Self>, session: Session, slot: OwnedSemaphorePermit) {
         if self.may_use(&session) && matches!(timeout(ABANDONED_TIMEOUT, session.idle()).await, Ok(Ok(()))) {
             lock(&self.idle).push(session);

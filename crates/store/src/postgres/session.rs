@@ -8,7 +8,8 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{failure::QueryFailure, hosts::in_full};
 
-/// How long the server lets a statement run before it rolls back. Its error is a definite no; our own timeout is not.
+/// How long the server lets a statement run before it rolls back. Its error means that nothing was stored; a timeout in
+/// this process does not.
 const SERVER_STATEMENT_TIMEOUT_MS: u32 = 1_200;
 /// How long closing a connection waits until the server knows.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
@@ -34,7 +35,7 @@ pub(super) struct Facts {
     pub(super) encoding: String,
     pub(super) fsync: bool,
     pub(super) full_page_writes: bool,
-    /// The server's setting; our sessions never run with `off`.
+    /// The server's setting; sessions of the store never run with `off`.
     pub(super) synchronous_commit: String,
 }
 

@@ -182,7 +182,7 @@ impl Store for Sqlite {
     }
 }
 
-/// Locks the file for this process. SQLite's exclusive mode would also lock out our readers.
+/// Locks the file for this process. SQLite's exclusive mode would also lock out this store's readers.
 fn lock(path: &Path) -> Result<File, String> {
     // The canonical path, so that a symbolic link leads to the same lock.
     let lock_path = path

@@ -97,7 +97,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
         server.draining(),
     );
     server.ready(app);
-    // An error means that the reader of this output has gone. The service runs all the same.
+    // An error means that standard output is closed. The service runs on.
     let _ = io::stdout().write_all(greeting(config, &database, address).as_bytes());
     let stop = tokio::select! {
         biased;
