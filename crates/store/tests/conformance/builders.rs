@@ -87,7 +87,7 @@ impl Draft {
         }
     }
 
-    /// A pair of phone numbers by which conversations are told apart.
+    /// The pair of phone numbers, and so the conversation.
     pub(crate) fn between(mut self, from: u32, to: u32) -> Self {
         (self.from, self.to) = (phone(from), phone(to));
         self

@@ -1,4 +1,4 @@
-//! How many connections a node has, whatever its clients do.
+//! The number of a node's connections stays bounded under any load.
 
 use std::{sync::Arc, time::Duration};
 
@@ -44,7 +44,7 @@ async fn abandoned_reads_free_their_connections() {
         clients.spawn(async move {
             for _ in 0..15 {
                 let read = store.conversation(ConversationId::new(1).unwrap());
-                // Most hang up, the others are told that the store is busy.
+                // Most hang up; the others get an error that the store is busy.
                 let _ = tokio::time::timeout(PATIENCE, read).await;
             }
         });
@@ -53,7 +53,7 @@ async fn abandoned_reads_free_their_connections() {
     let mut probes = 0;
     while !clients.is_empty() {
         most = most.max(count("true").await);
-        // Whatever the reads do, this says whether a send would be stored.
+        // Reads do not affect the probe.
         assert_eq!(store.probe().await, Ok(()));
         probes += 1;
         while clients.try_join_next().is_some() {}

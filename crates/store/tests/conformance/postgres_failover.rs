@@ -64,7 +64,7 @@ async fn until_accepted(store: &Postgres) -> MessageId {
     tokio::time::timeout(SOON, accepted).await.expect("it heals")
 }
 
-/// The processes that serve our connections to a database.
+/// The server processes of the store's connections to a database.
 async fn backends(administration: &tokio_postgres::Client, database: &str) -> Vec<i32> {
     let sql =
         "select pid from pg_stat_activity where datname = $1 and application_name = 'trunkline' order by pid";
@@ -94,7 +94,7 @@ async fn a_database_that_was_read_only_is_written_to_again() {
 
     read_only("on").await;
     terminate_backends(&administration, database).await;
-    // Again and again: what fails must not leave connections that fail for ever.
+    // Several times: a failure must not leave connections that never recover.
     for _ in 0..5 {
         let refused = accept(&store).await;
         assert!(refused.is_err());

@@ -1,4 +1,4 @@
-//! What is true of PostgreSQL alone: it is another process, which may be gone, silent, or newer than us.
+//! PostgreSQL is another process, which may be gone, silent, or have a newer schema.
 
 use std::{sync::Arc, time::Duration};
 
@@ -273,7 +273,7 @@ async fn repeats_over_outages_store_each_message_once() {
     drop(cluster);
 }
 
-/// What repeats another request of its batch is looked up after the commit: when that fails, the other is stored all the same.
+/// A repeat within a batch is looked up after the commit. When the look-up fails, the first message is stored nevertheless.
 #[tokio::test]
 async fn a_failure_after_the_commit_is_no_refusal() {
     let world = World::create(Kind::Postgres).await;

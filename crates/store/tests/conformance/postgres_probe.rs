@@ -1,4 +1,4 @@
-//! The probe says what a send would be told.
+//! The probe succeeds exactly when a send would be stored.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Races between two nodes that only the locks of PostgreSQL's rows decide: the statement that comes second began before the first
-//! one ended, and must see what that did all the same.
+//! Races between two nodes that only PostgreSQL's row locks decide: the second statement begins before the first one ends, and
+//! must still see what the first one did.
 
 use std::{sync::Arc, time::Duration};
 

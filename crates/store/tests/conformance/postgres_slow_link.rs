@@ -1,5 +1,4 @@
-//! A network to the server that is slow for the messages that clients send: more clients never get fewer stored, and are told
-//! what became of each.
+//! A slow network to the server: more clients never store fewer messages, and each client gets a definite answer.
 
 use std::{sync::Arc, time::Duration};
 
@@ -29,7 +28,7 @@ struct StatementCounts {
     unknown: u32,
 }
 
-/// What so many clients are told, each of which sends its next message when it knows about the last.
+/// The answers to so many clients, each of which sends its next message after the answer to the last.
 async fn run(clients: u32) -> StatementCounts {
     let cluster = Cluster::shared();
     let proxy = Proxy::before(cluster.port());

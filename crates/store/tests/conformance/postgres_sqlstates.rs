@@ -1,5 +1,5 @@
-//! Whatever PostgreSQL answers, only a value or a rule (SQLSTATE classes 22 and 23) refuses something for good. Anything else may
-//! pass, and is tried again by those who ask.
+//! Only errors about a value or a constraint (SQLSTATE classes 22 and 23) refuse something for good. All others may be temporary:
+//! the caller tries again.
 
 use domain::{ConversationId, Outcome};
 use trunkline_store::{Accepted, Disposition, Settled, StoreError};

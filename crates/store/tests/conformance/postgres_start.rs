@@ -58,7 +58,7 @@ async fn an_encoding_that_cannot_store_every_message_is_refused() {
     );
 }
 
-/// What our connections run with is seen by a trigger: it writes the setting into a table.
+/// A trigger writes the setting of the store's connections into a table.
 #[tokio::test]
 async fn commits_wait_for_the_disk_whatever_the_database_has_set() {
     let url = Cluster::shared().create_database();
@@ -71,7 +71,7 @@ async fn commits_wait_for_the_disk_whatever_the_database_has_set() {
         $$;
         create trigger see after insert on messages for each statement execute function see()";
     database.batch_execute(seen).await.unwrap();
-    // One that is off is on for us; one that waits for standbys in another way stays.
+    // The store replaces `off` by `on` and keeps settings that wait for standbys.
     for (set, ours) in [("off", "on"), ("remote_apply", "remote_apply"), ("on", "on")] {
         let (_, name) = url.rsplit_once('/').unwrap();
         let sql = format!("alter database {name} set synchronous_commit = {set}; truncate seen");

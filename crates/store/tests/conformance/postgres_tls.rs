@@ -1,4 +1,4 @@
-//! TLS between us and PostgreSQL: a real server with certificates made here.
+//! TLS between the store and PostgreSQL: a real server with certificates made here.
 
 use std::sync::OnceLock;
 
@@ -143,8 +143,8 @@ async fn each_mode_encrypts_and_verifies_what_it_says() {
     }
 }
 
-/// A server may be between two configurations, and a node that waits needs no restart once it is well: so this is a
-/// database that is away, told with its reason, and not a wrong setting.
+/// The server may be between two configurations. So the database counts as away, with the reason, instead of as a wrong setting:
+/// a node that waits needs no restart.
 #[tokio::test]
 async fn a_server_without_tls_is_away_for_those_who_require_it() {
     let url = Cluster::shared().create_database();

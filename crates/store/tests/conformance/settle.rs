@@ -114,7 +114,7 @@ pub(crate) async fn a_dead_letter_without_an_attempt_records_none(world: &World)
     assert_eq!((detail.attempts, detail.message.failure), (vec![], Some(failure)));
 }
 
-/// Whatever the reason, the error is that of the last attempt on record, also when that was before this lease.
+/// The error is that of the last recorded attempt, also if that was made under an earlier lease.
 pub(crate) async fn a_dead_letter_without_an_attempt_keeps_the_last_error(world: &World) {
     let id = world
         .settled(world.outbound(), |held| {

@@ -162,7 +162,7 @@ async fn a_slow_read_is_interrupted() {
     let path = file.directory.path().join("trunkline.db");
     let store = Arc::new(Sqlite::open(&path, Arc::new(SystemClock::new())).unwrap());
     let id = file.outbound().accept().id;
-    // More than there are connections: the others are told that all are busy.
+    // More than there are connections: the rest gets an error that all are busy.
     let mut reads = JoinSet::new();
     for _ in 0..12 {
         let store = Arc::clone(&store);
@@ -174,7 +174,7 @@ async fn a_slow_read_is_interrupted() {
             "{answer:?}"
         );
     }
-    // They have ended, and others go on.
+    // They have ended, and their connections are usable again.
     let filter = ConversationFilter::default();
     let first = PageRequest::new(0, Start::Page(1));
     let page = in_time("another read", store.conversations(&filter, &first)).await;

@@ -17,7 +17,7 @@ use crate::{
     driven_clock::DrivenClock,
 };
 
-/// More than any case stores: a walk over pages that gets there goes in circles.
+/// More than any case stores: a walk over pages that reaches it is in a loop.
 pub(crate) const WALK_MAX: usize = 50_000;
 
 /// Which store a case runs against.
@@ -371,7 +371,7 @@ pub(crate) async fn check_conversations(store: &dyn Store) {
     assert_eq!(threaded, everywhere.count());
 }
 
-/// A connection of our own.
+/// A connection outside the store.
 pub(crate) async fn connect(url: &str) -> tokio_postgres::Client {
     let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);

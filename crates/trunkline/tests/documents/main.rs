@@ -23,7 +23,7 @@ use blocks::blocks;
 
 /// The repository.
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-/// Programs that documents may use besides curl and ours.
+/// Programs that documents may use besides curl and trunkline.
 const TOOLS: [&str; 13] = [
     "sh", "cat", "cut", "date", "grep", "head", "ls", "mkdir", "rm", "sed", "sleep", "tail", "wc",
 ];

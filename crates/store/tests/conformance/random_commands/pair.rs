@@ -20,7 +20,7 @@ use crate::{
     world::{all_conversations, all_messages, check_conversations, whole_thread},
 };
 
-/// The model, the store under test, and what both were told so far.
+/// The model, the store under test, and the commands that both have got so far.
 pub(super) struct Pair {
     model: Memory,
     store: Arc<dyn Store>,

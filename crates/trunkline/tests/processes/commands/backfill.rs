@@ -90,7 +90,7 @@ async fn the_service_goes_on_meanwhile() {
         (world.count(ASSIGNED).await > 0).then_some(())
     })
     .await;
-    // From the other end than the backfill, which comes towards them.
+    // Last conversation first: the backfill comes from the other end.
     for chunk in (PAIRS - SENDS..PAIRS).rev().collect::<Vec<_>>().chunks(50) {
         let bodies: Vec<Value> = chunk
             .iter()

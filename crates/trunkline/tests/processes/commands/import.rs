@@ -93,7 +93,7 @@ async fn bad_lines_are_reported_and_good_ones_imported(kind: Kind) {
         1
     );
 
-    // However many there are, only the first are told one by one.
+    // Only the first errors are shown one by one.
     let mut import = world.start(&["import"]);
     import.feed(&"a secret\n".repeat(1_000)).await;
     let message = failed(&import.output().await);

@@ -106,7 +106,7 @@ async fn repeat_with_keys(node: &Node, offers: &mut [Offer]) {
     }
 }
 
-/// A node that has been told to stop while a call was under way that takes so long, and the time it has for that.
+/// A node that is stopped during a call of the given length, with the given drain time.
 async fn stopping_during_a_call(kind: Kind, call: Duration, drain: Duration) -> (World, Node) {
     let world = World::new(kind)
         .set("API_PROVIDER_LATENCY_MS", call.as_millis())

@@ -220,7 +220,7 @@ impl World {
         contents.conversations
     }
 
-    /// The same, with its standard output going there.
+    /// The same, with its standard output redirected to `output`.
     pub(crate) async fn run_into(&self, arguments: &[&str], output: Stdio) -> Output {
         let mut command = node::program(self.directory.path(), &self.settings, arguments);
         command.stdout(output).stderr(Stdio::piped());
