@@ -123,7 +123,7 @@ impl Fill {
     }
 }
 
-/// Does what an old database has done long ago: statistics, visibility map, and a flush.
+/// Brings the database into the state of an old one: statistics, visibility map, and a flush.
 pub(super) async fn settle(store: &Store) -> anyhow::Result<()> {
     store.execute("vacuum analyze", "").await?;
     store.execute("checkpoint", "").await

@@ -1,8 +1,8 @@
 //! The HTTP contract, route by route: a node in this process, on a real socket and a real SQLite file, with the
-//! simulated providers. Time is real, but a test may push it on, so that nothing waits for a rate limit.
+//! simulated providers. Time is real, but a test may advance it, so that nothing waits for a rate limit.
 //!
-//! The client in `world` holds every single answer to what all of them owe: a problem document for every error, JSON
-//! for everything else, a request id for both. The tests say only what is special.
+//! The client in `world` checks what all answers have in common: a problem document for every error, JSON for everything
+//! else, a request id for both. The tests check only the rest.
 
 #![allow(
     clippy::unwrap_used,

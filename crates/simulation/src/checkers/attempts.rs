@@ -15,7 +15,7 @@ pub(super) const RULE_REASONS: &str = "5: a message fails only by the rules";
 const RULE_KEPT: &str = "what a node knows is recorded, if the store is well before its lease ends";
 const RULE_FINAL: &str = "2: after faults stop everything becomes final";
 
-/// How long the store must be well for that: after a refusal a node pauses before it asks again.
+/// For [`RULE_KEPT`]: how long the store must be well. After a failure a node pauses before it tries again.
 const KEPT_WITHIN: Duration = Duration::from_secs(5);
 
 pub(super) fn check(

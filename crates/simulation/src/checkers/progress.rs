@@ -9,7 +9,7 @@ use crate::plan::Settings;
 
 pub(super) const RULE: &str = "a due message is tried in time while the store is well";
 
-/// Margin beside everything that can be computed: looks that come late, breakers that have just closed.
+/// For delays that are not computed: late looks at the outbox, breakers that have just closed.
 const MARGIN: Duration = Duration::from_secs(60);
 /// Claims that ask for too much before they shrink enough: each holds its entries for a lease.
 const LOST_CLAIMS_MAX: u32 = 8;

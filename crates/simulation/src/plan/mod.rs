@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crate::draw::Draw;
 
-/// How much nodes learn of what they did, from all of it to the least.
+/// How much nodes learn of the results of their own work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Knowledge {
     /// Every answer of the store arrives, sooner or later.
@@ -70,7 +70,7 @@ impl Plan {
         }
     }
 
-    /// How much nodes learn of what they did: as much as the worst fault allows.
+    /// As much as the worst fault allows.
     #[must_use]
     pub fn knowledge(&self) -> Knowledge {
         let left = self.faults.iter().map(|fault| match fault.kind {

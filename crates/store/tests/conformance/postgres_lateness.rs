@@ -1,4 +1,4 @@
-//! What was given up is not carried out later, and a clock that jumps makes nothing late.
+//! A statement that its caller gave up does nothing later, and a clock that jumps makes no statement late.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! A slow network to the server: more clients never store fewer messages, and each client gets a definite answer.
+//! A slow network to the server: more clients never store fewer messages, and nearly every client gets a definite answer.
 
 use std::{sync::Arc, time::Duration};
 

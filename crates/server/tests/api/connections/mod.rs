@@ -1,4 +1,4 @@
-//! What a connection is worth beyond one request: clients that keep it, leave it half closed, say nothing, or are too many.
+//! The life of a connection: clients that keep it, leave it half closed, send nothing, or are too many.
 
 mod half_closed;
 mod hosts;

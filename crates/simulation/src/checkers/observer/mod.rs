@@ -61,7 +61,7 @@ struct Inner {
     calls_of: BTreeMap<MessageId, usize>,
     progress: progress::Progress,
     acknowledged: Vec<MessageId>,
-    /// The node was stopped before it had finished, so it lost what it knew, as in a crash.
+    /// Whether a node was stopped before it had finished. It then loses its results, as in a crash.
     cut_off: bool,
 }
 

@@ -2,8 +2,8 @@
 //! agree.
 //!
 //! SQLite shares its clock with the model and must agree to the microsecond. PostgreSQL has its own: its instants are
-//! left out, durations are only "already over" and "not yet", its limits are never reached (which of several equally
-//! old entries it takes is its own affair), and its conversations may have other numbers.
+//! left out, durations are only "already over" and "not yet", its limits are never reached (the order of equally old
+//! entries is not defined), and its conversations may have other numbers.
 
 mod command;
 mod pair;
@@ -23,6 +23,7 @@ use crate::{driven_clock::DrivenClock, world::open_postgres};
 
 const SQLITE_RUNS: u32 = 150;
 const POSTGRES_RUNS: u32 = 25;
+
 /// Runs random commands against fresh stores; a failure is cut down to the commands that matter and shown.
 fn compare(runs: u32, driven: bool, open: impl Fn(&Arc<DrivenClock>) -> Arc<dyn Store>) {
     let config = Config {

@@ -45,7 +45,7 @@ async fn every_message_gets_its_conversation(kind: Kind) {
     assert_eq!(conversations.len(), PAIRS);
     check(&conversations, 0..MESSAGES);
 
-    // The service goes on where they end.
+    // The service continues their sequences.
     let node = world.start_node().await;
     let reply = json!({"from": US, "to": customer(7), "type": "sms", "body": "still there?"});
     let sent = node.post("/api/messages/sms", &reply).await.expect(202);

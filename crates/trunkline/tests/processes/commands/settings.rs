@@ -7,8 +7,8 @@ use serde_json::json;
 use super::{printed, told};
 use crate::world::{Kind, World};
 
-/// The commands, and the settings each of them goes by. A region says whose a number is, never whether it is one: an import
-/// stores the same with any.
+/// The commands, and the settings that each of them uses. The region changes how a number is read, not whether it is valid: an
+/// import stores the same with any.
 const SHOWN: [(&str, &[&str]); 3] = [
     ("migrate", &["--config", "--database-url"]),
     ("import", &["--config", "--database-url", "--default-region"]),

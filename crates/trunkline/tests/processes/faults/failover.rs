@@ -33,15 +33,15 @@ enum Loss {
     Killed,
     /// It hangs with its connections open, and is fenced only when the standby has taken over.
     Frozen,
-    /// The standby froze first, so that commits on the primary wait for it; the primary restarts, and shows what the
-    /// standby does not have; and is then killed.
+    /// The standby freezes first, so that commits on the primary wait for it. The primary restarts, shows rows that the
+    /// standby lacks, and is killed.
     KilledAfterItsStandbyFroze,
 }
 
 impl Loss {
     fn of_round(round: u64) -> Self {
         match round % ROUNDS_MIN {
-            // The nodes have never talked to the standby yet, and the host they name first says nothing.
+            // The nodes have never connected to the standby, and the first host in their URL does not answer.
             0 => Self::Frozen,
             1 => Self::KilledAfterItsStandbyFroze,
             _ => Self::Killed,

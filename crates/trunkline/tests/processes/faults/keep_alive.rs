@@ -1,5 +1,4 @@
-//! Programs that keep their connections, as people write them: an answer must never end a connection that it does not say
-//! it ends.
+//! Common clients that keep their connections: a connection never closes after an answer without `Connection: close`.
 
 use std::{path::Path, process::Stdio};
 

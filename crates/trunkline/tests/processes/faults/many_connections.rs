@@ -11,7 +11,7 @@ use crate::world::{Kind, Node, SOON, World};
 
 /// More than the 4,096 places of a node.
 const SOCKETS: usize = 4_150;
-/// Addresses they come from, so that the limit for each of them is not what helps.
+/// The clients use several addresses, so that the limit per address does not apply.
 const ADDRESSES: u8 = 10;
 
 /// What keeps a place.

@@ -70,7 +70,7 @@ async fn a_frozen_postgres_loses_nothing_and_every_request_is_answered() {
         watch.elapsed()
     );
     offers.push(first);
-    // What was refused with an unknown outcome may be stored or not; asked again with its key, it is, once.
+    // A request with an unknown outcome may be stored or not; repeated with its key, it is stored once.
     for offer in offers.iter_mut().filter(|offer| offer.key.is_some()) {
         offer.make(&node.client, &node.url).await.unwrap().expect(202);
     }

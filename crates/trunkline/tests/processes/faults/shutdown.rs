@@ -18,7 +18,7 @@ const PACE: Pace = Pace {
     every: Duration::from_millis(2),
     timeout: SOON,
 };
-/// Far less than the lease, which is what a message that was not given back would have to wait for.
+/// Far less than the lease: a message that was not given back would wait until its lease expires.
 const AFTER_RESTART_MAX: Duration = Duration::from_secs(30);
 
 async fn a_stop_under_load_loses_no_message_and_wastes_no_attempt(kind: Kind) {
@@ -68,7 +68,7 @@ async fn a_stop_under_load_loses_no_message_and_wastes_no_attempt(kind: Kind) {
     assert_eq!((summary.ambiguous, summary.sent_again), (0, 0), "{summary}");
 }
 
-/// The others go on with what it gives back, without waiting for its leases.
+/// The other nodes send what a stopping node gives back, without waiting for its leases.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_replaced_one_after_another_lose_no_message_and_waste_no_attempt() {
     let world = World::new(Kind::Postgres)
@@ -96,7 +96,7 @@ async fn nodes_replaced_one_after_another_lose_no_message_and_waste_no_attempt()
     assert_eq!(summary.calls, summary.attempts, "{summary}");
 }
 
-/// Asks again for some of what was accepted before; `make` insists on the same answer.
+/// Repeats some accepted requests with their keys; `make` checks that the answer is the same.
 async fn repeat_with_keys(node: &Node, offers: &mut [Offer]) {
     let accepted = offers
         .iter_mut()
@@ -125,7 +125,7 @@ async fn stopping_during_a_call(kind: Kind, call: Duration, drain: Duration) -> 
 }
 
 async fn a_call_that_ends_in_time_is_waited_for(kind: Kind) {
-    // Longer than what is kept for the record when the time is up.
+    // Longer than the time reserved for recording results after the drain time.
     let (call, drain) = (Duration::from_secs(6), Duration::from_secs(60));
     let (world, mut node) = stopping_during_a_call(kind, call, drain).await;
     let status = node.exit(SOON).await;

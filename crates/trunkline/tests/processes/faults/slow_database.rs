@@ -102,7 +102,7 @@ async fn large_messages_go_out_over_any_link() {
         watch.elapsed()
     );
 
-    // The link becomes slow, and what was asked for at once before takes far too long now.
+    // The link becomes slow: a claim of the previous size now takes far too long.
     proxy.limit(Some(SLOW), Some(SLOW));
     leave_due(&operator, 20).await;
     let watch = Stopwatch::start();
@@ -178,7 +178,7 @@ async fn results_of_calls_survive_a_missing_right() {
         (calls(&world).len() == 20).then_some(())
     })
     .await;
-    // They are refused, one by one, again and again.
+    // Each result is refused on its own, repeatedly.
     until("it is noticed", SOON, async || {
         node.log().contains("set aside").then_some(())
     })
@@ -195,8 +195,8 @@ async fn results_of_calls_survive_a_missing_right() {
     node.stop().await;
 }
 
-/// The database never takes the result of one call. When its lease has run out, the node gets the entry again, and still knows
-/// that the provider has the message.
+/// The database never takes the result of one call. After the lease expires, the node claims the entry again and still knows that
+/// the provider has the message.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_refused_for_ever_is_not_sent_again() {
     let (world, url) = database().await;

@@ -16,7 +16,7 @@ const BODY_BYTES: usize = 250_000;
 const READERS: usize = 60;
 /// Requests that each makes at once: the first answers vanish in the buffers of the kernel.
 const REQUESTS: usize = 4;
-/// What all their answers may take: 64 MiB, as much again while they are made, and what the rest needs.
+/// Memory of the process: 64 MiB of answers, as much again while they are made, and the rest of the program.
 const MEMORY_KB_MAX: u64 = 160 * 1024;
 /// How often one that reads at all takes a little.
 const DRIP_EVERY: Duration = Duration::from_millis(500);

@@ -182,7 +182,7 @@ async fn watch_node(place: usize, shared: Arc<Shared>) -> Vec<Offer> {
     offers
 }
 
-/// Whether the node says that it stores; nothing when it says something else, such as that it stops.
+/// Whether the node says that its store works; `None` for other answers, such as that it is stopping.
 fn is_ready(answer: &Answer) -> Option<bool> {
     match (answer.status, answer.code().as_str()) {
         (200, _) => Some(true),

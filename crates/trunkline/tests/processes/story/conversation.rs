@@ -43,7 +43,7 @@ async fn a_conversation_holds_both_directions_and_survives_a_restart(kind: Kind)
         )
         .await
         .expect(202);
-    // And this one in the same instant as the MMS: who joined first comes first.
+    // The same instant as the MMS: the message that joined first comes first.
     let injected = node
         .post(
             "/api/provider/mock/inbound",

@@ -12,7 +12,7 @@ const PACE: Pace = Pace {
 
 async fn a_kill_under_load_loses_nothing(kind: Kind) {
     const KILLS: usize = 3;
-    // The calls take long enough that a kill finds some under way; what a dead node held comes back after its lease.
+    // Calls take long enough that a kill interrupts some; the entries of a dead node are claimed after their leases.
     let world = World::new(kind)
         .set("API_PROVIDER_LATENCY_MS", 20)
         .set("API_WORKER_CALL_TIMEOUT_MS", 500)

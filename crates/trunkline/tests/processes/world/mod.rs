@@ -309,7 +309,7 @@ impl World {
         summary
     }
 
-    /// The same without waiting, for those who do not stop at what is wrong.
+    /// The same without waiting, and with the findings returned instead of failing the test.
     pub(crate) async fn find_wrong(&self, offers: &[Offer]) -> (Summary, Findings) {
         self.audit_with(offers, |audit| audit.check_final()).await
     }

@@ -41,7 +41,7 @@ impl Targets {
         Self::at(nodes.into_iter().map(|node| node.url.clone()))
     }
 
-    /// Other addresses than nodes', such as a load balancer's.
+    /// Addresses that are not a node's own, such as a load balancer's.
     pub(crate) fn at(urls: impl IntoIterator<Item = String>) -> Self {
         let place = |url| Place {
             url,

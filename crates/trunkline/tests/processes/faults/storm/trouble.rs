@@ -5,7 +5,7 @@ use tokio_postgres::Client;
 use super::{NODES, Storm, Trouble};
 use crate::world::{connect, execute};
 
-/// Bytes a second, in each direction: about half of what the load would like.
+/// Bytes a second, in each direction: about half of what the load needs.
 const SLOW_LINK_BYTES: u64 = 150_000;
 /// Few, so that other entries continue.
 const LOCKED_ROWS: usize = 3;
