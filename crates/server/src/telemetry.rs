@@ -103,7 +103,7 @@ pub(crate) async fn observe(
     let took = app.engine().monotonic().saturating_sub(began);
     app.0.metrics.observe(&route, &method, response.status(), took);
     span.in_scope(|| {
-        let (status, took_ms) = (response.status().as_u16(), took.as_secs_f64() * 1_000.0);
+        let (status, took_ms) = (response.status().as_u16(), took.as_micros() as f64 / 1_000.0);
         // A search for a message starts from its request's id. Reads are too many for a line each.
         if reads {
             tracing::debug!(status, took_ms, "answered");

@@ -25,7 +25,7 @@ use crate::{Accept, Accepted, Kind, Outage, Store, StoreError, Unavailable};
 const QUEUE_BUDGET: Duration = Duration::from_millis(1_300);
 /// How long the wait and the commit of a message may take together. The client gets "outcome unknown" a little later, because
 /// commit times vary.
-const ANSWER_BUDGET: Duration = Duration::from_millis(1_400);
+const COMMIT_BUDGET: Duration = Duration::from_millis(1_400);
 /// A message that has waited less than this is committed even if commits are slow: only a commit shows that they are quick again.
 const FRESH: Duration = Duration::from_millis(100);
 /// The time that batches are sized for: long compared with the fixed cost of a commit, short compared with the time that a
@@ -147,7 +147,7 @@ impl GroupCommit {
 
     /// Stores a message durably, together with the other waiting ones. The message is in the queue when this returns.
     ///
-    /// It is not stored if its commit does not begin within `QUEUE_BUDGET`, or would end after `ANSWER_BUDGET`. Once the commit
+    /// It is not stored if its commit does not begin within `QUEUE_BUDGET`, or would end after `COMMIT_BUDGET`. Once the commit
     /// has begun, the future waits for its result, however long that takes. A caller that must answer sooner sets its own
     /// timeout and lets the future run on.
     pub fn accept(
@@ -299,7 +299,7 @@ impl Committer {
         };
         let count = waiting.iter().take_while(fits).count().max(1);
         let bytes = waiting[..count].iter().map(|waiting| waiting.bytes).sum();
-        let wait_max = ANSWER_BUDGET.saturating_sub(self.expect(bytes)).max(FRESH);
+        let wait_max = COMMIT_BUDGET.saturating_sub(self.expect(bytes)).max(FRESH);
         let now = self.clock.monotonic();
         let (mut part, mut replies) = (Vec::with_capacity(count), Vec::with_capacity(count));
         for waiting in waiting.drain(..count) {

@@ -52,7 +52,7 @@ counted as (
 ),
 -- Messages find their conversation by its place in the batch, so RETURNING must keep the input order. If it does not, `ids`
 -- is empty, and `in_order` divides by zero, which aborts the statement.
-told as materialized (
+in_batch_order as materialized (
     select array_agg(id) as ids, array_agg(message_count) as counts
     from counted
     having array_agg(channel) = $10::text[]
@@ -66,10 +66,10 @@ stored as (
         timestamp, processed_at, provider
     )
     select
-        id, told.ids[place], told.counts[place] - following,
+        id, in_batch_order.ids[place], in_batch_order.counts[place] - following,
         case when deadline_ms is null then 'inbound' else 'outbound' end,
         channel, sender, recipient, subject, body, attachments::jsonb, timestamp, processed_at, provider
-    from told
+    from in_batch_order
     cross join (
         select
             unnest($16::uuid[]) as id, unnest($17::bigint[]) as place, unnest($18::bigint[]) as following,
@@ -94,4 +94,4 @@ queued as (
 )
 select ids, counts, now() as server_time, 1 / ((select found from conflict) or ids is not null)::integer as in_order
 from (select) as always
-left join told on true
+left join in_batch_order on true
