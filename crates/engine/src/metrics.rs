@@ -50,7 +50,7 @@ pub struct Metrics {
     conversation_failures: Series<ConversationChannel, Counter>,
     outbox_depth: Family<Labels, Gauge>,
     outbox_oldest: Family<Labels, Seconds>,
-    queues: Mutex<BTreeMap<ProviderName, Queue>>,
+    queues: Mutex<BTreeMap<ProviderName, QueueGauges>>,
     dead_letters: Family<Labels, Counter>,
     settlements_set_aside: Family<Labels, Gauge>,
     pub(crate) invalid_routing: Counter,
@@ -73,7 +73,7 @@ pub(crate) struct ProviderMetrics {
 }
 
 /// The gauges of one provider's outbox entries.
-struct Queue {
+struct QueueGauges {
     waiting: Gauge,
     leased: Gauge,
     dead: Gauge,
@@ -310,12 +310,12 @@ impl Metrics {
         }
     }
 
-    fn queue(&self, queues: &mut BTreeMap<ProviderName, Queue>, provider: &ProviderName) {
+    fn queue(&self, queues: &mut BTreeMap<ProviderName, QueueGauges>, provider: &ProviderName) {
         let depth = |state: &str| {
             let labels = vec![("provider", provider.to_string()), ("state", state.to_owned())];
             self.outbox_depth.get_or_create_owned(&labels)
         };
-        queues.entry(provider.clone()).or_insert_with(|| Queue {
+        queues.entry(provider.clone()).or_insert_with(|| QueueGauges {
             waiting: depth("waiting"),
             leased: depth("leased"),
             dead: depth("dead"),
@@ -419,7 +419,7 @@ impl ProviderMetrics {
     }
 }
 
-impl Queue {
+impl QueueGauges {
     fn set(&self, waiting: u64, leased: u64, dead: u64, oldest: Duration) {
         for (gauge, depth) in [
             (&self.waiting, waiting),

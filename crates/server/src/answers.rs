@@ -24,12 +24,12 @@ pub(crate) struct Answers(Arc<Semaphore>);
 
 /// A share of that memory, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Room(OwnedSemaphorePermit);
+pub(crate) struct AnswerRoom(OwnedSemaphorePermit);
 
 /// A body that holds its share until it is written.
-struct Held {
+struct HeldAnswer {
     json: Vec<u8>,
-    _room: Room,
+    _room: AnswerRoom,
 }
 
 impl Default for Answers {
@@ -40,15 +40,15 @@ impl Default for Answers {
 
 impl Answers {
     /// Waits up to a second for so many bytes. A request for more than `BYTES_MAX` gets all of them.
-    pub(crate) async fn room(&self, bytes: usize) -> Result<Room, Problem> {
+    pub(crate) async fn room(&self, bytes: usize) -> Result<AnswerRoom, Problem> {
         let permit = Arc::clone(&self.0).acquire_many_owned(permits(bytes));
         match tokio::time::timeout(ROOM_TIMEOUT, permit).await {
-            Ok(Ok(permit)) => Ok(Room(permit)),
+            Ok(Ok(permit)) => Ok(AnswerRoom(permit)),
             _ => Err(Problem::overloaded()),
         }
     }
 
-    pub(crate) async fn json(&self, room: Room, view: &impl Serialize) -> Result<Response, Problem> {
+    pub(crate) async fn json(&self, room: AnswerRoom, view: &impl Serialize) -> Result<Response, Problem> {
         let json = serde_json::to_vec(view).map_err(|error| Problem::bug(&error))?;
         self.hold(room, json).await
     }
@@ -56,7 +56,7 @@ impl Answers {
     /// A page. Its items are made, written and dropped one after another.
     pub(crate) async fn page<T: Serialize>(
         &self,
-        room: Room,
+        room: AnswerRoom,
         items: impl Iterator<Item = T>,
         meta: &impl Serialize,
     ) -> Result<Response, Problem> {
@@ -65,7 +65,7 @@ impl Answers {
     }
 
     /// Adjusts the share to the size of the answer, which holds it until it is written or its connection ends.
-    async fn hold(&self, mut room: Room, mut json: Vec<u8>) -> Result<Response, Problem> {
+    async fn hold(&self, mut room: AnswerRoom, mut json: Vec<u8>) -> Result<Response, Problem> {
         json.shrink_to_fit();
         let needed = permits(json.len()) as usize;
         match needed.checked_sub(room.0.num_permits()) {
@@ -73,7 +73,7 @@ impl Answers {
             Some(more) => room.0.merge(self.room(more).await?.0),
             None => drop(room.0.split(room.0.num_permits() - needed)),
         }
-        let body = Bytes::from_owner(Held { json, _room: room });
+        let body = Bytes::from_owner(HeldAnswer { json, _room: room });
         let mut response = Response::new(Body::from(body));
         let media_type = HeaderValue::from_static("application/json");
         response.headers_mut().insert(header::CONTENT_TYPE, media_type);
@@ -81,7 +81,7 @@ impl Answers {
     }
 }
 
-impl AsRef<[u8]> for Held {
+impl AsRef<[u8]> for HeldAnswer {
     fn as_ref(&self) -> &[u8] {
         &self.json
     }

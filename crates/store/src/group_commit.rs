@@ -76,14 +76,14 @@ pub enum AcceptError {
 
 /// The queue in front of the committing task.
 pub struct GroupCommit {
-    queue: mpsc::Sender<Waiting>,
+    queue: mpsc::Sender<QueuedAccept>,
     queued_bytes: Arc<AtomicUsize>,
     clock: Arc<dyn Clock>,
 }
 
 /// A request in the queue. It is taken out of its slot once: by the committing task, which stores it, or by the requester, which
 /// withdraws it after waiting too long.
-struct Waiting {
+struct QueuedAccept {
     slot: Slot,
     bytes: usize,
     /// When it was queued, on the monotonic clock.
@@ -159,7 +159,7 @@ impl GroupCommit {
         let weight = Weight::put(&self.queued_bytes, bytes);
         let slot = Arc::new(Mutex::new(Some((accept, weight))));
         let (reply, mut answer) = oneshot::channel();
-        let waiting = Waiting {
+        let waiting = QueuedAccept {
             slot: Arc::clone(&slot),
             bytes,
             since: self.clock.monotonic(),
@@ -223,7 +223,7 @@ struct Committer {
 }
 
 impl Committer {
-    async fn run(mut self, mut queue: mpsc::Receiver<Waiting>) {
+    async fn run(mut self, mut queue: mpsc::Receiver<QueuedAccept>) {
         let mut taken = Vec::with_capacity(self.batch_max);
         while queue.recv_many(&mut taken, self.batch_max).await > 0 {
             while !taken.is_empty() {
@@ -291,9 +291,9 @@ impl Committer {
 
     /// Takes the next batch from the waiting messages, leaves out withdrawn ones, and refuses those whose commit would end too
     /// late. A message stays in its slot until its own commit begins, so it can be withdrawn until then.
-    fn next_part(&self, waiting: &mut Vec<Waiting>) -> (Vec<Accept>, Vec<Reply>) {
+    fn next_part(&self, waiting: &mut Vec<QueuedAccept>) -> (Vec<Accept>, Vec<Reply>) {
         let mut bytes = 0;
-        let fits = |waiting: &&Waiting| {
+        let fits = |waiting: &&QueuedAccept| {
             bytes += waiting.bytes;
             bytes <= self.size.get()
         };

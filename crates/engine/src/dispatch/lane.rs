@@ -10,7 +10,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     circuit::Circuit,
     disposition::Rules,
-    queue::{Held, Place, Queue},
+    queue::{Held, Queue, QueuePlace},
     report::{CountsReport, ProviderReport, QueueReport},
     settler::Settler,
 };
@@ -40,7 +40,7 @@ pub(crate) struct Lane {
 
 /// A place in a lane for a message that is being accepted.
 pub(crate) struct Reservation {
-    place: Place,
+    place: QueuePlace,
     began: Duration,
     leased_at: Duration,
     lease: Duration,

@@ -37,7 +37,7 @@ pub(super) struct Queue {
 }
 
 /// A place in the queue for a message that is being accepted.
-pub(super) struct Place {
+pub(super) struct QueuePlace {
     entry: mpsc::OwnedPermit<Held>,
     place: OwnedSemaphorePermit,
     weight: Weight,
@@ -68,12 +68,12 @@ impl Queue {
     }
 
     /// A place for a message that is about to be accepted; `None` when there is no room.
-    pub(super) fn reserve(&self, bytes: usize) -> Option<Place> {
+    pub(super) fn reserve(&self, bytes: usize) -> Option<QueuePlace> {
         // Part of the memory is for claims, as part of the places is.
         if accepts_max(HELD_BYTES_MAX) < self.held_bytes().saturating_add(bytes) {
             return None;
         }
-        Some(Place {
+        Some(QueuePlace {
             place: Arc::clone(&self.places_for_accepts).try_acquire_owned().ok()?,
             entry: self.entries.clone().try_reserve_owned().ok()?,
             weight: Weight::of(&self.room, bytes),
@@ -123,7 +123,7 @@ impl Queue {
         self.room.freed.notify_one();
     }
 
-    /// Completes when a place or memory becomes free. A dropped [`Place`] does not count.
+    /// Completes when a place or memory becomes free. A dropped [`QueuePlace`] does not count.
     pub(super) async fn freed(&self) {
         self.room.freed.notified().await;
     }
@@ -133,7 +133,7 @@ impl Queue {
     }
 }
 
-impl Place {
+impl QueuePlace {
     pub(super) fn fill(self, leased: Leased, lease_ends: Duration, deadline_ends: Duration) {
         self.entry.send(Held {
             leased,

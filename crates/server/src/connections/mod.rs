@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use crate::{App, client::Peer, router::router};
-use places::{Phase, Place, Places};
+use places::{ConnectionPhase, ConnectionPlace, Places};
 use service::Service;
 use stream::Stream;
 
@@ -119,9 +119,9 @@ impl Server {
         }
         let drained = async {
             let places = &connections.places;
-            places.close(Phase::Idle);
+            places.close(ConnectionPhase::Idle);
             let _ = tokio::time::timeout(FIRST_BYTE_TIMEOUT, places.all_ended()).await;
-            places.close(Phase::Silent);
+            places.close(ConnectionPhase::Silent);
             places.all_ended().await;
         };
         tokio::time::timeout(drain, drained)
@@ -179,7 +179,7 @@ impl Connections {
         }
     }
 
-    fn serve(&self, socket: TcpStream, peer: SocketAddr, place: Place) {
+    fn serve(&self, socket: TcpStream, peer: SocketAddr, place: ConnectionPlace) {
         // Answers are small and should leave at once. If this fails, the socket is already broken.
         let _ = socket.set_nodelay(true);
         let stream = Stream::new(socket, Arc::clone(place.seat()), self.idle_timeout);

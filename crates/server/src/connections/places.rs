@@ -26,7 +26,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// The state of a connection, in the order in which connections are closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
-pub(super) enum Phase {
+pub(super) enum ConnectionPhase {
     /// Between two requests.
     Idle = 1,
     /// New, without a byte of a request.
@@ -78,7 +78,7 @@ pub(super) struct Seat {
 
 /// A place among all connections, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct ConnectionPlace {
     places: Arc<Places>,
     number: u64,
     seat: Arc<Seat>,
@@ -115,7 +115,11 @@ impl Places {
 
     /// Registers a connection. If it is one too many, the one that has waited longest for a request is closed. `None` if the
     /// address has too many, each with a request under way.
-    pub(super) fn take(self: &Arc<Self>, peer: IpAddr, permit: OwnedSemaphorePermit) -> Option<Place> {
+    pub(super) fn take(
+        self: &Arc<Self>,
+        peer: IpAddr,
+        permit: OwnedSemaphorePermit,
+    ) -> Option<ConnectionPlace> {
         let address = cell_ip(peer);
         let peer = peer.to_canonical();
         let is_limited = !self.unlimited.iter().any(|network| network.contains(&peer));
@@ -135,7 +139,7 @@ impl Places {
         let seat = Arc::new(Seat {
             address,
             is_for_health: is_full,
-            phase: AtomicU8::new(Phase::Silent as u8),
+            phase: AtomicU8::new(ConnectionPhase::Silent as u8),
             waits: Arc::clone(&self.waits),
             waits_since: AtomicU64::new(self.waits.fetch_add(1, SeqCst)),
             close_up_to: AtomicU8::new(0),
@@ -147,7 +151,7 @@ impl Places {
         seats.by_number.insert(number, Arc::clone(&seat));
         *seats.by_address.entry(address).or_default() += 1;
         drop(seats);
-        Some(Place {
+        Some(ConnectionPlace {
             places: Arc::clone(self),
             number,
             seat,
@@ -156,7 +160,7 @@ impl Places {
     }
 
     /// Ends all connections once they are in this phase or one before.
-    pub(super) fn close(&self, up_to: Phase) {
+    pub(super) fn close(&self, up_to: ConnectionPhase) {
         for seat in self.seats.lock().by_number.values() {
             seat.close(up_to);
         }
@@ -180,25 +184,34 @@ impl Places {
 /// other. False if all have a request under way.
 fn close_longest_waiting(seats: &Seats, among: impl Fn(&Seat) -> bool) -> bool {
     let waiting = seats.by_number.values().filter(|seat| {
-        seat.phase() <= Phase::Head && seat.close_up_to.load(SeqCst) < Phase::Head as u8 && among(seat)
+        seat.phase() <= ConnectionPhase::Head
+            && seat.close_up_to.load(SeqCst) < ConnectionPhase::Head as u8
+            && among(seat)
     });
-    let longest = waiting.min_by_key(|seat| (seat.phase() == Phase::Head, seat.waits_since.load(SeqCst)));
-    longest.inspect(|seat| seat.close(Phase::Head)).is_some()
+    let longest = waiting.min_by_key(|seat| {
+        (
+            seat.phase() == ConnectionPhase::Head,
+            seat.waits_since.load(SeqCst),
+        )
+    });
+    longest
+        .inspect(|seat| seat.close(ConnectionPhase::Head))
+        .is_some()
 }
 
 impl Seat {
-    pub(super) fn phase(&self) -> Phase {
+    pub(super) fn phase(&self) -> ConnectionPhase {
         match self.phase.load(SeqCst) {
-            1 => Phase::Idle,
-            2 => Phase::Silent,
-            3 => Phase::Head,
-            4 => Phase::Busy,
-            _ => Phase::Answering,
+            1 => ConnectionPhase::Idle,
+            2 => ConnectionPhase::Silent,
+            3 => ConnectionPhase::Head,
+            4 => ConnectionPhase::Busy,
+            _ => ConnectionPhase::Answering,
         }
     }
 
-    pub(super) fn enter(&self, phase: Phase) {
-        if phase == Phase::Idle {
+    pub(super) fn enter(&self, phase: ConnectionPhase) {
+        if phase == ConnectionPhase::Idle {
             self.waits_since.store(self.waits.fetch_add(1, SeqCst), SeqCst);
         }
         self.phase.store(phase as u8, SeqCst);
@@ -210,19 +223,19 @@ impl Seat {
         self.phase() as u8 <= self.close_up_to.load(SeqCst)
     }
 
-    fn close(&self, up_to: Phase) {
+    fn close(&self, up_to: ConnectionPhase) {
         self.close_up_to.fetch_max(up_to as u8, SeqCst);
         self.waker.wake();
     }
 }
 
-impl Place {
+impl ConnectionPlace {
     pub(super) fn seat(&self) -> &Arc<Seat> {
         &self.seat
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPlace {
     fn drop(&mut self) {
         let mut seats = self.places.seats.lock();
         seats.by_number.remove(&self.number);

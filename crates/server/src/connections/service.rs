@@ -12,7 +12,7 @@ use tower::ServiceExt;
 
 use super::{
     body::Unread,
-    places::{Phase, Seat},
+    places::{ConnectionPhase, Seat},
 };
 use crate::{auth::OPEN_PATHS, client::Peer, problem::Problem, router::health_only};
 
@@ -72,7 +72,7 @@ impl Service {
         peer: Peer,
         seat: &Seat,
     ) -> Result<Response, Infallible> {
-        seat.enter(Phase::Busy);
+        seat.enter(ConnectionPhase::Busy);
         let (mut head, body) = request.into_parts();
         head.extensions.insert(peer);
         let expects_continue = head.headers.contains_key(EXPECT);
@@ -89,7 +89,7 @@ impl Service {
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        seat.enter(Phase::Answering);
+        seat.enter(ConnectionPhase::Answering);
         Ok(response)
     }
 }

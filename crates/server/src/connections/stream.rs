@@ -12,7 +12,7 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use super::places::{Phase, Seat};
+use super::places::{ConnectionPhase, Seat};
 
 /// How long a client may take to begin its first request, and to send the head of any.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -62,14 +62,14 @@ impl Stream {
     fn wait(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let phase = self.seat.phase();
         match phase {
-            Phase::Idle => self.reading.start(self.idle_timeout),
-            Phase::Silent | Phase::Head => self.reading.start(HEAD_TIMEOUT),
+            ConnectionPhase::Idle => self.reading.start(self.idle_timeout),
+            ConnectionPhase::Silent | ConnectionPhase::Head => self.reading.start(HEAD_TIMEOUT),
             // Reading a body has its own timeout (json.rs).
-            Phase::Busy | Phase::Answering => return Poll::Pending,
+            ConnectionPhase::Busy | ConnectionPhase::Answering => return Poll::Pending,
         }
         if !self.reading.is_over(context) && !self.seat.must_end(context) {
             Poll::Pending
-        } else if phase == Phase::Head {
+        } else if phase == ConnectionPhase::Head {
             Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
         } else {
             Poll::Ready(Ok(()))
@@ -118,16 +118,16 @@ impl AsyncRead for Stream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let stream = &mut *self;
-        if stream.seat.phase() == Phase::Answering && !stream.has_unsent {
-            stream.seat.enter(Phase::Idle);
+        if stream.seat.phase() == ConnectionPhase::Answering && !stream.has_unsent {
+            stream.seat.enter(ConnectionPhase::Idle);
             stream.reading.stop();
         }
         let before = buffer.filled().len();
         match Pin::new(&mut stream.socket).poll_read(context, buffer) {
             Poll::Ready(Ok(())) => {
                 let is_end = buffer.filled().len() == before;
-                if !is_end && stream.seat.phase() < Phase::Head {
-                    stream.seat.enter(Phase::Head);
+                if !is_end && stream.seat.phase() < ConnectionPhase::Head {
+                    stream.seat.enter(ConnectionPhase::Head);
                     stream.reading.stop();
                 }
                 Poll::Ready(Ok(()))
@@ -177,7 +177,7 @@ impl AsyncWrite for Stream {
             stream.reading.stop();
         }
         // In `Head`, hyper refused a head that it has not read to its end.
-        if stream.seat.leaves_unread.load(SeqCst) || stream.seat.phase() == Phase::Head {
+        if stream.seat.leaves_unread.load(SeqCst) || stream.seat.phase() == ConnectionPhase::Head {
             ready!(stream.linger(context));
         }
         Poll::Ready(Ok(()))

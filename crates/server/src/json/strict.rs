@@ -29,16 +29,16 @@ pub(crate) fn escaped(name: &str) -> String {
 type Fields = &'static [&'static str];
 
 /// The path of a value from the root of the document.
-enum Place<'a> {
+enum PathStep<'a> {
     Root,
-    Field(&'a Place<'a>, &'a str),
-    Item(&'a Place<'a>, usize),
+    Field(&'a PathStep<'a>, &'a str),
+    Item(&'a PathStep<'a>, usize),
 }
 
 /// A deserializer, a visitor or a seed, and its place in the document.
 struct Placed<'a, T> {
     inner: T,
-    place: &'a Place<'a>,
+    place: &'a PathStep<'a>,
     /// The fields of the type that is read; `None` for a map, which takes any name.
     fields: Option<Fields>,
     findings: &'a RefCell<Findings>,
@@ -48,11 +48,11 @@ pub(super) fn read<'de, T: serde::Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> (Result<T, D::Error>, Findings) {
     let findings = RefCell::default();
-    let result = T::deserialize(Placed::at(&Place::Root, deserializer, &findings));
+    let result = T::deserialize(Placed::at(&PathStep::Root, deserializer, &findings));
     (result, findings.into_inner())
 }
 
-impl Place<'_> {
+impl PathStep<'_> {
     /// A JSON pointer (RFC 6901).
     fn pointer(&self) -> String {
         match self {
@@ -74,7 +74,7 @@ impl Place<'_> {
 }
 
 impl<'a, T> Placed<'a, T> {
-    fn at(place: &'a Place<'a>, inner: T, findings: &'a RefCell<Findings>) -> Self {
+    fn at(place: &'a PathStep<'a>, inner: T, findings: &'a RefCell<Findings>) -> Self {
         Self {
             inner,
             place,
@@ -97,7 +97,7 @@ impl<'a, T> Placed<'a, T> {
         match self.fields {
             Some(fields) if !fields.contains(&name) && findings.unknown.len() < UNKNOWN_MAX => {
                 let (name, detail) = unknown_name(name, fields.iter().copied());
-                let pointer = Place::Field(self.place, &name).pointer();
+                let pointer = PathStep::Field(self.place, &name).pointer();
                 findings.unknown.push(FieldError::new(pointer, detail));
             }
             _ => {}
@@ -211,7 +211,7 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Items<'_, A> {
     type Error = A::Error;
 
     fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
-        let place = Place::Item(self.placed.place, self.index);
+        let place = PathStep::Item(self.placed.place, self.index);
         self.index += 1;
         let findings = self.placed.findings;
         let item = self
@@ -246,7 +246,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Members<'_, 'de, A> {
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
-        let place = Place::Field(self.placed.place, &self.name);
+        let place = PathStep::Field(self.placed.place, &self.name);
         let findings = self.placed.findings;
         let value = self
             .placed

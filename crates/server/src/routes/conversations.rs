@@ -11,7 +11,7 @@ use store::ConversationFilter;
 use utoipa::ToSchema;
 
 use super::{
-    listing::{Envelope, Paging, Parameters, answer, invalid},
+    listing::{Envelope, ListingParameters, Paging, answer, invalid},
     messages::read::{MessageView, page_bytes},
 };
 use crate::{
@@ -93,7 +93,7 @@ pub(crate) async fn list(
     State(app): AppState,
     query: Query<BTreeMap<String, String>>,
 ) -> Result<Response, Problem> {
-    let parameters = Parameters::of(query);
+    let parameters = ListingParameters::of(query);
     let participant = parameters
         .given("participant")
         .map(|text| find(&app, text))
@@ -140,7 +140,7 @@ pub(crate) async fn messages(
     id: PathId,
     query: Query<BTreeMap<String, String>>,
 ) -> Result<Response, Problem> {
-    let request = Parameters::of(query).page()?;
+    let request = ListingParameters::of(query).page()?;
     let room = app.answers().room(page_bytes(&app, &request)).await?;
     let page = app
         .engine()

@@ -7,16 +7,16 @@ use domain::{FieldError, Page, PageRequest, Position, Start};
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::{App, answers::Room, openapi::schemas, problem::Problem};
+use crate::{App, answers::AnswerRoom, openapi::schemas, problem::Problem};
 
 /// The query parameters of a listing.
 #[derive(Debug)]
-pub(crate) struct Parameters(BTreeMap<String, String>);
+pub(crate) struct ListingParameters(BTreeMap<String, String>);
 
 /// The parameters of all listings.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "it describes what `Parameters::page` reads")]
+#[expect(dead_code, reason = "it describes what `ListingParameters::page` reads")]
 pub(crate) struct Paging {
     /// Counted from 1. Ignored with `cursor`. Refused if the page's messages exceed 4 MiB: use a smaller `pageSize`, or
     /// `cursor`.
@@ -56,7 +56,7 @@ struct Meta {
     next_cursor: Option<String>,
 }
 
-impl Parameters {
+impl ListingParameters {
     pub(super) fn of(query: Query<BTreeMap<String, String>>) -> Self {
         Self(query.0)
     }
@@ -100,7 +100,7 @@ impl Parameters {
 /// Writes a page as an [`Envelope`].
 pub(super) async fn answer<P: Position, U, T: Serialize>(
     app: &App,
-    room: Room,
+    room: AnswerRoom,
     request: &PageRequest<P>,
     page: Page<U, P>,
     show: impl Fn(U) -> T,

@@ -28,7 +28,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::{
     connections::{Access, STATEMENT_TIMEOUT},
     session::Session,
-    tls::{Parameters, explain},
+    tls::{TlsParameters, explain},
 };
 use crate::{Outage, Unavailable};
 
@@ -96,7 +96,7 @@ impl Hosts {
     /// # Errors
     /// When it is no URL of PostgreSQL, or needs what is not supported. The text quotes only names of hosts and parameters.
     pub(super) fn of_url(url: &str, clock: Arc<dyn Clock>) -> Result<Self, String> {
-        let parameters = Parameters::take(url)?;
+        let parameters = TlsParameters::take(url)?;
         let tls = parameters.connector()?;
         let given: Config = parameters.url.parse().map_err(|_| FORM)?;
         if given.get_target_session_attrs() == TargetSessionAttrs::ReadOnly {
@@ -271,7 +271,7 @@ impl fmt::Debug for Hosts {
 /// # Errors
 /// As [`Hosts::of_url`].
 pub(super) fn names(url: &str) -> Result<Vec<String>, String> {
-    let config: Config = Parameters::take(url)?.url.parse().map_err(|_| FORM)?;
+    let config: Config = TlsParameters::take(url)?.url.parse().map_err(|_| FORM)?;
     let named = |host: NamedHost| match (host.name, host.host) {
         (Some(name), _) | (None, Host::Tcp(name)) => format!("{name}:{}", host.port),
         (None, Host::Unix(directory)) => format!("{}:{}", directory.display(), host.port),

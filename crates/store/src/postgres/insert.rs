@@ -108,7 +108,7 @@ struct Share<'a> {
 
 /// The conversation of a message, and its place there.
 #[derive(Clone, Default)]
-struct Place {
+struct BatchPlace {
     /// The number of the conversation in the batch, from 1.
     share: usize,
     /// How many messages of the batch follow in the same conversation.
@@ -116,11 +116,11 @@ struct Place {
 }
 
 /// The conversations of a batch, in the order in which all nodes lock them, and the place of each message.
-fn shares<'a>(batch: &[&Accept], conversations: &'a [ConversationKey]) -> (Vec<Share<'a>>, Vec<Place>) {
+fn shares<'a>(batch: &[&Accept], conversations: &'a [ConversationKey]) -> (Vec<Share<'a>>, Vec<BatchPlace>) {
     let keys = column(conversations, order);
     let mut by_key: Vec<usize> = (0..batch.len()).collect();
     by_key.sort_by_key(|message| keys[*message]);
-    let (mut shares, mut places) = (Vec::new(), vec![Place::default(); batch.len()]);
+    let (mut shares, mut places) = (Vec::new(), vec![BatchPlace::default(); batch.len()]);
     for messages in by_key.chunk_by(|one, other| keys[*one] == keys[*other]) {
         let mut share = Share {
             key: keys[messages[0]],
@@ -130,7 +130,7 @@ fn shares<'a>(batch: &[&Accept], conversations: &'a [ConversationKey]) -> (Vec<S
         };
         for message in messages.iter().rev() {
             let accept = batch[*message];
-            places[*message] = Place {
+            places[*message] = BatchPlace {
                 share: shares.len() + 1,
                 following: share.messages,
             };
@@ -152,7 +152,7 @@ fn order(key: &ConversationKey) -> [&str; 3] {
     ]
 }
 
-fn accepted(row: &Row, places: &[Place]) -> Result<Option<Vec<Accepted>>, StoreError> {
+fn accepted(row: &Row, places: &[BatchPlace]) -> Result<Option<Vec<Accepted>>, StoreError> {
     let Some(ids) = rows::get::<Option<Vec<i64>>>(row, "ids")? else {
         return Ok(None);
     };

@@ -24,7 +24,7 @@ const SYSTEM: &str = "system";
 
 /// The parameters of a URL that are about TLS, and the rest of the URL.
 #[derive(Debug)]
-pub(super) struct Parameters {
+pub(super) struct TlsParameters {
     /// The URL without `sslmode` and `sslrootcert`, whose values its parser does not know in full.
     pub(super) url: String,
     mode: Mode,
@@ -40,7 +40,7 @@ enum Mode {
     VerifyFull,
 }
 
-impl Parameters {
+impl TlsParameters {
     /// Takes `sslmode` and `sslrootcert` out of a URL.
     ///
     /// # Errors
@@ -362,7 +362,7 @@ mod tests {
             ),
         ];
         for (url, rest, mode, root) in cases {
-            let taken = Parameters::take(url).unwrap();
+            let taken = TlsParameters::take(url).unwrap();
             assert_eq!(
                 (&*taken.url, taken.mode, taken.root.as_deref()),
                 (rest, mode, root),
@@ -381,7 +381,7 @@ mod tests {
             ("sslmode=require&sslrootcert=system", "verify-full"),
             ("sslrootcert=%ff", "UTF-8"),
         ] {
-            let error = Parameters::take(&format!("postgres://u:open-sesame@h/d?{query}")).unwrap_err();
+            let error = TlsParameters::take(&format!("postgres://u:open-sesame@h/d?{query}")).unwrap_err();
             assert!(error.contains(named), "{query}: {error}");
             assert!(!error.contains("sesame"), "{error}");
         }
@@ -391,7 +391,11 @@ mod tests {
     fn a_root_that_cannot_be_read_is_named() {
         let connector = |path: &str| {
             let url = format!("postgres://u:open-sesame@h/d?sslmode=verify-full&sslrootcert={path}");
-            Parameters::take(&url).unwrap().connector().map(drop).unwrap_err()
+            TlsParameters::take(&url)
+                .unwrap()
+                .connector()
+                .map(drop)
+                .unwrap_err()
         };
         assert!(connector("/nowhere/root.crt").starts_with("sslrootcert: /nowhere/root.crt: "));
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -442,7 +446,7 @@ mod tests {
         );
         let name = ServerName::try_from("db.example").unwrap();
         let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(1_780_000_000));
-        let verifier = Parameters::take(&url).unwrap().verifier().unwrap();
+        let verifier = TlsParameters::take(&url).unwrap().verifier().unwrap();
         let verified = verifier.verify_server_cert(server.der(), &[], &name, &[], now);
         verified
             .map(drop)

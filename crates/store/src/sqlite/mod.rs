@@ -48,12 +48,12 @@ pub struct Sqlite {
     readers: Option<Arc<Readers>>,
     database_clock: Arc<DatabaseClock>,
     clock: Arc<dyn Clock>,
-    last_probe: Mutex<Option<Probe>>,
+    last_probe: Mutex<Option<LastProbe>>,
 }
 
 /// `ended` is on the monotonic clock.
 #[derive(Debug)]
-struct Probe {
+struct LastProbe {
     result: Result<(), StoreError>,
     ended: Duration,
 }
@@ -147,7 +147,7 @@ impl Sqlite {
                 write.execute([PROBE_BYTES]).map(drop)
             })
             .await;
-        *last = Some(Probe {
+        *last = Some(LastProbe {
             result: result.clone(),
             ended: self.clock.monotonic(),
         });

@@ -51,16 +51,16 @@ impl Reads for Sqlite {
     ) -> Result<Page<Message, MessageId>, StoreError> {
         let (filter, page) = (filter.clone(), *page);
         self.read(move |connection, _| {
-            let kinds = kinds(connection, &filter)?;
-            let counted = count_ids(connection, &kinds)?;
+            let parts = indexed_messages(connection, &filter)?;
+            let counted = count_ids(connection, &parts)?;
             let after = page.after().map_or(Uuid::max(), |id| id.as_uuid());
-            let mut statements = kinds
+            let mut statements = parts
                 .iter()
-                .map(|kind| connection.prepare_cached(kind.sql))
+                .map(|part| connection.prepare_cached(part.sql))
                 .collect::<rusqlite::Result<Vec<_>>>()?;
             let mut ids = NewestFirst::default();
-            for (statement, kind) in statements.iter_mut().zip(&kinds) {
-                ids.add(kind.ids(statement, after)?)?;
+            for (statement, part) in statements.iter_mut().zip(&parts) {
+                ids.add(part.ids(statement, after)?)?;
             }
             let mut get = connection.prepare_cached(include_str!("../../sql/messages/get.sqlite.sql"))?;
             let offset = usize::try_from(page.offset()).unwrap_or(usize::MAX);
@@ -162,14 +162,14 @@ impl Reads for Sqlite {
 }
 
 /// Messages whose ids one index has in order.
-struct Kind {
+struct IndexedMessages {
     /// Lists their ids, newest first.
     sql: &'static str,
     /// The parameters of `sql` after its first, the id to start after.
     parameters: Vec<Value>,
 }
 
-impl Kind {
+impl IndexedMessages {
     fn ids<'s>(&self, statement: &'s mut CachedStatement<'_>, after: Uuid) -> rusqlite::Result<Rows<'s>> {
         let after: &dyn ToSql = &after;
         let own = self.parameters.iter().map(|value| value as &dyn ToSql);
@@ -178,15 +178,18 @@ impl Kind {
     }
 }
 
-/// The kinds of messages that match a filter: one for each provider, channel and, where it matters, direction.
-fn kinds(connection: &Connection, filter: &MessageFilter) -> rusqlite::Result<Vec<Kind>> {
+/// The messages that match a filter, in parts that one index each has in order: one part for each provider, channel and, where it matters, direction.
+fn indexed_messages(
+    connection: &Connection,
+    filter: &MessageFilter,
+) -> rusqlite::Result<Vec<IndexedMessages>> {
     let MessageFilter {
         status,
         channel,
         provider,
     } = filter;
     if (status, channel, provider) == (&None, &None, &None) {
-        return Ok(vec![Kind {
+        return Ok(vec![IndexedMessages {
             sql: include_str!("../../sql/messages/ids.sqlite.sql"),
             parameters: Vec::new(),
         }]);
@@ -215,7 +218,7 @@ fn kinds(connection: &Connection, filter: &MessageFilter) -> rusqlite::Result<Ve
             .collect::<rusqlite::Result<_>>()?,
     };
     let channels = channel.map_or(Channel::ALL.to_vec(), |channel| vec![channel]);
-    let mut kinds = Vec::new();
+    let mut parts = Vec::new();
     for provider in &providers {
         for channel in &channels {
             let of_outbox = vec![
@@ -223,7 +226,7 @@ fn kinds(connection: &Connection, filter: &MessageFilter) -> rusqlite::Result<Ve
                 Value::from(channel.as_str().to_owned()),
             ];
             if directions.is_empty() {
-                kinds.push(Kind {
+                parts.push(IndexedMessages {
                     sql,
                     parameters: of_outbox.clone(),
                 });
@@ -232,19 +235,19 @@ fn kinds(connection: &Connection, filter: &MessageFilter) -> rusqlite::Result<Ve
                 let mut parameters = of_outbox.clone();
                 parameters.push(Value::from(direction.as_str().to_owned()));
                 parameters.push(Value::from(*status == Some(Status::Dispatched)));
-                kinds.push(Kind { sql, parameters });
+                parts.push(IndexedMessages { sql, parameters });
             }
         }
     }
-    Ok(kinds)
+    Ok(parts)
 }
 
 /// Counts up to [`TOTAL_COUNTED_MAX`] + 1.
-fn count_ids(connection: &Connection, kinds: &[Kind]) -> rusqlite::Result<u64> {
+fn count_ids(connection: &Connection, parts: &[IndexedMessages]) -> rusqlite::Result<u64> {
     let mut counted = 0;
-    for kind in kinds {
-        let mut statement = connection.prepare_cached(kind.sql)?;
-        let mut ids = kind.ids(&mut statement, Uuid::max())?;
+    for part in parts {
+        let mut statement = connection.prepare_cached(part.sql)?;
+        let mut ids = part.ids(&mut statement, Uuid::max())?;
         while counted <= TOTAL_COUNTED_MAX && ids.next()?.is_some() {
             counted += 1;
         }

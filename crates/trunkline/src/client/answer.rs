@@ -15,12 +15,12 @@ pub(crate) enum ApiAnswer {
     /// A success, with its JSON.
     Done(Value),
     /// Everything else.
-    Refused(Box<Refusal>),
+    Refused(Box<ApiRefusal>),
 }
 
 /// An answer that is no success: of the service, or of a proxy in front of it.
 #[derive(Debug, Error)]
-pub(crate) struct Refusal {
+pub(crate) struct ApiRefusal {
     pub(crate) status: StatusCode,
     /// The body, if it is a JSON object.
     pub(crate) document: Option<Value>,
@@ -60,7 +60,7 @@ impl ApiAnswer {
         let problem = document
             .clone()
             .and_then(|document| serde_json::from_value(document).ok());
-        Self::Refused(Box::new(Refusal {
+        Self::Refused(Box::new(ApiRefusal {
             status,
             problem: problem.unwrap_or_default(),
             document,
@@ -69,7 +69,7 @@ impl ApiAnswer {
         }))
     }
 
-    pub(crate) fn done(self) -> Result<Value, Box<Refusal>> {
+    pub(crate) fn done(self) -> Result<Value, Box<ApiRefusal>> {
         match self {
             Self::Done(document) => Ok(document),
             Self::Refused(refusal) => Err(refusal),
@@ -98,7 +98,7 @@ fn seconds(text: &str) -> Option<Duration> {
         .map(Duration::from_secs)
 }
 
-impl Refusal {
+impl ApiRefusal {
     /// The problem's code; without one, the status.
     pub(crate) fn code(&self) -> String {
         match self.problem.code.as_str() {
@@ -126,7 +126,7 @@ impl Refusal {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for ApiRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ApiProblem {
             detail,
@@ -167,7 +167,7 @@ mod tests {
     /// Inputs for each property.
     const CASES: u32 = 500;
 
-    fn refusal(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> Box<Refusal> {
+    fn refusal(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> Box<ApiRefusal> {
         let headers = headers
             .iter()
             .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)))

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::{
     commands::open_lasting,
     config::{Config, flags},
-    terminal::{Progress, grouped, print, print_json},
+    terminal::{ProgressBar, grouped, print, print_json},
 };
 
 pub(crate) fn command() -> Command {
@@ -30,7 +30,7 @@ pub(crate) fn command() -> Command {
 
 /// The result for scripts.
 #[derive(Serialize)]
-struct Summary {
+struct BackfillSummary {
     assigned: u64,
     conversations: u64,
     skipped: u64,
@@ -42,7 +42,7 @@ pub(crate) fn run(config: &Config, arguments: &ArgMatches) -> anyhow::Result<()>
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let mut progress = Progress::of("backfilling");
+    let mut progress = ProgressBar::of("backfilling");
     let report = runtime.block_on(async {
         retry_transient(async || store.migrate().await).await?;
         let show = |BackfillProgress { done, total }| progress.show(done, Some(total), done);
@@ -54,7 +54,7 @@ pub(crate) fn run(config: &Config, arguments: &ArgMatches) -> anyhow::Result<()>
     })?;
     let (assigned, conversations) = (report.assigned, report.conversations);
     if arguments.get_flag("json") {
-        print_json(&Summary {
+        print_json(&BackfillSummary {
             assigned,
             conversations,
             skipped: report.skipped,

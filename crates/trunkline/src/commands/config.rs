@@ -27,7 +27,7 @@ pub(crate) fn run(resolved: &Resolved) -> anyhow::Result<()> {
         format!(
             "{} = {value:?}  # {}\n",
             setting.key,
-            resolved.origin(setting.key)
+            resolved.source(setting.key)
         )
     };
     let lines: String = SETTINGS.iter().map(line).collect();

@@ -55,17 +55,17 @@ fn later_sources_win(
         let variable = variables
             .get(&setting.variable())
             .filter(|value| !value.is_empty());
-        let (text, origin) = (
+        let (text, source) = (
             resolved.text(setting.key),
-            resolved.origin(setting.key).to_string(),
+            resolved.source(setting.key).to_string(),
         );
-        let (expected, source) = match (flags.get(setting.key), variable) {
+        let (expected, from) = match (flags.get(setting.key), variable) {
             (Some(flag), _) => (flag.as_str(), "flag"),
             (None, Some(variable)) => (variable.as_str(), "environment"),
-            (None, None) if origin == PATH => continue,
+            (None, None) if source == PATH => continue,
             (None, None) => (setting.default, "default"),
         };
-        assert_eq!((text, origin.as_str()), (expected, source), "{}", setting.key);
+        assert_eq!((text, source.as_str()), (expected, from), "{}", setting.key);
     }
 }
 

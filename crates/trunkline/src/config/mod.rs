@@ -6,12 +6,12 @@ mod arrivals;
 #[cfg(test)]
 mod claims;
 pub(crate) mod flags;
-mod kinds;
 #[cfg(test)]
 mod properties;
 mod resolved;
 mod settings;
 mod tables;
+mod value_types;
 mod values;
 
 pub(crate) use resolved::Resolved;

@@ -7,8 +7,8 @@ use domain::likely_meant;
 use super::{
     SETTINGS, Setting,
     flags::FILE_FLAG,
-    kinds::Kind,
     tables::{self, ProviderTable, RouteTable, plain},
+    value_types::ValueType,
 };
 
 /// Read if it exists and no other file is named.
@@ -17,7 +17,7 @@ const DEFAULT_FILE: &str = "trunkline.toml";
 /// The value of every setting, as text, and where it came from; and the tables of the file.
 #[derive(Debug, Clone)]
 pub(crate) struct Resolved {
-    values: BTreeMap<&'static str, (String, Origin)>,
+    values: BTreeMap<&'static str, (String, Source)>,
     pub(super) providers: Vec<ProviderTable>,
     pub(super) routes: Vec<RouteTable>,
     /// The tables as they stand in the file.
@@ -27,7 +27,7 @@ pub(crate) struct Resolved {
 
 /// Where a value came from; later ones win.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Origin {
+pub(crate) enum Source {
     Default,
     File(String),
     Environment,
@@ -82,13 +82,13 @@ impl Resolved {
     ) -> anyhow::Result<Self> {
         let defaults = SETTINGS
             .iter()
-            .map(|setting| (setting.key, (setting.default.to_owned(), Origin::Default)));
+            .map(|setting| (setting.key, (setting.default.to_owned(), Source::Default)));
         let mut values: BTreeMap<_, _> = defaults.collect();
         let mut tables = File::default();
         if let Some((path, text)) = file {
             tables = File::parse(&path, &text)?;
             let given = tables.values.drain(..);
-            values.extend(given.map(|(key, value)| (key, (value, Origin::File(path.clone())))));
+            values.extend(given.map(|(key, value)| (key, (value, Source::File(path.clone())))));
         }
         for setting in SETTINGS {
             // An empty variable counts as unset: shells and compose files do not tell them apart either.
@@ -96,10 +96,10 @@ impl Resolved {
                 .get(&setting.variable())
                 .filter(|value| !value.is_empty())
             {
-                values.insert(setting.key, (value.clone(), Origin::Environment));
+                values.insert(setting.key, (value.clone(), Source::Environment));
             }
         }
-        values.extend(flags.into_iter().map(|(key, value)| (key, (value, Origin::Flag))));
+        values.extend(flags.into_iter().map(|(key, value)| (key, (value, Source::Flag))));
         let is_known = |name: &String| SETTINGS.iter().any(|setting| setting.variable() == *name);
         let unknown = variables
             .keys()
@@ -122,7 +122,7 @@ impl Resolved {
     /// The settings of one provider: its own in the place of those for all.
     pub(super) fn for_provider(&self, table: &ProviderTable) -> Self {
         let own = table.own.iter().map(|(setting, (key, value))| {
-            (*setting, (value.clone(), Origin::Table(table.place.clone(), key)))
+            (*setting, (value.clone(), Source::Table(table.place.clone(), key)))
         });
         let mut resolved = self.clone();
         resolved.values.extend(own);
@@ -134,10 +134,10 @@ impl Resolved {
         self.values.get(key).map_or("", |(value, _)| value)
     }
 
-    pub(crate) fn origin(&self, key: &str) -> &Origin {
+    pub(crate) fn source(&self, key: &str) -> &Source {
         self.values
             .get(key)
-            .map_or(&Origin::Default, |(_, origin)| origin)
+            .map_or(&Source::Default, |(_, source)| source)
     }
 
     /// The tables of the file, as TOML.
@@ -150,16 +150,16 @@ impl Resolved {
         &self.unknown_variables
     }
 
-    pub(super) fn read_as<T>(&self, key: &str, kind: Kind<T>) -> anyhow::Result<T> {
+    pub(super) fn read_as<T>(&self, key: &str, kind: ValueType<T>) -> anyhow::Result<T> {
         (kind.read)(self.text(key)).map_err(|detail| self.invalid(key, detail))
     }
 
     /// Says what is wrong with a setting, by the name that it has where its value came from.
     pub(super) fn invalid(&self, key: &str, detail: impl fmt::Display) -> anyhow::Error {
-        let name = match (self.origin(key), Setting::of(key)) {
-            (Origin::Table(place, key), _) => format!("{place}: {key}"),
-            (Origin::File(path), _) => format!("{path}: {key}"),
-            (Origin::Flag, Some(setting)) => format!("--{}", setting.flag()),
+        let name = match (self.source(key), Setting::of(key)) {
+            (Source::Table(place, key), _) => format!("{place}: {key}"),
+            (Source::File(path), _) => format!("{path}: {key}"),
+            (Source::Flag, Some(setting)) => format!("--{}", setting.flag()),
             (_, Some(setting)) => setting.variable(),
             (_, None) => key.to_owned(),
         };
@@ -229,7 +229,7 @@ fn unknown(key: &str) -> String {
     }
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
@@ -267,7 +267,7 @@ mod tests {
         let flags = BTreeMap::from([("drain_secs", "4".to_owned())]);
         let settings = "worker_poll_ms = 10\nworker_batch_size = 7\nkeys = [\"a\", \"b\"]\n";
         let resolved = Resolved::merge(file(settings), &environment, flags).unwrap();
-        let found = |key| (resolved.text(key).to_owned(), resolved.origin(key).to_string());
+        let found = |key| (resolved.text(key).to_owned(), resolved.source(key).to_string());
         assert_eq!(found("worker_batch_size"), ("7".into(), "t.toml".into()));
         assert_eq!(found("worker_poll_ms"), ("20".into(), "environment".into()));
         assert_eq!(found("drain_secs"), ("4".into(), "flag".into()));

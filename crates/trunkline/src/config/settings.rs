@@ -6,7 +6,7 @@ use server::{AllowedHosts, ApiKeys};
 
 use super::{
     LogFormat, Resolved,
-    kinds::{Kind, flag, list, millis, number, optional, parsed, secs, text},
+    value_types::{ValueType, flag, list, millis, number, optional, parsed, secs, text},
 };
 
 const HOUR: u64 = 3_600;
@@ -70,7 +70,7 @@ macro_rules! settings {
             default: $default,
             help: $help,
             secret: !stringify!($($secret)?).is_empty(),
-            values: || { let kind: Kind<$type> = $kind; kind.values },
+            values: || { let kind: ValueType<$type> = $kind; kind.values },
         },)+];
 
         impl Settings {

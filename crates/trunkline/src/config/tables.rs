@@ -7,7 +7,7 @@ use domain::{Channel, ProviderName, likely_meant};
 use providers::{Pattern, RouteSettings};
 use toml::{Table, Value};
 
-/// The kinds of providers.
+/// The value_types of providers.
 const KINDS: [&str; 1] = ["simulator"];
 
 /// Keys of a provider's table, and the settings that they replace for this provider: same range, same default.

@@ -11,7 +11,7 @@ use resilience::{Backoff, BreakerSettings};
 use server::{ConnectionSettings, ServerSettings};
 use store::Deadlines;
 
-use super::{Resolved, resolved::Origin, settings::Settings, tables::ProviderTable};
+use super::{Resolved, resolved::Source, settings::Settings, tables::ProviderTable};
 
 /// Prefixes of the settings that only the default simulators have.
 const OF_DEFAULT_SIMULATORS: [&str; 2] = ["provider_sms_", "provider_email_"];
@@ -256,7 +256,7 @@ fn refuse_settings_of_default_simulators(resolved: &Resolved) -> anyhow::Result<
         let is_theirs = OF_DEFAULT_SIMULATORS
             .iter()
             .any(|prefix| setting.key.starts_with(prefix));
-        if is_theirs && *resolved.origin(setting.key) != Origin::Default {
+        if is_theirs && *resolved.source(setting.key) != Source::Default {
             let detail = "has no effect on the providers of [[provider]] tables: set their faults there";
             return Err(resolved.invalid(setting.key, detail));
         }

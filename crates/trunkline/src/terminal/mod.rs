@@ -11,7 +11,7 @@ use std::{
 
 use serde::Serialize;
 
-pub(crate) use progress::Progress;
+pub(crate) use progress::ProgressBar;
 pub(crate) use table::Table;
 
 /// Writes to standard output. A closed pipe, as after `head`, is no error.

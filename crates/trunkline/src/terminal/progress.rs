@@ -7,13 +7,13 @@ const BAR_CHARS: u64 = 30;
 
 /// A progress bar on standard error, shown on terminals only and erased at the end.
 #[derive(Debug)]
-pub(crate) struct Progress {
+pub(crate) struct ProgressBar {
     what: &'static str,
     shown: bool,
     last: String,
 }
 
-impl Progress {
+impl ProgressBar {
     pub(crate) fn of(what: &'static str) -> Self {
         Self {
             what,
@@ -48,7 +48,7 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
+impl Drop for ProgressBar {
     fn drop(&mut self) {
         self.clear();
     }

@@ -23,7 +23,7 @@ use crate::{
         schemas,
     },
     problem::Problem,
-    routes::listing::{Envelope, Paging, Parameters, answer},
+    routes::listing::{Envelope, ListingParameters, Paging, answer},
 };
 
 /// Bytes of a message in an answer, beside its content: ids, times, attempts.
@@ -285,7 +285,7 @@ pub(crate) async fn list(
     State(app): AppState,
     query: Query<BTreeMap<String, String>>,
 ) -> Result<Response, Problem> {
-    let parameters = Parameters::of(query);
+    let parameters = ListingParameters::of(query);
     let filter = MessageFilter {
         status: parameters.filter("status")?,
         channel: parameters.filter("channel")?,

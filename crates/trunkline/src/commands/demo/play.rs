@@ -4,7 +4,7 @@ use domain::Clock;
 use hyper::header::HeaderValue;
 use tokio::sync::{mpsc::UnboundedSender, watch};
 
-use super::script::Step;
+use super::script::ScriptStep;
 use crate::client::{Api, ApiAnswer};
 
 /// Wait without an answer, or without a `Retry-After`.
@@ -75,7 +75,7 @@ pub(super) async fn play(
     api: &Api,
     gate: &Gate,
     run: &str,
-    step: Step,
+    step: ScriptStep,
     tell: UnboundedSender<Event>,
 ) -> bool {
     let id = format!("demo-{run}-{}", step.number);

@@ -32,7 +32,7 @@ pub(super) struct Terms {
 
 /// A request that carries a message.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Step {
+pub(super) struct ScriptStep {
     /// Its number in the script, from 1.
     pub(super) number: u64,
     /// Whether the shop sends it.
@@ -58,7 +58,7 @@ impl Script {
         }
     }
 
-    pub(super) fn next(&mut self) -> Step {
+    pub(super) fn next(&mut self) -> ScriptStep {
         self.number += 1;
         let who = (0..self.contacts.len()).fake_with_rng(&mut self.random);
         let channel = match self.percent() {
@@ -77,7 +77,7 @@ impl Script {
         }
     }
 
-    fn ours(&mut self, who: usize, channel: Channel) -> Step {
+    fn ours(&mut self, who: usize, channel: Channel) -> ScriptStep {
         let contact = &self.contacts[who];
         let (us, them) = addresses(who, contact, channel);
         let mut body = json!({
@@ -90,7 +90,7 @@ impl Script {
         self.step(true, "/api/messages", body, None)
     }
 
-    fn theirs(&mut self, who: usize, channel: Channel) -> Step {
+    fn theirs(&mut self, who: usize, channel: Channel) -> ScriptStep {
         let (us, them) = addresses(who, &self.contacts[who], channel);
         let mut body = json!({"from": them, "to": us, "body": theirs(&mut self.random)});
         self.attach(channel, &mut body);
@@ -120,8 +120,14 @@ impl Script {
         (0..100).fake_with_rng(&mut self.random)
     }
 
-    fn step(&self, ours: bool, path: &'static str, body: Value, id_field: Option<&'static str>) -> Step {
-        Step {
+    fn step(
+        &self,
+        ours: bool,
+        path: &'static str,
+        body: Value,
+        id_field: Option<&'static str>,
+    ) -> ScriptStep {
+        ScriptStep {
             number: self.number,
             ours,
             path,
@@ -148,7 +154,7 @@ mod tests {
 
     use super::{super::people::CONTACTS_MAX, *};
 
-    fn steps(seed: u64, served: &[Channel], injects: bool) -> Vec<Step> {
+    fn steps(seed: u64, served: &[Channel], injects: bool) -> Vec<ScriptStep> {
         let terms = Terms {
             served: served.to_vec(),
             injects,

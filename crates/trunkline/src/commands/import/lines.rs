@@ -11,7 +11,7 @@ pub(super) struct Lines<R> {
 
 /// A line, without its end.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum ImportLine<'a> {
+pub(super) enum RawLine<'a> {
     Text(&'a [u8]),
     Blank,
     TooLong,
@@ -41,7 +41,7 @@ impl<R: BufRead> Lines<R> {
         self.bytes
     }
 
-    pub(super) fn next(&mut self) -> io::Result<Option<ImportLine<'_>>> {
+    pub(super) fn next(&mut self) -> io::Result<Option<RawLine<'_>>> {
         self.buffer.clear();
         // One byte more than the bound, and the line end.
         let limit = self.bytes_max as u64 + 2;
@@ -61,7 +61,7 @@ impl<R: BufRead> Lines<R> {
             if !ended {
                 self.bytes += skip_line(&mut self.input)?;
             }
-            return Ok(Some(ImportLine::TooLong));
+            return Ok(Some(RawLine::TooLong));
         }
         let first = self.number == 1;
         let line = line
@@ -70,8 +70,8 @@ impl<R: BufRead> Lines<R> {
             .unwrap_or(line);
         let line = line.trim_ascii();
         Ok(Some(match line {
-            [] => ImportLine::Blank,
-            _ => ImportLine::Text(line),
+            [] => RawLine::Blank,
+            _ => RawLine::Text(line),
         }))
     }
 }
@@ -106,9 +106,9 @@ mod tests {
         let mut found = Vec::new();
         while let Some(line) = lines.next().unwrap() {
             found.push(match line {
-                ImportLine::Text(text) => String::from_utf8(text.to_vec()).unwrap(),
-                ImportLine::Blank => "(blank)".to_owned(),
-                ImportLine::TooLong => "(too long)".to_owned(),
+                RawLine::Text(text) => String::from_utf8(text.to_vec()).unwrap(),
+                RawLine::Blank => "(blank)".to_owned(),
+                RawLine::TooLong => "(too long)".to_owned(),
             });
             assert_eq!(lines.number(), found.len() as u64);
         }

@@ -18,11 +18,11 @@ use serde::Serialize;
 use store::{Import, Store};
 use tokio::runtime::Runtime;
 
-use self::lines::{ImportLine, Lines};
+use self::lines::{Lines, RawLine};
 use crate::{
     commands::open_lasting,
     config::{Config, flags},
-    terminal::{Progress, grouped, print, print_json},
+    terminal::{ProgressBar, grouped, print, print_json},
 };
 
 /// Messages in one transaction.
@@ -92,9 +92,9 @@ pub(crate) fn run(config: &Config, arguments: &ArgMatches) -> anyhow::Result<()>
         providers: config.simulators.instances.clone(),
         batch: Vec::with_capacity(BATCH_MESSAGES_MAX),
         batch_bytes: 0,
-        progress: Progress::of("importing"),
+        progress: ProgressBar::of("importing"),
         size,
-        summary: Summary::default(),
+        summary: ImportSummary::default(),
     };
     importer.import(Lines::of(input, LINE_BYTES_MAX))?;
     let Importer {
@@ -133,7 +133,7 @@ fn open(path: &str) -> anyhow::Result<(Box<dyn BufRead>, Option<u64>)> {
 }
 
 #[derive(Debug, Default, Serialize)]
-struct Summary {
+struct ImportSummary {
     /// Lines that are not blank.
     read: u64,
     imported: u64,
@@ -142,7 +142,7 @@ struct Summary {
     invalid: u64,
 }
 
-impl Summary {
+impl ImportSummary {
     fn text(&self) -> String {
         let [read, imported, repeated, invalid] =
             [self.read, self.imported, self.repeated, self.invalid].map(grouped);
@@ -182,9 +182,9 @@ struct Importer {
     providers: Vec<SimulatorInstance>,
     batch: Vec<Import>,
     batch_bytes: usize,
-    progress: Progress,
+    progress: ProgressBar,
     size: Option<u64>,
-    summary: Summary,
+    summary: ImportSummary,
 }
 
 impl Importer {
@@ -195,9 +195,9 @@ impl Importer {
             let line = line.with_context(|| self.stopped("cannot read the input", number))?;
             let import = match line {
                 None => break,
-                Some(ImportLine::Blank) => continue,
-                Some(ImportLine::TooLong) => Err(vec![format!("is longer than {LINE_BYTES_MAX} bytes")]),
-                Some(ImportLine::Text(text)) => {
+                Some(RawLine::Blank) => continue,
+                Some(RawLine::TooLong) => Err(vec![format!("is longer than {LINE_BYTES_MAX} bytes")]),
+                Some(RawLine::Text(text)) => {
                     let (processed_at, id) = self.minter.mint();
                     let default = |channel| self.default_provider(channel);
                     line::read(text, &self.rules, default, id, processed_at)
