@@ -73,7 +73,7 @@ impl Requests {
 
     /// The request with this number, at this moment.
     pub(crate) fn nth(&mut self, number: u64, clock: &dyn Clock) -> &[u8] {
-        // Spread, so that neighbours in a batch are not neighbours in the index, as in real traffic.
+        // Spread: as in real traffic, messages of one batch lie far apart in the index.
         let spread = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33;
         let pair = spread % u64::from(self.pairs);
         digits(&mut self.bytes[self.from..self.from + 7], pair, 10);

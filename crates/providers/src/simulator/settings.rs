@@ -181,7 +181,7 @@ impl SimulatorConfig {
             let sum: u16 = shares.iter().sum();
             // A single share that is too high was found above.
             if sum > PERCENT_MAX.into() && shares.iter().all(|share| *share <= PERCENT_MAX.into()) {
-                // Without overrides, the fault is that of the configuration for all.
+                // Without overrides, the fault stands in the configuration for all.
                 let own = self
                     .providers
                     .get(name.as_str())

@@ -1,4 +1,4 @@
-//! Rules 1, 6 and 7: what clients were told is true, and stays true.
+//! Rules 1, 6 and 7: every answer to a client is true, and stays true.
 
 use std::collections::{BTreeMap, BTreeSet};
 

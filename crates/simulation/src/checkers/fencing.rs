@@ -22,7 +22,7 @@ const RULE_STATUS: &str = "a status never goes back";
 pub(super) struct Fencing {
     /// Every outbox row after the last transaction.
     rows: BTreeMap<MessageId, OutboxRow>,
-    /// The leases each life was told it holds.
+    /// The leases that the store granted to each run of a node.
     held: BTreeMap<u32, BTreeSet<(MessageId, LeaseToken)>>,
     /// The leases given with an accept.
     leased_at_accept: BTreeSet<MessageId>,

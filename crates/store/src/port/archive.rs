@@ -8,7 +8,7 @@ use domain::{
 
 use crate::StoreError;
 
-/// Imports past messages, and deletes what is no longer needed.
+/// Imports past messages, and purges expired idempotency keys.
 #[async_trait]
 pub trait Archive: Send + Sync {
     /// Stores past messages. They have no outbox entry, and no conversation until [`Archive::assign`] gives them one.

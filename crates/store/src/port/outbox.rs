@@ -30,7 +30,7 @@ pub trait Outbox: Send + Sync {
     async fn release(&self, leases: &[(MessageId, LeaseToken)]) -> Result<Vec<MessageId>, StoreError>;
 
     /// Announces that a node serves these providers, and notes which other providers have entries. Nodes do so every few
-    /// seconds; `gap_max` is that of [`UnservedRule`].
+    /// seconds; `gap_max` is the one of [`UnservedRule`].
     async fn announce(&self, serving: &[ProviderName], gap_max: Duration) -> Result<(), StoreError>;
 
     /// Dead-letters up to `limit` entries that no node holds and whose deadline has passed, or whose provider is neither in

@@ -279,7 +279,7 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// Whether the refused certificate is that of an authority instead of a server.
+/// Whether the refused certificate belongs to an authority instead of a server.
 fn is_authority(error: &Error) -> bool {
     let Error::InvalidCertificate(CertificateError::Other(OtherError(cause))) = error else {
         return false;

@@ -113,7 +113,7 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// `path` is that of the database file.
+    /// `path` names the database file.
     pub(super) fn new(path: &Path, readers: Arc<Readers>, lock: File) -> Self {
         let mut wal = path.as_os_str().to_owned();
         wal.push("-wal");

@@ -114,7 +114,7 @@ pub(crate) async fn a_dead_letter_without_an_attempt_records_none(world: &World)
     assert_eq!((detail.attempts, detail.message.failure), (vec![], Some(failure)));
 }
 
-/// The error is that of the last recorded attempt, also if that was made under an earlier lease.
+/// The error comes from the last recorded attempt, even if an earlier lease made it.
 pub(crate) async fn a_dead_letter_without_an_attempt_keeps_the_last_error(world: &World) {
     let id = world
         .settled(world.outbound(), |held| {
