@@ -11,8 +11,10 @@ vocabulary! {
         Success = "success",
         /// The provider asked to slow down (429).
         RateLimited = "rate_limited",
-        /// The provider refused or failed.
+        /// The provider failed: a later attempt may succeed.
         Error = "error",
+        /// The provider refused the message for good.
+        Rejected = "rejected",
         /// No answer in time: the provider may have taken the message.
         Timeout = "timeout",
         /// The lease expired without a result: the provider may have taken the message.

@@ -60,7 +60,7 @@ pub struct Conversation {
     pub id: ConversationId,
     pub key: ConversationKey,
     pub message_count: u64,
-    /// The latest timestamp of the messages.
+    /// The greatest of the messages' timestamps, each at most its time of processing: what lies ahead pins nothing to the top.
     pub last_activity_at: Timestamp,
     /// When the first message was processed.
     pub created_at: Timestamp,

@@ -1,14 +1,16 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use serde::Serialize;
 
 use crate::{
-    Address, Attachments, AttachmentsError, Body, Channel, Content, Fingerprint, NewMessage, Region, Subject,
-    Timestamp, without_display_name,
+    Address, Attachments, AttachmentsError, Body, Channel, Content, Fingerprint, Metadata, NewMessage,
+    Region, Schedule, Subject, Timestamp, without_display_name,
 };
 
 /// How far ahead of this node's clock a message may be dated. Beyond that, the timestamp counts as missing.
 const AHEAD_MAX: Duration = Duration::from_secs(3_600);
+/// How far ahead a message may be scheduled: any day of the next year.
+const SCHEDULED_AHEAD_MAX: Duration = Duration::from_secs(366 * 24 * 3_600);
 
 /// A message as a request or a record spells it, not yet checked. `None` where nothing was given.
 pub struct Draft {
@@ -21,6 +23,9 @@ pub struct Draft {
     pub body: Option<String>,
     pub attachments: Option<Vec<String>>,
     pub timestamp: Option<Timestamp>,
+    pub send_at: Option<String>,
+    pub expires_at: Option<String>,
+    pub metadata: Option<BTreeMap<String, String>>,
 }
 
 /// How strictly a draft is checked.
@@ -121,7 +126,12 @@ impl Draft {
         let timestamp = self
             .timestamp
             .filter(|timestamp| *timestamp >= Timestamp::EARLIEST);
-        let timestamp = timestamp.map(|timestamp| timestamp.to_string());
+        let instant = |text: &Option<String>| text.as_deref().and_then(Timestamp::parse);
+        let [timestamp, send_at, expires_at] = [timestamp, instant(&self.send_at), instant(&self.expires_at)]
+            .map(|instant| instant.map(|instant| instant.to_string()));
+        // The number of entries comes before them, so that none is taken for an attachment.
+        let entries = self.metadata.iter().flatten();
+        let entries_count = entries.clone().count().to_string();
         let fields = [
             Some(self.channel.as_str()),
             self.from.as_deref(),
@@ -129,12 +139,17 @@ impl Draft {
             self.subject.as_deref().filter(|_| self.channel == Channel::Email),
             self.body.as_deref(),
             timestamp.as_deref(),
+            send_at.as_deref(),
+            expires_at.as_deref(),
+            Some(entries_count.as_str()),
         ];
+        let entries = entries.flat_map(|(name, value)| [Some(name.as_str()), Some(value.as_str())]);
         let attachments = self.attachments.iter().flatten().map(|url| Some(url.as_str()));
-        Fingerprint::of(fields.into_iter().chain(attachments))
+        Fingerprint::of(fields.into_iter().chain(entries).chain(attachments))
     }
 
-    /// Checks every part. A timestamp before 1990 or more than an hour after `now` counts as missing.
+    /// Checks every part. A timestamp before 1990 or more than an hour after `now` counts as missing, and so does a time to
+    /// send that has passed.
     ///
     /// # Errors
     /// All that is wrong, not only the first thing.
@@ -184,8 +199,11 @@ impl Draft {
             let error = wrong_shape(channel, lenient, body, attachments);
             errors.extend(error);
         }
-        let (Some(from), Some(to), Some(body), Some(attachments), true) =
-            (from, to, body, attachments, errors.is_empty())
+        let schedule = schedule(self.send_at, self.expires_at, now, &mut errors);
+        let metadata = Metadata::new(self.metadata.unwrap_or_default());
+        let metadata = valid("/metadata", metadata, &mut errors);
+        let (Some(from), Some(to), Some(body), Some(attachments), Some(metadata), true) =
+            (from, to, body, attachments, metadata, errors.is_empty())
         else {
             return Err(errors);
         };
@@ -196,15 +214,42 @@ impl Draft {
             subject,
             body,
             attachments,
+            metadata,
         };
         let believable = Timestamp::EARLIEST..=now.saturating_add(AHEAD_MAX);
         Ok(NewMessage {
             from: from.participant,
             to: to.participant,
             content: Arc::new(content),
-            timestamp: self.timestamp.filter(|timestamp| believable.contains(timestamp)),
+            timestamp: schedule
+                .send_at
+                .or(self.timestamp.filter(|timestamp| believable.contains(timestamp))),
+            schedule,
         })
     }
+}
+
+fn schedule(
+    send_at: Option<String>,
+    expires_at: Option<String>,
+    now: Timestamp,
+    errors: &mut Vec<FieldError>,
+) -> Schedule {
+    let mut instant = |pointer: &str, text: Option<String>| {
+        let read =
+            |text: String| Timestamp::parse(&text).ok_or("use a date and time of RFC 3339 with an offset");
+        text.and_then(|text| valid(pointer, read(text), errors))
+    };
+    let send_at = instant("/send_at", send_at).filter(|send_at| *send_at > now);
+    let expires_at = instant("/expires_at", expires_at);
+    if send_at.is_some_and(|send_at| send_at > now.saturating_add(SCHEDULED_AHEAD_MAX)) {
+        errors.push(FieldError::new("/send_at", "is more than 366 days ahead"));
+    }
+    if expires_at.is_some_and(|expires_at| expires_at <= send_at.unwrap_or(now)) {
+        let detail = "must be in the future, and after send_at";
+        errors.push(FieldError::new("/expires_at", detail));
+    }
+    Schedule { send_at, expires_at }
 }
 
 /// What is wrong with a body and attachments that are valid on their own.

@@ -28,6 +28,49 @@ impl MessageId {
     }
 }
 
+/// A UUID of version 7.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct WebhookEndpointId(Uuid);
+
+impl WebhookEndpointId {
+    #[must_use]
+    pub fn mint(now: Timestamp, entropy: &Entropy) -> Self {
+        Self(MessageId::mint(now, entropy).0)
+    }
+
+    #[must_use]
+    pub const fn as_uuid(self) -> Uuid {
+        self.0
+    }
+}
+
+impl From<Uuid> for WebhookEndpointId {
+    fn from(uuid: Uuid) -> Self {
+        Self(uuid)
+    }
+}
+
+impl FromStr for WebhookEndpointId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let id = text.parse::<MessageId>().map(|id| Self(id.0));
+        id.map_err(|_| InvalidId("the id of a webhook endpoint is a UUID, in lower case, with dashes"))
+    }
+}
+
+impl fmt::Display for WebhookEndpointId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Serialize for WebhookEndpointId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl From<Uuid> for MessageId {
     fn from(uuid: Uuid) -> Self {
         Self(uuid)
@@ -169,7 +212,7 @@ impl FromStr for ProviderMessageId {
 /// Says what a valid id looks like.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{0}")]
-pub struct InvalidId(&'static str);
+pub struct InvalidId(pub(crate) &'static str);
 
 #[cfg(test)]
 mod tests {

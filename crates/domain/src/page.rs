@@ -1,7 +1,7 @@
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::{Conversation, ConversationId, Message, MessageId, Timestamp};
+use crate::{Conversation, ConversationId, EventId, Message, MessageId, Timestamp};
 
 /// Items on a page if the request does not say.
 pub const PAGE_SIZE_DEFAULT: u32 = 50;
@@ -71,6 +71,10 @@ pub struct ThreadPosition {
     pub timestamp: Timestamp,
     pub sequence: u64,
 }
+
+/// A place in the list of receipts, latest first. Later receipts have higher numbers, from 1.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct ReceiptPosition(pub u64);
 
 impl ThreadPosition {
     #[must_use]
@@ -253,6 +257,30 @@ impl Position for MessageId {
     fn from_cursor(cursor: &str) -> Result<Self, CursorError> {
         let id = cursor.strip_prefix('m').and_then(|id| Uuid::try_parse(id).ok());
         unchanged(id.ok_or(CursorError)?.into(), cursor)
+    }
+}
+
+impl Position for ReceiptPosition {
+    fn to_cursor(&self) -> String {
+        format!("r{}", self.0)
+    }
+
+    fn from_cursor(cursor: &str) -> Result<Self, CursorError> {
+        let number = cursor.strip_prefix('r').and_then(|number| number.parse().ok());
+        let countable = number.filter(|number| i64::try_from(*number).is_ok());
+        unchanged(Self(countable.ok_or(CursorError)?), cursor)
+    }
+}
+
+/// The place of a delivery in the list of an endpoint's.
+impl Position for EventId {
+    fn to_cursor(&self) -> String {
+        format!("e{self}")
+    }
+
+    fn from_cursor(cursor: &str) -> Result<Self, CursorError> {
+        let id = cursor.strip_prefix('e').and_then(|id| id.parse().ok());
+        unchanged(id.ok_or(CursorError)?, cursor)
     }
 }
 

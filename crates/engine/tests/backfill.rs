@@ -36,6 +36,7 @@ fn past(number: u64, channel: Channel, from: &str, to: &str) -> Import {
         subject: None,
         body: Body::new("hello").unwrap(),
         attachments: Attachments::default(),
+        metadata: domain::Metadata::default(),
     };
     let message = NewMessage {
         from: Participant::from_stored(from),
@@ -43,6 +44,7 @@ fn past(number: u64, channel: Channel, from: &str, to: &str) -> Import {
         content: Arc::new(content),
         // The timestamps are not in the order of the import.
         timestamp: Some(instant(number * 7_919 % MESSAGES)),
+        schedule: domain::Schedule::default(),
     };
     Import {
         id: MessageId::mint(instant(number), &Entropy::from_seed(number)),
@@ -78,7 +80,7 @@ async fn conversations(store: &dyn Store) -> Vec<(u64, Timestamp)> {
         .await
         .unwrap();
     let mut found = Vec::new();
-    for conversation in page.items {
+    for conversation in page.items.into_iter().map(|listed| listed.conversation) {
         let thread = store
             .thread(conversation.id, &PageRequest::new(200, Start::Page(1)))
             .await

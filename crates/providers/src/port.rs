@@ -42,7 +42,8 @@ impl SendResult {
         match self {
             Self::Success { .. } => Outcome::Success,
             Self::RateLimited { .. } => Outcome::RateLimited,
-            Self::Error { .. } | Self::Rejected { .. } => Outcome::Error,
+            Self::Error { .. } => Outcome::Error,
+            Self::Rejected { .. } => Outcome::Rejected,
             Self::Timeout => Outcome::Timeout,
         }
     }

@@ -94,6 +94,7 @@ async fn call_provider(provider: &dyn Provider, channel: Channel) -> SendResult 
         subject: None,
         body: Body::new("secret words").unwrap(),
         attachments: Attachments::default(),
+        metadata: domain::Metadata::default(),
     };
     let call = Call {
         message_id: message_id(),

@@ -65,6 +65,8 @@ impl Tables {
             status,
             provider: Some(accept.provider.clone()),
             failure: None,
+            schedule: accept.message.schedule,
+            delivery: None,
         };
         self.messages.insert(accept.id, message);
         match &accept.kind {

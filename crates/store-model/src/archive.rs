@@ -60,6 +60,8 @@ impl Tables {
             },
             provider: Some(import.provider.clone()),
             failure: None,
+            schedule: domain::Schedule::default(),
+            delivery: None,
         };
         self.messages.insert(import.id, message);
         true

@@ -4,9 +4,12 @@
 
 mod accept;
 mod archive;
+mod events;
 mod inspect;
 mod outbox;
 mod reads;
+mod receipts;
+mod webhooks;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 

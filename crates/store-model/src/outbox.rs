@@ -13,7 +13,7 @@ use domain::{
 use mutants::Mutant;
 
 use store::{
-    ClaimLimits, Claimed, Claims, DeadLetter, Disposition, Leased, Outbox, Progress, QueueDepth,
+    Canceled, ClaimLimits, Claimed, Claims, DeadLetter, Disposition, Leased, Outbox, Progress, QueueDepth,
     RedriveFilter, RedriveTerms, Redriven, RedrivenBatch, Settled, Settlement, StoreError, UnservedRule,
     instant_after,
 };
@@ -76,6 +76,11 @@ impl Outbox for Memory {
         let (mut tables, now) = self.begin();
         let redriven = tables.redrive_matching(filter, terms, limit, now);
         Ok(RedrivenBatch { redriven, at: now })
+    }
+
+    async fn cancel(&self, id: MessageId) -> Result<Canceled, StoreError> {
+        let _ = id;
+        Err(StoreError::Refused("not built yet".to_owned()))
     }
 
     async fn queue_depths(&self) -> Result<Vec<QueueDepth>, StoreError> {

@@ -6,7 +6,9 @@ use domain::{
     ThreadPosition, Timestamp, Total,
 };
 
-use store::{ConversationFilter, MessageDetail, MessageFilter, Reads, StoreError, Waiting};
+use store::{
+    ConversationFilter, ListedConversation, MessageDetail, MessageFilter, Reads, StoreError, Waiting,
+};
 
 use crate::{Memory, Tables};
 
@@ -25,16 +27,18 @@ impl Reads for Memory {
         Ok(self.begin().0.list_messages(filter, page))
     }
 
-    async fn conversation(&self, id: ConversationId) -> Result<Option<Conversation>, StoreError> {
-        Ok(self.begin().0.conversations.get(&id).cloned())
+    async fn conversation(&self, id: ConversationId) -> Result<Option<ListedConversation>, StoreError> {
+        Ok(self.begin().0.conversations.get(&id).cloned().map(listed))
     }
 
     async fn conversations(
         &self,
         filter: &ConversationFilter,
         page: &PageRequest<ConversationPosition>,
-    ) -> Result<Page<Conversation, ConversationPosition>, StoreError> {
-        Ok(self.begin().0.list_conversations(filter, page))
+    ) -> Result<Page<ListedConversation, ConversationPosition>, StoreError> {
+        let Page { items, total, next } = self.begin().0.list_conversations(filter, page);
+        let items = items.into_iter().map(listed).collect();
+        Ok(Page { items, total, next })
     }
 
     async fn thread(
@@ -68,6 +72,7 @@ impl Tables {
         Some(MessageDetail {
             message,
             attempts,
+            receipts: Vec::new(),
             waiting,
         })
     }
@@ -137,6 +142,13 @@ impl Tables {
                 .is_none_or(|position| ThreadPosition::of(message) > *position)
         });
         Some(messages_of(page, after, total, ThreadPosition::of))
+    }
+}
+
+fn listed(conversation: Conversation) -> ListedConversation {
+    ListedConversation {
+        conversation,
+        last_message: None,
     }
 }
 

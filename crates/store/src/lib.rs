@@ -16,11 +16,14 @@ mod sqlite;
 pub use group_commit::{AcceptError, CommitReport, GroupCommit, GroupCommitLimits};
 pub use open::{OpenError, open};
 pub use port::{
-    Accept, Accepted, Accepting, Archive, Assigned, AttemptRecord, ClaimLimits, Claimed, Claims,
-    ConversationFilter, DeadLetter, Deadlines, Disposition, FIRST_LEASE, IdempotentRequest, Import, Kind,
-    Leased, MessageDetail, MessageFilter, Outage, Outbox, Progress, QUEUE_COUNTED_MAX, QueueDepth, Reads,
-    RedriveFilter, RedriveTerms, Redriven, RedrivenBatch, Settled, Settlement, Store, StoreError,
-    Unavailable, UnservedRule, Waiting, WithoutConversation, instant_after,
+    ANSWER_KEPT_BYTES, Accept, Accepted, Accepting, Archive, Assigned, AttemptRecord, Canceled, Checkpoint,
+    ClaimLimits, Claimed, Claims, ConversationFilter, DELIVERY_ATTEMPTS_KEPT, DeadLetter, Deadlines,
+    DeliveryAttempt, Disposition, Endpoint, EndpointChange, EndpointConfig, EndpointUrl, EventLog, Events,
+    EventsRead, FIRST_LEASE, IdempotentRequest, Import, KeptDelivery, Kind, Leased, LeasedEndpoint,
+    ListedConversation, MessageDetail, MessageFilter, NewEndpoint, Outage, Outbox, Progress,
+    QUEUE_COUNTED_MAX, QueueDepth, RECEIPTS_SHOWN_MAX, Reads, Receipts, RedriveFilter, RedriveTerms,
+    Redriven, RedrivenBatch, ReplayFrom, Settled, Settlement, Store, StoreError, StoredReceipt, Unavailable,
+    UnservedRule, Waiting, WebhookDelivery, WebhookSecret, Webhooks, WithoutConversation, instant_after,
 };
 pub use postgres::Postgres;
 pub use sqlite::Sqlite;

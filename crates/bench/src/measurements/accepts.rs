@@ -28,6 +28,9 @@ impl Accepts {
                 body: Some("x".repeat(160)),
                 attachments: None,
                 timestamp: None,
+                send_at: None,
+                expires_at: None,
+                metadata: None,
             };
             let rules = DraftRules {
                 default_region: None,

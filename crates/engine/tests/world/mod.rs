@@ -377,12 +377,14 @@ pub fn message(channel: Channel, from: &str, to: &str, body: &str) -> Send {
         subject: None,
         body: Body::new(body).unwrap(),
         attachments: Attachments::default(),
+        metadata: domain::Metadata::default(),
     };
     let message = NewMessage {
         from: from.participant,
         to: to.participant,
         content: Arc::new(content),
         timestamp: None,
+        schedule: domain::Schedule::default(),
     };
     (message, None)
 }

@@ -40,6 +40,7 @@ fn content() -> Content {
         subject: None,
         body: Body::new("Hello!").unwrap(),
         attachments: Attachments::new(vec!["https://example.com/cat.png".to_owned()], 10).unwrap(),
+        metadata: domain::Metadata::default(),
     }
 }
 

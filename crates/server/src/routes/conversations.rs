@@ -7,7 +7,7 @@ use axum::{
 };
 use domain::{Conversation, ConversationChannel, ConversationId, Participant, Timestamp};
 use serde::Serialize;
-use store::ConversationFilter;
+use store::{ConversationFilter, ListedConversation};
 use utoipa::ToSchema;
 
 use super::{
@@ -54,15 +54,15 @@ pub(crate) struct ConversationView {
     created_at: Timestamp,
 }
 
-impl From<Conversation> for ConversationView {
-    fn from(conversation: Conversation) -> Self {
+impl From<ListedConversation> for ConversationView {
+    fn from(listed: ListedConversation) -> Self {
         let Conversation {
             id,
             key,
             message_count,
             last_activity_at,
             created_at,
-        } = conversation;
+        } = listed.conversation;
         Self {
             id,
             channel: key.channel(),

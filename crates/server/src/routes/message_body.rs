@@ -42,6 +42,9 @@ macro_rules! message_body {
                     body: self.body,
                     attachments: self.attachments,
                     timestamp: self.timestamp,
+                    send_at: None,
+                    expires_at: None,
+                    metadata: None,
                 })
             }
         }

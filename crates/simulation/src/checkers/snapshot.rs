@@ -27,6 +27,10 @@ impl Snapshot {
         let conversations = all_pages(|page: &PageRequest<ConversationPosition>| {
             memory.conversations(&filter, page).now_or_never()?.ok()
         });
+        let conversations = conversations
+            .into_iter()
+            .map(|listed| listed.conversation)
+            .collect();
         Self {
             messages,
             conversations,

@@ -126,12 +126,14 @@ fn message(
         subject: None,
         body: Body::new(body).expect("no NUL"),
         attachments: Attachments::default(),
+        metadata: domain::Metadata::default(),
     };
     NewMessage {
         from: from.participant,
         to: to.participant,
         content: Arc::new(content),
         timestamp,
+        schedule: domain::Schedule::default(),
     }
 }
 

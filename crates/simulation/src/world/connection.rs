@@ -4,15 +4,18 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use domain::{
-    Content, Conversation, ConversationId, ConversationKey, ConversationPosition, LeaseToken, Message,
-    MessageId, Page, PageRequest, ProviderName, ThreadPosition,
+    Content, ConversationId, ConversationKey, ConversationPosition, DeliveryStatus, EventId, LeaseToken,
+    Message, MessageId, Page, PageRequest, ProviderName, Receipt, ReceiptPosition, ThreadPosition,
+    WebhookEndpointId,
 };
 use futures_util::FutureExt;
 use mutants::Mutant;
 use store::{
-    Accept, Accepted, Accepting, Archive, Assigned, ClaimLimits, Claims, ConversationFilter, DeadLetter,
-    IdempotentRequest, Import, MessageDetail, MessageFilter, Outbox, QueueDepth, Reads, RedriveFilter,
-    RedriveTerms, Redriven, RedrivenBatch, Settled, Settlement, Store, StoreError, UnservedRule,
+    Accept, Accepted, Accepting, Archive, Assigned, Canceled, Checkpoint, ClaimLimits, Claims,
+    ConversationFilter, DeadLetter, Endpoint, EndpointChange, EventLog, Events, EventsRead,
+    IdempotentRequest, Import, LeasedEndpoint, ListedConversation, MessageDetail, MessageFilter, NewEndpoint,
+    Outbox, QueueDepth, Reads, Receipts, RedriveFilter, RedriveTerms, Redriven, RedrivenBatch, ReplayFrom,
+    Settled, Settlement, Store, StoreError, StoredReceipt, UnservedRule, WebhookDelivery, Webhooks,
     WithoutConversation,
 };
 
@@ -245,6 +248,14 @@ impl Outbox for Connection {
             .await
     }
 
+    async fn cancel(&self, id: MessageId) -> Result<Canceled, StoreError> {
+        self.database
+            .transact(Errand::WRITE, move |database| {
+                at_once!(database.memory.cancel(id))
+            })
+            .await
+    }
+
     async fn queue_depths(&self) -> Result<Vec<QueueDepth>, StoreError> {
         self.database
             .transact(Errand::READ, |database| at_once!(database.memory.queue_depths()))
@@ -284,7 +295,7 @@ impl Reads for Connection {
             .await
     }
 
-    async fn conversation(&self, id: ConversationId) -> Result<Option<Conversation>, StoreError> {
+    async fn conversation(&self, id: ConversationId) -> Result<Option<ListedConversation>, StoreError> {
         self.database
             .transact(Errand::READ, move |database| {
                 at_once!(database.memory.conversation(id))
@@ -296,7 +307,7 @@ impl Reads for Connection {
         &self,
         filter: &ConversationFilter,
         page: &PageRequest<ConversationPosition>,
-    ) -> Result<Page<Conversation, ConversationPosition>, StoreError> {
+    ) -> Result<Page<ListedConversation, ConversationPosition>, StoreError> {
         let (filter, page) = (filter.clone(), *page);
         self.database
             .transact(Errand::READ, move |database| {
@@ -314,6 +325,182 @@ impl Reads for Connection {
         self.database
             .transact(Errand::READ, move |database| {
                 at_once!(database.memory.thread(id, &page))
+            })
+            .await
+    }
+}
+
+#[async_trait]
+impl Receipts for Connection {
+    async fn store_receipt(&self, receipt: &Receipt) -> Result<Option<MessageId>, StoreError> {
+        let receipt = receipt.clone();
+        self.database
+            .transact(Errand::WRITE, move |database| {
+                at_once!(database.memory.store_receipt(&receipt))
+            })
+            .await
+    }
+
+    async fn match_receipts(&self, within: Duration, limit: u32) -> Result<u64, StoreError> {
+        self.database
+            .transact(Errand::WRITE, move |database| {
+                at_once!(database.memory.match_receipts(within, limit))
+            })
+            .await
+    }
+
+    async fn receipts(
+        &self,
+        matched: Option<bool>,
+        page: &PageRequest<ReceiptPosition>,
+    ) -> Result<Page<StoredReceipt, ReceiptPosition>, StoreError> {
+        let page = *page;
+        self.database
+            .transact(Errand::READ, move |database| {
+                at_once!(database.memory.receipts(matched, &page))
+            })
+            .await
+    }
+
+    async fn purge_receipts(&self, kept: Duration, limit: u32) -> Result<u64, StoreError> {
+        self.database
+            .transact(Errand::WRITE, move |database| {
+                at_once!(database.memory.purge_receipts(kept, limit))
+            })
+            .await
+    }
+}
+
+#[async_trait]
+impl Events for Connection {
+    async fn events(&self, after: EventId, limit: u32) -> Result<EventsRead, StoreError> {
+        self.database
+            .transact(Errand::READ, move |database| {
+                at_once!(database.memory.events(after, limit))
+            })
+            .await
+    }
+
+    async fn event_log(&self) -> Result<EventLog, StoreError> {
+        self.database
+            .transact(Errand::READ, |database| at_once!(database.memory.event_log()))
+            .await
+    }
+
+    async fn purge_events(&self, kept: Duration, limit: u32) -> Result<u64, StoreError> {
+        self.database
+            .transact(Errand::WRITE, move |database| {
+                at_once!(database.memory.purge_events(kept, limit))
+            })
+            .await
+    }
+}
+
+#[async_trait]
+impl Webhooks for Connection {
+    async fn create_endpoint(
+        &self,
+        endpoint: &NewEndpoint,
+        max: u32,
+    ) -> Result<Option<Endpoint>, StoreError> {
+        let endpoint = endpoint.clone();
+        self.database
+            .transact(Errand::WRITE, move |database| {
+                at_once!(database.memory.create_endpoint(&endpoint, max))
+            })
+            .await
+    }
+
+    async fn endpoints(&self) -> Result<Vec<Endpoint>, StoreError> {
+        self.database
+            .transact(Errand::READ, |database| at_once!(database.memory.endpoints()))
+            .await
+    }
+
+    async fn endpoint(&self, id: WebhookEndpointId) -> Result<Option<Endpoint>, StoreError> {
+        self.database
+            .transact(Errand::READ, move |database| {
+                at_once!(database.memory.endpoint(id))
+            })
+            .await
+    }
+
+    async fn change_endpoint(
+        &self,
+        id: WebhookEndpointId,
+        change: &EndpointChange,
+    ) -> Result<Option<Endpoint>, StoreError> {
+        let change = change.clone();
+        self.database
+            .transact(Errand::WRITE, move |database| {
+                at_once!(database.memory.change_endpoint(id, &change))
+            })
+            .await
+    }
+
+    async fn delete_endpoint(&self, id: WebhookEndpointId) -> Result<bool, StoreError> {
+        self.database
+            .transact(Errand::WRITE, move |database| {
+                at_once!(database.memory.delete_endpoint(id))
+            })
+            .await
+    }
+
+    async fn replay(&self, id: WebhookEndpointId, from: ReplayFrom) -> Result<Option<Endpoint>, StoreError> {
+        self.database
+            .transact(Errand::WRITE, move |database| {
+                at_once!(database.memory.replay(id, from))
+            })
+            .await
+    }
+
+    async fn lease_endpoints(
+        &self,
+        lease: Duration,
+        deliveries_max: u32,
+    ) -> Result<Vec<LeasedEndpoint>, StoreError> {
+        self.database
+            .transact(Errand::WRITE, move |database| {
+                at_once!(database.memory.lease_endpoints(lease, deliveries_max))
+            })
+            .await
+    }
+
+    async fn checkpoint(&self, checkpoint: &Checkpoint) -> Result<bool, StoreError> {
+        let checkpoint = checkpoint.clone();
+        self.database
+            .transact(Errand::WRITE, move |database| {
+                at_once!(database.memory.checkpoint(&checkpoint))
+            })
+            .await
+    }
+
+    async fn release_endpoint(&self, id: WebhookEndpointId, token: LeaseToken) -> Result<(), StoreError> {
+        self.database
+            .transact(Errand::WRITE, move |database| {
+                at_once!(database.memory.release_endpoint(id, token))
+            })
+            .await
+    }
+
+    async fn deliveries(
+        &self,
+        id: WebhookEndpointId,
+        status: Option<DeliveryStatus>,
+        page: &PageRequest<EventId>,
+    ) -> Result<Option<Page<WebhookDelivery, EventId>>, StoreError> {
+        let page = *page;
+        self.database
+            .transact(Errand::READ, move |database| {
+                at_once!(database.memory.deliveries(id, status, &page))
+            })
+            .await
+    }
+
+    async fn purge_deliveries(&self, limit: u32) -> Result<u64, StoreError> {
+        self.database
+            .transact(Errand::WRITE, move |database| {
+                at_once!(database.memory.purge_deliveries(limit))
             })
             .await
     }

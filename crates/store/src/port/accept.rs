@@ -41,7 +41,7 @@ pub struct Accept {
 }
 
 impl Accept {
-    /// When it was written, or else accepted.
+    /// When it was written or is to be sent, or else accepted.
     #[must_use]
     pub fn timestamp(&self) -> Timestamp {
         self.message.timestamp.unwrap_or(self.processed_at)
@@ -51,12 +51,13 @@ impl Accept {
 /// The direction of an accepted message, and how its repeats are recognized.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
-    /// Outbound: gets an outbox entry.
+    /// Outbound: gets an outbox entry, which is due at the message's `send_at` or else at once.
     Send {
         request: Option<IdempotentRequest>,
-        /// How long it may be tried.
+        /// How long it may be tried from then on, unless the message has a deadline of its own.
         deadline: Duration,
-        /// Lease the new entry to the accepting node for this long, with the token [`FIRST_LEASE`].
+        /// Lease the new entry to the accepting node for this long, with the token [`FIRST_LEASE`]. Not for one that is due
+        /// later.
         lease: Option<Duration>,
     },
     /// Inbound.

@@ -2,9 +2,12 @@
 
 mod accept;
 mod archive;
+mod events;
 mod outage;
 mod outbox;
 mod reads;
+mod receipts;
+mod webhooks;
 
 use std::{fmt::Debug, time::Duration};
 
@@ -14,18 +17,25 @@ use thiserror::Error;
 
 pub use accept::{Accept, Accepted, Accepting, FIRST_LEASE, IdempotentRequest, Kind};
 pub use archive::{Archive, Assigned, Import, WithoutConversation};
+pub use events::{EventLog, Events, EventsRead};
 pub use outage::{Outage, Unavailable};
 pub use outbox::{
-    AttemptRecord, ClaimLimits, Claimed, Claims, DeadLetter, Deadlines, Disposition, Leased, Outbox,
-    Progress, QUEUE_COUNTED_MAX, QueueDepth, RedriveFilter, RedriveTerms, Redriven, RedrivenBatch, Settled,
-    Settlement, UnservedRule,
+    AttemptRecord, Canceled, ClaimLimits, Claimed, Claims, DeadLetter, Deadlines, Disposition, Leased,
+    Outbox, Progress, QUEUE_COUNTED_MAX, QueueDepth, RedriveFilter, RedriveTerms, Redriven, RedrivenBatch,
+    Settled, Settlement, UnservedRule,
 };
-pub use reads::{ConversationFilter, MessageDetail, MessageFilter, Reads, Waiting};
+pub use reads::{ConversationFilter, ListedConversation, MessageDetail, MessageFilter, Reads, Waiting};
+pub use receipts::{RECEIPTS_SHOWN_MAX, Receipts, StoredReceipt};
+pub use webhooks::{
+    ANSWER_KEPT_BYTES, Checkpoint, DELIVERY_ATTEMPTS_KEPT, DeliveryAttempt, Endpoint, EndpointChange,
+    EndpointConfig, EndpointUrl, KeptDelivery, LeasedEndpoint, NewEndpoint, ReplayFrom, WebhookDelivery,
+    WebhookSecret, Webhooks,
+};
 
 /// Durable storage. Every method of every trait is one transaction: it takes effect whole or not at all. Durations are cut to
 /// a thousand years.
 #[async_trait]
-pub trait Store: Accepting + Outbox + Reads + Archive + Debug {
+pub trait Store: Accepting + Outbox + Receipts + Reads + Events + Webhooks + Archive + Debug {
     /// Brings the schema up to date and returns the names of the migrations it applied. Fails also when the schema is newer
     /// than this program.
     async fn migrate(&self) -> Result<Vec<String>, StoreError>;

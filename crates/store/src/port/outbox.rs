@@ -53,6 +53,10 @@ pub trait Outbox: Send + Sync {
         limit: u32,
     ) -> Result<RedrivenBatch, StoreError>;
 
+    /// Cancels a message if it is certain that no provider has taken it or is taking it: its entry waits without a lease, and
+    /// no attempt ever ended `timeout` or `unknown`. The entry is deleted, so that no later claim finds it.
+    async fn cancel(&self, id: MessageId) -> Result<Canceled, StoreError>;
+
     /// How many entries wait, are leased or are dead, per provider, counted up to [`QUEUE_COUNTED_MAX`].
     async fn queue_depths(&self) -> Result<Vec<QueueDepth>, StoreError>;
 }
@@ -227,6 +231,20 @@ pub enum Redriven {
     Pending,
     /// The message is not a dead letter.
     NotFailed,
+    /// There is no such message.
+    NotFound,
+}
+
+/// The result of [`Outbox::cancel`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Canceled {
+    /// The message is canceled, now or by an earlier call.
+    Canceled {
+        /// Whether this call did it.
+        now: bool,
+    },
+    /// A provider has, or may have, the message, or it is final, or inbound.
+    NotCancelable,
     /// There is no such message.
     NotFound,
 }

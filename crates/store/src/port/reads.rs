@@ -1,7 +1,8 @@
 use async_trait::async_trait;
 use domain::{
-    Attempt, Channel, Conversation, ConversationChannel, ConversationId, ConversationPosition, Message,
-    MessageId, Page, PageRequest, Participant, ProviderName, Status, ThreadPosition, Timestamp,
+    Attempt, Channel, Conversation, ConversationChannel, ConversationId, ConversationPosition, Direction,
+    Message, MessageId, Page, PageRequest, Participant, ProviderName, Receipt, Status, ThreadPosition,
+    Timestamp,
 };
 
 use crate::StoreError;
@@ -9,7 +10,7 @@ use crate::StoreError;
 /// Reads messages and conversations.
 #[async_trait]
 pub trait Reads: Send + Sync {
-    /// One message with its attempts, all read at one moment.
+    /// One message with its attempts and receipts, all read at one moment.
     async fn message(&self, id: MessageId) -> Result<Option<MessageDetail>, StoreError>;
 
     /// Messages, newest processed first. A page ends before it exceeds [`PAGE_BYTES_MAX`](domain::PAGE_BYTES_MAX).
@@ -19,14 +20,14 @@ pub trait Reads: Send + Sync {
         page: &PageRequest<MessageId>,
     ) -> Result<Page<Message, MessageId>, StoreError>;
 
-    async fn conversation(&self, id: ConversationId) -> Result<Option<Conversation>, StoreError>;
+    async fn conversation(&self, id: ConversationId) -> Result<Option<ListedConversation>, StoreError>;
 
     /// Conversations, latest activity first, then highest id.
     async fn conversations(
         &self,
         filter: &ConversationFilter,
         page: &PageRequest<ConversationPosition>,
-    ) -> Result<Page<Conversation, ConversationPosition>, StoreError>;
+    ) -> Result<Page<ListedConversation, ConversationPosition>, StoreError>;
 
     /// The messages of a conversation by timestamp, then in the order of joining; `None` for an unknown conversation. A page
     /// ends before it exceeds [`PAGE_BYTES_MAX`](domain::PAGE_BYTES_MAX).
@@ -43,6 +44,12 @@ pub struct MessageFilter {
     pub status: Option<Status>,
     pub channel: Option<Channel>,
     pub provider: Option<ProviderName>,
+    pub direction: Option<Direction>,
+    pub from: Option<Participant>,
+    pub to: Option<Participant>,
+    pub conversation_id: Option<ConversationId>,
+    /// Processed at this time or later.
+    pub since: Option<Timestamp>,
 }
 
 /// Which conversations to list; `None` matches everything.
@@ -53,13 +60,23 @@ pub struct ConversationFilter {
     pub participant: Option<Participant>,
 }
 
-/// A message with its attempts and its outbox entry.
+/// A conversation and the last message of its thread.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedConversation {
+    pub conversation: Conversation,
+    /// `None` only where the message is stored but cannot be seen yet.
+    pub last_message: Option<Message>,
+}
+
+/// A message with its attempts, receipts and outbox entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MessageDetail {
     pub message: Message,
     /// Oldest first.
     pub attempts: Vec<Attempt>,
-    /// The outbox entry, while the message is pending.
+    /// Those that were applied, in the order in which they came; the latest [`RECEIPTS_SHOWN_MAX`](crate::RECEIPTS_SHOWN_MAX).
+    pub receipts: Vec<Receipt>,
+    /// The outbox entry, while the message is scheduled or pending.
     pub waiting: Option<Waiting>,
 }
 

@@ -3,17 +3,20 @@
 mod accept;
 mod archive;
 mod connections;
+mod events;
 mod failure;
 mod hosts;
 mod insert;
 mod outbox;
 mod probe;
 mod reads;
+mod receipts;
 mod rows;
 mod server_check;
 mod server_clock;
 mod session;
 mod tls;
+mod webhooks;
 
 use std::{sync::Arc, time::Duration};
 

@@ -14,7 +14,7 @@ use super::{
     millis, millis_float, rows,
 };
 use crate::{
-    ClaimLimits, Claimed, Claims, DeadLetter, Disposition, Outbox, QUEUE_COUNTED_MAX, QueueDepth,
+    Canceled, ClaimLimits, Claimed, Claims, DeadLetter, Disposition, Outbox, QUEUE_COUNTED_MAX, QueueDepth,
     RedriveFilter, RedriveTerms, Redriven, RedrivenBatch, Settled, Settlement, StoreError, UnservedRule,
 };
 
@@ -151,6 +151,11 @@ impl Outbox for Postgres {
         } else {
             Redriven::NotFailed
         })
+    }
+
+    async fn cancel(&self, id: MessageId) -> Result<Canceled, StoreError> {
+        let _ = id;
+        Err(StoreError::Refused("not built yet".to_owned()))
     }
 
     async fn queue_depths(&self) -> Result<Vec<QueueDepth>, StoreError> {

@@ -8,7 +8,9 @@ use tokio_postgres::{Row, types::ToSql};
 use uuid::Uuid;
 
 use super::{Postgres, rows};
-use crate::{ConversationFilter, MessageDetail, MessageFilter, Reads, StoreError, Waiting};
+use crate::{
+    ConversationFilter, ListedConversation, MessageDetail, MessageFilter, Reads, StoreError, Waiting,
+};
 
 /// A statement that lists messages: its own part and the shared end.
 macro_rules! listing {
@@ -49,6 +51,7 @@ impl Reads for Postgres {
         Ok(Some(MessageDetail {
             message: rows::message(first)?,
             attempts,
+            receipts: Vec::new(),
             waiting,
         }))
     }
@@ -69,27 +72,28 @@ impl Reads for Postgres {
         let (sql, filters) = match filter.status {
             Some(Status::Pending | Status::Failed) => (listing!("outbox/list"), &outbox_filters[..]),
             None if channel.is_none() && provider.is_none() => (listing!("messages/list"), &filters[..2]),
-            Some(Status::Dispatched | Status::Received) | None => {
-                (listing!("messages/list_filtered"), &filters[..])
-            }
+            Some(_) | None => (listing!("messages/list_filtered"), &filters[..]),
         };
         let rows = rows_of_page(self, sql, page, filters).await?;
         let (items, more, total) = read_page(&rows)?;
         Ok(Page::new(items, more, Total::capped(total), |message| message.id))
     }
 
-    async fn conversation(&self, id: ConversationId) -> Result<Option<Conversation>, StoreError> {
+    async fn conversation(&self, id: ConversationId) -> Result<Option<ListedConversation>, StoreError> {
         let rows = self
             .read(include_str!("../../sql/conversations/get.sql"), &[&id.get()])
             .await?;
-        rows.first().map(rows::conversation).transpose()
+        rows.first()
+            .map(rows::conversation)
+            .transpose()
+            .map(|found| found.map(listed))
     }
 
     async fn conversations(
         &self,
         filter: &ConversationFilter,
         page: &PageRequest<ConversationPosition>,
-    ) -> Result<Page<Conversation, ConversationPosition>, StoreError> {
+    ) -> Result<Page<ListedConversation, ConversationPosition>, StoreError> {
         let channel = filter.channel.map(ConversationChannel::as_str);
         let (after_activity, after_id) = match page.after() {
             Some(position) => (position.last_activity_at.into(), position.id.get()),
@@ -123,11 +127,13 @@ impl Reads for Postgres {
         // An empty page is one row without a conversation.
         for row in &found {
             if rows::get::<Option<i64>>(row, "id")?.is_some() {
-                items.push(rows::conversation(row)?);
+                items.push(listed(rows::conversation(row)?));
             }
         }
         let total = Total::capped(rows::count(total)?);
-        Ok(Page::of(page, items, total, ConversationPosition::of))
+        Ok(Page::of(page, items, total, |listed| {
+            ConversationPosition::of(&listed.conversation)
+        }))
     }
 
     async fn thread(
@@ -151,6 +157,13 @@ impl Reads for Postgres {
             Total::exact(total),
             ThreadPosition::of,
         )))
+    }
+}
+
+fn listed(conversation: Conversation) -> ListedConversation {
+    ListedConversation {
+        conversation,
+        last_message: None,
     }
 }
 

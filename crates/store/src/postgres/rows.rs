@@ -4,7 +4,7 @@ use std::{str::FromStr, sync::Arc, time::Duration};
 
 use domain::{
     Attempt, Body, Content, Conversation, ConversationId, ConversationKey, ErrorCode, Failure, GivenAddress,
-    LeaseToken, Message, Participant, Subject,
+    LeaseToken, Message, Metadata, Participant, Schedule, Subject,
 };
 use tokio_postgres::{Row, types::FromSql};
 use uuid::Uuid;
@@ -35,6 +35,8 @@ pub(super) fn message(row: &Row) -> Result<Message, StoreError> {
         status: word(row, "status")?,
         provider: optional_word(row, "provider")?,
         failure,
+        schedule: Schedule::default(),
+        delivery: None,
     })
 }
 
@@ -123,6 +125,7 @@ fn content(row: &Row) -> Result<Content, StoreError> {
         subject,
         body: Body::new(get::<String>(row, "body")?).map_err(|_| corrupt("body"))?,
         attachments,
+        metadata: Metadata::default(),
     })
 }
 

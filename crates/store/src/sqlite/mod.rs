@@ -8,10 +8,13 @@ mod archive;
 mod clock;
 #[cfg(test)]
 mod durability;
+mod events;
 mod outbox;
 mod readers;
 mod reads;
+mod receipts;
 mod rows;
+mod webhooks;
 mod writer;
 
 use std::{fs::File, path::Path, sync::Arc, time::Duration};

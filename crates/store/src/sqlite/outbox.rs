@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use super::{Sqlite, micros, rows};
 use crate::{
-    ClaimLimits, Claimed, Claims, DeadLetter, Disposition, Leased, Outbox, Progress, QUEUE_COUNTED_MAX,
-    QueueDepth, RedriveFilter, RedriveTerms, Redriven, RedrivenBatch, Settled, Settlement, StoreError,
-    UnservedRule, instant_after,
+    Canceled, ClaimLimits, Claimed, Claims, DeadLetter, Disposition, Leased, Outbox, Progress,
+    QUEUE_COUNTED_MAX, QueueDepth, RedriveFilter, RedriveTerms, Redriven, RedrivenBatch, Settled, Settlement,
+    StoreError, UnservedRule, instant_after,
 };
 
 /// The error code of an attempt whose lease expired.
@@ -156,6 +156,11 @@ impl Outbox for Sqlite {
             Ok(RedrivenBatch { redriven, at: now })
         })
         .await
+    }
+
+    async fn cancel(&self, id: MessageId) -> Result<Canceled, StoreError> {
+        let _ = id;
+        Err(StoreError::Refused("not built yet".to_owned()))
     }
 
     async fn queue_depths(&self) -> Result<Vec<QueueDepth>, StoreError> {

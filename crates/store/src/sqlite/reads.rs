@@ -7,7 +7,9 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Rows, ToSql, para
 use uuid::Uuid;
 
 use super::{Sqlite, rows};
-use crate::{ConversationFilter, MessageDetail, MessageFilter, Reads, StoreError, Waiting};
+use crate::{
+    ConversationFilter, ListedConversation, MessageDetail, MessageFilter, Reads, StoreError, Waiting,
+};
 
 const MESSAGE_PROVIDERS: &str = include_str!("../../sql/messages/providers.sqlite.sql");
 
@@ -38,6 +40,7 @@ impl Reads for Sqlite {
             Ok(Some(MessageDetail {
                 message,
                 attempts,
+                receipts: Vec::new(),
                 waiting,
             }))
         })
@@ -70,15 +73,16 @@ impl Reads for Sqlite {
         .await
     }
 
-    async fn conversation(&self, id: ConversationId) -> Result<Option<Conversation>, StoreError> {
-        self.read(move |connection, _| conversation(connection, id)).await
+    async fn conversation(&self, id: ConversationId) -> Result<Option<ListedConversation>, StoreError> {
+        self.read(move |connection, _| Ok(conversation(connection, id)?.map(listed)))
+            .await
     }
 
     async fn conversations(
         &self,
         filter: &ConversationFilter,
         page: &PageRequest<ConversationPosition>,
-    ) -> Result<Page<Conversation, ConversationPosition>, StoreError> {
+    ) -> Result<Page<ListedConversation, ConversationPosition>, StoreError> {
         let (filter, page) = (filter.clone(), *page);
         self.read(move |connection, _| {
             let channel = filter.channel.map(ConversationChannel::as_str);
@@ -88,10 +92,10 @@ impl Reads for Sqlite {
             };
             let (limit, offset) = (page.size() + 1, page.offset() as i64);
             let count_max = TOTAL_COUNTED_MAX as i64 + 1;
-            let list = |sql: &str, params: &[&dyn ToSql]| -> rusqlite::Result<Vec<Conversation>> {
+            let list = |sql: &str, params: &[&dyn ToSql]| -> rusqlite::Result<Vec<ListedConversation>> {
                 connection
                     .prepare_cached(sql)?
-                    .query_map(params, rows::conversation)?
+                    .query_map(params, |row| rows::conversation(row).map(listed))?
                     .collect()
             };
             let (items, counted) = match filter.participant.as_ref().map(domain::Participant::as_str) {
@@ -118,12 +122,9 @@ impl Reads for Sqlite {
                     )?,
                 ),
             };
-            Ok(Page::of(
-                &page,
-                items,
-                Total::capped(counted),
-                ConversationPosition::of,
-            ))
+            Ok(Page::of(&page, items, Total::capped(counted), |listed| {
+                ConversationPosition::of(&listed.conversation)
+            }))
         })
         .await
     }
@@ -161,6 +162,13 @@ impl Reads for Sqlite {
     }
 }
 
+fn listed(conversation: Conversation) -> ListedConversation {
+    ListedConversation {
+        conversation,
+        last_message: None,
+    }
+}
+
 /// Messages whose ids one index has in order.
 struct IndexedMessages {
     /// Lists their ids, newest first.
@@ -187,6 +195,7 @@ fn indexed_messages(
         status,
         channel,
         provider,
+        ..
     } = filter;
     if (status, channel, provider) == (&None, &None, &None) {
         return Ok(vec![IndexedMessages {
@@ -208,7 +217,7 @@ fn indexed_messages(
         ),
         Some(Status::Dispatched) => (of_kind, MESSAGE_PROVIDERS, &[Direction::Outbound][..]),
         Some(Status::Received) => (of_kind, MESSAGE_PROVIDERS, &[Direction::Inbound][..]),
-        None => (of_kind, MESSAGE_PROVIDERS, Direction::ALL),
+        Some(_) | None => (of_kind, MESSAGE_PROVIDERS, Direction::ALL),
     };
     let providers: Vec<String> = match provider {
         Some(provider) => vec![provider.to_string()],

@@ -4,7 +4,7 @@ use std::{str::FromStr, time::Duration};
 
 use domain::{
     Attempt, Body, Content, Conversation, ConversationId, ConversationKey, ErrorCode, Failure, GivenAddress,
-    Message, Participant, Subject, Timestamp,
+    Message, Metadata, Participant, Schedule, Subject, Timestamp,
 };
 use rusqlite::{Row, types::Type};
 use uuid::Uuid;
@@ -35,6 +35,8 @@ pub(super) fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
         status: word(row, "status")?,
         provider: optional_word(row, "provider")?,
         failure,
+        schedule: Schedule::default(),
+        delivery: None,
     })
 }
 
@@ -52,6 +54,7 @@ pub(super) fn content(row: &Row<'_>) -> rusqlite::Result<Content> {
         subject,
         body: Body::new(row.get::<_, String>("body")?).map_err(|_| corrupt("body"))?,
         attachments: json::to_attachments(attachments.as_deref()).ok_or_else(|| corrupt("attachments"))?,
+        metadata: Metadata::default(),
     })
 }
 

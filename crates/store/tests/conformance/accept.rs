@@ -32,6 +32,8 @@ fn expected(accept: &Accept, accepted: Accepted) -> Message {
         status,
         provider: Some(accept.provider.clone()),
         failure: None,
+        schedule: domain::Schedule::default(),
+        delivery: None,
     }
 }
 

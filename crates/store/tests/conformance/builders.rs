@@ -168,6 +168,7 @@ impl Draft {
             subject: self.subject.map(|subject| Subject::new(subject).unwrap()),
             body: Body::new(self.body.clone()).unwrap(),
             attachments: Attachments::new(self.attachments, 10).unwrap(),
+            metadata: domain::Metadata::default(),
         };
         let provider = self.provider.unwrap_or_else(|| match self.channel {
             Channel::Sms | Channel::Mms => name(SMS),
@@ -191,6 +192,7 @@ impl Draft {
                 to: to.participant,
                 content: Arc::new(content),
                 timestamp: Some(self.timestamp),
+                schedule: domain::Schedule::default(),
             },
             processed_at: self.now,
             provider,

@@ -158,6 +158,7 @@ async fn every_read(world: &World) {
         status,
         channel,
         provider: provider.map(name),
+        ..MessageFilter::default()
     };
     let listings = [
         filter(None, None, None),

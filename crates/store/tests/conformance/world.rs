@@ -256,7 +256,7 @@ impl World {
     }
 
     pub(crate) async fn conversation(&self, id: ConversationId) -> Conversation {
-        self.store.conversation(id).await.unwrap().unwrap()
+        self.store.conversation(id).await.unwrap().unwrap().conversation
     }
 
     /// Every conversation, latest activity first.
@@ -298,7 +298,7 @@ pub(crate) async fn all_conversations(store: &dyn Store) -> Vec<Conversation> {
             .conversations(&filter, &PageRequest::new(200, start))
             .await
             .unwrap();
-        all.extend(page.items);
+        all.extend(page.items.into_iter().map(|listed| listed.conversation));
         assert!(all.len() < WALK_MAX, "the walk does not end");
         match page.next {
             Some(position) => start = Start::After(position),

@@ -44,6 +44,9 @@ impl Sketch {
             body,
             attachments,
             timestamp: timestamp.as_deref().and_then(Timestamp::parse),
+            send_at: None,
+            expires_at: None,
+            metadata: None,
         }
     }
 

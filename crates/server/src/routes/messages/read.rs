@@ -170,6 +170,7 @@ impl MessageView {
             status,
             provider,
             failure,
+            ..
         } = message;
         let (conversation_id, sequence) = thread.unzip();
         Self {
@@ -290,6 +291,7 @@ pub(crate) async fn list(
         status: parameters.filter("status")?,
         channel: parameters.filter("channel")?,
         provider: parameters.filter("provider")?,
+        ..MessageFilter::default()
     };
     let request = parameters.page()?;
     let room = app.answers().room(page_bytes(&app, &request)).await?;

@@ -5,14 +5,17 @@ use std::{
 
 use async_trait::async_trait;
 use domain::{
-    Conversation, ConversationId, ConversationKey, ConversationPosition, LeaseToken, Message, MessageId,
-    Outcome, Page, PageRequest, ProviderName, ThreadPosition,
+    ConversationId, ConversationKey, ConversationPosition, DeliveryStatus, EventId, LeaseToken, Message,
+    MessageId, Outcome, Page, PageRequest, ProviderName, Receipt, ReceiptPosition, ThreadPosition,
+    WebhookEndpointId,
 };
 use store::{
-    Accept, Accepted, Accepting, Archive, Assigned, AttemptRecord, ClaimLimits, Claims, ConversationFilter,
-    DeadLetter, IdempotentRequest, Import, Kind, MessageDetail, MessageFilter, Outage, Outbox, QueueDepth,
-    Reads, RedriveFilter, RedriveTerms, Redriven, RedrivenBatch, Settled, Settlement, Store, StoreError,
-    UnservedRule, WithoutConversation,
+    Accept, Accepted, Accepting, Archive, Assigned, AttemptRecord, Canceled, Checkpoint, ClaimLimits, Claims,
+    ConversationFilter, DeadLetter, Endpoint, EndpointChange, EventLog, Events, EventsRead,
+    IdempotentRequest, Import, Kind, LeasedEndpoint, ListedConversation, MessageDetail, MessageFilter,
+    NewEndpoint, Outage, Outbox, QueueDepth, Reads, Receipts, RedriveFilter, RedriveTerms, Redriven,
+    RedrivenBatch, ReplayFrom, Settled, Settlement, Store, StoreError, StoredReceipt, UnservedRule,
+    WebhookDelivery, Webhooks, WithoutConversation,
 };
 use tokio::sync::watch;
 
@@ -240,6 +243,10 @@ impl Outbox for FaultyStore {
         self.reached()?.redrive_matching(filter, terms, limit).await
     }
 
+    async fn cancel(&self, id: MessageId) -> Result<Canceled, StoreError> {
+        self.reached()?.cancel(id).await
+    }
+
     async fn queue_depths(&self) -> Result<Vec<QueueDepth>, StoreError> {
         self.reached()?.queue_depths().await
     }
@@ -259,7 +266,7 @@ impl Reads for FaultyStore {
         self.reached()?.messages(filter, page).await
     }
 
-    async fn conversation(&self, id: ConversationId) -> Result<Option<Conversation>, StoreError> {
+    async fn conversation(&self, id: ConversationId) -> Result<Option<ListedConversation>, StoreError> {
         self.reached()?.conversation(id).await
     }
 
@@ -267,7 +274,7 @@ impl Reads for FaultyStore {
         &self,
         filter: &ConversationFilter,
         page: &PageRequest<ConversationPosition>,
-    ) -> Result<Page<Conversation, ConversationPosition>, StoreError> {
+    ) -> Result<Page<ListedConversation, ConversationPosition>, StoreError> {
         self.reached()?.conversations(filter, page).await
     }
 
@@ -277,6 +284,108 @@ impl Reads for FaultyStore {
         page: &PageRequest<ThreadPosition>,
     ) -> Result<Option<Page<Message, ThreadPosition>>, StoreError> {
         self.reached()?.thread(id, page).await
+    }
+}
+
+#[async_trait]
+impl Receipts for FaultyStore {
+    async fn store_receipt(&self, receipt: &Receipt) -> Result<Option<MessageId>, StoreError> {
+        self.reached()?.store_receipt(receipt).await
+    }
+
+    async fn match_receipts(&self, within: Duration, limit: u32) -> Result<u64, StoreError> {
+        self.reached()?.match_receipts(within, limit).await
+    }
+
+    async fn receipts(
+        &self,
+        matched: Option<bool>,
+        page: &PageRequest<ReceiptPosition>,
+    ) -> Result<Page<StoredReceipt, ReceiptPosition>, StoreError> {
+        self.reached()?.receipts(matched, page).await
+    }
+
+    async fn purge_receipts(&self, kept: Duration, limit: u32) -> Result<u64, StoreError> {
+        self.reached()?.purge_receipts(kept, limit).await
+    }
+}
+
+#[async_trait]
+impl Events for FaultyStore {
+    async fn events(&self, after: EventId, limit: u32) -> Result<EventsRead, StoreError> {
+        self.reached()?.events(after, limit).await
+    }
+
+    async fn event_log(&self) -> Result<EventLog, StoreError> {
+        self.reached()?.event_log().await
+    }
+
+    async fn purge_events(&self, kept: Duration, limit: u32) -> Result<u64, StoreError> {
+        self.reached()?.purge_events(kept, limit).await
+    }
+}
+
+#[async_trait]
+impl Webhooks for FaultyStore {
+    async fn create_endpoint(
+        &self,
+        endpoint: &NewEndpoint,
+        max: u32,
+    ) -> Result<Option<Endpoint>, StoreError> {
+        self.reached()?.create_endpoint(endpoint, max).await
+    }
+
+    async fn endpoints(&self) -> Result<Vec<Endpoint>, StoreError> {
+        self.reached()?.endpoints().await
+    }
+
+    async fn endpoint(&self, id: WebhookEndpointId) -> Result<Option<Endpoint>, StoreError> {
+        self.reached()?.endpoint(id).await
+    }
+
+    async fn change_endpoint(
+        &self,
+        id: WebhookEndpointId,
+        change: &EndpointChange,
+    ) -> Result<Option<Endpoint>, StoreError> {
+        self.reached()?.change_endpoint(id, change).await
+    }
+
+    async fn delete_endpoint(&self, id: WebhookEndpointId) -> Result<bool, StoreError> {
+        self.reached()?.delete_endpoint(id).await
+    }
+
+    async fn replay(&self, id: WebhookEndpointId, from: ReplayFrom) -> Result<Option<Endpoint>, StoreError> {
+        self.reached()?.replay(id, from).await
+    }
+
+    async fn lease_endpoints(
+        &self,
+        lease: Duration,
+        deliveries_max: u32,
+    ) -> Result<Vec<LeasedEndpoint>, StoreError> {
+        self.reached()?.lease_endpoints(lease, deliveries_max).await
+    }
+
+    async fn checkpoint(&self, checkpoint: &Checkpoint) -> Result<bool, StoreError> {
+        self.reached()?.checkpoint(checkpoint).await
+    }
+
+    async fn release_endpoint(&self, id: WebhookEndpointId, token: LeaseToken) -> Result<(), StoreError> {
+        self.reached()?.release_endpoint(id, token).await
+    }
+
+    async fn deliveries(
+        &self,
+        id: WebhookEndpointId,
+        status: Option<DeliveryStatus>,
+        page: &PageRequest<EventId>,
+    ) -> Result<Option<Page<WebhookDelivery, EventId>>, StoreError> {
+        self.reached()?.deliveries(id, status, page).await
+    }
+
+    async fn purge_deliveries(&self, limit: u32) -> Result<u64, StoreError> {
+        self.reached()?.purge_deliveries(limit).await
     }
 }
 

@@ -190,6 +190,9 @@ mod tests {
                     .as_array()
                     .map(|urls| urls.iter().map(|url| url.as_str().unwrap().to_owned()).collect()),
                 timestamp: None,
+                send_at: None,
+                expires_at: None,
+                metadata: None,
             };
             assert!(draft.check(&rules, SystemClock::new().now()).is_ok(), "{step:?}");
             paths.insert(step.path);

@@ -54,6 +54,9 @@ pub(super) fn read(
             body: line.body,
             attachments: line.attachments,
             timestamp: line.timestamp,
+            send_at: None,
+            expires_at: None,
+            metadata: None,
         };
         let checked = draft.check(rules, processed_at);
         checked.map_err(|found| errors.extend(found)).ok()

@@ -1,0 +1,48 @@
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::{MessageId, Page, PageRequest, Receipt, ReceiptPosition};
+
+use crate::StoreError;
+
+/// Stores the receipts of providers and applies them to their messages.
+///
+/// A receipt matches a message by an attempt on record: one with its provider message id (and its provider, if it names one;
+/// otherwise the id must be unambiguous), or, if it names our own message id, one that ended `success`, `timeout` or
+/// `unknown`. A receipt that matches is applied once: it joins the message's [`Delivery`](domain::Delivery). It also proves that
+/// a provider has the message, so the outbox entry of a pending or dead message is deleted. An entry that is leased is left
+/// alone; the receipt is applied when the entry is settled or its lease has expired, which is first recorded as in
+/// [`Outbox::claim`](crate::Outbox::claim). Receipts that match nothing yet are kept.
+#[async_trait]
+pub trait Receipts: Send + Sync {
+    /// Stores a receipt, then applies it if it matches. Returns the message it was applied to. It is durable also if only the
+    /// second step failed: then this returns `None`, and [`Receipts::match_receipts`] applies it.
+    async fn store_receipt(&self, receipt: &Receipt) -> Result<Option<MessageId>, StoreError>;
+
+    /// Applies up to `limit` receipts that came within the last `within` and match by now. Returns how many.
+    /// [`Outbox::settle`](crate::Outbox::settle) applies those of the messages it settles itself; this is for what a crash or a
+    /// race left.
+    async fn match_receipts(&self, within: Duration, limit: u32) -> Result<u64, StoreError>;
+
+    /// Receipts, the latest first; `matched` filters by whether they were applied to a message.
+    async fn receipts(
+        &self,
+        matched: Option<bool>,
+        page: &PageRequest<ReceiptPosition>,
+    ) -> Result<Page<StoredReceipt, ReceiptPosition>, StoreError>;
+
+    /// Deletes up to `limit` receipts that match nothing and are older than `kept`, and returns how many.
+    async fn purge_receipts(&self, kept: Duration, limit: u32) -> Result<u64, StoreError>;
+}
+
+/// The most receipts of one message that a read returns, the latest received.
+pub const RECEIPTS_SHOWN_MAX: usize = 100;
+
+/// A receipt in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredReceipt {
+    pub position: ReceiptPosition,
+    pub receipt: Receipt,
+    /// The message it was applied to.
+    pub applied_to: Option<MessageId>,
+}

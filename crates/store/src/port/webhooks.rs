@@ -1,0 +1,219 @@
+use std::{fmt, time::Duration};
+
+use async_trait::async_trait;
+use domain::{
+    DeliveryStatus, DisabledReason, Event, EventId, EventType, LeaseToken, Page, PageRequest, Timestamp,
+    WebhookEndpointId, WebhookPayload,
+};
+
+use crate::StoreError;
+
+/// Webhook endpoints, and how far each is in the event log.
+///
+/// An endpoint has a cursor into the log: every event up to it is delivered, or has a row of its own here, a [`WebhookDelivery`]. One node
+/// at a time delivers to an endpoint: it holds a lease with a token that grows with every lease. Whatever changes an endpoint
+/// (but for a checkpoint) takes the lease away, so that the holder reads it again.
+#[async_trait]
+pub trait Webhooks: Send + Sync {
+    /// Stores an endpoint that gets the events after the present end of the log. `None` if there are `max` endpoints.
+    async fn create_endpoint(&self, endpoint: &NewEndpoint, max: u32)
+    -> Result<Option<Endpoint>, StoreError>;
+
+    /// All endpoints, oldest first.
+    async fn endpoints(&self) -> Result<Vec<Endpoint>, StoreError>;
+
+    async fn endpoint(&self, id: WebhookEndpointId) -> Result<Option<Endpoint>, StoreError>;
+
+    /// Changes what the change names, and returns the endpoint after it; `None` for an unknown one.
+    async fn change_endpoint(
+        &self,
+        id: WebhookEndpointId,
+        change: &EndpointChange,
+    ) -> Result<Option<Endpoint>, StoreError>;
+
+    /// Deletes an endpoint and its deliveries; false for an unknown one.
+    async fn delete_endpoint(&self, id: WebhookEndpointId) -> Result<bool, StoreError>;
+
+    /// Starts to deliver past events again, and returns the endpoint after it; `None` for an unknown one. It is durable: a restart
+    /// continues it.
+    async fn replay(&self, id: WebhookEndpointId, from: ReplayFrom) -> Result<Option<Endpoint>, StoreError>;
+
+    /// Leases all enabled endpoints that no node holds, for `lease`. Up to `deliveries_max` pending deliveries of each are
+    /// returned with it, oldest events first.
+    async fn lease_endpoints(
+        &self,
+        lease: Duration,
+        deliveries_max: u32,
+    ) -> Result<Vec<LeasedEndpoint>, StoreError>;
+
+    /// Records progress under a lease and renews it, in one transaction. False if the lease is lost: then nothing changed.
+    async fn checkpoint(&self, checkpoint: &Checkpoint) -> Result<bool, StoreError>;
+
+    /// Gives a lease back; does nothing if it is lost.
+    async fn release_endpoint(&self, id: WebhookEndpointId, token: LeaseToken) -> Result<(), StoreError>;
+
+    /// The deliveries on record of an endpoint, oldest events first; `None` for an unknown one.
+    async fn deliveries(
+        &self,
+        id: WebhookEndpointId,
+        status: Option<DeliveryStatus>,
+        page: &PageRequest<EventId>,
+    ) -> Result<Option<Page<WebhookDelivery, EventId>>, StoreError>;
+
+    /// Deletes up to `limit` failed deliveries whose events are no longer in the log, and returns how many.
+    async fn purge_deliveries(&self, limit: u32) -> Result<u64, StoreError>;
+}
+
+/// A secret that signs webhooks: the bytes, not their `whsec_` spelling. `Debug` masks it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct WebhookSecret(pub Box<[u8]>);
+
+impl fmt::Debug for WebhookSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WebhookSecret(***)")
+    }
+}
+
+/// The URL of an endpoint. `Debug` masks it, because URLs may carry keys.
+#[derive(Clone, PartialEq, Eq)]
+pub struct EndpointUrl(pub Box<str>);
+
+impl fmt::Debug for EndpointUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EndpointUrl(***)")
+    }
+}
+
+/// What a client says of an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndpointConfig {
+    pub url: EndpointUrl,
+    /// `None` is all types, also those of later versions.
+    pub types: Option<Vec<EventType>>,
+    pub payload: WebhookPayload,
+    pub description: Option<Box<str>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEndpoint {
+    pub id: WebhookEndpointId,
+    pub config: EndpointConfig,
+    pub secret: WebhookSecret,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    pub id: WebhookEndpointId,
+    pub config: EndpointConfig,
+    pub secret: WebhookSecret,
+    /// Signs too, until then.
+    pub previous_secret: Option<(WebhookSecret, Timestamp)>,
+    pub enabled: bool,
+    /// Why the system disabled it; `None` if it is enabled, or a client disabled it.
+    pub disabled_reason: Option<DisabledReason>,
+    /// By the database's clock.
+    pub created_at: Timestamp,
+    pub cursor: EventId,
+    /// The cursor reaches this when the latest replay is done; `None` if none is under way.
+    pub replay_until: Option<EventId>,
+    /// Successful deliveries, replayed ones included.
+    pub delivered_total: u64,
+    pub last_delivered_at: Option<Timestamp>,
+    /// The first failure since the last success.
+    pub failing_since: Option<Timestamp>,
+}
+
+/// What to change of an endpoint; `None` leaves a value as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EndpointChange {
+    pub url: Option<EndpointUrl>,
+    pub types: Option<Option<Vec<EventType>>>,
+    pub payload: Option<WebhookPayload>,
+    pub description: Option<Option<Box<str>>>,
+    /// Enabling clears the reason and the failing time, and makes pending deliveries due at once.
+    pub enabled: Option<bool>,
+    /// A new secret; the one before also signs for this long.
+    pub rotate: Option<(WebhookSecret, Duration)>,
+}
+
+/// Which events to deliver again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReplayFrom {
+    /// All events after this place: the cursor goes back to it, unless it is there already.
+    After(EventId),
+    /// All events since this time.
+    Since(Timestamp),
+    /// The events of failed deliveries: they become pending, due at once, with fresh attempts.
+    Failed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeasedEndpoint {
+    pub endpoint: Endpoint,
+    pub token: LeaseToken,
+    /// Pending ones.
+    pub deliveries: Vec<WebhookDelivery>,
+    /// The events after the cursor that have failed deliveries: they are not delivered again.
+    pub failed_after_cursor: Vec<EventId>,
+}
+
+/// An event that did not get through to an endpoint, or waits behind one that did not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebhookDelivery {
+    pub event: Event,
+    pub status: DeliveryStatus,
+    /// When it is tried next, by the database's clock; `None` while it waits behind an earlier event of its conversation, or
+    /// has failed.
+    pub due_at: Option<Timestamp>,
+    /// Oldest first; empty if it only waits.
+    pub attempts: Vec<DeliveryAttempt>,
+}
+
+/// A call to an endpoint that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliveryAttempt {
+    /// By the node's clock.
+    pub at: Timestamp,
+    pub latency: Duration,
+    /// The HTTP status; `None` without an answer.
+    pub status: Option<u16>,
+    /// What went wrong, in a word: `timeout`, `refused_address`, `status` …
+    pub error: Box<str>,
+    /// The first [`ANSWER_KEPT_BYTES`] of the answer, as text.
+    pub answer: Box<str>,
+}
+
+/// How much of an endpoint's answer is kept.
+pub const ANSWER_KEPT_BYTES: usize = 1_024;
+/// The most attempts of one delivery that are kept, the latest.
+pub const DELIVERY_ATTEMPTS_KEPT: usize = 20;
+
+/// Progress of an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkpoint {
+    pub id: WebhookEndpointId,
+    pub token: LeaseToken,
+    /// From now on.
+    pub lease: Duration,
+    /// Not before the present one.
+    pub cursor: EventId,
+    /// Deliveries to store, or to replace; `due_in` is from now on.
+    pub kept: Vec<KeptDelivery>,
+    /// Deliveries on record that got through.
+    pub done: Vec<EventId>,
+    /// Successes since the last checkpoint.
+    pub delivered: u64,
+    /// Whether some call failed after the last success.
+    pub failing: bool,
+    /// Disables the endpoint, with its event, and gives the lease back.
+    pub disable: Option<DisabledReason>,
+}
+
+/// A delivery as a checkpoint stores it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptDelivery {
+    pub event: Event,
+    pub status: DeliveryStatus,
+    pub due_in: Option<Duration>,
+    pub attempts: Vec<DeliveryAttempt>,
+}
