@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 /// A stream of random numbers: repeatable from a seed, or seeded by the operating system.
 ///
 /// A stream has children, one for each use. A child depends only on the seed and its label, so that one part of a run
-/// cannot disturb the randomness of another. The generator is PCG: for ids, jitter and simulations, not for secrets.
+/// cannot disturb the randomness of another. The generator is PCG: for ids, jitter and simulations; secrets are made by [`Entropy::secret`] alone.
 #[derive(Debug)]
 pub struct Entropy {
     seed: [u8; 32],
@@ -52,6 +52,18 @@ impl Entropy {
     #[must_use]
     pub fn next_u64(&self) -> u64 {
         self.rng.lock().next_u64()
+    }
+
+    /// 32 bytes that cannot be guessed, if the stream is seeded by the operating system and is used for secrets only: its own
+    /// numbers are never shown.
+    #[must_use]
+    pub fn secret(&self) -> [u8; 32] {
+        Sha256::new()
+            .chain_update(self.seed)
+            .chain_update("secret")
+            .chain_update(self.next_u64().to_be_bytes())
+            .finalize()
+            .into()
     }
 
     fn from_bytes(seed: [u8; 32]) -> Self {

@@ -13,6 +13,15 @@ pub trait Reads: Send + Sync {
     /// One message with its attempts and receipts, all read at one moment.
     async fn message(&self, id: MessageId) -> Result<Option<MessageDetail>, StoreError>;
 
+    /// Like [`Reads::message`] for each of `ids`, in any order; unknown ones are left out.
+    async fn message_details(&self, ids: &[MessageId]) -> Result<Vec<MessageDetail>, StoreError> {
+        let mut details = Vec::with_capacity(ids.len());
+        for id in ids {
+            details.extend(self.message(*id).await?);
+        }
+        Ok(details)
+    }
+
     /// Messages, newest processed first. A page ends before it exceeds [`PAGE_BYTES_MAX`](domain::PAGE_BYTES_MAX).
     async fn messages(
         &self,

@@ -151,6 +151,8 @@ pub enum ReplayFrom {
 pub struct LeasedEndpoint {
     pub endpoint: Endpoint,
     pub token: LeaseToken,
+    /// When it was leased, by the database's clock.
+    pub leased_at: Timestamp,
     /// Pending ones.
     pub deliveries: Vec<WebhookDelivery>,
     /// The events after the cursor that have failed deliveries: they are not delivered again.
@@ -185,7 +187,7 @@ pub struct DeliveryAttempt {
 
 /// How much of an endpoint's answer is kept.
 pub const ANSWER_KEPT_BYTES: usize = 1_024;
-/// The most attempts of one delivery that are kept, the latest.
+/// The most attempts of one delivery that are kept: the first and the latest.
 pub const DELIVERY_ATTEMPTS_KEPT: usize = 20;
 
 /// Progress of an endpoint.
