@@ -4,7 +4,7 @@ use std::{
     time::Duration,
 };
 
-use domain::{Channel, ConversationId, Direction, MessageId, NewMessage, ProviderName};
+use domain::{Channel, ConversationId, Direction, MessageId, NewMessage, ProviderName, Timestamp};
 use futures_util::FutureExt;
 use providers::Route;
 use resilience::rate_limit::Allowance;
@@ -169,8 +169,17 @@ impl Engine {
         let content = Arc::clone(&message.content);
         let channel = content.channel;
         let deadline = self.settings.deadlines.of(channel);
-        // If the lane has room and the breaker is closed, the entry is stored with a lease for this node and needs no claim.
-        let reservation = self.dispatcher.reserve(&provider, deadline, content.bytes());
+        // If the message is due, the lane has room and the breaker is closed, the entry is stored with a lease for this node and
+        // needs no claim.
+        let schedule = message.schedule;
+        let reservation = match schedule.send_at {
+            Some(_) => None,
+            None => {
+                let until_expiry = |expires_at: Timestamp| expires_at.saturating_since(self.node.clock.now());
+                let deadline = schedule.expires_at.map_or(deadline, until_expiry);
+                self.dispatcher.reserve(&provider, deadline, content.bytes())
+            }
+        };
         let lease = reservation.as_ref().map(Reservation::lease);
         let kind = Kind::Send {
             request,
@@ -188,9 +197,12 @@ impl Engine {
                 self.node
                     .metrics
                     .count_accepted(channel, Direction::Outbound, sequence);
+                self.node.events.changed();
                 match reservation {
                     Some(reservation) => reservation.enqueue(id, conversation_id, content),
-                    None => self.node.wake_ups.wake(&provider),
+                    None if schedule.send_at.is_none() => self.node.wake_ups.wake(&provider),
+                    // A claim finds it once it is due.
+                    None => {}
                 }
                 Ok(Sent {
                     id,
@@ -200,6 +212,7 @@ impl Engine {
             }
             Ok(earlier) => self.answer_repeat(earlier),
             Err(error) => {
+                self.node.events.changed();
                 if let (Some(lease), AcceptError::OutcomeUnknown(_)) = (lease, &error) {
                     // If it is stored, this node has the lease but does not send it. Releasing it lets a claim take it at once.
                     self.dispatcher.give_back(id, &provider, lease);

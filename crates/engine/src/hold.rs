@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use domain::{ErrorCode, Outcome, Timestamp};
+use domain::{ErrorCode, Outcome, Status, Timestamp};
 use store::MessageDetail;
 
 use crate::Engine;
@@ -16,6 +16,8 @@ pub struct Hold {
 /// What a pending message waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HoldReason {
+    /// The time for which it was accepted.
+    Scheduled,
     /// The breaker of its provider.
     BreakerOpen,
     /// The time that its provider asked for.
@@ -31,6 +33,10 @@ impl Engine {
         let Some(waiting) = detail.waiting.filter(|waiting| !waiting.leased) else {
             return (None, None);
         };
+        if detail.message.status == Status::Scheduled {
+            let (reason, until) = (HoldReason::Scheduled, Some(waiting.due_at));
+            return (until, Some(Hold { reason, until }));
+        }
         let blocked_for = detail
             .message
             .provider

@@ -1,12 +1,12 @@
-//! Recurring work of a node: it announces its providers, moves messages past their deadline to the dead letters, and deletes old
-//! idempotency keys, in small transactions.
+//! Recurring work of a node: it announces its providers, moves messages past their deadline to the dead letters, applies receipts
+//! that were left, and deletes what is old, in small transactions.
 
 use std::{sync::Arc, time::Duration};
 
-use domain::{Outcome, ProviderName};
+use domain::{Outcome, PageRequest, ProviderName, Start};
 use store::{DeadLetter, Store, StoreError, UnservedRule};
 
-use crate::{Metrics, Node, dispatch::Dispatcher};
+use crate::{EngineSettings, EventLog, Metrics, Node, dispatch::Dispatcher};
 
 /// Between two rounds, each with an announcement and a sweep.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
@@ -16,17 +16,21 @@ pub const UNSERVED_AFTER: Duration = Duration::from_secs(300);
 /// A longer time without any announcement does not count towards [`UNSERVED_AFTER`]: then the database or all nodes were away, and
 /// no node could announce its providers.
 const ANNOUNCEMENT_GAP_MAX: Duration = Duration::from_secs(30);
-/// Sweeps between two purges of idempotency keys.
+/// Sweeps between two purges.
 const SWEEPS_PER_PURGE: u32 = 12;
+/// How long after its arrival a receipt may match: longer than any lease, and any race.
+const RECEIPTS_MATCHED_WITHIN: Duration = Duration::from_secs(24 * 3_600);
 /// Rows per transaction.
 const BATCH_ROWS_MAX: u32 = 500;
 
-pub(crate) fn start(idempotency_ttl: Duration, dispatcher: Arc<Dispatcher>, node: &Node) {
+pub(crate) fn start(settings: &EngineSettings, dispatcher: Arc<Dispatcher>, node: &Node) {
     let housekeeper = Housekeeper {
         store: Arc::clone(&node.store),
         metrics: Arc::clone(&node.metrics),
+        events: Arc::clone(&node.events),
         dispatcher,
-        idempotency_ttl,
+        idempotency_ttl: settings.idempotency_ttl,
+        events_retention: settings.events_retention,
     };
     let stop = node.stop.clone();
     let rounds = async move {
@@ -46,11 +50,32 @@ pub(crate) fn start(idempotency_ttl: Duration, dispatcher: Arc<Dispatcher>, node
     node.critical_tasks.spawn("housekeeping", rounds);
 }
 
+/// What is deleted when it is old.
+#[derive(Clone, Copy)]
+enum Old {
+    IdempotencyKeys,
+    Events,
+    Receipts,
+    /// Failed ones, once their events are deleted.
+    Deliveries,
+}
+
+impl Old {
+    const ALL: [(Self, &'static str); 4] = [
+        (Self::IdempotencyKeys, "deleting old idempotency keys"),
+        (Self::Events, "deleting old events"),
+        (Self::Receipts, "deleting old receipts"),
+        (Self::Deliveries, "deleting old deliveries"),
+    ];
+}
+
 struct Housekeeper {
     store: Arc<dyn Store>,
     metrics: Arc<Metrics>,
+    events: Arc<EventLog>,
     dispatcher: Arc<Dispatcher>,
     idempotency_ttl: Duration,
+    events_retention: Duration,
 }
 
 impl Housekeeper {
@@ -63,8 +88,16 @@ impl Housekeeper {
             "moving expired messages to the dead letters",
             self.sweep(&serving).await,
         );
+        report("applying receipts", self.match_receipts().await);
+        // Events get their places when they are read: without readers, they would pile up.
+        let placed = self.store.event_log().await.map(drop);
+        report("giving new events their places", placed);
         if round == 0 {
-            report("deleting old idempotency keys", self.purge().await);
+            let unmatched = self.count_unmatched().await;
+            report("counting receipts that match nothing", unmatched);
+            for (old, task) in Old::ALL {
+                report(task, self.purge(old).await);
+            }
         }
     }
 
@@ -85,20 +118,52 @@ impl Housekeeper {
                 self.metrics.count_dead_letter(provider, *reason);
                 tracing::warn!(message_id = %id, %provider, %reason, lease_expired, "a message became a dead letter: it is kept until it is redriven");
             }
+            if !dead_letters.is_empty() {
+                self.events.changed();
+            }
             if dead_letters.len() < BATCH_ROWS_MAX as usize {
                 return Ok(());
             }
         }
     }
 
-    async fn purge(&self) -> Result<(), StoreError> {
-        while self
-            .store
-            .purge_idempotency_keys(self.idempotency_ttl, BATCH_ROWS_MAX)
-            .await?
-            == u64::from(BATCH_ROWS_MAX)
-        {}
+    /// Receipts are applied when they come, or with the settlement that they wait for. This finds what a crash or a race left.
+    async fn match_receipts(&self) -> Result<(), StoreError> {
+        loop {
+            let matched = self
+                .store
+                .match_receipts(RECEIPTS_MATCHED_WITHIN, BATCH_ROWS_MAX)
+                .await?;
+            if matched > 0 {
+                self.metrics.count_receipts_matched_later(matched);
+                self.events.changed();
+            }
+            if matched < u64::from(BATCH_ROWS_MAX) {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn count_unmatched(&self) -> Result<(), StoreError> {
+        let first = PageRequest::new(1, Start::First);
+        let unmatched = self.store.receipts(Some(false), &first).await?;
+        self.metrics.set_receipts_unmatched(unmatched.total.count);
         Ok(())
+    }
+
+    async fn purge(&self, old: Old) -> Result<(), StoreError> {
+        loop {
+            let (store, limit) = (&self.store, BATCH_ROWS_MAX);
+            let deleted = match old {
+                Old::IdempotencyKeys => store.purge_idempotency_keys(self.idempotency_ttl, limit).await,
+                Old::Events => store.purge_events(self.events_retention, limit).await,
+                Old::Receipts => store.purge_receipts(self.events_retention, limit).await,
+                Old::Deliveries => store.purge_deliveries(limit).await,
+            };
+            if deleted? < u64::from(BATCH_ROWS_MAX) {
+                return Ok(());
+            }
+        }
     }
 }
 

@@ -6,19 +6,23 @@
 
 mod accept;
 mod backfill;
+mod cancel;
 mod critical_tasks;
 mod depths;
 mod dispatch;
+mod events;
 mod hold;
 mod housekeeping;
 mod limits;
 mod metrics;
 mod node;
+mod receipts;
 mod receive;
 mod redrive;
 mod retry;
 mod settings;
 mod spawn;
+mod wait;
 
 use std::{
     fmt,
@@ -29,6 +33,7 @@ use std::{
 use domain::{Clock, Entropy, ProviderName, Timestamp};
 use providers::{Provider, Routes};
 use store::{CommitReport, GroupCommit, GroupCommitLimits, QueueDepth, Store, StoreError};
+use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use accept::{Rejection, SendError, Sent, SentOutcome};
@@ -36,6 +41,7 @@ pub use backfill::{
     BACKFILL_BATCH_MAX, BACKFILL_SKIPPED_SHOWN_MAX, BackfillProgress, BackfillReport, backfill,
 };
 pub use dispatch::{AddProviderError, BreakerReport, CountsReport, ProviderReport, QueueReport};
+pub use events::{EventLog, Following};
 pub use hold::{Hold, HoldReason};
 pub use housekeeping::UNSERVED_AFTER;
 pub use limits::{ClientLimit, Limit, Limits, RateLimited};
@@ -45,11 +51,13 @@ pub use resilience::breaker::BreakerState;
 pub use retry::retry_transient;
 pub use settings::{DispatchSettings, EngineSettings, LaneSettings, LimitSettings};
 pub use spawn::{Spawn, Task, TokioTasks};
+pub use wait::Waited;
 
 use critical_tasks::CriticalTasks;
 use depths::Depths;
 use dispatch::{Dispatcher, WakeUps};
 use node::Node;
+use wait::WAIT_QUERIES_MAX;
 
 /// Everything that happens to a message between HTTP, the store and the providers, on one node.
 pub struct Engine {
@@ -89,7 +97,9 @@ impl Engine {
         // `GroupCommit::ended` notices its end.
         tasks.spawn_apart("commit", Box::pin(committing));
         let limits = Limits::new(&settings.limits, Arc::clone(&clock), Arc::clone(&metrics));
+        let stop = CancellationToken::new();
         let node = Arc::new(Node {
+            events: Arc::new(EventLog::new(&store, &clock, &metrics, &stop)),
             store,
             routes,
             clock,
@@ -97,11 +107,17 @@ impl Engine {
             wake_ups: WakeUps::default(),
             critical_tasks: CriticalTasks::new(Arc::clone(&tasks)),
             tasks,
-            stop: CancellationToken::new(),
+            stop,
+            wait_queries: Semaphore::new(WAIT_QUERIES_MAX),
             ends_with_drain: TaskTracker::new(),
         });
+        let events = Arc::clone(&node.events);
+        let following = node
+            .ends_with_drain
+            .track_future(async move { events.run().await });
+        node.critical_tasks.spawn("events", following);
         let dispatcher = Arc::new(Dispatcher::start(&node, settings.dispatch.clone(), entropy));
-        housekeeping::start(settings.idempotency_ttl, Arc::clone(&dispatcher), &node);
+        housekeeping::start(&settings, Arc::clone(&dispatcher), &node);
         Arc::new(Self {
             node,
             commits,
@@ -118,6 +134,12 @@ impl Engine {
     #[must_use]
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.node.store
+    }
+
+    /// The event log, as this node follows it.
+    #[must_use]
+    pub fn events(&self) -> &Arc<EventLog> {
+        &self.node.events
     }
 
     /// The wall clock.

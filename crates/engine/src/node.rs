@@ -3,9 +3,10 @@ use std::sync::Arc;
 use domain::Clock;
 use providers::Routes;
 use store::Store;
+use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{Metrics, Spawn, critical_tasks::CriticalTasks, dispatch::WakeUps};
+use crate::{EventLog, Metrics, Spawn, critical_tasks::CriticalTasks, dispatch::WakeUps};
 
 /// What the tasks of a node share.
 pub(crate) struct Node {
@@ -13,6 +14,9 @@ pub(crate) struct Node {
     pub(crate) routes: Routes,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) events: Arc<EventLog>,
+    /// Taken by each query of a wait on a listing.
+    pub(crate) wait_queries: Semaphore,
     pub(crate) wake_ups: WakeUps,
     pub(crate) tasks: Arc<dyn Spawn>,
     pub(crate) critical_tasks: CriticalTasks,

@@ -95,6 +95,7 @@ impl Engine {
                 sequence,
             }) => {
                 self.store_is_there();
+                self.node.events.changed();
                 self.node
                     .metrics
                     .count_accepted(channel, Direction::Inbound, sequence);

@@ -10,6 +10,8 @@ pub struct EngineSettings {
     pub deadlines: Deadlines,
     /// How long an idempotency key is kept.
     pub idempotency_ttl: Duration,
+    /// How long events are kept, and receipts that match no message.
+    pub events_retention: Duration,
     /// Messages in one commit.
     pub commit_batch_max: usize,
     /// Messages that may wait for a commit.

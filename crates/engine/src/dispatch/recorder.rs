@@ -269,6 +269,7 @@ impl Recorder {
         if !settlements.is_empty() {
             match self.node.store.settle(&settlements).await {
                 Ok(settled) => {
+                    self.node.events.changed();
                     let all = settlements.drain(..).zip(channels.drain(..)).zip(settled);
                     for ((settlement, channel), settled) in all {
                         self.note(settlement, channel, settled);

@@ -33,6 +33,7 @@ pub struct CountsReport {
     pub success: u64,
     pub rate_limited: u64,
     pub error: u64,
+    pub rejected: u64,
     pub timeout: u64,
     pub unknown: u64,
 }
@@ -44,6 +45,7 @@ impl CountsReport {
             success: count(Outcome::Success),
             rate_limited: count(Outcome::RateLimited),
             error: count(Outcome::Error),
+            rejected: count(Outcome::Rejected),
             timeout: count(Outcome::Timeout),
             unknown: count(Outcome::Unknown),
         }

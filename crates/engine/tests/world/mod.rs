@@ -186,6 +186,7 @@ pub fn settings() -> EngineSettings {
             email: Duration::from_secs(172_800),
         },
         idempotency_ttl: Duration::from_secs(86_400),
+        events_retention: Duration::from_secs(604_800),
         commit_batch_max: 512,
         commit_queue_max: 4_096,
         limits: LimitSettings::per_minute(1_000_000, 1_000_000, 1_000_000),

@@ -65,11 +65,12 @@ pub(crate) enum EmailChannel {
     Email,
 }
 
-/// What a pending message waits for: its provider's breaker, a provider that asked to slow down, or the time to pass after
+/// What a message waits for: its time to be sent, its provider's breaker, a provider that asked to slow down, or the time to pass after
 /// a failed attempt.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum HoldReason {
+    Scheduled,
     BreakerOpen,
     RateLimited,
     Backoff,

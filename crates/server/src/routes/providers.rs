@@ -69,6 +69,8 @@ struct Counts {
     #[schema(value_type = schemas::Count)]
     error: u64,
     #[schema(value_type = schemas::Count)]
+    rejected: u64,
+    #[schema(value_type = schemas::Count)]
     timeout: u64,
     #[schema(value_type = schemas::Count)]
     unknown: u64,
@@ -93,6 +95,7 @@ impl Provider {
             success,
             rate_limited,
             error,
+            rejected,
             timeout,
             unknown,
         } = counts;
@@ -110,6 +113,7 @@ impl Provider {
                 success,
                 rate_limited,
                 error,
+                rejected,
                 timeout,
                 unknown,
             },

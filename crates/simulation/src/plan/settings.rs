@@ -80,6 +80,7 @@ impl Settings {
                 email: deadline(draw),
             },
             idempotency_ttl: Duration::from_secs(86_400),
+            events_retention: Duration::from_secs(604_800),
             commit_batch_max: draw.pick(&[1, 2, 8, 512]),
             commit_queue_max: draw.pick(&[1, 4, 64, 4_096]),
             limits,

@@ -71,6 +71,7 @@ impl Config {
                     email: settings.deadline_email_secs,
                 },
                 idempotency_ttl: settings.idempotency_ttl_secs,
+                events_retention: Duration::from_secs(604_800),
                 commit_batch_max: settings.commit_batch_max,
                 commit_queue_max: settings.commit_queue_max,
                 limits: LimitSettings::per_minute(

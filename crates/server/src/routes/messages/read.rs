@@ -198,6 +198,10 @@ impl HoldView {
     fn of(hold: Hold) -> Self {
         let Hold { reason, until } = hold;
         let (reason, code) = match reason {
+            HoldReason::Scheduled => (
+                enums::HoldReason::Scheduled,
+                HoldCode::Error(ErrorCode::of("scheduled")),
+            ),
             HoldReason::BreakerOpen => (enums::HoldReason::BreakerOpen, HoldCode::Status(503)),
             HoldReason::RateLimited => (enums::HoldReason::RateLimited, HoldCode::Status(429)),
             HoldReason::Backoff(code) => (enums::HoldReason::Backoff, HoldCode::Error(code)),

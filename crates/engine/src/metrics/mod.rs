@@ -3,6 +3,8 @@
 //! Every series whose labels are known exists from the start, at 0: a series that appears with its first event hides that
 //! event from `rate()` and `increase()`.
 
+mod lifecycle;
+
 use std::{collections::BTreeMap, fmt, sync::Arc, sync::atomic::AtomicU64, time::Duration};
 
 use domain::{Channel, ConversationChannel, Direction, FailureReason, Outcome, ProviderName};
@@ -15,6 +17,7 @@ use prometheus_client::{
 use resilience::breaker::{BreakerState, Transition};
 use store::{CommitReport, QueueDepth};
 
+use self::lifecycle::LifecycleMetrics;
 use crate::Limit;
 
 /// Upper ends of the buckets for durations, in seconds.
@@ -58,6 +61,7 @@ pub struct Metrics {
     inbound_conflicts: Counter,
     commit_batch: Histogram,
     commit_seconds: Histogram,
+    lifecycle: LifecycleMetrics,
 }
 
 /// The series of one provider, their labels resolved once.
@@ -229,6 +233,7 @@ impl Metrics {
                 );
                 histogram
             },
+            lifecycle: LifecycleMetrics::new(registry),
             registry: Mutex::default(),
         };
         *metrics.registry.lock() = root;
