@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use domain::{
     Channel, Content, Conversation, ConversationChannel, ConversationId, ConversationKey, Direction,
-    LeaseToken, Message, MessageId, NewMessage, Status, Timestamp,
+    EventType, LeaseToken, Message, MessageId, NewMessage, Schedule, Status, Timestamp,
 };
 
 use mutants::Mutant;
@@ -10,7 +10,7 @@ use store::{
     Accept, Accepted, Accepting, FIRST_LEASE, IdempotentRequest, Kind, Progress, StoreError, instant_after,
 };
 
-use crate::{Entry, Key, Memory, Tables, inbound_id};
+use crate::{Entry, Key, Memory, Row, Tables, inbound_id};
 
 #[async_trait]
 impl Accepting for Memory {
@@ -52,7 +52,7 @@ impl Tables {
         let (conversation_id, sequence) =
             self.join(&conversation_of(accept), accept.timestamp(), accept.processed_at);
         let (direction, status) = match accept.kind {
-            Kind::Send { .. } => (Direction::Outbound, Status::Pending),
+            Kind::Send { .. } => (Direction::Outbound, Status::Dispatched),
             Kind::Receive { .. } => (Direction::Inbound, Status::Received),
         };
         let message = Message {
@@ -68,7 +68,17 @@ impl Tables {
             schedule: accept.message.schedule,
             delivery: None,
         };
-        self.messages.insert(accept.id, message);
+        let NewMessage { from, to, .. } = &accept.message;
+        self.messages
+            .insert(accept.id, Row::new(message, from.clone(), to.clone()));
+        if sequence == 1 {
+            self.message_event(EventType::ConversationCreated, accept.id, now);
+        }
+        let accepted = match accept.kind {
+            Kind::Send { .. } => EventType::MessageAccepted,
+            Kind::Receive { .. } => EventType::MessageReceived,
+        };
+        self.message_event(accepted, accept.id, now);
         match &accept.kind {
             Kind::Send {
                 request,
@@ -86,16 +96,19 @@ impl Tables {
                     };
                     self.keys.insert(key.clone(), key_row);
                 }
+                let Schedule { send_at, expires_at } = accept.message.schedule;
+                let lease = lease.filter(|_| send_at.is_none());
+                let due_at = send_at.map_or(now, |send_at| send_at.max(now));
                 let entry = Entry {
                     provider: accept.provider.clone(),
-                    due_at: now,
+                    due_at,
                     leased_until: lease.map(|lease| instant_after(now, lease)),
                     token: if lease.is_some() {
                         FIRST_LEASE
                     } else {
                         LeaseToken(0)
                     },
-                    deadline_at: instant_after(now, *deadline),
+                    deadline_at: expires_at.unwrap_or_else(|| instant_after(due_at, *deadline)),
                     dead_at: None,
                     progress: Progress::default(),
                 };
@@ -115,7 +128,7 @@ impl Tables {
     }
 
     pub(super) fn find_accepted(&self, accept: &Accept) -> Option<Accepted> {
-        let own = self.messages.get(&accept.id).and_then(|message| message.thread);
+        let own = self.messages.get(&accept.id).and_then(|row| row.message.thread);
         match own {
             Some((conversation_id, sequence)) => Some(Accepted::New {
                 conversation_id,
@@ -149,7 +162,7 @@ impl Tables {
 
     /// The answer to a repeat of a message. If `content` is given, it is compared.
     fn repeat_of(&self, id: MessageId, content: Option<&Content>) -> Option<Accepted> {
-        let earlier = self.messages.get(&id)?;
+        let earlier = &self.messages.get(&id)?.message;
         let said = |content: &Content| {
             let Content {
                 channel,
@@ -181,11 +194,11 @@ impl Tables {
             id,
             key: key.clone(),
             message_count: 0,
-            last_activity_at: timestamp,
+            last_activity_at: timestamp.min(processed_at),
             created_at: processed_at,
         });
         conversation.message_count += 1;
-        conversation.last_activity_at = conversation.last_activity_at.max(timestamp);
+        conversation.last_activity_at = conversation.last_activity_at.max(timestamp.min(processed_at));
         if mutants::planted(Mutant::LastActivityOverwritten) {
             conversation.last_activity_at = timestamp;
         }

@@ -1,11 +1,11 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::{ConversationKey, Direction, IdempotencyKey, Message, MessageId, Status, Timestamp};
+use domain::{ConversationKey, Direction, IdempotencyKey, Message, MessageId, NewMessage, Status, Timestamp};
 
 use store::{Archive, Assigned, Import, StoreError, WithoutConversation};
 
-use crate::{Key, Memory, Tables, inbound_id};
+use crate::{Key, Memory, Row, Tables, inbound_id};
 
 #[async_trait]
 impl Archive for Memory {
@@ -63,12 +63,15 @@ impl Tables {
             schedule: domain::Schedule::default(),
             delivery: None,
         };
-        self.messages.insert(import.id, message);
+        let NewMessage { from, to, .. } = &import.message;
+        self.messages
+            .insert(import.id, Row::new(message, from.clone(), to.clone()));
         true
     }
 
     pub(super) fn without_conversation(&self) -> impl Iterator<Item = WithoutConversation> {
-        let without_conversation = self.messages.values().filter(|message| message.thread.is_none());
+        let messages = self.messages.values().map(|row| &row.message);
+        let without_conversation = messages.filter(|message| message.thread.is_none());
         without_conversation.map(|message| WithoutConversation {
             id: message.id,
             channel: message.content.channel,
@@ -80,15 +83,16 @@ impl Tables {
     pub(super) fn assign(&mut self, batch: &[(MessageId, ConversationKey)]) -> Assigned {
         let mut assigned = Assigned::default();
         for (id, key) in batch {
-            let without_conversation = self.messages.get(id).filter(|message| message.thread.is_none());
-            let Some((timestamp, processed_at)) =
-                without_conversation.map(|message| (message.timestamp, message.processed_at))
+            let messages = self.messages.get(id).map(|row| &row.message);
+            let Some((timestamp, processed_at)) = messages
+                .filter(|message| message.thread.is_none())
+                .map(|message| (message.timestamp, message.processed_at))
             else {
                 continue;
             };
             let thread = self.join(key, timestamp, processed_at);
-            if let Some(message) = self.messages.get_mut(id) {
-                message.thread = Some(thread);
+            if let Some(row) = self.messages.get_mut(id) {
+                row.message.thread = Some(thread);
             }
             assigned.messages += 1;
             assigned.conversations += u64::from(thread.1 == 1);

@@ -47,9 +47,15 @@ impl Memory {
                     .map(|key| ("idempotency_keys", key.message_id)),
             )
             .chain(tables.inbound_ids.values().map(|id| ("inbound_ids", *id)));
+        let applied = tables.receipts.values().filter_map(|stored| stored.applied_to);
+        let events = tables.log.events.values();
+        let of_events = events.filter_map(|event| event.subject.message_id());
+        let about_messages = about_messages
+            .chain(applied.map(|id| ("receipts", id)))
+            .chain(of_events.map(|id| ("event_batches", id)));
         let dangling = about_messages.filter(|(_, id)| !tables.messages.contains_key(id));
         let threads = (tables.messages.values())
-            .filter_map(|message| message.thread)
+            .filter_map(|row| row.message.thread)
             .filter(|(conversation, _)| !tables.conversations.contains_key(conversation));
         let messages = threads.map(|(conversation, _)| ("messages", conversation.to_string()));
         dangling
@@ -60,7 +66,8 @@ impl Memory {
 
     #[must_use]
     pub fn status(&self, id: MessageId) -> Option<Status> {
-        self.begin().0.messages.get(&id).map(|message| message.status)
+        let (tables, now) = self.begin();
+        tables.messages.get(&id).map(|row| tables.status(row, now))
     }
 }
 

@@ -19,11 +19,12 @@ pub use inspect::OutboxRow;
 
 use async_trait::async_trait;
 use domain::{
-    Attempt, Clock, Conversation, ConversationId, ConversationKey, Fingerprint, IdempotencyKey, LeaseToken,
-    Message, MessageId, NewMessage, Participant, ProviderMessageId, ProviderName, Timestamp,
+    Attempt, Clock, Conversation, ConversationId, ConversationKey, Event, EventId, Fingerprint,
+    IdempotencyKey, LeaseToken, Message, MessageId, NewMessage, Participant, ProviderMessageId, ProviderName,
+    Timestamp, WebhookEndpointId,
 };
 
-use store::{Progress, Store, StoreError};
+use store::{Endpoint, EventLog, Progress, Store, StoreError, StoredReceipt, WebhookDelivery};
 
 pub struct Memory {
     tables: Mutex<Tables>,
@@ -34,12 +35,56 @@ pub struct Memory {
 struct Tables {
     conversations: BTreeMap<ConversationId, Conversation>,
     conversation_ids: BTreeMap<ConversationKey, ConversationId>,
-    messages: BTreeMap<MessageId, Message>,
+    messages: BTreeMap<MessageId, Row>,
     outbox: BTreeMap<MessageId, Entry>,
     attempts: BTreeMap<MessageId, Vec<(LeaseToken, Attempt)>>,
     keys: BTreeMap<IdempotencyKey, Key>,
     inbound_ids: BTreeMap<InboundId, MessageId>,
     providers: BTreeMap<ProviderName, Watched>,
+    /// By their positions, from 1.
+    receipts: BTreeMap<u64, StoredReceipt>,
+    /// Purged ones included.
+    receipts_stored: u64,
+    log: Log,
+    endpoints: BTreeMap<WebhookEndpointId, EndpointRow>,
+}
+
+/// A message without its status, which is computed when it is read.
+struct Row {
+    /// Its status is that of a message without an outbox entry and receipts.
+    message: Message,
+    from: Participant,
+    to: Participant,
+    canceled: bool,
+    /// Only with [`Mutant::StatusRegress`](mutants::Mutant::StatusRegress).
+    regressed: bool,
+}
+
+impl Row {
+    fn new(message: Message, from: Participant, to: Participant) -> Self {
+        Self {
+            message,
+            from,
+            to,
+            canceled: false,
+            regressed: false,
+        }
+    }
+}
+
+/// The event log. Positions are given while an event is written: here, one transaction at a time commits.
+#[derive(Default)]
+struct Log {
+    events: BTreeMap<EventId, Event>,
+    ends: EventLog,
+}
+
+struct EndpointRow {
+    endpoint: Endpoint,
+    /// The token of the latest lease.
+    token: LeaseToken,
+    leased_until: Option<Timestamp>,
+    deliveries: BTreeMap<EventId, WebhookDelivery>,
 }
 
 /// The key by which a repeat of an inbound message is recognized.

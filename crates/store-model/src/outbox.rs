@@ -6,7 +6,7 @@ use std::{
 
 use async_trait::async_trait;
 use domain::{
-    Attempt, ErrorCode, Failure, FailureReason, LeaseToken, MessageId, Outcome, ProviderName, Status,
+    Attempt, ErrorCode, EventType, Failure, FailureReason, LeaseToken, MessageId, Outcome, ProviderName,
     Timestamp,
 };
 
@@ -34,10 +34,12 @@ impl Outbox for Memory {
 
     async fn settle(&self, batch: &[Settlement]) -> Result<Vec<Settled>, StoreError> {
         let (mut tables, now) = self.begin();
-        Ok(batch
+        let settled = batch
             .iter()
             .map(|settlement| tables.settle(settlement, now))
-            .collect())
+            .collect();
+        tables.apply_parked(batch.iter().map(|settlement| settlement.id), now);
+        Ok(settled)
     }
 
     async fn release(&self, leases: &[(MessageId, LeaseToken)]) -> Result<Vec<MessageId>, StoreError> {
@@ -79,8 +81,8 @@ impl Outbox for Memory {
     }
 
     async fn cancel(&self, id: MessageId) -> Result<Canceled, StoreError> {
-        let _ = id;
-        Err(StoreError::Refused("not built yet".to_owned()))
+        let (mut tables, now) = self.begin();
+        Ok(tables.cancel(id, now))
     }
 
     async fn queue_depths(&self) -> Result<Vec<QueueDepth>, StoreError> {
@@ -100,7 +102,7 @@ impl Entry {
 
     /// Records the attempt of the worker whose lease expired, because it may have sent the message. The attempt is not
     /// counted, because there may have been no call.
-    fn record_expired(&mut self, attempts: &mut Vec<(LeaseToken, Attempt)>, now: Timestamp) {
+    pub(super) fn record_expired(&mut self, attempts: &mut Vec<(LeaseToken, Attempt)>, now: Timestamp) {
         if mutants::planted(Mutant::ExpiredAttemptForgotten) {
             return;
         }
@@ -152,7 +154,8 @@ impl Tables {
         let due = claimable.len();
         let mut bytes = 0;
         let fits = |(place, (_, id)): (usize, &(Timestamp, MessageId))| {
-            bytes += self.messages.get(id).map_or(0, |message| message.content.bytes());
+            let row = self.messages.get(id);
+            bytes += row.map_or(0, |row| row.message.content.bytes());
             place == 0 || bytes <= limits.bytes
         };
         let fitting = claimable
@@ -175,7 +178,7 @@ impl Tables {
 
     fn lease(&mut self, id: MessageId, lease: Duration, now: Timestamp) -> Option<Claimed> {
         let entry = self.outbox.get_mut(&id)?;
-        let message = self.messages.get(&id)?;
+        let message = &self.messages.get(&id)?.message;
         let (conversation_id, _) = message.thread?;
         let lease_expired = entry.leased_until.is_some();
         if lease_expired {
@@ -210,11 +213,16 @@ impl Tables {
             let own = attempts.iter_mut().find(|(lease, attempt)| {
                 *lease == *token && attempt.number == progress.attempts && attempt.outcome == Outcome::Unknown
             });
-            if let (Some((_, attempt)), Some(tried)) = (own, tried) {
-                attempt.late_outcome.get_or_insert(tried.outcome);
+            if let (Some((_, attempt)), Some(tried)) = (own, tried)
+                && attempt.late_outcome.is_none()
+            {
+                attempt.late_outcome = Some(tried.outcome);
+                attempt.provider_message_id.clone_from(&tried.provider_message_id);
             }
-            if mutants::planted(Mutant::StatusRegress) {
-                self.set_status(*id, Status::Pending, None);
+            if mutants::planted(Mutant::StatusRegress)
+                && let Some(row) = self.messages.get_mut(id)
+            {
+                row.regressed = true;
             }
             return self.settled_before(settlement);
         };
@@ -242,7 +250,7 @@ impl Tables {
         match disposition {
             Disposition::Finish => {
                 self.outbox.remove(id);
-                self.set_status(*id, Status::Dispatched, None);
+                self.message_event(EventType::MessageDispatched, *id, now);
             }
             Disposition::Retry { after } => entry.due_at = instant_after(now, *after),
             Disposition::Reroute { provider } => {
@@ -251,7 +259,7 @@ impl Tables {
             }
             Disposition::DeadLetter(reason) => {
                 entry.dead_at = Some(now);
-                self.fail(*id, *reason);
+                self.fail(*id, *reason, now);
             }
         }
         Settled::Applied
@@ -356,7 +364,7 @@ impl Tables {
                 Some(DeadLetter {
                     id: *id,
                     provider: entry.provider.clone(),
-                    channel: self.messages.get(id)?.content.channel,
+                    channel: self.messages.get(id)?.message.content.channel,
                     reason,
                     lease_expired: entry.leased_until.is_some(),
                 })
@@ -370,16 +378,16 @@ impl Tables {
                 }
                 entry.dead_at = Some(now);
             }
-            self.fail(*id, *reason);
+            self.fail(*id, *reason, now);
         }
         expired
     }
 
     pub(super) fn redrive(&mut self, id: MessageId, terms: &RedriveTerms, now: Timestamp) -> Redriven {
-        let Some(message) = self.messages.get(&id) else {
+        let Some(row) = self.messages.get_mut(&id) else {
             return Redriven::NotFound;
         };
-        let channel = message.content.channel;
+        let channel = row.message.content.channel;
         match self.outbox.get_mut(&id).filter(|entry| entry.dead_at.is_some()) {
             None => Redriven::NotFailed,
             Some(entry) => {
@@ -394,10 +402,10 @@ impl Tables {
                 entry.progress.panics = 0;
                 entry.progress.not_taken = 0;
                 entry.progress.unsure = false;
+                row.message.failure = None;
                 if let Some(provider) = terms.routes.get(&channel) {
                     self.route(id, provider);
                 }
-                self.set_status(id, Status::Pending, None);
                 Redriven::Pending
             }
         }
@@ -414,9 +422,10 @@ impl Tables {
             .outbox
             .iter()
             .filter(|(id, entry)| {
-                let Some((dead_at, message)) = entry.dead_at.zip(self.messages.get(id)) else {
+                let Some((dead_at, row)) = entry.dead_at.zip(self.messages.get(id)) else {
                     return false;
                 };
+                let message = &row.message;
                 let reason = message.failure.as_ref().map(|failure| failure.reason);
                 filter
                     .provider
@@ -435,6 +444,27 @@ impl Tables {
             self.redrive(*id, terms, now);
         });
         matching.len() as u64
+    }
+
+    pub(super) fn cancel(&mut self, id: MessageId, now: Timestamp) -> Canceled {
+        let Some(row) = self.messages.get_mut(&id) else {
+            return Canceled::NotFound;
+        };
+        if row.canceled {
+            return Canceled::Canceled { now: false };
+        }
+        let waits = self
+            .outbox
+            .get(&id)
+            .is_some_and(|entry| entry.dead_at.is_none() && entry.leased_until.is_none());
+        let mut attempts = self.attempts.get(&id).into_iter().flatten();
+        if !waits || attempts.any(|(_, attempt)| attempt.outcome.is_unsure()) {
+            return Canceled::NotCancelable;
+        }
+        row.canceled = true;
+        self.outbox.remove(&id);
+        self.message_event(EventType::MessageCanceled, id, now);
+        Canceled::Canceled { now: true }
     }
 
     pub(super) fn queue_depths(&self, now: Timestamp) -> Vec<QueueDepth> {
@@ -466,23 +496,19 @@ impl Tables {
         if let Some(entry) = self.outbox.get_mut(&id) {
             entry.provider = provider.clone();
         }
-        if let Some(message) = self.messages.get_mut(&id) {
-            message.provider = Some(provider.clone());
+        if let Some(row) = self.messages.get_mut(&id) {
+            row.message.provider = Some(provider.clone());
         }
     }
 
     /// Fails a message, with the error code of its last attempt.
-    fn fail(&mut self, id: MessageId, reason: FailureReason) {
+    fn fail(&mut self, id: MessageId, reason: FailureReason, now: Timestamp) {
         let last = self.attempts.get(&id).and_then(|attempts| attempts.last());
         let error_code = last.and_then(|(_, attempt)| attempt.error_code.clone());
-        self.set_status(id, Status::Failed, Some(Failure { reason, error_code }));
-    }
-
-    fn set_status(&mut self, id: MessageId, status: Status, failure: Option<Failure>) {
-        if let Some(message) = self.messages.get_mut(&id) {
-            message.status = status;
-            message.failure = failure;
+        if let Some(row) = self.messages.get_mut(&id) {
+            row.message.failure = Some(Failure { reason, error_code });
         }
+        self.message_event(EventType::MessageFailed, id, now);
     }
 }
 

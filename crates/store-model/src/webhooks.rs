@@ -1,13 +1,17 @@
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
-use domain::{DeliveryStatus, EventId, LeaseToken, Page, PageRequest, WebhookEndpointId};
-
-use crate::Memory;
-use store::{
-    Checkpoint, Endpoint, EndpointChange, LeasedEndpoint, NewEndpoint, ReplayFrom, StoreError,
-    WebhookDelivery, Webhooks,
+use domain::{
+    DeliveryStatus, EventId, EventSubject, EventType, LeaseToken, Page, PageRequest, Timestamp, Total,
+    WebhookEndpointId,
 };
+
+use store::{
+    Checkpoint, Endpoint, EndpointChange, KeptDelivery, LeasedEndpoint, NewEndpoint, ReplayFrom, StoreError,
+    WebhookDelivery, Webhooks, instant_after,
+};
+
+use crate::{EndpointRow, Log, Memory, Tables, reads::part};
 
 #[async_trait]
 impl Webhooks for Memory {
@@ -16,17 +20,25 @@ impl Webhooks for Memory {
         endpoint: &NewEndpoint,
         max: u32,
     ) -> Result<Option<Endpoint>, StoreError> {
-        let _ = (endpoint, max);
-        Err(StoreError::Refused("not built yet".to_owned()))
+        let (mut tables, now) = self.begin();
+        if tables.endpoints.len() >= max as usize {
+            return Ok(None);
+        }
+        let row = EndpointRow::new(endpoint, tables.log.ends.end, now);
+        let created = row.endpoint.clone();
+        tables.endpoints.insert(endpoint.id, row);
+        Ok(Some(created))
     }
 
     async fn endpoints(&self) -> Result<Vec<Endpoint>, StoreError> {
-        Err(StoreError::Refused("not built yet".to_owned()))
+        let (tables, _) = self.begin();
+        let rows = tables.oldest_first().into_iter();
+        Ok(rows.map(|id| tables.endpoints[&id].endpoint.clone()).collect())
     }
 
     async fn endpoint(&self, id: WebhookEndpointId) -> Result<Option<Endpoint>, StoreError> {
-        let _ = (id,);
-        Err(StoreError::Refused("not built yet".to_owned()))
+        let (tables, _) = self.begin();
+        Ok(tables.endpoints.get(&id).map(|row| row.endpoint.clone()))
     }
 
     async fn change_endpoint(
@@ -34,18 +46,19 @@ impl Webhooks for Memory {
         id: WebhookEndpointId,
         change: &EndpointChange,
     ) -> Result<Option<Endpoint>, StoreError> {
-        let _ = (id, change);
-        Err(StoreError::Refused("not built yet".to_owned()))
+        let (mut tables, now) = self.begin();
+        let row = tables.endpoints.get_mut(&id);
+        Ok(row.map(|row| row.change(change, now)))
     }
 
     async fn delete_endpoint(&self, id: WebhookEndpointId) -> Result<bool, StoreError> {
-        let _ = (id,);
-        Err(StoreError::Refused("not built yet".to_owned()))
+        Ok(self.begin().0.endpoints.remove(&id).is_some())
     }
 
     async fn replay(&self, id: WebhookEndpointId, from: ReplayFrom) -> Result<Option<Endpoint>, StoreError> {
-        let _ = (id, from);
-        Err(StoreError::Refused("not built yet".to_owned()))
+        let (mut tables, now) = self.begin();
+        let Tables { endpoints, log, .. } = &mut *tables;
+        Ok(endpoints.get_mut(&id).map(|row| row.replay(from, log, now)))
     }
 
     async fn lease_endpoints(
@@ -53,18 +66,44 @@ impl Webhooks for Memory {
         lease: Duration,
         deliveries_max: u32,
     ) -> Result<Vec<LeasedEndpoint>, StoreError> {
-        let _ = (lease, deliveries_max);
-        Err(StoreError::Refused("not built yet".to_owned()))
+        let (mut tables, now) = self.begin();
+        let mut leased = Vec::new();
+        for id in tables.oldest_first() {
+            let row = tables.endpoints.get_mut(&id);
+            let free =
+                row.filter(|row| row.endpoint.enabled && row.leased_until.is_none_or(|until| until <= now));
+            leased.extend(free.map(|row| row.lease(lease, deliveries_max, now)));
+        }
+        Ok(leased)
     }
 
     async fn checkpoint(&self, checkpoint: &Checkpoint) -> Result<bool, StoreError> {
-        let _ = (checkpoint,);
-        Err(StoreError::Refused("not built yet".to_owned()))
+        let (mut tables, now) = self.begin();
+        let Tables { endpoints, log, .. } = &mut *tables;
+        let held = endpoints
+            .get_mut(&checkpoint.id)
+            .filter(|row| row.is_held(checkpoint.token));
+        let Some(row) = held else { return Ok(false) };
+        row.checkpoint(checkpoint, now);
+        if let Some(reason) = checkpoint.disable {
+            row.endpoint.enabled = false;
+            row.endpoint.disabled_reason = Some(reason);
+            row.leased_until = None;
+            let subject = EventSubject::WebhookEndpoint {
+                id: checkpoint.id,
+                reason,
+            };
+            log.write(EventType::WebhookEndpointDisabled, subject, now);
+        }
+        Ok(true)
     }
 
     async fn release_endpoint(&self, id: WebhookEndpointId, token: LeaseToken) -> Result<(), StoreError> {
-        let _ = (id, token);
-        Err(StoreError::Refused("not built yet".to_owned()))
+        let (mut tables, _) = self.begin();
+        if let Some(row) = tables.endpoints.get_mut(&id).filter(|row| row.is_held(token)) {
+            row.leased_until = None;
+        }
+        Ok(())
     }
 
     async fn deliveries(
@@ -73,12 +112,196 @@ impl Webhooks for Memory {
         status: Option<DeliveryStatus>,
         page: &PageRequest<EventId>,
     ) -> Result<Option<Page<WebhookDelivery, EventId>>, StoreError> {
-        let _ = (id, status, page);
-        Err(StoreError::Refused("not built yet".to_owned()))
+        let (tables, _) = self.begin();
+        let Some(row) = tables.endpoints.get(&id) else {
+            return Ok(None);
+        };
+        let deliveries = row.deliveries.values();
+        let matching = deliveries.filter(|delivery| status.is_none_or(|status| status == delivery.status));
+        let total = Total::capped(matching.clone().count() as u64);
+        let after = matching.filter(|delivery| page.after().is_none_or(|after| delivery.event.id > *after));
+        Ok(Some(Page::of(page, part(after, page), total, |delivery| {
+            delivery.event.id
+        })))
     }
 
     async fn purge_deliveries(&self, limit: u32) -> Result<u64, StoreError> {
-        let _ = (limit,);
-        Err(StoreError::Refused("not built yet".to_owned()))
+        let (mut tables, _) = self.begin();
+        let Tables { endpoints, log, .. } = &mut *tables;
+        let mut purged = 0;
+        for row in endpoints.values_mut() {
+            row.deliveries.retain(|event, delivery| {
+                let expired = delivery.status == DeliveryStatus::Failed && *event <= log.ends.start;
+                let purge = expired && purged < u64::from(limit);
+                purged += u64::from(purge);
+                !purge
+            });
+        }
+        Ok(purged)
+    }
+}
+
+impl Tables {
+    fn oldest_first(&self) -> Vec<WebhookEndpointId> {
+        let mut oldest: Vec<_> = self
+            .endpoints
+            .values()
+            .map(|row| (row.endpoint.created_at, row.endpoint.id))
+            .collect();
+        oldest.sort_unstable();
+        oldest.into_iter().map(|(_, id)| id).collect()
+    }
+}
+
+impl EndpointRow {
+    fn new(endpoint: &NewEndpoint, end: EventId, now: Timestamp) -> Self {
+        let NewEndpoint { id, config, secret } = endpoint.clone();
+        let endpoint = Endpoint {
+            id,
+            config,
+            secret,
+            previous_secret: None,
+            enabled: true,
+            disabled_reason: None,
+            created_at: now,
+            cursor: end,
+            replay_until: None,
+            delivered_total: 0,
+            last_delivered_at: None,
+            failing_since: None,
+        };
+        Self {
+            endpoint,
+            token: LeaseToken(0),
+            leased_until: None,
+            deliveries: BTreeMap::new(),
+        }
+    }
+
+    fn is_held(&self, token: LeaseToken) -> bool {
+        self.token == token && self.leased_until.is_some()
+    }
+
+    /// Takes the lease away, because the endpoint changes.
+    fn revoke(&mut self) {
+        self.token = LeaseToken(self.token.0 + 1);
+        self.leased_until = None;
+    }
+
+    fn change(&mut self, change: &EndpointChange, now: Timestamp) -> Endpoint {
+        let EndpointChange {
+            url,
+            types,
+            payload,
+            description,
+            enabled,
+            rotate,
+        } = change.clone();
+        self.revoke();
+        let endpoint = &mut self.endpoint;
+        let config = &mut endpoint.config;
+        config.url = url.unwrap_or_else(|| config.url.clone());
+        config.types = types.unwrap_or_else(|| config.types.clone());
+        config.payload = payload.unwrap_or(config.payload);
+        config.description = description.unwrap_or_else(|| config.description.clone());
+        if let Some((secret, kept)) = rotate {
+            let previous = std::mem::replace(&mut endpoint.secret, secret);
+            endpoint.previous_secret = Some((previous, instant_after(now, kept)));
+        }
+        if let Some(enabled) = enabled {
+            endpoint.enabled = enabled;
+            endpoint.disabled_reason = None;
+        }
+        if enabled == Some(true) {
+            endpoint.failing_since = None;
+            // Those that wait behind others have no time, and go on waiting.
+            for due_at in self
+                .deliveries
+                .values_mut()
+                .filter_map(|delivery| delivery.due_at.as_mut())
+            {
+                *due_at = now;
+            }
+        }
+        self.endpoint.clone()
+    }
+
+    fn replay(&mut self, from: ReplayFrom, log: &Log, now: Timestamp) -> Endpoint {
+        self.revoke();
+        let place = match from {
+            ReplayFrom::After(place) => Some(place),
+            ReplayFrom::Since(since) => {
+                let first = log.events.values().find(|event| event.at >= since);
+                first.and_then(|event| EventId::new(event.id.get() - 1))
+            }
+            ReplayFrom::Failed => {
+                let deliveries = self.deliveries.values_mut();
+                for delivery in deliveries.filter(|delivery| delivery.status == DeliveryStatus::Failed) {
+                    delivery.status = DeliveryStatus::Pending;
+                    delivery.due_at = Some(now);
+                    delivery.attempts.clear();
+                }
+                None
+            }
+        };
+        let endpoint = &mut self.endpoint;
+        if let Some(place) = place.filter(|place| *place < endpoint.cursor) {
+            endpoint.replay_until = endpoint.replay_until.max(Some(endpoint.cursor));
+            endpoint.cursor = place;
+        }
+        endpoint.clone()
+    }
+
+    fn lease(&mut self, lease: Duration, deliveries_max: u32, now: Timestamp) -> LeasedEndpoint {
+        self.token = LeaseToken(self.token.0 + 1);
+        self.leased_until = Some(instant_after(now, lease));
+        let of = |status| {
+            let deliveries = self.deliveries.values();
+            deliveries.filter(move |delivery| delivery.status == status)
+        };
+        let failed = of(DeliveryStatus::Failed).map(|delivery| delivery.event.id);
+        LeasedEndpoint {
+            endpoint: self.endpoint.clone(),
+            token: self.token,
+            leased_at: now,
+            deliveries: of(DeliveryStatus::Pending)
+                .take(deliveries_max as usize)
+                .cloned()
+                .collect(),
+            failed_after_cursor: failed.filter(|event| *event > self.endpoint.cursor).collect(),
+        }
+    }
+
+    fn checkpoint(&mut self, checkpoint: &Checkpoint, now: Timestamp) {
+        self.leased_until = Some(instant_after(now, checkpoint.lease));
+        for event in &checkpoint.done {
+            self.deliveries.remove(event);
+        }
+        for kept in &checkpoint.kept {
+            let KeptDelivery {
+                event,
+                status,
+                due_in,
+                attempts,
+            } = kept.clone();
+            let delivery = WebhookDelivery {
+                event,
+                status,
+                due_at: due_in.map(|due_in| instant_after(now, due_in)),
+                attempts,
+            };
+            self.deliveries.insert(kept.event.id, delivery);
+        }
+        let endpoint = &mut self.endpoint;
+        endpoint.cursor = endpoint.cursor.max(checkpoint.cursor);
+        endpoint.replay_until = endpoint.replay_until.filter(|until| *until > endpoint.cursor);
+        endpoint.delivered_total += checkpoint.delivered;
+        if checkpoint.delivered > 0 {
+            endpoint.last_delivered_at = Some(now);
+            endpoint.failing_since = None;
+        }
+        if checkpoint.failing {
+            endpoint.failing_since.get_or_insert(now);
+        }
     }
 }

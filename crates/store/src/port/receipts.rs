@@ -7,12 +7,13 @@ use crate::StoreError;
 
 /// Stores the receipts of providers and applies them to their messages.
 ///
-/// A receipt matches a message by an attempt on record: one with its provider message id (and its provider, if it names one;
-/// otherwise the id must be unambiguous), or, if it names our own message id, one that ended `success`, `timeout` or
-/// `unknown`. A receipt that matches is applied once: it joins the message's [`Delivery`](domain::Delivery). It also proves that
-/// a provider has the message, so the outbox entry of a pending or dead message is deleted. An entry that is leased is left
-/// alone; the receipt is applied when the entry is settled or its lease has expired, which is first recorded as in
-/// [`Outbox::claim`](crate::Outbox::claim). Receipts that match nothing yet are kept.
+/// A receipt matches a message by an attempt on record, at its provider if it names one. First counts an attempt with its
+/// provider message id, if only one message has such attempts; then, if it names our own message id, an attempt of that message
+/// that ended `success`, `timeout` or `unknown`. A receipt that matches is applied once: it joins the message's
+/// [`Delivery`](domain::Delivery). It also proves that a provider has the message, so the outbox entry of a pending or dead
+/// message is deleted. An entry that is leased is left alone; the receipt is applied when the entry is settled or its lease has
+/// expired, which is first recorded as in [`Outbox::claim`](crate::Outbox::claim). Receipts that match nothing yet are kept.
+/// Receipts that are applied at the same time change the status once.
 #[async_trait]
 pub trait Receipts: Send + Sync {
     /// Stores a receipt, then applies it if it matches. Returns the message it was applied to. It is durable also if only the

@@ -153,6 +153,7 @@ pub(crate) async fn a_stale_token_changes_nothing_but_the_late_outcome(world: &W
     let late = stale.tried(Outcome::Success, Disposition::Finish);
     assert_eq!(world.settle(late).await, Settled::LeaseLost);
     expected.attempts[0].late_outcome = Some(Outcome::Success);
+    expected.attempts[0].provider_message_id = Some(PROVIDER_ID.parse().unwrap());
     assert_eq!(world.detail(id).await, expected);
     assert_eq!(
         world

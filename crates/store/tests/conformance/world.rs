@@ -352,7 +352,10 @@ pub(crate) async fn check_conversations(store: &dyn Store) {
             thread.len() as u64,
             "{conversation:?}"
         );
-        let last_activity = thread.iter().map(|message| message.timestamp).max();
+        let last_activity = thread
+            .iter()
+            .map(|message| message.timestamp.min(message.processed_at))
+            .max();
         assert_eq!(
             Some(conversation.last_activity_at),
             last_activity,
