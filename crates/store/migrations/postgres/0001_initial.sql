@@ -27,30 +27,48 @@ create index conversations_by_participant_b on conversations (participant_b);
 
 -- The id is a UUID of version 7, in the order of processed_at.
 create table messages (
-    id              uuid primary key,
+    id               uuid primary key,
     -- Both are null in an imported message until its backfill.
-    conversation_id bigint,
-    sequence        bigint,
-    direction       text not null,
-    channel         text not null,
-    sender          text not null,
-    recipient       text not null,
-    subject         text,
-    body            text not null,
-    attachments     jsonb,
-    timestamp       timestamptz not null,
-    processed_at    timestamptz not null,
-    provider        text not null
+    conversation_id  bigint,
+    sequence         bigint,
+    direction        text not null,
+    channel          text not null,
+    -- As given; the participants are normalized.
+    sender           text not null,
+    recipient        text not null,
+    from_participant text collate "C" not null,
+    to_participant   text collate "C" not null,
+    subject          text,
+    body             text not null,
+    attachments      jsonb,
+    -- Null if empty.
+    metadata         jsonb,
+    timestamp        timestamptz not null,
+    processed_at     timestamptz not null,
+    send_at          timestamptz,
+    expires_at       timestamptz,
+    provider         text not null,
+    -- The final status that the outbox does not show: none, canceled, delivered or undelivered.
+    resolution       text not null default 'none',
+    -- What the receipts say together; null without any.
+    delivery_status       text,
+    delivery_error_code   text,
+    delivery_at           timestamptz,
+    delivery_contradicted boolean
 );
 create index messages_by_thread on messages (conversation_id, timestamp, sequence);
 create index messages_unthreaded on messages (id) where conversation_id is null;
 -- A filtered listing reads one range of this for each kind of message (sql/messages/list_filtered).
-create index messages_by_kind on messages (provider, channel, direction, id);
+create index messages_by_kind on messages (provider, channel, direction, resolution, id);
+create index messages_by_sender on messages (from_participant, id);
+create index messages_by_recipient on messages (to_participant, id);
 
 -- One row for each outbound message that is pending or dead. The lease token only grows, so a worker that lost its lease
 -- cannot change the message.
 create table outbox (
     message_id            uuid primary key,
+    -- Of the message, for its events.
+    conversation_id       bigint not null,
     provider              text not null,
     -- The channel of the message.
     channel               text not null,
@@ -95,13 +113,14 @@ select
     messages.*,
     case
         when direction = 'inbound' then 'received'
-        when outbox.message_id is null then 'dispatched'
-        when outbox.dead_at is null then 'pending'
-        else 'failed'
+        when outbox.message_id is null then case resolution when 'none' then 'dispatched' else resolution end
+        when outbox.dead_at is not null then 'failed'
+        when outbox.due_at > now() and outbox.attempts = 0 then 'scheduled'
+        else 'pending'
     end as status,
     outbox.failure_reason,
     outbox.failure_code,
-    -- Only of pending messages.
+    -- Only of scheduled and pending messages.
     case when outbox.dead_at is null then outbox.due_at end as due_at,
     case when outbox.dead_at is null then outbox.leased_until end as leased_until
 from messages
@@ -120,6 +139,65 @@ create table attempts (
     provider_message_id text,
     primary key (message_id, number)
 );
+-- Finds the message of a receipt.
+create index attempts_by_provider_message_id on attempts (provider_message_id, message_id)
+    where provider_message_id is not null;
+
+-- The receipts of providers as they came.
+create table receipts (
+    id                  bigint generated always as identity primary key,
+    provider            text,
+    provider_message_id text,
+    -- Our own id of the message, if the provider echoes it.
+    named_message_id    uuid,
+    -- The message it was applied to; null until then.
+    message_id          uuid,
+    status              text not null,
+    error_code          text,
+    at                  timestamptz not null,
+    -- By the node's clock; stored_at is by the database's.
+    received_at         timestamptz not null,
+    stored_at           timestamptz not null default now()
+);
+create index receipts_by_message on receipts (message_id, id) where message_id is not null;
+create index receipts_unmatched on receipts (id) where message_id is null;
+create index receipts_unmatched_by_age on receipts (stored_at) where message_id is null;
+create index receipts_unmatched_by_provider_id on receipts (provider_message_id)
+    where message_id is null and provider_message_id is not null;
+create index receipts_unmatched_by_name on receipts (named_message_id)
+    where message_id is null and named_message_id is not null;
+
+-- The event log: a row for each statement that made changes, with one array element for each event. A position drawn before
+-- the commit would let a slow transaction appear before events that readers have passed. So a row is stored without a
+-- position, and gets one after its commit (sql/events/place).
+create table event_batches (
+    batch            bigint generated always as identity,
+    -- The position of the last event; the others are just before it. Null until it is placed.
+    last_position    bigint,
+    at               timestamptz not null default now(),
+    types            text[] not null,
+    -- Of the message, or of the webhook endpoint.
+    subject_ids      uuid[] not null,
+    -- Null for events of webhook endpoints.
+    conversation_ids bigint[],
+    -- Both are null if no event of the row has one.
+    reasons          text[],
+    error_codes      text[]
+)
+-- A row is written twice. Compressing it would cost more than it saves.
+with (toast_tuple_target = 8160);
+create unique index event_batches_by_position on event_batches (last_position) where last_position is not null;
+create index event_batches_unplaced on event_batches (batch) where last_position is null;
+
+-- The ends of the log. A node that places events locks this row.
+create table event_log (
+    -- Before the oldest event that is kept.
+    start_position bigint not null,
+    -- The position of the latest event that is placed.
+    end_position   bigint not null
+);
+create unique index event_log_has_one_row on event_log ((true));
+insert into event_log values (0, 0);
 
 create table idempotency_keys (
     key         text collate "C" primary key,

@@ -2,7 +2,7 @@
 -- Arrays are unnested side by side in select lists: in a from clause each would be materialized first.
 with conflict as materialized (
     select
-        coalesce(now() > $30::timestamptz, false)
+        coalesce(now() > $35::timestamptz, false)
         or exists (select from idempotency_keys where key = any($1::text[]))
         or exists (
             select
@@ -62,35 +62,59 @@ in_batch_order as materialized (
 -- Only outbound messages have a deadline.
 stored as (
     insert into messages (
-        id, conversation_id, sequence, direction, channel, sender, recipient, subject, body, attachments,
-        timestamp, processed_at, provider
+        id, conversation_id, sequence, direction, channel, sender, recipient, from_participant, to_participant, subject,
+        body, attachments, metadata, timestamp, processed_at, send_at, expires_at, provider
     )
     select
         id, in_batch_order.ids[place], in_batch_order.counts[place] - following,
         case when deadline_ms is null then 'inbound' else 'outbound' end,
-        channel, sender, recipient, subject, body, attachments::jsonb, timestamp, processed_at, provider
+        channel, sender, recipient, from_participant, to_participant, subject, body, attachments::jsonb, metadata::jsonb,
+        timestamp, processed_at, send_at, expires_at, provider
     from in_batch_order
     cross join (
         select
             unnest($16::uuid[]) as id, unnest($17::bigint[]) as place, unnest($18::bigint[]) as following,
             unnest($19::text[]) as channel, unnest($20::text[]) as sender, unnest($21::text[]) as recipient,
-            unnest($22::text[]) as subject, unnest($23::text[]) as body, unnest($24::text[]) as attachments,
-            unnest($25::timestamptz[]) as timestamp, unnest($26::timestamptz[]) as processed_at,
-            unnest($27::text[]) as provider, unnest($29::bigint[]) as deadline_ms
+            unnest($22::text[]) as from_participant, unnest($23::text[]) as to_participant,
+            unnest($24::text[]) as subject, unnest($25::text[]) as body, unnest($26::text[]) as attachments,
+            unnest($27::text[]) as metadata, unnest($28::timestamptz[]) as timestamp,
+            unnest($29::timestamptz[]) as processed_at, unnest($30::timestamptz[]) as send_at,
+            unnest($31::timestamptz[]) as expires_at, unnest($32::text[]) as provider,
+            unnest($34::bigint[]) as deadline_ms
     ) as input
 ),
 queued as (
-    insert into outbox (message_id, provider, channel, due_at, leased_until, lease_token, deadline_at)
+    insert into outbox
+        (message_id, conversation_id, provider, channel, due_at, leased_until, lease_token, deadline_at)
     select
-        message_id, provider, channel, now(), now() + lease_ms * interval '1 millisecond',
-        case when lease_ms is null then 0 else 1 end,
-        now() + deadline_ms * interval '1 millisecond'
-    from (
+        message_id, in_batch_order.ids[place], provider, channel, greatest(now(), send_at),
+        now() + lease_ms * interval '1 millisecond', case when lease_ms is null then 0 else 1 end,
+        coalesce(expires_at, greatest(now(), send_at) + deadline_ms * interval '1 millisecond')
+    from in_batch_order
+    cross join (
         select
-            unnest($16::uuid[]) as message_id, unnest($27::text[]) as provider, unnest($19::text[]) as channel,
-            unnest($28::bigint[]) as lease_ms, unnest($29::bigint[]) as deadline_ms
+            unnest($16::uuid[]) as message_id, unnest($17::bigint[]) as place, unnest($32::text[]) as provider,
+            unnest($19::text[]) as channel, unnest($30::timestamptz[]) as send_at,
+            unnest($31::timestamptz[]) as expires_at, unnest($33::bigint[]) as lease_ms,
+            unnest($34::bigint[]) as deadline_ms
     ) as input
-    where deadline_ms is not null and not (select found from conflict)
+    where deadline_ms is not null
+),
+-- A new conversation is an event of its first message.
+logged as (
+    insert into event_batches (types, subject_ids, conversation_ids)
+    select array_agg(type), array_agg(id), array_agg(in_batch_order.ids[place])
+    from in_batch_order
+    cross join (
+        select
+            unnest($16::uuid[]) as id, unnest($17::bigint[]) as place, unnest($18::bigint[]) as following,
+            unnest($34::bigint[]) as deadline_ms
+    ) as input
+    cross join lateral unnest(
+        case when in_batch_order.counts[place] - following = 1 then array['conversation.created'] end
+            || case when deadline_ms is null then 'message.received' else 'message.accepted' end
+    ) as type
+    having count(*) > 0
 )
 select ids, counts, now() as server_time, 1 / ((select found from conflict) or ids is not null)::integer as in_order
 from (select) as always

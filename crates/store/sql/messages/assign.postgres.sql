@@ -15,7 +15,7 @@ with joining as materialized (
 counted as (
     insert into conversations as c
         (channel, participant_a, participant_b, message_count, last_activity_at, created_at)
-    select channel, participant_a, participant_b, count(*), max(timestamp), min(processed_at)
+    select channel, participant_a, participant_b, count(*), max(least(timestamp, processed_at)), min(processed_at)
     from joining
     group by channel, participant_a, participant_b
     order by participant_a collate "C", participant_b collate "C", channel collate "C"

@@ -1,3 +1,3 @@
-select id, channel, sender, recipient, subject, body, attachments::text
+select id, channel, sender, recipient, subject, body, attachments::text, metadata::text
 from messages
 where id = any($1)

@@ -5,7 +5,9 @@ select
     case when first is not false then subject end as subject,
     case when first is not false then body else '' end as body,
     case when first is not false then attachments::text end as attachments,
-    timestamp, processed_at, status, message.provider, failure_reason, failure_code,
+    case when first is not false then metadata::text end as metadata,
+    timestamp, processed_at, send_at, expires_at, status, message.provider, failure_reason, failure_code,
+    delivery_status, delivery_error_code, delivery_at, delivery_contradicted,
     due_at, due_at <= now() as due, leased_until is not null as leased,
     number, attempt.provider as attempt_provider, outcome, error_code, occurred_at, latency_ms, late_outcome,
     provider_message_id

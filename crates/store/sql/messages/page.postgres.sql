@@ -13,7 +13,8 @@ left join (
     cross join lateral (
         select
             id, conversation_id, sequence, direction, channel, sender, recipient, subject, body,
-            attachments::text, timestamp, processed_at, status, provider, failure_reason, failure_code
+            attachments::text, metadata::text, timestamp, processed_at, send_at, expires_at, status, provider,
+            failure_reason, failure_code, delivery_status, delivery_error_code, delivery_at, delivery_contradicted
         from messages_with_status
         where id = fitting.id
     ) as message

@@ -21,6 +21,7 @@ sized as (
     cross join lateral (
         select
             octet_length(body) + coalesce(octet_length(subject), 0) + coalesce(pg_column_size(attachments), 0)
+                + coalesce(pg_column_size(metadata), 0)
                 as bytes
         from messages
         where id = due.message_id
@@ -62,6 +63,7 @@ select
     case when bytes_so_far <= $5 then subject end as subject,
     case when bytes_so_far <= $5 then body end as body,
     case when bytes_so_far <= $5 then attachments::text end as attachments,
+    case when bytes_so_far <= $5 then metadata::text end as metadata,
     bytes_so_far > $5 as to_be_loaded, bytes_so_far,
     lease_token, attempts, counted, rate_limited_in_a_row, panics, not_taken, unsure, lease_expired,
     (extract(epoch from deadline_at - now()) * 1000)::bigint as deadline_in_ms,

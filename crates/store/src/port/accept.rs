@@ -46,6 +46,12 @@ impl Accept {
     pub fn timestamp(&self) -> Timestamp {
         self.message.timestamp.unwrap_or(self.processed_at)
     }
+
+    /// What it counts for its conversation's last activity: its timestamp, or when it was accepted if that is earlier.
+    #[must_use]
+    pub fn active_at(&self) -> Timestamp {
+        self.timestamp().min(self.processed_at)
+    }
 }
 
 /// The direction of an accepted message, and how its repeats are recognized.

@@ -28,6 +28,10 @@ impl Archive for Postgres {
             .iter()
             .map(|import| json::from_attachments(&import.message.content.attachments))
             .collect();
+        let metadata: Vec<Option<String>> = batch
+            .iter()
+            .map(|import| json::from_metadata(&import.message.content.metadata))
+            .collect();
         self.change(
             include_str!("../../sql/messages/import.postgres.sql"),
             &[
@@ -46,6 +50,7 @@ impl Archive for Postgres {
                 &texts(|import| import.message.from.as_str()),
                 &texts(|import| import.message.to.as_str()),
                 &texts(|import| &import.payload),
+                &metadata,
             ],
         )
         .await

@@ -62,6 +62,8 @@ pub(super) async fn insert(store: &Postgres, batch: &[&Accept]) -> Result<Option
                 &column(batch, |accept| accept.message.content.channel.as_str()),
                 &column(batch, |accept| accept.message.content.from.as_str()),
                 &column(batch, |accept| accept.message.content.to.as_str()),
+                &column(batch, |accept| accept.message.from.as_str()),
+                &column(batch, |accept| accept.message.to.as_str()),
                 &column(batch, |accept| {
                     accept.message.content.subject.as_ref().map(Subject::as_str)
                 }),
@@ -69,12 +71,17 @@ pub(super) async fn insert(store: &Postgres, batch: &[&Accept]) -> Result<Option
                 &column(batch, |accept| {
                     json::from_attachments(&accept.message.content.attachments)
                 }),
+                &column(batch, |accept| {
+                    json::from_metadata(&accept.message.content.metadata)
+                }),
                 &column(batch, |accept| moment(accept.timestamp())),
                 &column(batch, |accept| moment(accept.processed_at)),
+                &column(batch, |accept| accept.message.schedule.send_at.map(moment)),
+                &column(batch, |accept| accept.message.schedule.expires_at.map(moment)),
                 &column(batch, |accept| accept.provider.as_str()),
                 &column(batch, |accept| match accept.kind {
-                    Kind::Send { lease, .. } => lease.map(millis),
-                    Kind::Receive { .. } => None,
+                    Kind::Send { lease, .. } if accept.message.schedule.send_at.is_none() => lease.map(millis),
+                    Kind::Send { .. } | Kind::Receive { .. } => None,
                 }),
                 &column(batch, |accept| match accept.kind {
                     Kind::Send { deadline, .. } => Some(millis(deadline)),
@@ -125,7 +132,7 @@ fn shares<'a>(batch: &[&Accept], conversations: &'a [ConversationKey]) -> (Vec<S
         let mut share = Share {
             key: keys[messages[0]],
             messages: 0,
-            last_activity_at: batch[messages[0]].timestamp(),
+            last_activity_at: batch[messages[0]].active_at(),
             created_at: batch[messages[0]].processed_at,
         };
         for message in messages.iter().rev() {
@@ -135,7 +142,7 @@ fn shares<'a>(batch: &[&Accept], conversations: &'a [ConversationKey]) -> (Vec<S
                 following: share.messages,
             };
             share.messages += 1;
-            share.last_activity_at = share.last_activity_at.max(accept.timestamp());
+            share.last_activity_at = share.last_activity_at.max(accept.active_at());
             share.created_at = share.created_at.min(accept.processed_at);
         }
         shares.push(share);

@@ -3,8 +3,8 @@
 use std::{str::FromStr, sync::Arc, time::Duration};
 
 use domain::{
-    Attempt, Body, Content, Conversation, ConversationId, ConversationKey, ErrorCode, Failure, GivenAddress,
-    LeaseToken, Message, Metadata, Participant, Schedule, Subject,
+    Attempt, Body, Content, Conversation, ConversationId, ConversationKey, Delivery, ErrorCode, Failure, GivenAddress,
+    LeaseToken, Message, Participant, Schedule, Subject, Timestamp,
 };
 use tokio_postgres::{Row, types::FromSql};
 use uuid::Uuid;
@@ -35,9 +35,24 @@ pub(super) fn message(row: &Row) -> Result<Message, StoreError> {
         status: word(row, "status")?,
         provider: optional_word(row, "provider")?,
         failure,
-        schedule: Schedule::default(),
-        delivery: None,
+        schedule: Schedule {
+            send_at: moment(row, "send_at")?,
+            expires_at: moment(row, "expires_at")?,
+        },
+        delivery: delivery(row)?,
     })
+}
+
+fn delivery(row: &Row) -> Result<Option<Delivery>, StoreError> {
+    let Some(status) = optional_word(row, "delivery_status")? else {
+        return Ok(None);
+    };
+    Ok(Some(Delivery {
+        status,
+        error_code: error_code(row, "delivery_error_code")?,
+        at: get::<jiff::Timestamp>(row, "delivery_at")?.into(),
+        contradicted: get(row, "delivery_contradicted")?,
+    }))
 }
 
 pub(super) fn conversation(row: &Row) -> Result<Conversation, StoreError> {
@@ -125,8 +140,12 @@ fn content(row: &Row) -> Result<Content, StoreError> {
         subject,
         body: Body::new(get::<String>(row, "body")?).map_err(|_| corrupt("body"))?,
         attachments,
-        metadata: Metadata::default(),
+        metadata: json::to_metadata(get(row, "metadata")?).ok_or_else(|| corrupt("metadata"))?,
     })
+}
+
+pub(super) fn moment(row: &Row, column: &'static str) -> Result<Option<Timestamp>, StoreError> {
+    Ok(get::<Option<jiff::Timestamp>>(row, column)?.map(Timestamp::from))
 }
 
 fn optional_word<T: FromStr>(row: &Row, column: &'static str) -> Result<Option<T>, StoreError> {
