@@ -1,7 +1,7 @@
 -- Enums (channel, status, outcome …) are text, so that they can be read in psql. Participants compare as bytes (collation
 -- "C"), as in the program: their order is part of the key.
 --
--- No table has a foreign key: each costs a look-up and a row lock per message. The inserting statements guarantee the
+-- The tables of messages have no foreign keys: each costs a look-up and a row lock per message. The inserting statements guarantee the
 -- references, and tests audit them after faults (docs/decisions/0014).
 
 -- Conversations are listed by their last activity. An index of the exact time would change with every message, and with it
@@ -187,6 +187,8 @@ create table event_batches (
 -- A row is written twice. Compressing it would cost more than it saves.
 with (toast_tuple_target = 8160);
 create unique index event_batches_by_position on event_batches (last_position) where last_position is not null;
+-- A replay starts at a time.
+create index event_batches_by_time on event_batches (at);
 create index event_batches_unplaced on event_batches (batch) where last_position is null;
 
 -- The ends of the log. A node that places events locks this row.
@@ -218,3 +220,52 @@ create table inbound_ids (
     payload             text not null,
     primary key (provider, provider_message_id, from_participant, to_participant)
 );
+
+-- The lease token only grows, as in the outbox: it fences the node that delivers to the endpoint.
+create table webhook_endpoints (
+    id                uuid primary key,
+    -- 1, 2, 3 … : at most one endpoint has each, which bounds their number also when several are created at once.
+    slot              integer not null unique,
+    url               text not null,
+    -- Null is all types.
+    types             text[],
+    payload           text not null,
+    description       text,
+    secret            bytea not null,
+    previous_secret   bytea,
+    previous_until    timestamptz,
+    enabled           boolean not null default true,
+    disabled_reason   text,
+    created_at        timestamptz not null default now(),
+    -- Every event up to here is delivered or has a row in webhook_deliveries.
+    cursor            bigint not null,
+    replay_until      bigint,
+    delivered_total   bigint not null default 0,
+    last_delivered_at timestamptz,
+    failing_since     timestamptz,
+    leased_until      timestamptz,
+    lease_token       bigint not null default 0
+);
+
+-- Events that did not get through to an endpoint, or wait behind one that did not. The foreign key deletes them with their
+-- endpoint, also the rows that a checkpoint stores at the same time.
+create table webhook_deliveries (
+    endpoint_id     uuid not null references webhook_endpoints on delete cascade,
+    event_id        bigint not null,
+    -- The event.
+    type            text not null,
+    at              timestamptz not null,
+    message_id      uuid,
+    conversation_id bigint,
+    -- The endpoint that the event is about.
+    subject_id      uuid,
+    reason          text,
+    error_code      text,
+    status          text not null,
+    due_at          timestamptz,
+    -- Oldest first. Not jsonb, which refuses the NUL that an answer may contain.
+    attempts        json not null,
+    primary key (endpoint_id, event_id)
+);
+create index webhook_deliveries_by_status on webhook_deliveries (endpoint_id, status, event_id);
+create index webhook_deliveries_failed on webhook_deliveries (event_id) where status = 'failed';

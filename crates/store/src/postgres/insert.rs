@@ -80,7 +80,9 @@ pub(super) async fn insert(store: &Postgres, batch: &[&Accept]) -> Result<Option
                 &column(batch, |accept| accept.message.schedule.expires_at.map(moment)),
                 &column(batch, |accept| accept.provider.as_str()),
                 &column(batch, |accept| match accept.kind {
-                    Kind::Send { lease, .. } if accept.message.schedule.send_at.is_none() => lease.map(millis),
+                    Kind::Send { lease, .. } if accept.message.schedule.send_at.is_none() => {
+                        lease.map(millis)
+                    }
                     Kind::Send { .. } | Kind::Receive { .. } => None,
                 }),
                 &column(batch, |accept| match accept.kind {

@@ -3,8 +3,8 @@
 use std::{str::FromStr, sync::Arc, time::Duration};
 
 use domain::{
-    Attempt, Body, Content, Conversation, ConversationId, ConversationKey, Delivery, ErrorCode, Failure, GivenAddress,
-    LeaseToken, Message, Participant, Schedule, Subject, Timestamp,
+    Attempt, Body, Content, Conversation, ConversationId, ConversationKey, Delivery, ErrorCode, Failure,
+    GivenAddress, LeaseToken, Message, Participant, Schedule, Subject, Timestamp,
 };
 use tokio_postgres::{Row, types::FromSql};
 use uuid::Uuid;
@@ -148,18 +148,18 @@ pub(super) fn moment(row: &Row, column: &'static str) -> Result<Option<Timestamp
     Ok(get::<Option<jiff::Timestamp>>(row, column)?.map(Timestamp::from))
 }
 
-fn optional_word<T: FromStr>(row: &Row, column: &'static str) -> Result<Option<T>, StoreError> {
+pub(super) fn optional_word<T: FromStr>(row: &Row, column: &'static str) -> Result<Option<T>, StoreError> {
     let text: Option<&str> = get(row, column)?;
     text.map(|text| text.parse().map_err(|_| corrupt(column)))
         .transpose()
 }
 
-fn error_code(row: &Row, column: &'static str) -> Result<Option<ErrorCode>, StoreError> {
+pub(super) fn error_code(row: &Row, column: &'static str) -> Result<Option<ErrorCode>, StoreError> {
     let text: Option<&str> = get(row, column)?;
     Ok(text.map(ErrorCode::from_provider))
 }
 
-fn corrupt(column: &str) -> StoreError {
+pub(super) fn corrupt(column: &str) -> StoreError {
     StoreError::Refused(format!(
         "the column {column} holds a value that this program does not know: a newer program or a person wrote it"
     ))
