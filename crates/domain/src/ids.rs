@@ -14,11 +14,21 @@ pub struct MessageId(Uuid);
 impl MessageId {
     #[must_use]
     pub fn mint(now: Timestamp, entropy: &Entropy) -> Self {
-        let micros = u64::try_from(now.as_micros()).unwrap_or(0);
+        Self::of(now, entropy.next_u64())
+    }
+
+    /// The lowest id of a message that is processed at this time or later.
+    #[must_use]
+    pub fn lowest_since(time: Timestamp) -> Self {
+        Self::of(time, 0)
+    }
+
+    fn of(time: Timestamp, random: u64) -> Self {
+        let micros = u64::try_from(time.as_micros()).unwrap_or(0);
         let fraction = u16::try_from((micros % 1_000) * 4_096 / 1_000).unwrap_or(0);
         let mut tail = [0; 10];
         tail[..2].copy_from_slice(&fraction.to_be_bytes());
-        tail[2..].copy_from_slice(&entropy.next_u64().to_be_bytes());
+        tail[2..].copy_from_slice(&random.to_be_bytes());
         Self(Builder::from_unix_timestamp_millis(micros / 1_000, &tail).into_uuid())
     }
 
@@ -225,6 +235,10 @@ mod tests {
             .map(|micros| MessageId::mint(Timestamp::from_micros(micros).unwrap(), &entropy))
             .collect();
         assert!(ids.is_sorted());
+        for (micros, pair) in (1_700_000_000_000_001..).zip(ids.windows(2)) {
+            let lowest = MessageId::lowest_since(Timestamp::from_micros(micros).unwrap());
+            assert!(pair[0] < lowest && lowest <= pair[1]);
+        }
         assert_eq!(ids[0].as_uuid().get_version_num(), 7);
         assert_eq!(ids[0].to_string().parse(), Ok(ids[0]));
     }

@@ -1,8 +1,8 @@
 -- Enums (channel, status, outcome …) are text, so that they can be read in psql. Participants compare as bytes (collation
 -- "C"), as in the program: their order is part of the key.
 --
--- The tables of messages have no foreign keys: each costs a look-up and a row lock per message. The inserting statements guarantee the
--- references, and tests audit them after faults (docs/decisions/0014).
+-- The tables of messages have no foreign keys: each costs a look-up and a row lock per message. The inserting statements
+-- guarantee the references, and tests audit them after faults (docs/decisions/0014).
 
 -- Conversations are listed by their last activity. An index of the exact time would change with every message, and with it
 -- every other index of the row. An index of ten-second slots changes once in a slot; each slot is sorted when it is read
