@@ -5,7 +5,7 @@
 use std::{cmp::Reverse, collections::BTreeMap, sync::Arc, time::Duration};
 
 use domain::{
-    Attachments, Body, Channel, Content, Direction, Entropy, GivenAddress, MessageId, NewMessage,
+    Attachments, Body, Channel, Content, Direction, Entropy, GivenAddress, Message, MessageId, NewMessage,
     PageRequest, Participant, Region, Start, SystemClock, Timestamp,
 };
 use store::{ConversationFilter, Import, Store};
@@ -90,7 +90,8 @@ async fn conversations(store: &dyn Store) -> Vec<(u64, Timestamp)> {
         let mut sequences: Vec<u64> = thread.iter().map(|message| message.thread.unwrap().1).collect();
         sequences.sort_unstable();
         assert!(sequences.into_iter().eq(1..=conversation.message_count));
-        let last = thread.iter().map(|message| message.timestamp).max();
+        let at = |message: &Message| message.timestamp.min(message.processed_at);
+        let last = thread.iter().map(at).max();
         assert_eq!(Some(conversation.last_activity_at), last);
         found.push((conversation.message_count, conversation.last_activity_at));
     }
