@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use domain::{Channel, Clock, Entropy, FailureReason, Outcome, Status};
 use providers::{
     Routes,
-    simulator::{Faults, SimulatorSettings, Simulators},
+    simulator::{Faults, SimulatorSettings, Simulators, receipt_channel},
 };
 use store::{RedriveFilter, Redriven, Store};
 use store_model::Memory;
@@ -338,7 +338,8 @@ async fn the_shares_of_outcomes_are_as_configured() {
     };
     // Five points are more than four standard deviations of so many attempts, so nearly every seed passes.
     let entropy = Entropy::from_seed(1);
-    let simulators = Simulators::new(simulated, &entropy, Arc::clone(&clock)).unwrap();
+    let (receipts, _) = receipt_channel(&clock);
+    let simulators = Simulators::new(simulated, &entropy, Arc::clone(&clock), &receipts).unwrap();
     let routes = Routes::new(simulators.providers()).unwrap();
     let mut patient = settings();
     patient.dispatch.lane.breaker.error_threshold = 1_000;

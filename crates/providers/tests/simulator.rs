@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use domain::{
-    Address, Attachments, Body, Channel, Content, Entropy, ErrorCode, MessageId, Outcome, SystemClock,
+    Address, Attachments, Body, Channel, Clock, Content, Entropy, ErrorCode, MessageId, Outcome, SystemClock,
     Timestamp,
 };
 use serde_json::Value;
@@ -15,7 +15,7 @@ use trunkline_providers::{
     Call, Provider, Routes, SendResult,
     simulator::{
         FaultOverrides, Faults, SimulatorConfig, SimulatorInstance, SimulatorSettings, Simulators,
-        SimulatorsError,
+        SimulatorsError, receipt_channel,
     },
 };
 
@@ -64,7 +64,13 @@ fn with_latency(mut settings: SimulatorSettings, latency: Duration) -> Simulator
 }
 
 fn started(settings: SimulatorSettings) -> Simulators {
-    Simulators::new(settings, &Entropy::from_seed(1), Arc::new(SystemClock::new())).unwrap()
+    start(settings).unwrap()
+}
+
+fn start(settings: SimulatorSettings) -> Result<Simulators, SimulatorsError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let (receipts, _) = receipt_channel(&clock);
+    Simulators::new(settings, &Entropy::from_seed(1), clock, &receipts)
 }
 
 /// The values of a field in the lines of a ledger file.
@@ -308,8 +314,7 @@ async fn a_refused_configuration_changes_nothing() {
     seen.extend(outcomes(&simulators, Channel::Sms, 20).await);
     assert_eq!(seen, expected);
 
-    let clock = Arc::new(SystemClock::new());
-    let error = Simulators::new(settings(refused), &Entropy::from_seed(1), clock).unwrap_err();
+    let error = start(settings(refused)).unwrap_err();
     assert!(matches!(error, SimulatorsError::Config(_)));
 }
 
@@ -349,6 +354,6 @@ fn a_ledger_file_that_cannot_be_opened_is_named() {
         ledger: Some(path.clone()),
         ..mixed(None)
     };
-    let error = Simulators::new(settings, &Entropy::from_seed(1), Arc::new(SystemClock::new())).unwrap_err();
+    let error = start(settings).unwrap_err();
     assert!(error.to_string().contains(&path.display().to_string()), "{error}");
 }

@@ -5,6 +5,7 @@ mod commands;
 mod config;
 mod logging;
 mod signals;
+mod simulated_receipts;
 mod terminal;
 mod threads;
 

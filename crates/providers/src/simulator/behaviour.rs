@@ -1,9 +1,9 @@
 //! What a simulator does with its n-th call: a pure function, so that a sequence can be repeated anywhere.
 
-use domain::Outcome;
+use domain::{Outcome, ReceiptStatus};
 use sha2::{Digest, Sha256};
 
-use super::settings::Faults;
+use super::settings::{Faults, ReceiptShares};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Behaviour {
@@ -41,6 +41,26 @@ impl Behaviour {
             Self::Accept => Outcome::Success,
         }
     }
+}
+
+/// The receipt of the n-th call, if the simulator took the message, and whether it comes twice. Draws of their own, so that
+/// receipts do not change the outcomes of a seed.
+pub(super) fn receipt(
+    shares: ReceiptShares,
+    provider: &str,
+    seed: u64,
+    call: u64,
+) -> Option<(ReceiptStatus, bool)> {
+    let draw_of = |what: &str| draw(seed, &format!("{provider}/{what}"), call);
+    let number = draw_of("receipt");
+    let status = if number < shares.delivered_pct {
+        ReceiptStatus::Delivered
+    } else if number < shares.delivered_pct.saturating_add(shares.undelivered_pct) {
+        ReceiptStatus::Undelivered
+    } else {
+        return None;
+    };
+    Some((status, draw_of("duplicate") < shares.duplicate_pct))
 }
 
 /// A number from 0 to 99: the first eight bytes, as a big-endian number modulo 100, of the SHA-256 of the

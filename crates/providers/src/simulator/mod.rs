@@ -1,12 +1,13 @@
 //! The simulator: fake providers in this process, behind the same port as real ones, that fail on demand.
 //!
 //! The outcome of the n-th call at a simulator follows from its seed, its name and n, and from nothing else: not
-//! from other providers, threads or time. A simulator never looks at what a message says, never sends anything
+//! from other providers, threads or time; so do its receipts. A simulator never looks at what a message says, never sends anything
 //! anywhere, and never decides what a failure means for a message.
 
 mod behaviour;
 mod classify;
 mod ledger;
+mod receipts;
 mod send;
 mod sequence;
 mod settings;
@@ -17,8 +18,10 @@ use domain::{Clock, Entropy, ProviderName};
 use parking_lot::Mutex;
 use thiserror::Error;
 
+pub use receipts::{DueReceipts, RECEIPTS_WAITING_MAX, ReceiptSender, receipt_channel};
 pub use settings::{
-    ConfigError, ConfigProblem, FaultOverrides, Faults, SimulatorConfig, SimulatorInstance, SimulatorSettings,
+    ConfigError, ConfigProblem, FaultOverrides, Faults, ReceiptOverrides, ReceiptShares, SimulatorConfig,
+    SimulatorInstance, SimulatorSettings,
 };
 
 use ledger::LedgerFile;
@@ -43,7 +46,7 @@ pub enum SimulatorsError {
 }
 
 impl Simulators {
-    /// Each starts at the beginning of its sequence.
+    /// Each starts at the beginning of its sequence, and sends its receipts into the channel.
     ///
     /// # Errors
     /// When the configuration cannot be used or the ledger file cannot be opened.
@@ -51,6 +54,7 @@ impl Simulators {
         settings: SimulatorSettings,
         entropy: &Entropy,
         clock: Arc<dyn Clock>,
+        receipts: &ReceiptSender,
     ) -> Result<Self, SimulatorsError> {
         settings.check()?;
         let SimulatorSettings {
@@ -67,12 +71,18 @@ impl Simulators {
         };
         let simulator = |instance: SimulatorInstance| {
             let faults = config.effective(&instance.name);
+            let shares = config.effective_receipts(&instance.name);
             let sequence = Sequence::new(instance.name.clone(), faults.seed, entropy);
             Arc::new(Simulator {
                 instance,
-                course: Mutex::new(Course { faults, sequence }),
+                course: Mutex::new(Course {
+                    faults,
+                    receipts: shares,
+                    sequence,
+                }),
                 clock: Arc::clone(&clock),
                 ledger: ledger.clone(),
+                receipts: receipts.clone(),
             })
         };
         Ok(Self {
@@ -116,6 +126,7 @@ impl Simulators {
             .collect();
         for (course, name) in courses.iter_mut().zip(self.names()) {
             course.faults = config.effective(name);
+            course.receipts = config.effective_receipts(name);
             let seed = course.faults.seed;
             course.sequence.configure(seed);
         }

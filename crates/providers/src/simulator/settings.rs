@@ -30,11 +30,13 @@ pub struct SimulatorInstance {
     pub retry_after: Duration,
 }
 
-/// How simulators fail.
+/// How simulators fail, and what they report later.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct SimulatorConfig {
     /// Of all simulators.
     pub faults: Faults,
+    /// Of all simulators.
+    pub receipts: ReceiptShares,
     /// What differs, by the name of the simulator.
     pub providers: BTreeMap<String, FaultOverrides>,
 }
@@ -51,6 +53,17 @@ pub struct Faults {
     pub seed: Option<u64>,
 }
 
+/// Of a hundred messages that a simulator took, how many get which receipt. By default, none get one.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct ReceiptShares {
+    pub delivered_pct: u8,
+    pub undelivered_pct: u8,
+    /// How long after the call a receipt comes. At most [`ReceiptShares::DELAY_MAX`].
+    pub delay: Duration,
+    /// Of a hundred receipts, how many come twice.
+    pub duplicate_pct: u8,
+}
+
 /// What differs for one simulator.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct FaultOverrides {
@@ -58,6 +71,16 @@ pub struct FaultOverrides {
     pub error_pct: Option<u8>,
     pub ratelimit_pct: Option<u8>,
     pub seed: Option<u64>,
+    pub receipts: ReceiptOverrides,
+}
+
+/// What differs for the receipts of one simulator.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct ReceiptOverrides {
+    pub delivered_pct: Option<u8>,
+    pub undelivered_pct: Option<u8>,
+    pub delay: Option<Duration>,
+    pub duplicate_pct: Option<u8>,
 }
 
 /// A configuration that cannot be used, with its first [`ConfigError::PROBLEMS_MAX`] problems.
@@ -123,7 +146,7 @@ impl From<Faults> for SimulatorConfig {
     fn from(faults: Faults) -> Self {
         Self {
             faults,
-            providers: BTreeMap::new(),
+            ..Self::default()
         }
     }
 }
@@ -142,24 +165,38 @@ impl SimulatorConfig {
         }
     }
 
+    /// The receipts of one simulator.
+    #[must_use]
+    pub fn effective_receipts(&self, provider: &ProviderName) -> ReceiptShares {
+        let (all, own) = (self.receipts, self.providers.get(provider.as_str()));
+        let own = own.copied().unwrap_or_default().receipts;
+        ReceiptShares {
+            delivered_pct: own.delivered_pct.unwrap_or(all.delivered_pct),
+            undelivered_pct: own.undelivered_pct.unwrap_or(all.undelivered_pct),
+            delay: own.delay.unwrap_or(all.delay),
+            duplicate_pct: own.duplicate_pct.unwrap_or(all.duplicate_pct),
+        }
+    }
+
     /// # Errors
-    /// When a share is no percentage, when the shares of a simulator add up to more than all of its calls, or when
-    /// overrides name no simulator.
+    /// When a share is no percentage, when the shares of a simulator add up to more than all of its calls or receipts, when a
+    /// delay is too long, or when overrides name no simulator.
     pub fn check<'a>(
         &self,
         names: impl Iterator<Item = &'a ProviderName> + Clone,
     ) -> Result<(), ConfigError> {
-        let Faults {
-            timeout_pct,
-            error_pct,
-            ratelimit_pct,
-            seed,
-        } = self.faults;
+        let (faults, receipts) = (self.faults, self.receipts);
         let all = FaultOverrides {
-            timeout_pct: Some(timeout_pct),
-            error_pct: Some(error_pct),
-            ratelimit_pct: Some(ratelimit_pct),
-            seed,
+            timeout_pct: Some(faults.timeout_pct),
+            error_pct: Some(faults.error_pct),
+            ratelimit_pct: Some(faults.ratelimit_pct),
+            seed: faults.seed,
+            receipts: ReceiptOverrides {
+                delivered_pct: Some(receipts.delivered_pct),
+                undelivered_pct: Some(receipts.undelivered_pct),
+                delay: Some(receipts.delay),
+                duplicate_pct: Some(receipts.duplicate_pct),
+            },
         };
         let mut problems = beyond_all(None, all);
         for (name, own) in &self.providers {
@@ -176,25 +213,20 @@ impl SimulatorConfig {
             }
         }
         for name in names {
-            let faults = self.effective(name);
-            let shares = [faults.timeout_pct, faults.error_pct, faults.ratelimit_pct].map(u16::from);
-            let sum: u16 = shares.iter().sum();
-            // A single share that is too high was found above.
-            if sum > PERCENT_MAX.into() && shares.iter().all(|share| *share <= PERCENT_MAX.into()) {
-                // Without overrides, the fault stands in the configuration for all.
-                let own = self
-                    .providers
-                    .get(name.as_str())
-                    .is_some_and(FaultOverrides::has_shares);
-                problems.push(ConfigProblem {
-                    provider: own.then(|| name.to_string()),
-                    field: None,
-                    detail: format!(
-                        "timeout_pct, error_pct and ratelimit_pct add up to {sum} here: lower them to \
-                         {PERCENT_MAX} or less together"
-                    ),
-                });
-            }
+            let own = self.providers.get(name.as_str()).copied().unwrap_or_default();
+            let (faults, receipts) = (self.effective(name), self.effective_receipts(name));
+            problems.extend(beyond_together(
+                &[faults.timeout_pct, faults.error_pct, faults.ratelimit_pct],
+                "timeout_pct, error_pct and ratelimit_pct",
+                own.has_shares().then_some(name),
+                None,
+            ));
+            problems.extend(beyond_together(
+                &[receipts.delivered_pct, receipts.undelivered_pct],
+                "delivered_pct and undelivered_pct",
+                own.receipts.has_shares().then_some(name),
+                Some("receipts"),
+            ));
         }
         problems.sort();
         problems.dedup();
@@ -207,17 +239,32 @@ impl SimulatorConfig {
     }
 }
 
+impl ReceiptShares {
+    pub const DELAY_MAX: Duration = Duration::from_secs(24 * 3_600);
+}
+
 impl FaultOverrides {
-    fn shares(&self) -> [(&'static str, Option<u8>); 3] {
+    /// Shares of calls, and then those of receipts.
+    fn shares(&self) -> [(&'static str, Option<u8>); 6] {
         [
             ("timeout_pct", self.timeout_pct),
             ("error_pct", self.error_pct),
             ("ratelimit_pct", self.ratelimit_pct),
+            ("receipts/delivered_pct", self.receipts.delivered_pct),
+            ("receipts/undelivered_pct", self.receipts.undelivered_pct),
+            ("receipts/duplicate_pct", self.receipts.duplicate_pct),
         ]
     }
 
     fn has_shares(&self) -> bool {
-        self.shares().iter().any(|(_, share)| share.is_some())
+        let shares = [self.timeout_pct, self.error_pct, self.ratelimit_pct];
+        shares.iter().any(Option::is_some)
+    }
+}
+
+impl ReceiptOverrides {
+    fn has_shares(&self) -> bool {
+        self.delivered_pct.is_some() || self.undelivered_pct.is_some()
     }
 }
 
@@ -225,18 +272,40 @@ impl ConfigError {
     pub const PROBLEMS_MAX: usize = 20;
 }
 
-fn beyond_all(provider: Option<&str>, faults: FaultOverrides) -> Vec<ConfigProblem> {
-    let beyond = faults
-        .shares()
-        .into_iter()
-        .filter(|(_, share)| share.is_some_and(|share| share > PERCENT_MAX));
-    beyond
-        .map(|(field, _)| ConfigProblem {
-            provider: provider.map(str::to_owned),
-            field: Some(field),
-            detail: format!("use an integer from 0 to {PERCENT_MAX}"),
-        })
-        .collect()
+fn beyond_all(provider: Option<&str>, own: FaultOverrides) -> Vec<ConfigProblem> {
+    let shares = own.shares().into_iter();
+    let beyond = shares.filter(|(_, share)| share.is_some_and(|share| share > PERCENT_MAX));
+    let percentage = format!("use an integer from 0 to {PERCENT_MAX}");
+    let beyond = beyond.map(|(field, _)| (field, percentage.clone()));
+    let delay_max = ReceiptShares::DELAY_MAX;
+    let late = own.receipts.delay.filter(|delay| *delay > delay_max);
+    let late = late.map(|_| {
+        let milliseconds = format!("use an integer from 0 to {}", delay_max.as_millis());
+        ("receipts/delay_ms", milliseconds)
+    });
+    let problem = |(field, detail)| ConfigProblem {
+        provider: provider.map(str::to_owned),
+        field: Some(field),
+        detail,
+    };
+    beyond.chain(late).map(problem).collect()
+}
+
+/// The problem of shares that are percentages each, but more than everything together. Without shares of its own, a simulator
+/// has the fault from the configuration for all.
+fn beyond_together(
+    shares: &[u8],
+    names: &str,
+    provider: Option<&ProviderName>,
+    field: Option<&'static str>,
+) -> Option<ConfigProblem> {
+    let sum: u16 = shares.iter().copied().map(u16::from).sum();
+    let each = shares.iter().all(|share| *share <= PERCENT_MAX);
+    (each && sum > PERCENT_MAX.into()).then(|| ConfigProblem {
+        provider: provider.map(ToString::to_string),
+        field,
+        detail: format!("{names} add up to {sum} here: lower them to {PERCENT_MAX} or less together"),
+    })
 }
 
 #[cfg(test)]
@@ -257,7 +326,7 @@ mod tests {
             timeout_pct,
             error_pct,
             ratelimit_pct,
-            seed: None,
+            ..FaultOverrides::default()
         }
     }
 
@@ -345,6 +414,56 @@ mod tests {
             ),
         ] {
             assert_eq!(problems(all, providers), expected, "{all:?} {providers:?}");
+        }
+    }
+
+    #[test]
+    fn receipts_are_overridden_and_checked_like_faults() {
+        let settings = |receipts: ReceiptShares, own: ReceiptOverrides| {
+            let mut settings = SimulatorSettings::default();
+            settings.config.receipts = receipts;
+            let own = FaultOverrides {
+                receipts: own,
+                ..FaultOverrides::default()
+            };
+            settings.config.providers.insert("email".to_owned(), own);
+            settings
+        };
+        let all = ReceiptShares {
+            delivered_pct: 60,
+            undelivered_pct: 40,
+            delay: Duration::from_secs(1),
+            duplicate_pct: 100,
+        };
+        let own = ReceiptOverrides {
+            undelivered_pct: Some(0),
+            delay: Some(Duration::ZERO),
+            ..ReceiptOverrides::default()
+        };
+        let good = settings(all, own);
+        assert_eq!(good.check(), Ok(()));
+        let effective = |name: &str| good.config.effective_receipts(&name.parse().unwrap());
+        assert_eq!(effective("sms-mms"), all);
+        let email = ReceiptShares {
+            undelivered_pct: 0,
+            delay: Duration::ZERO,
+            ..all
+        };
+        assert_eq!(effective("email"), email);
+
+        let more = ReceiptOverrides {
+            undelivered_pct: Some(41),
+            delay: Some(ReceiptShares::DELAY_MAX + Duration::from_millis(1)),
+            duplicate_pct: Some(101),
+            ..ReceiptOverrides::default()
+        };
+        let error = settings(all, more).check().unwrap_err().to_string();
+        for problem in [
+            "email: receipts: delivered_pct and undelivered_pct add up to 101 here: lower them to 100 or less together",
+            "email: receipts/delay_ms: use an integer from 0 to 86400000",
+            "email: receipts/duplicate_pct: use an integer from 0 to 100",
+        ] {
+            assert!(error.contains(problem), "{error}");
         }
     }
 

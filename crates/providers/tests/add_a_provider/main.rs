@@ -10,11 +10,12 @@ mod socket;
 use std::{sync::Arc, time::Duration};
 
 use domain::{
-    Address, Attachments, Body, Channel, Content, Entropy, ErrorCode, MessageId, SystemClock, Timestamp,
+    Address, Attachments, Body, Channel, Clock, Content, Entropy, ErrorCode, MessageId, SystemClock,
+    Timestamp,
 };
 use trunkline_providers::{
     Call, Provider, Routes, SameName, SendResult,
-    simulator::{SimulatorSettings, Simulators},
+    simulator::{SimulatorSettings, Simulators, receipt_channel},
 };
 
 use acme::{Acme, AcmeSettings};
@@ -156,10 +157,13 @@ async fn it_stands_beside_the_simulators() {
         url: socket.url().parse().unwrap(),
         key: KEY.to_owned(),
     };
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let (receipts, _) = receipt_channel(&clock);
     let simulators = Simulators::new(
         SimulatorSettings::default(),
         &Entropy::from_seed(1),
-        Arc::new(SystemClock::new()),
+        clock,
+        &receipts,
     );
     let routes = routes(&simulators.unwrap(), Some(settings)).unwrap();
     let address = |text| Address::recipient(Channel::Sms, text, None).unwrap().participant;

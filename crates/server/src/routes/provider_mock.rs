@@ -6,7 +6,10 @@ use axum::{
     response::Response,
 };
 use domain::{Channel, FieldError, MessageId, Origin, ProviderName, snippet};
-use providers::simulator::{ConfigError, ConfigProblem, FaultOverrides, Faults, SimulatorConfig, Simulators};
+use providers::simulator::{
+    ConfigError, ConfigProblem, FaultOverrides, Faults, ReceiptOverrides, ReceiptShares, SimulatorConfig,
+    Simulators,
+};
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use utoipa::ToSchema;
 
@@ -152,6 +155,7 @@ impl Simulation {
         let providers = self.providers.into_iter().map(|(name, own)| (name, own.into()));
         Ok(SimulatorConfig {
             faults,
+            receipts: ReceiptShares::default(),
             providers: providers.collect(),
         })
     }
@@ -169,6 +173,7 @@ impl From<SimulatedOverride> for FaultOverrides {
             error_pct: own.error_pct.map(share),
             ratelimit_pct: own.ratelimit_pct.map(share),
             seed: own.seed,
+            receipts: ReceiptOverrides::default(),
         }
     }
 }
@@ -199,7 +204,9 @@ impl SimulationShown {
             (name.to_string(), effect)
         };
         let effective = simulators.names().map(effect).collect();
-        let SimulatorConfig { faults, providers } = config;
+        let SimulatorConfig {
+            faults, providers, ..
+        } = config;
         Self {
             timeout_pct: faults.timeout_pct,
             error_pct: faults.error_pct,

@@ -13,7 +13,7 @@ use mutants::Mutant;
 use parking_lot::Mutex;
 use providers::{
     Provider, Routes,
-    simulator::{SimulatorConfig, Simulators},
+    simulator::{SimulatorConfig, Simulators, receipt_channel},
 };
 use store::Store;
 use tokio::sync::oneshot;
@@ -86,7 +86,9 @@ impl Node {
             booted: draw.millis(0, 1_000_000),
         });
         let simulators = common.settings.simulators.clone().map(|settings| {
-            let simulators = Simulators::new(settings, &draw.entropy("simulators"), Arc::clone(&clock));
+            let (receipts, _) = receipt_channel(&clock);
+            let entropy = draw.entropy("simulators");
+            let simulators = Simulators::new(settings, &entropy, Arc::clone(&clock), &receipts);
             Arc::new(simulators.expect("three quarters of all calls are not more than all"))
         });
         let lacks = *self.lacks.lock();

@@ -9,7 +9,10 @@ use anyhow::{Context, bail};
 use clap::Command;
 use domain::{Clock, Entropy, SystemClock};
 use engine::{Engine, Metrics};
-use providers::{Routes, simulator::Simulators};
+use providers::{
+    Routes,
+    simulator::{Simulators, receipt_channel},
+};
 use server::{App, Server};
 use store::{Postgres, Store, StoreError};
 use tokio::net::TcpListener;
@@ -18,6 +21,7 @@ use crate::{
     config::{Config, flags},
     logging,
     signals::{Signals, StopSignal},
+    simulated_receipts,
     threads::Threads,
 };
 
@@ -75,7 +79,8 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
         _ = signals.next() => return Ok(()),
         migrated = migrate(store.as_ref()) => migrated?,
     }
-    let simulators = Simulators::new(config.simulators.clone(), &entropy, Arc::clone(&clock))?;
+    let (receipts, due_receipts) = receipt_channel(&clock);
+    let simulators = Simulators::new(config.simulators.clone(), &entropy, Arc::clone(&clock), &receipts)?;
     let simulated = simulators.providers();
     let simulators = (!simulated.is_empty()).then(|| Arc::new(simulators));
     let routes = Routes::new(simulated)?.with(config.routes.clone())?;
@@ -89,6 +94,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
         metrics,
         Arc::new(Threads),
     );
+    tokio::spawn(simulated_receipts::forward(due_receipts, Arc::clone(&engine)));
     let app = App::new(
         Arc::clone(&engine),
         simulators,

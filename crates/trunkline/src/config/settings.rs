@@ -114,6 +114,8 @@ settings! {
         "Requests to the inbound routes a minute and in one burst, per client address; 0 is no limit";
     idempotency_ttl_secs: Duration = "86400", secs(60..=365 * DAY),
         "Seconds an idempotency key is kept";
+    events_retention_secs: Duration = "604800", secs(60..=365 * DAY),
+        "Seconds an event is kept, and a receipt that matches no message";
     provider_timeout_pct: u8 = "0", number(0..=100),
         "Percentage of simulated calls without a response";
     provider_error_pct: u8 = "0", number(0..=100),
@@ -130,6 +132,14 @@ settings! {
         "API_PROVIDER_RATELIMIT_PCT for the default simulator sms-mms alone";
     provider_sms_seed: Option<u64> = "", optional(number(0..=u64::MAX)),
         "API_PROVIDER_SEED for the default simulator sms-mms alone";
+    provider_sms_receipts_delivered_pct: Option<u8> = "", optional(number(0..=100)),
+        "API_PROVIDER_RECEIPTS_DELIVERED_PCT for the default simulator sms-mms alone";
+    provider_sms_receipts_undelivered_pct: Option<u8> = "", optional(number(0..=100)),
+        "API_PROVIDER_RECEIPTS_UNDELIVERED_PCT for the default simulator sms-mms alone";
+    provider_sms_receipts_delay_ms: Option<Duration> = "", optional(millis(0..=DAY * 1_000)),
+        "API_PROVIDER_RECEIPTS_DELAY_MS for the default simulator sms-mms alone";
+    provider_sms_receipts_duplicate_pct: Option<u8> = "", optional(number(0..=100)),
+        "API_PROVIDER_RECEIPTS_DUPLICATE_PCT for the default simulator sms-mms alone";
     provider_email_timeout_pct: Option<u8> = "", optional(number(0..=100)),
         "API_PROVIDER_TIMEOUT_PCT for the default simulator email alone";
     provider_email_error_pct: Option<u8> = "", optional(number(0..=100)),
@@ -138,6 +148,22 @@ settings! {
         "API_PROVIDER_RATELIMIT_PCT for the default simulator email alone";
     provider_email_seed: Option<u64> = "", optional(number(0..=u64::MAX)),
         "API_PROVIDER_SEED for the default simulator email alone";
+    provider_email_receipts_delivered_pct: Option<u8> = "", optional(number(0..=100)),
+        "API_PROVIDER_RECEIPTS_DELIVERED_PCT for the default simulator email alone";
+    provider_email_receipts_undelivered_pct: Option<u8> = "", optional(number(0..=100)),
+        "API_PROVIDER_RECEIPTS_UNDELIVERED_PCT for the default simulator email alone";
+    provider_email_receipts_delay_ms: Option<Duration> = "", optional(millis(0..=DAY * 1_000)),
+        "API_PROVIDER_RECEIPTS_DELAY_MS for the default simulator email alone";
+    provider_email_receipts_duplicate_pct: Option<u8> = "", optional(number(0..=100)),
+        "API_PROVIDER_RECEIPTS_DUPLICATE_PCT for the default simulator email alone";
+    provider_receipts_delivered_pct: u8 = "0", number(0..=100),
+        "Percentage of simulated messages that are reported as delivered";
+    provider_receipts_undelivered_pct: u8 = "0", number(0..=100),
+        "Percentage of simulated messages that are reported as undelivered";
+    provider_receipts_delay_ms: Duration = "0", millis(0..=DAY * 1_000),
+        "Milliseconds from a simulated call to its receipt";
+    provider_receipts_duplicate_pct: u8 = "0", number(0..=100),
+        "Percentage of simulated receipts that come twice";
     provider_latency_ms: Duration = "0", millis(0..=HOUR * 1_000),
         "Milliseconds a simulated call takes";
     provider_retry_after_ms: Duration = "1000", millis(0..=DAY * 1_000),

@@ -11,7 +11,7 @@ use toml::{Table, Value};
 const KINDS: [&str; 1] = ["simulator"];
 
 /// Keys of a provider's table, and the settings that they replace for this provider: same range, same default.
-pub(crate) const OWN_SETTINGS: [(&str, &str); 13] = [
+pub(crate) const OWN_SETTINGS: [(&str, &str); 17] = [
     ("concurrency", "worker_concurrency"),
     ("call_timeout_ms", "worker_call_timeout_ms"),
     ("breaker.error_threshold", "breaker_error_threshold"),
@@ -25,6 +25,10 @@ pub(crate) const OWN_SETTINGS: [(&str, &str); 13] = [
     ("faults.seed", "provider_seed"),
     ("faults.latency_ms", "provider_latency_ms"),
     ("faults.retry_after_ms", "provider_retry_after_ms"),
+    ("receipts.delivered_pct", "provider_receipts_delivered_pct"),
+    ("receipts.undelivered_pct", "provider_receipts_undelivered_pct"),
+    ("receipts.delay_ms", "provider_receipts_delay_ms"),
+    ("receipts.duplicate_pct", "provider_receipts_duplicate_pct"),
 ];
 
 /// For the documentation; a test reads it.
@@ -35,6 +39,7 @@ channels = ["sms", "mms"]
 concurrency = 16
 breaker = { error_threshold = 3, open_secs = 10 }
 faults = { error_pct = 30, seed = 42 }
+receipts = { delivered_pct = 90, undelivered_pct = 5, delay_ms = 200 }
 
 [[provider]]
 name = "backup"

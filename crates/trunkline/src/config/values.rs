@@ -5,7 +5,10 @@ use domain::{DraftRules, ProviderName};
 use engine::{DispatchSettings, EngineSettings, LaneSettings, LimitSettings};
 use providers::{
     RouteSettings,
-    simulator::{FaultOverrides, Faults, SimulatorConfig, SimulatorInstance, SimulatorSettings},
+    simulator::{
+        FaultOverrides, Faults, ReceiptOverrides, ReceiptShares, SimulatorConfig, SimulatorInstance,
+        SimulatorSettings,
+    },
 };
 use resilience::{Backoff, BreakerSettings};
 use server::{ConnectionSettings, ServerSettings};
@@ -71,7 +74,7 @@ impl Config {
                     email: settings.deadline_email_secs,
                 },
                 idempotency_ttl: settings.idempotency_ttl_secs,
-                events_retention: Duration::from_secs(604_800),
+                events_retention: settings.events_retention_secs,
                 commit_batch_max: settings.commit_batch_max,
                 commit_queue_max: settings.commit_queue_max,
                 limits: LimitSettings::per_minute(
@@ -165,7 +168,16 @@ fn providers(
     };
     let mut simulators = SimulatorSettings {
         instances: Vec::new(),
-        config: SimulatorConfig::from(faults),
+        config: SimulatorConfig {
+            faults,
+            receipts: ReceiptShares {
+                delivered_pct: settings.provider_receipts_delivered_pct,
+                undelivered_pct: settings.provider_receipts_undelivered_pct,
+                delay: settings.provider_receipts_delay_ms,
+                duplicate_pct: settings.provider_receipts_duplicate_pct,
+            },
+            providers: BTreeMap::new(),
+        },
         ledger: settings.provider_ledger.clone(),
     };
     let mut add = |instance: SimulatorInstance, own: FaultOverrides| {
@@ -191,21 +203,36 @@ fn providers(
     }
     if let Err(error) = simulators.check() {
         bail!(
-            "API_PROVIDER_TIMEOUT_PCT, _ERROR_PCT and _RATELIMIT_PCT, or the faults of a [[provider]]: {error}"
+            "API_PROVIDER_TIMEOUT_PCT, _ERROR_PCT, _RATELIMIT_PCT and _RECEIPTS_…, or the faults and receipts of a \
+             [[provider]]: {error}"
         );
     }
     Ok((simulators, lanes))
 }
 
 fn simulator(table: &ProviderTable, settings: &Settings) -> (SimulatorInstance, FaultOverrides) {
-    let own = |key: &str, share: u8| table.own.contains_key(key).then_some(share);
+    let is_own = |key: &str| table.own.contains_key(key);
+    let own = |key: &str, share: u8| is_own(key).then_some(share);
     let overrides = FaultOverrides {
         timeout_pct: own("provider_timeout_pct", settings.provider_timeout_pct),
         error_pct: own("provider_error_pct", settings.provider_error_pct),
         ratelimit_pct: own("provider_ratelimit_pct", settings.provider_ratelimit_pct),
-        seed: settings
-            .provider_seed
-            .filter(|_| table.own.contains_key("provider_seed")),
+        seed: settings.provider_seed.filter(|_| is_own("provider_seed")),
+        receipts: ReceiptOverrides {
+            delivered_pct: own(
+                "provider_receipts_delivered_pct",
+                settings.provider_receipts_delivered_pct,
+            ),
+            undelivered_pct: own(
+                "provider_receipts_undelivered_pct",
+                settings.provider_receipts_undelivered_pct,
+            ),
+            delay: is_own("provider_receipts_delay_ms").then_some(settings.provider_receipts_delay_ms),
+            duplicate_pct: own(
+                "provider_receipts_duplicate_pct",
+                settings.provider_receipts_duplicate_pct,
+            ),
+        },
     };
     let instance = SimulatorInstance {
         name: table.name.clone(),
@@ -222,12 +249,24 @@ fn default_simulators(settings: &Settings) -> Vec<(SimulatorInstance, FaultOverr
         error_pct: settings.provider_sms_error_pct,
         ratelimit_pct: settings.provider_sms_ratelimit_pct,
         seed: settings.provider_sms_seed,
+        receipts: ReceiptOverrides {
+            delivered_pct: settings.provider_sms_receipts_delivered_pct,
+            undelivered_pct: settings.provider_sms_receipts_undelivered_pct,
+            delay: settings.provider_sms_receipts_delay_ms,
+            duplicate_pct: settings.provider_sms_receipts_duplicate_pct,
+        },
     };
     let email = FaultOverrides {
         timeout_pct: settings.provider_email_timeout_pct,
         error_pct: settings.provider_email_error_pct,
         ratelimit_pct: settings.provider_email_ratelimit_pct,
         seed: settings.provider_email_seed,
+        receipts: ReceiptOverrides {
+            delivered_pct: settings.provider_email_receipts_delivered_pct,
+            undelivered_pct: settings.provider_email_receipts_undelivered_pct,
+            delay: settings.provider_email_receipts_delay_ms,
+            duplicate_pct: settings.provider_email_receipts_duplicate_pct,
+        },
     };
     let enabled = [
         (settings.provider_sms_enabled, sms),

@@ -11,7 +11,7 @@ use domain::{Clock, DraftRules, Entropy};
 use engine::{DispatchSettings, Engine, EngineSettings, LaneSettings, LimitSettings, Metrics, TokioTasks};
 use providers::{
     Routes,
-    simulator::{SimulatorSettings, Simulators},
+    simulator::{SimulatorSettings, Simulators, receipt_channel},
 };
 use resilience::{Backoff, BreakerSettings};
 use serde_json::{Value, json};
@@ -148,8 +148,14 @@ impl World {
         let store = Arc::new(FaultyStore::new(sqlite));
         let ledger = folder.path().join("ledger.jsonl");
         settings.simulators.ledger = Some(ledger.clone());
-        let simulators =
-            Arc::new(Simulators::new(settings.simulators, &entropy, Arc::clone(&shared_clock)).unwrap());
+        let (receipts, _) = receipt_channel(&shared_clock);
+        let simulators = Simulators::new(
+            settings.simulators,
+            &entropy,
+            Arc::clone(&shared_clock),
+            &receipts,
+        );
+        let simulators = Arc::new(simulators.unwrap());
         let simulated = simulators.providers();
         let simulators = (!simulated.is_empty()).then_some(simulators);
         let routes = Routes::new(simulated).unwrap();
