@@ -23,6 +23,7 @@ mod retry;
 mod settings;
 mod spawn;
 mod wait;
+mod webhooks;
 
 use std::{
     fmt,
@@ -52,6 +53,10 @@ pub use retry::retry_transient;
 pub use settings::{DispatchSettings, EngineSettings, LaneSettings, LimitSettings};
 pub use spawn::{Spawn, Task, TokioTasks};
 pub use wait::Waited;
+pub use webhooks::{
+    CALL_TIMEOUT, CallAnswer, CallError, ENDPOINTS_MAX, EndpointError, ROTATION_OVERLAP, TestReport,
+    WebhookBody, WebhookCall, WebhookCaller, WebhookMessage, Webhooks, sign_webhook, spelled_secret,
+};
 
 use critical_tasks::CriticalTasks;
 use depths::Depths;
@@ -64,6 +69,7 @@ pub struct Engine {
     node: Arc<Node>,
     commits: GroupCommit,
     dispatcher: Arc<Dispatcher>,
+    webhooks: Webhooks,
     limits: Limits,
     depths: Depths,
     ids: Entropy,
@@ -119,6 +125,7 @@ impl Engine {
         let dispatcher = Arc::new(Dispatcher::start(&node, settings.dispatch.clone(), entropy));
         housekeeping::start(&settings, Arc::clone(&dispatcher), &node);
         Arc::new(Self {
+            webhooks: Webhooks::new(&node, entropy),
             node,
             commits,
             dispatcher,
@@ -140,6 +147,16 @@ impl Engine {
     #[must_use]
     pub fn events(&self) -> &Arc<EventLog> {
         &self.node.events
+    }
+
+    /// Starts to deliver events to webhook endpoints, until [`Engine::drain`]. Later calls do nothing.
+    pub fn deliver_webhooks(&self, caller: Arc<dyn WebhookCaller>, body: Arc<dyn WebhookBody>) {
+        self.webhooks.deliver(&self.dispatcher, caller, body);
+    }
+
+    #[must_use]
+    pub fn webhooks(&self) -> &Webhooks {
+        &self.webhooks
     }
 
     /// The wall clock.

@@ -11,3 +11,9 @@ pub(crate) fn up_to(longest: Duration, random: u64) -> Duration {
     // `choices` is at most 2^64, so the product fits and its upper half is below `choices`.
     Duration::from_nanos(((u128::from(random) * choices) >> 64) as u64)
 }
+
+/// Uniform in `spread` around `middle`, which is longer than half of it.
+#[must_use]
+pub fn around(middle: Duration, spread: Duration, random: u64) -> Duration {
+    (middle - spread / 2) + up_to(spread, random)
+}

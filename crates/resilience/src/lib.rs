@@ -12,7 +12,7 @@
 pub mod backoff;
 mod batch_size;
 pub mod breaker;
-mod jitter;
+pub mod jitter;
 pub mod rate_limit;
 
 pub use backoff::Backoff;

@@ -18,7 +18,7 @@ use resilience::breaker::{BreakerState, Transition};
 use store::{CommitReport, QueueDepth};
 
 use self::lifecycle::LifecycleMetrics;
-use crate::Limit;
+use crate::{Limit, webhooks::WebhookMetrics};
 
 /// Upper ends of the buckets for durations, in seconds.
 const SECONDS: [f64; 14] = [
@@ -35,8 +35,8 @@ const BREAKER_TRANSITIONS: [(BreakerState, BreakerState); 4] = [
     (BreakerState::HalfOpen, BreakerState::Closed),
 ];
 
-type Labels = Vec<(&'static str, String)>;
-type Seconds = Gauge<f64, AtomicU64>;
+pub(crate) type Labels = Vec<(&'static str, String)>;
+pub(crate) type Seconds = Gauge<f64, AtomicU64>;
 
 pub struct Metrics {
     registry: Mutex<Registry>,
@@ -62,6 +62,7 @@ pub struct Metrics {
     commit_batch: Histogram,
     commit_seconds: Histogram,
     lifecycle: LifecycleMetrics,
+    pub(crate) webhooks: WebhookMetrics,
 }
 
 /// The series of one provider, their labels resolved once.
@@ -234,6 +235,7 @@ impl Metrics {
                 histogram
             },
             lifecycle: LifecycleMetrics::new(registry),
+            webhooks: WebhookMetrics::new(registry),
             registry: Mutex::default(),
         };
         *metrics.registry.lock() = root;
@@ -449,7 +451,7 @@ impl fmt::Debug for Metrics {
     }
 }
 
-fn seconds() -> Histogram {
+pub(crate) fn seconds() -> Histogram {
     Histogram::new(SECONDS)
 }
 
@@ -459,13 +461,13 @@ fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
     counter
 }
 
-fn counters(registry: &mut Registry, name: &str, help: &str) -> Family<Labels, Counter> {
+pub(crate) fn counters(registry: &mut Registry, name: &str, help: &str) -> Family<Labels, Counter> {
     let family = Family::default();
     registry.register(name, help, Family::clone(&family));
     family
 }
 
-fn gauges(registry: &mut Registry, name: &str, help: &str) -> Family<Labels, Gauge> {
+pub(crate) fn gauges(registry: &mut Registry, name: &str, help: &str) -> Family<Labels, Gauge> {
     let family = Family::default();
     registry.register(name, help, Family::clone(&family));
     family

@@ -1,0 +1,384 @@
+//! Delivers to one endpoint under a lease: reads the log, calls, and stores the progress.
+
+use std::{future::pending, pin::Pin, sync::Arc, time::Duration};
+
+use domain::{DisabledReason, Entropy, Event, EventId, LeaseToken};
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use store::{Checkpoint, Endpoint, EventsRead, LeasedEndpoint, StoreError};
+use tokio::time::sleep;
+use tracing::Instrument;
+
+use super::{
+    CALL_TIMEOUT, Outside, calls,
+    metrics::{CallEnd, EndpointMetrics},
+    queue::{CALLS_MAX, CallResult, Now, Progress, Queue},
+};
+use crate::{Node, dispatch::Dispatcher};
+
+/// How long another node waits for an endpoint whose node was killed, at most.
+pub(super) const LEASE: Duration = Duration::from_secs(30);
+/// The lease left must exceed a call's timeout by this when the call starts.
+const LEASE_MARGIN: Duration = Duration::from_secs(2);
+/// An idle lease is renewed this often.
+const RENEW_INTERVAL: Duration = Duration::from_secs(8);
+/// No call starts without a checkpoint this long ago at most: a change of the endpoint on another node takes effect by then.
+const CONFIRM_INTERVAL: Duration = Duration::from_secs(1);
+/// Between two checkpoints with progress.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(50);
+/// Between two checkpoints of a cursor that moved over events of other types.
+const MOVE_INTERVAL: Duration = Duration::from_secs(1);
+/// Bodies made at once, with one read of their messages.
+const BATCH_MAX: usize = 16;
+/// How long free places for calls wait for others, so that one read serves several.
+const BATCH_INTERVAL: Duration = Duration::from_millis(2);
+/// No more calls start while bodies of this size are under way.
+const BODY_BYTES_MAX: usize = 1 << 20;
+/// How long to leave a failing store alone.
+const STORE_PAUSE: Duration = Duration::from_millis(500);
+/// How long calls under way may take when the node stops. After it another node makes them again.
+const STOP_GRACE: Duration = Duration::from_secs(2);
+
+type Work = Pin<Box<dyn Future<Output = Step> + Send>>;
+
+/// Work that is done.
+enum Step {
+    Read(EventsRead),
+    Bodies(Vec<Event>, Result<Vec<Vec<u8>>, StoreError>),
+    Called(EventId, usize, CallResult),
+    /// When it began by the monotonic clock, whether the lease was still held, and whether it disabled the endpoint.
+    Stored(Duration, bool, Option<DisabledReason>),
+}
+
+pub(super) struct Delivery {
+    node: Arc<Node>,
+    dispatcher: Arc<Dispatcher>,
+    outside: Outside,
+    jitter: Arc<Entropy>,
+    endpoint: Arc<Endpoint>,
+    token: LeaseToken,
+    metrics: EndpointMetrics,
+    queue: Queue,
+    work: FuturesUnordered<Work>,
+    reading: bool,
+    storing: bool,
+    body_bytes: usize,
+    /// When the lease was last confirmed, when calls were last started, and when a checkpoint last began.
+    confirmed: Duration,
+    started: Duration,
+    stored: Duration,
+    stop_by: Option<Duration>,
+}
+
+/// Why the task of an endpoint ends.
+enum End {
+    /// Another node may hold the lease.
+    Lost,
+    /// Everything is stored.
+    Release,
+}
+
+impl Delivery {
+    pub(super) fn new(
+        node: &Arc<Node>,
+        dispatcher: &Arc<Dispatcher>,
+        outside: &Outside,
+        jitter: &Arc<Entropy>,
+        leased: LeasedEndpoint,
+        leased_at: Duration,
+    ) -> Self {
+        Self {
+            node: Arc::clone(node),
+            dispatcher: Arc::clone(dispatcher),
+            outside: outside.clone(),
+            jitter: Arc::clone(jitter),
+            endpoint: Arc::new(leased.endpoint.clone()),
+            token: leased.token,
+            metrics: node.metrics.webhooks.of(leased.endpoint.id),
+            queue: Queue::new(leased, node.clock.monotonic()),
+            work: FuturesUnordered::new(),
+            reading: false,
+            storing: false,
+            body_bytes: 0,
+            confirmed: leased_at,
+            started: Duration::ZERO,
+            stored: leased_at,
+            stop_by: None,
+        }
+    }
+
+    /// Delivers until the lease is lost, the endpoint is disabled, or the node stops.
+    pub(super) async fn run(mut self) {
+        let events = Arc::clone(&self.node.events);
+        let _following = events.follow();
+        let end = self.deliver().await;
+        if let End::Release = end {
+            let released = self
+                .node
+                .store
+                .release_endpoint(self.endpoint.id, self.token)
+                .await;
+            if let Err(error) = released {
+                tracing::debug!(%error, webhook_endpoint_id = %self.endpoint.id, "a lease was not given back: it expires");
+            }
+        }
+    }
+
+    async fn deliver(&mut self) -> End {
+        let stop = self.node.stop.clone();
+        loop {
+            let now = self.node.clock.monotonic();
+            if let Some(end) = self.is_over(now) {
+                return end;
+            }
+            self.start_calls(now);
+            self.start_reading();
+            self.start_checkpoint(now);
+            let wake = self.next_time(now);
+            let step = tokio::select! {
+                biased;
+                () = stop.cancelled(), if self.stop_by.is_none() => {
+                    self.stop_by = Some(now + STOP_GRACE);
+                    continue;
+                }
+                Some(step) = self.work.next() => step,
+                () = sleep(wake.saturating_sub(now)) => continue,
+            };
+            if let Some(end) = self.take(step) {
+                return end;
+            }
+        }
+    }
+
+    fn is_over(&self, now: Duration) -> Option<End> {
+        if now >= self.confirmed + LEASE {
+            return Some(End::Lost);
+        }
+        let stopped = self
+            .stop_by
+            .is_some_and(|stop_by| now >= stop_by || self.queue.in_flight() == 0);
+        let stored = !self.storing && !self.queue.has_progress() && !self.queue.has_moved();
+        ((stopped && stored) || self.queue.must_reload() && stored).then_some(End::Release)
+    }
+
+    /// Starts calls that are due, while the lease certainly outlasts them.
+    fn start_calls(&mut self, now: Duration) {
+        if self.stop_by.is_some() || !self.is_confirmed(now) || self.body_bytes >= BODY_BYTES_MAX {
+            return;
+        }
+        let free = CALLS_MAX - self.queue.in_flight();
+        if free < BATCH_MAX && now < self.started + BATCH_INTERVAL {
+            return;
+        }
+        let events: Vec<_> = std::iter::from_fn(|| self.queue.next(now))
+            .take(BATCH_MAX)
+            .collect();
+        if events.is_empty() {
+            return;
+        }
+        self.started = now;
+        let (node, dispatcher) = (Arc::clone(&self.node), Arc::clone(&self.dispatcher));
+        let (outside, payload) = (self.outside.clone(), self.endpoint.config.payload);
+        self.work.push(Box::pin(async move {
+            let bodies = calls::bodies(&node, &dispatcher, &outside, payload, &events).await;
+            Step::Bodies(events, bodies)
+        }));
+    }
+
+    fn call(&mut self, event: &Event, body: Vec<u8>) {
+        let bytes = body.len();
+        self.body_bytes += bytes;
+        let (node, outside) = (Arc::clone(&self.node), self.outside.clone());
+        let (endpoint, id) = (Arc::clone(&self.endpoint), event.id);
+        let span = tracing::debug_span!("webhook", webhook_endpoint_id = %endpoint.id, event_id = %id);
+        let call = async move {
+            let result = calls::call(&*outside.caller, &endpoint, id.to_string(), body, &*node.clock).await;
+            tracing::debug!(
+                status = result.attempt.status,
+                error = &*result.attempt.error,
+                delivered = result.delivered,
+                "a webhook endpoint was called"
+            );
+            Step::Called(id, bytes, result)
+        };
+        self.work.push(Box::pin(call.instrument(span)));
+    }
+
+    fn start_reading(&mut self) {
+        if self.reading || self.stop_by.is_some() {
+            return;
+        }
+        let Some((after, limit)) = self.queue.wants() else {
+            return;
+        };
+        self.reading = true;
+        let events = Arc::clone(&self.node.events);
+        self.work.push(Box::pin(async move {
+            loop {
+                match events.read(after, limit).await {
+                    Ok(EventsRead::Events(none)) if none.is_empty() => {
+                        if !events.beyond(after).await {
+                            return pending().await;
+                        }
+                    }
+                    Ok(read) => return Step::Read(read),
+                    Err(error) => {
+                        tracing::debug!(%error, "events cannot be read: trying again");
+                        sleep(STORE_PAUSE).await;
+                    }
+                }
+            }
+        }));
+    }
+
+    fn start_checkpoint(&mut self, now: Duration) {
+        if self.storing || now < self.checkpoint_due(now) {
+            return;
+        }
+        self.storing = true;
+        self.stored = now;
+        let Progress {
+            cursor,
+            kept,
+            done,
+            delivered,
+            failing,
+            disable,
+        } = self.queue.checkpoint(now);
+        let checkpoint = Checkpoint {
+            id: self.endpoint.id,
+            token: self.token,
+            lease: LEASE,
+            cursor,
+            kept,
+            done,
+            delivered,
+            failing,
+            disable,
+        };
+        self.show();
+        let node = Arc::clone(&self.node);
+        self.work.push(Box::pin(async move {
+            loop {
+                let began = node.clock.monotonic();
+                match node.store.checkpoint(&checkpoint).await {
+                    Ok(held) => return Step::Stored(began, held, disable),
+                    // Repeated as it is. At worst, successes are counted twice.
+                    Err(error) => {
+                        tracing::debug!(%error, webhook_endpoint_id = %checkpoint.id, "progress was not stored: trying again");
+                        sleep(STORE_PAUSE).await;
+                    }
+                }
+            }
+        }));
+    }
+
+    /// When the next checkpoint is due.
+    fn checkpoint_due(&self, now: Duration) -> Duration {
+        let waits_for_lease = self.queue.next_due().is_some_and(|due| due <= now);
+        if self.queue.is_disabled() || (waits_for_lease && !self.is_confirmed(now)) {
+            return now;
+        }
+        let interval = if self.queue.has_progress() {
+            CHECKPOINT_INTERVAL
+        } else if self.stop_by.is_some() {
+            Duration::ZERO
+        } else if self.queue.has_moved() {
+            MOVE_INTERVAL
+        } else {
+            RENEW_INTERVAL
+        };
+        self.stored + interval
+    }
+
+    fn is_confirmed(&self, now: Duration) -> bool {
+        now < self.confirmed + CONFIRM_INTERVAL.min(LEASE - CALL_TIMEOUT - LEASE_MARGIN)
+    }
+
+    /// When to look again without any work done. Times for which something else is awaited first are left out.
+    fn next_time(&self, now: Duration) -> Duration {
+        let lease_ends = self.confirmed + LEASE;
+        let checkpoint = (!self.storing).then(|| self.checkpoint_due(now));
+        let starts = self.stop_by.is_none() && self.body_bytes < BODY_BYTES_MAX;
+        let call = self.queue.next_due().filter(|_| starts && self.is_confirmed(now));
+        let call = call.map(|due| due.max(self.started + BATCH_INTERVAL));
+        // A call that becomes due later than the lease is confirmed needs a checkpoint then.
+        let confirm = self
+            .queue
+            .next_due()
+            .filter(|due| starts && !self.storing && *due > now);
+        [checkpoint, call, confirm, self.stop_by]
+            .into_iter()
+            .flatten()
+            .fold(lease_ends, Duration::min)
+    }
+
+    fn take(&mut self, step: Step) -> Option<End> {
+        let now = self.node.clock.monotonic();
+        match step {
+            Step::Read(read) => {
+                self.reading = false;
+                match read {
+                    EventsRead::Events(events) => self.queue.read(events, now),
+                    EventsRead::Expired { start } => {
+                        tracing::warn!(
+                            webhook_endpoint_id = %self.endpoint.id,
+                            "a webhook endpoint was so far behind that events were deleted before it took them: it goes on with the oldest that is kept"
+                        );
+                        self.queue.skip_to(start);
+                    }
+                }
+            }
+            Step::Bodies(events, Ok(bodies)) => {
+                for (event, body) in events.iter().zip(bodies) {
+                    self.call(event, body);
+                }
+            }
+            Step::Bodies(events, Err(error)) => {
+                tracing::debug!(%error, "messages of webhooks cannot be read: trying again");
+                events
+                    .iter()
+                    .for_each(|event| self.queue.put_back(event.id, now + STORE_PAUSE));
+            }
+            Step::Called(id, bytes, result) => {
+                self.body_bytes -= bytes;
+                let end = match result.attempt.status {
+                    _ if result.delivered => CallEnd::Delivered,
+                    Some(_) => CallEnd::Refused,
+                    None => CallEnd::Unanswered,
+                };
+                self.metrics.count_call(end, result.attempt.latency);
+                let now = Now {
+                    monotonic: now,
+                    wall: self.node.clock.now(),
+                };
+                self.queue.finish(id, result, now, self.jitter.next_u64());
+            }
+            Step::Stored(began, held, disabled) => {
+                self.storing = false;
+                if !held {
+                    return Some(End::Lost);
+                }
+                self.confirmed = began;
+                if let Some(reason) = disabled {
+                    self.node.metrics.webhooks.count_disabled(reason);
+                    tracing::warn!(
+                        webhook_endpoint_id = %self.endpoint.id,
+                        %reason,
+                        "a webhook endpoint was disabled: repair it and enable it; it resumes with the first event it has not taken"
+                    );
+                    self.node.events.changed();
+                    return Some(End::Lost);
+                }
+            }
+        }
+        None
+    }
+
+    fn show(&self) {
+        let pending = i64::try_from(self.queue.pending()).unwrap_or(i64::MAX);
+        self.metrics.pending.set(pending);
+        let age = |at| self.node.clock.now().saturating_since(at);
+        let lag = self.queue.oldest().map_or(Duration::ZERO, age);
+        self.metrics.lag.set(lag.as_secs_f64());
+    }
+}
