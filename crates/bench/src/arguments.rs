@@ -25,17 +25,17 @@ pub(crate) fn command() -> Command {
         .subcommands([load(), baseline()])
 }
 
-fn measuring() -> [Arg; 9] {
+fn measuring() -> [Arg; 10] {
     [
         Arg::new("only")
             .long("only")
             .value_name("NAMES")
-            .help("Only these of a..f, comma-separated"),
+            .help("Only these of a..g, comma-separated"),
         seconds("10"),
         Arg::new("database")
             .long("database")
             .value_parser(["postgres", "sqlite"])
-            .help("Only on this one, for reads and growth"),
+            .help("Only on this one, for reads, growth and the streams of g"),
         Arg::new("baseline-pool")
             .long("baseline-pool")
             .value_name("CONNECTIONS")
@@ -45,6 +45,10 @@ fn measuring() -> [Arg; 9] {
             .long("trunkline")
             .value_name("PROGRAM")
             .help("Measure this executable instead of building one"),
+        Arg::new("before")
+            .long("before")
+            .value_name("PROGRAM")
+            .help("Compare g with this executable [default: the measured one without an endpoint]"),
         Arg::new("stored")
             .long("stored")
             .value_name("MESSAGES")

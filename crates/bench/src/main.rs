@@ -85,6 +85,10 @@ async fn measure(subcommand: Option<(&str, &ArgMatches)>, top: &ArgMatches) -> a
         seconds: seconds(arguments)?,
         baseline_pool: arguments.get_one("baseline-pool").copied(),
         kinds: kinds(arguments),
+        before: arguments
+            .get_one::<String>("before")
+            .map(|program| Trunkline::at(program.as_ref()))
+            .transpose()?,
         stored: arguments.get_one("stored").copied().context("--stored")?,
         backlog: arguments.get_one("backlog").copied().context("--backlog")?,
     };

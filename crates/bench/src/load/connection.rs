@@ -1,6 +1,7 @@
 use std::{io, str::FromStr, time::Duration};
 
 use anyhow::{Context, bail};
+use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -79,6 +80,23 @@ impl Connection {
     /// Gets a resource and returns the status and the body.
     pub(crate) async fn get(&mut self, authority: &Authority, path: &str) -> io::Result<(u16, String)> {
         let request = get_request(authority, path);
+        let head = self.exchange(request.as_bytes()).await?;
+        let body = &self.buffer[head.head_bytes..head.bytes];
+        Ok((head.status, String::from_utf8_lossy(body).into_owned()))
+    }
+
+    /// Posts JSON and returns the status and the body.
+    pub(crate) async fn post(
+        &mut self,
+        authority: &Authority,
+        path: &str,
+        body: &Value,
+    ) -> io::Result<(u16, String)> {
+        let (host, body) = (authority.as_str(), body.to_string());
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
         let head = self.exchange(request.as_bytes()).await?;
         let body = &self.buffer[head.head_bytes..head.bytes];
         Ok((head.status, String::from_utf8_lossy(body).into_owned()))

@@ -11,10 +11,12 @@ mod connection;
 mod drive;
 mod request;
 mod schedule;
+mod streams;
 mod tally;
 
 pub(crate) use connection::{Authority, Connection};
 pub(crate) use drive::{Plan, drive};
 pub(crate) use request::Shape;
 pub(crate) use schedule::Pace;
+pub(crate) use streams::Streams;
 pub(crate) use tally::Tally;

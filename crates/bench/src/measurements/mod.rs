@@ -2,6 +2,7 @@
 
 mod accepts;
 mod burst;
+mod events;
 mod fill;
 mod growth;
 mod latency;
@@ -31,13 +32,14 @@ const PAIRS: u32 = 20_000;
 const ROUNDS: usize = 3;
 
 /// The measurements of `compare`, by the letter that selects them.
-pub(crate) const COMPARED: [(&str, &str); 6] = [
+pub(crate) const COMPARED: [(&str, &str); 7] = [
     ("a", "accepted messages a second, against the baseline"),
     ("b", "sustained from request to dispatch, against raw inserts"),
     ("c", "latency at half of the peak rate"),
     ("d", "the accepting transaction alone and at 100 a second"),
     ("e", "SQLite against PostgreSQL"),
     ("f", "one connection, against a bare durable insert"),
+    ("g", "webhooks, what they cost, and streams of events"),
 ];
 
 /// The options of a run.
@@ -49,6 +51,8 @@ pub(crate) struct Options {
     pub(crate) baseline_pool: Option<usize>,
     /// The databases, where there is a choice.
     pub(crate) kinds: Vec<Kind>,
+    /// The program that `g` and its end to end rate are compared with, instead of the same one without an endpoint.
+    pub(crate) before: Option<Trunkline>,
     /// Messages of the full store for growth.
     pub(crate) stored: u64,
     /// Messages of the backlog for growth.
@@ -83,6 +87,7 @@ impl Bench {
             "d" => self.transaction().await,
             "e" => self.sqlite().await,
             "f" => self.single().await,
+            "g" => self.events().await,
             unknown => anyhow::bail!("no measurement is called {unknown}"),
         }
     }

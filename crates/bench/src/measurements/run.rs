@@ -7,7 +7,7 @@ use domain::Clock;
 use super::{Bench, PAIRS};
 use crate::{
     load::{Pace, Plan, Tally, drive},
-    subjects::{Contents, Cpu, Kind, Server, Store, best_pool, drain, start_baseline},
+    subjects::{Contents, Cpu, Kind, Server, Store, Trunkline, best_pool, drain, start_baseline},
 };
 
 const WARM_UP: Duration = Duration::from_secs(1);
@@ -33,8 +33,20 @@ impl Run {
 impl Bench {
     /// Puts a load on the program on a fresh database, lets it drain, and audits the database.
     pub(super) async fn run_trunkline(&mut self, kind: Kind, plan: &Plan) -> anyhow::Result<Run> {
+        let trunkline = self.trunkline.clone();
+        self.run_program(&trunkline, kind, plan).await
+    }
+
+    /// The same with the program before, if one is given.
+    pub(super) async fn run_before(&mut self, plan: &Plan) -> anyhow::Result<Run> {
+        let before = self.options.before.clone();
+        let before = before.unwrap_or_else(|| self.trunkline.clone());
+        self.run_program(&before, Kind::Postgres, plan).await
+    }
+
+    async fn run_program(&mut self, program: &Trunkline, kind: Kind, plan: &Plan) -> anyhow::Result<Run> {
         let store = self.databases.create(kind).await?;
-        let server = self.trunkline.start(&store, self.directory(), &[]).await?;
+        let server = program.start(&store, self.directory(), &[]).await?;
         let run = self.run_on(&server, &store, plan).await?;
         server.stop().await?;
         self.databases.remove(store).await?;

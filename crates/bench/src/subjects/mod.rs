@@ -4,10 +4,12 @@ mod audit;
 mod baseline;
 mod database;
 mod process;
+mod sink;
 mod trunkline;
 
 pub(crate) use audit::{Contents, backlog, drain};
 pub(crate) use baseline::{best_pool, serve as serve_baseline, start as start_baseline};
 pub(crate) use database::{Databases, Kind, Store, connect};
 pub(crate) use process::{Cpu, Server, memory_mib};
+pub(crate) use sink::Sink;
 pub(crate) use trunkline::Trunkline;
