@@ -9,5 +9,6 @@
 
 mod commands;
 mod faults;
+mod lifecycle;
 mod story;
 mod world;

@@ -32,7 +32,7 @@ fn variable(name: &str) -> Option<u64> {
 }
 
 /// Providers that fail in every way, and settings that react and retry fast.
-fn with_misbehaving_providers(world: World) -> World {
+pub(crate) fn with_misbehaving_providers(world: World) -> World {
     world
         .set("API_PROVIDER_ERROR_PCT", 8)
         .set("API_PROVIDER_TIMEOUT_PCT", 4)

@@ -1,7 +1,11 @@
 use std::{fmt, time::Duration};
 
 use http_body_util::{BodyExt, Full};
-use hyper::{Method, Request, body::Bytes, header};
+use hyper::{
+    Method, Request, Response,
+    body::{Bytes, Incoming},
+    header,
+};
 use hyper_util::{
     client::legacy::{self, connect::HttpConnector},
     rt::TokioExecutor,
@@ -47,6 +51,23 @@ impl Client {
 
     pub(crate) fn with_timeout(self, timeout: Duration) -> Self {
         Self { timeout, ..self }
+    }
+
+    /// The head of an answer, and its body to be read as it comes.
+    pub(crate) async fn open(
+        &self,
+        url: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<Response<Incoming>, NoAnswer> {
+        let mut request = Request::get(url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::default()).unwrap();
+        let in_time = tokio::time::timeout(self.timeout, self.http.request(request)).await;
+        in_time
+            .unwrap_or_else(|_| panic!("no head within {:?}", self.timeout))
+            .map_err(NoAnswer::of)
     }
 
     pub(crate) async fn ask(

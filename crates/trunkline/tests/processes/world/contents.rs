@@ -23,6 +23,8 @@ pub(crate) struct Contents {
     pub(crate) keys: Vec<(String, Id)>,
     /// The providers' own ids of inbound messages.
     pub(crate) inbound_ids: Vec<(String, Id)>,
+    /// The messages of receipts that were applied.
+    pub(crate) applied_receipts: Vec<Id>,
 }
 
 #[derive(Debug)]
@@ -42,7 +44,8 @@ pub(crate) struct Message {
     pub(crate) from: String,
     pub(crate) to: String,
     pub(crate) body: String,
-    pub(crate) timestamp: i64,
+    /// Its timestamp, unless that is ahead of when it was processed.
+    pub(crate) active_at: i64,
     pub(crate) status: String,
     pub(crate) failure: String,
 }
@@ -88,7 +91,10 @@ impl Contents {
             "select {}, conversation_id, sequence, direction, sender, recipient, body, {}, status, failure_reason
              from messages_with_status",
             id("id"),
-            micros("timestamp")
+            micros(match database {
+                Database::Sqlite(_) => "min(timestamp, processed_at)",
+                Database::Postgres(_) => "least(timestamp, processed_at)",
+            })
         );
         let attempts = format!(
             "select {}, number, outcome, late_outcome from attempts order by 1, attempts.number",
@@ -98,6 +104,10 @@ impl Contents {
         let keys = format!("select key, {} from idempotency_keys", id("message_id"));
         let inbound_ids = format!(
             "select provider_message_id, {} from inbound_ids",
+            id("message_id")
+        );
+        let receipts = format!(
+            "select {} from receipts where message_id is not null",
             id("message_id")
         );
         let ids_by_name = async |statement: &str| {
@@ -123,6 +133,11 @@ impl Contents {
             outbox: rows(database, &outbox).await.into_iter().map(Entry::of).collect(),
             keys: ids_by_name(&keys).await,
             inbound_ids: ids_by_name(&inbound_ids).await,
+            applied_receipts: rows(database, &receipts)
+                .await
+                .into_iter()
+                .map(|[id]: [String; 1]| Id(id))
+                .collect(),
         }
     }
 }
@@ -148,7 +163,7 @@ impl Message {
             from,
             to,
             body,
-            timestamp,
+            active_at,
             status,
             failure,
         ] = row;
@@ -160,7 +175,7 @@ impl Message {
             from,
             to,
             body,
-            timestamp: timestamp.parse().unwrap(),
+            active_at: active_at.parse().unwrap(),
             status,
             failure,
         }

@@ -4,12 +4,14 @@ mod addresses;
 mod audit;
 mod client;
 mod contents;
+mod follow;
 mod ledger;
 mod load;
 mod log;
 mod memory;
 mod node;
 mod offer;
+mod receiver;
 mod roles;
 mod targets;
 mod wait;
@@ -25,16 +27,18 @@ use std::{
 use tempfile::TempDir;
 use throwaway_postgres::Cluster;
 
-use self::{audit::Audit, contents::Contents, ledger::Call};
+use self::{audit::Audit, ledger::Call};
 
 pub(crate) use addresses::own_addresses;
 pub(crate) use audit::{Findings, Rule, Summary};
 pub(crate) use client::{Answer, Client, text};
-pub(crate) use contents::{Conversation, connect, execute};
+pub(crate) use contents::{Contents, Conversation, Id, connect, execute};
+pub(crate) use follow::{Event, EventStream, page};
 pub(crate) use load::{Load, Pace, Report};
 pub(crate) use log::Log;
 pub(crate) use node::{Node, Running};
 pub(crate) use offer::Offer;
+pub(crate) use receiver::{Receiver, Reply, WebhookCall};
 pub(crate) use roles::backends_by_role;
 pub(crate) use targets::Targets;
 pub(crate) use wait::{SOON, Stopwatch, until};
@@ -253,6 +257,10 @@ impl World {
     /// Puts a file into the directory the program runs in.
     pub(crate) fn write_file(&self, name: &str, text: &str) {
         std::fs::write(self.directory.path().join(name), text).unwrap();
+    }
+
+    pub(crate) async fn contents(&self) -> Contents {
+        Contents::read(&self.database).await
     }
 
     /// How many rows a condition holds for, such as `outbox where dead_at is null`.

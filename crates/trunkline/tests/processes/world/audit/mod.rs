@@ -49,12 +49,16 @@ impl Audit<'_> {
             let in_outbox = outbox.contains(&message.id);
             match (message.outbound, message.status.as_str()) {
                 (false, "received") => {}
-                (true, "dispatched") => {
+                (true, "dispatched" | "delivered" | "undelivered") => {
                     expect(
                         seen.contains_key(&message.id),
                         "dispatched, and no provider saw it",
                     );
                     expect(!in_outbox, "dispatched, and still to be");
+                }
+                (true, "canceled") => {
+                    expect(!seen.contains_key(&message.id), "canceled, and a provider saw it");
+                    expect(!in_outbox, "canceled, and still to be sent");
                 }
                 (true, "failed") => {
                     expect(in_outbox, "no dead letter");
@@ -139,7 +143,7 @@ impl Audit<'_> {
             let members = members.remove(conversation.id.as_str()).unwrap_or_default();
             let mut sequences: Vec<usize> = members.iter().map(|message| message.sequence).collect();
             sequences.sort_unstable();
-            let last_activity = members.iter().map(|message| message.timestamp).max();
+            let last_activity = members.iter().map(|message| message.active_at).max();
             for (holds, wrong) in [
                 (parties.insert(&conversation.parties), "a second one of its pair"),
                 (conversation.message_count == members.len(), "a wrong count"),
@@ -170,13 +174,15 @@ impl Audit<'_> {
             outbox,
             keys,
             inbound_ids,
+            applied_receipts,
             ..
         } = self.contents;
         let messages: BTreeSet<&Id> = messages.iter().map(|message| &message.id).collect();
         let references = (outbox.iter().map(|entry| ("outbox", &entry.message)))
             .chain(attempts.iter().map(|attempt| ("attempts", &attempt.message)))
             .chain(keys.iter().map(|(_, id)| ("idempotency_keys", id)))
-            .chain(inbound_ids.iter().map(|(_, id)| ("inbound_ids", id)));
+            .chain(inbound_ids.iter().map(|(_, id)| ("inbound_ids", id)))
+            .chain(applied_receipts.iter().map(|id| ("receipts", id)));
         for (table, id) in references {
             found.expect(ReferencesHold, messages.contains(id), || {
                 format!("a row of {table} is about {id:?}, which is not there")
