@@ -58,10 +58,13 @@ create table messages (
 );
 create index messages_by_thread on messages (conversation_id, timestamp, sequence);
 create index messages_unthreaded on messages (id) where conversation_id is null;
--- A filtered listing reads one range of this for each kind of message (sql/messages/list_filtered).
+create index messages_unthreaded_by_participants on messages (from_participant, to_participant, id)
+    where conversation_id is null;
+-- A kind of message has one provider, channel, direction and resolution. A listing reads one range of these for each kind, of
+-- all messages or of a participant, so that no filter makes it read others (sql/messages/list_by_kind, list_of_participant).
 create index messages_by_kind on messages (provider, channel, direction, resolution, id);
-create index messages_by_sender on messages (from_participant, id);
-create index messages_by_recipient on messages (to_participant, id);
+create index messages_by_sender on messages (from_participant, provider, channel, direction, resolution, id);
+create index messages_by_recipient on messages (to_participant, provider, channel, direction, resolution, id);
 
 -- One row for each outbound message that is pending or dead. The lease token only grows, so a worker that lost its lease
 -- cannot change the message.
@@ -73,6 +76,8 @@ create table outbox (
     -- The channel of the message.
     channel               text not null,
     due_at                timestamptz not null,
+    -- Whether it was due later when the due time was set. Only such an entry can be scheduled.
+    delayed               boolean not null default false,
     leased_until          timestamptz,
     lease_token           bigint not null,
     deadline_at           timestamptz not null,
@@ -87,15 +92,17 @@ create table outbox (
     unsure                boolean not null default false,
     -- Only of dead entries.
     failure_reason        text,
-    failure_code          text
+    failure_code          text,
+    -- For listings. A delayed entry is scheduled until it is due, and pending from then on.
+    state                 text collate "C" not null generated always as (
+        case when dead_at is not null then 'dead' when delayed and attempts = 0 then 'delayed' else 'pending' end
+    ) stored
 );
 -- An entry can be claimed when it is due, or when its lease has expired.
 create index outbox_claimable on outbox (provider, coalesce(leased_until, due_at)) where dead_at is null;
 create index outbox_by_deadline on outbox (deadline_at) where dead_at is null;
--- For listings and counts of pending and dead entries. The channel comes first, so that the planner does not take
--- outbox_claimable instead.
-create index outbox_pending on outbox (channel, provider, message_id) where dead_at is null;
-create index outbox_dead on outbox (channel, provider, message_id) where dead_at is not null;
+create index outbox_by_state on outbox (state, channel, provider, message_id);
+create index outbox_delayed on outbox (due_at) where state = 'delayed';
 -- A redrive takes entries in the order of their accept.
 create index outbox_redrivable on outbox (message_id) where dead_at is not null;
 
@@ -106,6 +113,16 @@ create table providers (
     observed_at    timestamptz not null
 );
 
+create view outbox_with_status as
+select
+    *,
+    case
+        when dead_at is not null then 'failed'
+        when due_at > now() and attempts = 0 then 'scheduled'
+        else 'pending'
+    end as status
+from outbox;
+
 -- The status of a message follows from its outbox entry, so the two cannot disagree, and a dispatched message is not
 -- written again.
 create view messages_with_status as
@@ -113,10 +130,9 @@ select
     messages.*,
     case
         when direction = 'inbound' then 'received'
-        when outbox.message_id is null then case resolution when 'none' then 'dispatched' else resolution end
-        when outbox.dead_at is not null then 'failed'
-        when outbox.due_at > now() and outbox.attempts = 0 then 'scheduled'
-        else 'pending'
+        when outbox.message_id is not null then outbox.status
+        when resolution = 'none' then 'dispatched'
+        else resolution
     end as status,
     outbox.failure_reason,
     outbox.failure_code,
@@ -124,7 +140,7 @@ select
     case when outbox.dead_at is null then outbox.due_at end as due_at,
     case when outbox.dead_at is null then outbox.leased_until end as leased_until
 from messages
-left join outbox on outbox.message_id = messages.id;
+left join outbox_with_status as outbox on outbox.message_id = messages.id;
 
 create table attempts (
     message_id   uuid not null,

@@ -85,10 +85,10 @@ stored as (
 ),
 queued as (
     insert into outbox
-        (message_id, conversation_id, provider, channel, due_at, leased_until, lease_token, deadline_at)
+        (message_id, conversation_id, provider, channel, due_at, delayed, leased_until, lease_token, deadline_at)
     select
         message_id, in_batch_order.ids[place], provider, channel, greatest(now(), send_at),
-        now() + lease_ms * interval '1 millisecond', case when lease_ms is null then 0 else 1 end,
+        coalesce(send_at > now(), false), now() + lease_ms * interval '1 millisecond', case when lease_ms is null then 0 else 1 end,
         coalesce(expires_at, greatest(now(), send_at) + deadline_ms * interval '1 millisecond')
     from in_batch_order
     cross join (

@@ -19,8 +19,8 @@ dead (channel, provider) as (
         (
             select outbox.provider
             from outbox
-            where dead_at is not null and outbox.channel = wanted.channel
-            order by outbox.channel, outbox.provider
+            where state = 'dead' and outbox.channel = wanted.channel
+            order by state, outbox.channel, outbox.provider
             limit 1
         )
     from unnest(array['sms', 'mms', 'email']) as wanted (channel)
@@ -30,8 +30,8 @@ dead (channel, provider) as (
         (
             select outbox.provider
             from outbox
-            where dead_at is not null and outbox.channel = dead.channel and outbox.provider > dead.provider
-            order by outbox.channel, outbox.provider
+            where state = 'dead' and outbox.channel = dead.channel and outbox.provider > dead.provider
+            order by state, outbox.channel, outbox.provider
             limit 1
         )
     from dead
@@ -60,7 +60,7 @@ cross join lateral (
         cross join lateral (
             select
             from outbox
-            where dead_at is not null and outbox.channel = wanted.channel and provider = queues.provider
+            where state = 'dead' and outbox.channel = wanted.channel and provider = queues.provider
             limit $1
         ) as entry
         limit $1
