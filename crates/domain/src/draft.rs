@@ -148,6 +148,13 @@ impl Draft {
         Fingerprint::of(fields.into_iter().chain(entries).chain(attachments))
     }
 
+    /// Whether its own deadline can be read and has passed.
+    #[must_use]
+    pub fn has_expired(&self, now: Timestamp) -> bool {
+        let expires_at = self.expires_at.as_deref().and_then(Timestamp::parse);
+        expires_at.is_some_and(|expires_at| expires_at <= now)
+    }
+
     /// Checks every part. A timestamp before 1990 or more than an hour after `now` counts as missing, and so does a time to
     /// send that has passed.
     ///

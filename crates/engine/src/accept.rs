@@ -137,12 +137,18 @@ impl Engine {
         request: Option<&IdempotentRequest>,
         refuse: impl FnOnce() -> SendError,
     ) -> Result<Sent, SendError> {
-        let Some(request) = request else {
-            return Err(refuse());
+        let earlier = match request {
+            Some(request) => self.repeated(request).await,
+            None => None,
         };
-        match self.node.store.find_repeated(request).await {
-            Ok(Some(earlier)) => self.answer_repeat(earlier),
-            Ok(None) => Err(refuse()),
+        earlier.unwrap_or_else(|| Err(refuse()))
+    }
+
+    /// The answer to an earlier request with this key; `None` without one.
+    pub async fn repeated(&self, request: &IdempotentRequest) -> Option<Result<Sent, SendError>> {
+        let repeated = self.node.store.find_repeated(request).await;
+        let answer = match repeated {
+            Ok(earlier) => self.answer_repeat(earlier?),
             Err(error) => {
                 tracing::warn!(%error, "an idempotency key cannot be looked up: the client gets 503 and may repeat");
                 let outage = match error {
@@ -151,7 +157,8 @@ impl Engine {
                 };
                 Err(Rejection::Unavailable(outage).into())
             }
-        }
+        };
+        Some(answer)
     }
 
     pub(crate) fn no_provider(&self, channel: Channel) -> SendError {

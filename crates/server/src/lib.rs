@@ -8,6 +8,7 @@ mod auth;
 mod client;
 mod connections;
 mod extract;
+mod extracted;
 mod headers;
 mod hosts;
 mod json;

@@ -37,15 +37,26 @@ enums! {
     ConversationChannel;
     /// `outbound`: to a provider. `inbound`: from one.
     Direction;
-    /// Outbound: `pending`, then `dispatched` or `failed`. Inbound: `received`. It never goes back, except that a
-    /// redrive makes a failed message pending again.
+    /// Outbound: `scheduled` while `send_at` is ahead, then `pending`, then `dispatched`, `failed` or `canceled`. Receipts make it
+    /// `delivered` or `undelivered`. Inbound: `received`. It never goes back, except that a redrive makes a failed message
+    /// pending again.
     Status;
-    /// How an attempt to hand a message to its provider ended. After `timeout` and `unknown` (the lease expired) the
+    /// How an attempt to hand a message to its provider ended. `rejected` is for good. After `timeout` and `unknown` (the lease expired) the
     /// provider may have taken the message.
     Outcome;
     /// Why a message was given up: as many failed attempts as allowed, its deadline, a provider that rejected it for
     /// good, workers that panicked over it, or no node that serves its provider any more.
     FailureReason;
+    /// What a provider reports about a message after it took it. `sent`: handed on, not yet arrived.
+    ReceiptStatus;
+    /// What has happened. Events of a message are in the order in which they happened.
+    EventType;
+    /// Whether an event that did not get through is still tried.
+    DeliveryStatus;
+    /// `full`: the event with its message as it is when the event is sent. `thin`: the event alone.
+    WebhookPayload;
+    /// Why the node disabled an endpoint: it answered `410` (`gone`), or nothing got through for three days (`failing`).
+    DisabledReason;
 }
 
 /// The channels of the routes for text messages.
@@ -74,6 +85,14 @@ pub(crate) enum HoldReason {
     BreakerOpen,
     RateLimited,
     Backoff,
+}
+
+/// How a request that waited ended: `met` if what it waited for is there, `timed_out` if the time was over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Waited {
+    Met,
+    TimedOut,
 }
 
 /// `closed`: calls flow. `open`: none are made. `half_open`: a few probe whether the provider is back.

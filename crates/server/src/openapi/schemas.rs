@@ -88,10 +88,17 @@ schemas! {
         .examples([json!("Hello!")]);
     HoldCode = AnyOfBuilder::new()
         .description(Some(
-            "503 for an open breaker, 429 for a provider that asked to slow down, else the last error.",
+            "503 for an open breaker, 429 for a provider that asked to slow down, `scheduled` before the time to send, else the last error.",
         ))
         .item(ObjectBuilder::new().schema_type(Type::Integer).enum_values(Some([429, 503])))
         .item(Ref::from_schema_name("ErrorCode"));
+    Metadata = ObjectBuilder::new()
+        .description(Some("Names and values of the client: at most 16 texts, with 2,048 bytes of UTF-8 in all, names included."))
+        .additional_properties(Some(ObjectBuilder::new().schema_type(Type::String).pattern(Some(r"^[^\u0000]*$"))))
+        .examples([json!({"order": "17"})]);
+    EventId = text("The place of an event in the log: ids grow, also as text. Send it as `after` to get what follows.")
+        .pattern(Some("^[0-9]{16}$"))
+        .examples([json!("0000000000000042")]);
     Percentage = ObjectBuilder::new()
         .schema_type(Type::Integer)
         .description(Some("Share of calls in percent."))

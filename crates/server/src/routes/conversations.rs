@@ -11,8 +11,11 @@ use store::{ConversationFilter, ListedConversation};
 use utoipa::ToSchema;
 
 use super::{
-    listing::{Envelope, ListingParameters, Paging, answer, invalid},
-    messages::read::{MessageView, page_bytes},
+    listing::{Envelope, ListingParameters, Paging, answer},
+    messages::{
+        read::page_bytes,
+        view::{LastMessageView, MessageView},
+    },
 };
 use crate::{
     App,
@@ -48,14 +51,18 @@ pub(crate) struct ConversationView {
     /// Exact.
     #[schema(value_type = schemas::Count, example = 2)]
     message_count: u64,
+    /// The latest `timestamp` of a message, or its `processed_at` if that is earlier.
     #[schema(value_type = schemas::Timestamp)]
     last_activity_at: Timestamp,
     #[schema(value_type = schemas::Timestamp)]
     created_at: Timestamp,
+    #[schema(value_type = LastMessageView, required = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_message: Option<LastMessageView>,
 }
 
-impl From<ListedConversation> for ConversationView {
-    fn from(listed: ListedConversation) -> Self {
+impl ConversationView {
+    fn of(app: &App, listed: ListedConversation) -> Self {
         let Conversation {
             id,
             key,
@@ -63,6 +70,7 @@ impl From<ListedConversation> for ConversationView {
             last_activity_at,
             created_at,
         } = listed.conversation;
+        let last_message = listed.last_message;
         Self {
             id,
             channel: key.channel(),
@@ -72,6 +80,7 @@ impl From<ListedConversation> for ConversationView {
             message_count,
             last_activity_at,
             created_at,
+            last_message: last_message.map(|message| LastMessageView::of(app, &message)),
         }
     }
 }
@@ -94,19 +103,18 @@ pub(crate) async fn list(
     query: Query<BTreeMap<String, String>>,
 ) -> Result<Response, Problem> {
     let parameters = ListingParameters::of(query);
-    let participant = parameters
-        .given("participant")
-        .map(|text| find(&app, text))
-        .transpose()?;
     let filter = ConversationFilter {
         channel: parameters.filter("channel")?,
-        participant,
+        participant: parameters.participant(&app, "participant")?,
     };
     let request = parameters.page()?;
     let bytes = request.size() as usize * CONVERSATION_BYTES;
     let room = app.answers().room(bytes).await?;
     let page = app.engine().store().conversations(&filter, &request).await?;
-    answer(&app, room, &request, page, ConversationView::from).await
+    answer(&app, room, &request, page, |listed| {
+        ConversationView::of(&app, listed)
+    })
+    .await
 }
 
 /// Read a conversation
@@ -122,7 +130,7 @@ pub(crate) async fn get(State(app): AppState, id: PathId) -> Result<Json<Convers
         .conversation(extract::id(id, "conversation")?)
         .await?;
     conversation
-        .map(|conversation| Json(conversation.into()))
+        .map(|listed| Json(ConversationView::of(&app, listed)))
         .ok_or_else(|| Problem::not_found("conversation"))
 }
 
@@ -152,19 +160,4 @@ pub(crate) async fn messages(
         MessageView::of(&app, message)
     })
     .await
-}
-
-/// The participant in a query. An unescaped `+` arrives as a space, and no number begins with a space.
-fn find(app: &App, text: &str) -> Result<Participant, Problem> {
-    let unescaped = text
-        .strip_prefix(' ')
-        .filter(|rest| rest.starts_with(|first: char| first.is_ascii_digit()));
-    let text = unescaped.map_or(text.to_owned(), |rest| format!("+{rest}"));
-    let found = Participant::find(&text, app.settings().drafts.default_region);
-    found.ok_or_else(|| {
-        invalid(
-            "participant",
-            "use a phone number, an email address or a sender name",
-        )
-    })
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, str::FromStr};
 
 use axum::{extract::Query, response::Response};
-use domain::{FieldError, Page, PageRequest, Position, Start};
+use domain::{FieldError, Page, PageRequest, Participant, Position, Start, Timestamp};
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
@@ -79,6 +79,36 @@ impl ListingParameters {
         self.given(name)
             .map(|text| text.parse().map_err(|error: T::Err| invalid(name, error)))
             .transpose()
+    }
+
+    /// A filter by a participant. An unescaped `+` arrives as a space, and no number begins with a space.
+    pub(super) fn participant(&self, app: &App, name: &str) -> Result<Option<Participant>, Problem> {
+        let Some(text) = self.given(name) else {
+            return Ok(None);
+        };
+        let unescaped = text
+            .strip_prefix(' ')
+            .filter(|rest| rest.starts_with(|first: char| first.is_ascii_digit()));
+        let text = unescaped.map_or(text.to_owned(), |rest| format!("+{rest}"));
+        let found = Participant::find(&text, app.settings().drafts.default_region);
+        let refused = || invalid(name, "use a phone number, an email address or a sender name");
+        found.map(Some).ok_or_else(refused)
+    }
+
+    /// An unescaped `+` of an offset arrives as a space.
+    pub(super) fn instant(&self, name: &str) -> Result<Option<Timestamp>, Problem> {
+        let parse = |text: &str| Timestamp::parse(text).or_else(|| Timestamp::parse(&text.replace(' ', "+")));
+        let refused = || invalid(name, "use a time such as 2026-11-21T10:00:00Z");
+        let instant = self.given(name).map(|text| parse(text).ok_or_else(refused));
+        instant.transpose()
+    }
+
+    pub(super) fn flag(&self, name: &str) -> Result<bool, Problem> {
+        match self.given(name) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(invalid(name, "use true or false")),
+        }
     }
 
     pub(super) fn given(&self, name: &str) -> Option<&str> {

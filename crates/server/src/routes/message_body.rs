@@ -2,9 +2,15 @@
 
 use domain::{FieldError, ProviderMessageId};
 
-/// Declares the body of a route: the texts it takes, each with its schema, and the fields that are the same everywhere.
+/// Declares the body of a route: the texts it takes, each with its schema, and the fields that are the same everywhere. The
+/// fields in brackets are those of messages to send.
 macro_rules! message_body {
-    ($(#[$meta:meta])* $name:ident { $( $(#[$field_meta:meta])* $field:ident, )+ }) => {
+    (
+        $(#[$meta:meta])*
+        $name:ident $([$send_at:ident $expires_at:ident $metadata:ident])? {
+            $( $(#[$field_meta:meta])* $field:ident, )+
+        }
+    ) => {
         $(#[$meta])*
         #[derive(serde::Deserialize, utoipa::ToSchema)]
         struct $name {
@@ -20,6 +26,20 @@ macro_rules! message_body {
             #[serde(default, deserialize_with = "crate::lenient::timestamp")]
             #[schema(value_type = Option<String>, example = "2026-11-21T10:00:00Z")]
             timestamp: Option<domain::Timestamp>,
+            $(
+                /// Not before this time, 366 days ahead at most. It is the message's `timestamp` then. A time that has passed
+                /// means at once.
+                #[schema(value_type = Option<String>, example = "2026-12-24T08:00:00Z")]
+                $send_at: Option<String>,
+                /// The message fails with `deadline` if no provider took it by then. Without it, the operator's deadline counts,
+                /// from `send_at` on.
+                #[schema(value_type = Option<String>, example = "2026-12-24T20:00:00Z")]
+                $expires_at: Option<String>,
+                /// Kept with the message and returned in reads, events and webhooks. Names and values have 2,048 bytes of UTF-8 at
+                /// most, together.
+                #[schema(value_type = Option<schemas::Metadata>)]
+                $metadata: Option<std::collections::BTreeMap<String, String>>,
+            )?
         }
 
         impl $name {
@@ -33,7 +53,7 @@ macro_rules! message_body {
                 let channel = origin
                     .channel(taken, self.channel.as_deref(), self.r#type.as_deref())
                     .map_err(|error| crate::problem::Problem::invalid(vec![error]))?;
-                Ok(domain::Draft {
+                let draft = domain::Draft {
                     origin,
                     channel,
                     from: self.from,
@@ -45,7 +65,16 @@ macro_rules! message_body {
                     send_at: None,
                     expires_at: None,
                     metadata: None,
-                })
+                };
+                $(
+                    let draft = domain::Draft {
+                        send_at: self.$send_at,
+                        expires_at: self.$expires_at,
+                        metadata: self.$metadata,
+                        ..draft
+                    };
+                )?
+                Ok(draft)
             }
         }
     };

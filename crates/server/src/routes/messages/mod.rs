@@ -3,3 +3,4 @@
 pub(crate) mod read;
 pub(crate) mod redrive;
 pub(crate) mod send;
+pub(crate) mod view;

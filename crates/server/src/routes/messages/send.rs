@@ -48,7 +48,7 @@ struct SendHeaders {
 
 message_body! {
     /// An SMS or MMS to send. An SMS needs a body, an MMS at least one attachment.
-    SmsRequest {
+    SmsRequest [send_at expires_at metadata] {
         /// If given, the same as `type`.
         #[schema(value_type = Option<PhoneChannel>)]
         channel,
@@ -66,7 +66,7 @@ message_body! {
 
 message_body! {
     /// An email to send.
-    EmailRequest {
+    EmailRequest [send_at expires_at metadata] {
         /// If given, `email`.
         #[schema(value_type = Option<EmailChannel>)]
         channel,
@@ -84,7 +84,7 @@ message_body! {
 
 message_body! {
     /// A message to send, of any channel. An SMS or email needs a body, an MMS at least one attachment.
-    MessageRequest {
+    MessageRequest [send_at expires_at metadata] {
         #[schema(required, value_type = enums::Channel)]
         channel,
         /// If given, the same as `channel`.
@@ -120,6 +120,7 @@ struct AcceptedToSend(Accepted);
         content = SmsRequest,
         examples(
             ("sms" = (value = json!({"from": "+12016661234", "to": "+18045551234", "type": "sms", "body": "Hello!"}))),
+            ("later" = (value = json!({"from": "Acme", "to": "+18045551234", "type": "sms", "body": "Your table is ready.", "send_at": "2026-12-24T08:00:00Z", "expires_at": "2026-12-24T20:00:00Z", "metadata": {"order": "17"}}))),
             ("mms" = (value = json!({"from": "+12016661234", "to": "+18045551234", "type": "mms", "body": "The menu", "attachments": ["https://example.com/menu.png"], "timestamp": "2026-11-21T10:00:00Z"}))),
         ),
     ),
@@ -216,20 +217,39 @@ async fn accept_limited(
         key,
         fingerprint: draft.fingerprint(),
     });
-    let checked = draft.check(&app.settings().drafts, app.engine().now());
-    let message = checked.map_err(Problem::invalid)?;
+    let now = app.engine().now();
+    let has_expired = draft.has_expired(now);
+    let message = match draft.check(&app.settings().drafts, now) {
+        Ok(message) => message,
+        Err(errors) => {
+            // A repeat gets the first answer, also when its message has expired meanwhile.
+            if let (Some(request), true) = (request, has_expired && only_expired(&errors))
+                && let Some(earlier) = app.engine().repeated(&request).await
+            {
+                return earlier.map(|sent| answer(&sent)).map_err(problem);
+            }
+            return Err(Problem::invalid(errors));
+        }
+    };
     let outcome = app.engine().send(message, request).await;
     allowances.extend(outcome.sender.map(|allowance| (SENDER, allowance)));
-    match outcome.result {
-        Ok(sent) => Ok(answer(&sent)),
-        Err(SendError::NoProvider) => Err(Problem::no_provider()),
-        Err(SendError::RateLimited(refused)) => Err(Problem::rate_limited(refused)),
-        Err(SendError::KeyConflict) => {
+    outcome.result.map(|sent| answer(&sent)).map_err(problem)
+}
+
+fn only_expired(errors: &[FieldError]) -> bool {
+    errors.iter().all(|error| error.pointer == "/expires_at")
+}
+
+fn problem(error: SendError) -> Problem {
+    match error {
+        SendError::NoProvider => Problem::no_provider(),
+        SendError::RateLimited(refused) => Problem::rate_limited(refused),
+        SendError::KeyConflict => {
             let detail =
                 "This Idempotency-Key was used for another message. Use a new key for a new message.";
-            Err(Problem::new(Code::IdempotencyKeyReused, detail))
+            Problem::new(Code::IdempotencyKeyReused, detail)
         }
-        Err(SendError::NotAccepted(rejection)) => Err(rejection.into()),
+        SendError::NotAccepted(rejection) => rejection.into(),
     }
 }
 
