@@ -7,8 +7,6 @@ use crate::{
     Region, Schedule, Subject, Timestamp, without_display_name,
 };
 
-/// How far ahead of this node's clock a message may be dated. Beyond that, the timestamp counts as missing.
-const AHEAD_MAX: Duration = Duration::from_secs(3_600);
 /// How far ahead a message may be scheduled: any day of the next year.
 const SCHEDULED_AHEAD_MAX: Duration = Duration::from_secs(366 * 24 * 3_600);
 
@@ -223,14 +221,13 @@ impl Draft {
             attachments,
             metadata,
         };
-        let believable = Timestamp::EARLIEST..=now.saturating_add(AHEAD_MAX);
         Ok(NewMessage {
             from: from.participant,
             to: to.participant,
             content: Arc::new(content),
             timestamp: schedule
                 .send_at
-                .or(self.timestamp.filter(|timestamp| believable.contains(timestamp))),
+                .or(self.timestamp.filter(|timestamp| timestamp.is_believable(now))),
             schedule,
         })
     }

@@ -7,6 +7,8 @@ use serde::{Serialize, Serializer};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(jiff::Timestamp);
 
+/// How far ahead of this node's clock a time may be.
+const AHEAD_MAX: Duration = Duration::from_secs(3_600);
 const NANOS_PER_MICRO: i128 = 1_000;
 
 impl Timestamp {
@@ -16,6 +18,13 @@ impl Timestamp {
     /// 1990-01-01: the earliest time at which a message is believed to be written. A clock that was never set shows an earlier
     /// one.
     pub const EARLIEST: Self = Self(jiff::Timestamp::constant(631_152_000, 0));
+
+    /// Whether something can have happened at this time, as a client says: not before 1990, and not more than an hour after
+    /// `now`, because clocks differ.
+    #[must_use]
+    pub fn is_believable(self, now: Self) -> bool {
+        (Self::EARLIEST..=now.saturating_add(AHEAD_MAX)).contains(&self)
+    }
 
     /// Reads an RFC 3339 date and time with an offset, in the years 1 to 9999. `None` for anything else.
     #[must_use]

@@ -39,6 +39,7 @@ pub use settings::ServerSettings;
 
 use answers::Answers;
 use problem::Code;
+use routes::waiting::WaitPlaces;
 use telemetry::HttpMetrics;
 
 /// The state of all routes.
@@ -51,6 +52,7 @@ struct Parts {
     settings: ServerSettings,
     metrics: HttpMetrics,
     answers: Answers,
+    waits: WaitPlaces,
     /// The same in each answer of a send route.
     rate_limit_policy: Option<HeaderValue>,
     ids: Entropy,
@@ -82,6 +84,7 @@ impl App {
             settings,
             metrics,
             answers: Answers::default(),
+            waits: WaitPlaces::default(),
             rate_limit_policy,
             ids,
             draining,
@@ -98,6 +101,10 @@ impl App {
 
     fn answers(&self) -> &Answers {
         &self.0.answers
+    }
+
+    fn waits(&self) -> &WaitPlaces {
+        &self.0.waits
     }
 }
 

@@ -16,7 +16,9 @@ use crate::{
     problem::{Code, Problem},
     query::QueryParameters,
     request_id::take_or_make,
-    routes::{conversations, docs, health, messages, metrics, provider_mock, providers, webhooks},
+    routes::{
+        conversations, docs, events, health, messages, metrics, provider_mock, providers, receipts, webhooks,
+    },
     telemetry,
 };
 
@@ -69,8 +71,13 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(messages::redrive::redrive_matching))
         .routes(routes!(messages::read::get))
         .routes(routes!(messages::redrive::redrive))
+        .routes(routes!(messages::cancel::cancel))
         .routes(routes!(webhooks::sms))
         .routes(routes!(webhooks::email))
+        .routes(routes!(receipts::receive))
+        .routes(routes!(receipts::list))
+        .routes(routes!(events::list))
+        .routes(routes!(events::stream::stream))
         .routes(routes!(conversations::list))
         .routes(routes!(conversations::get))
         .routes(routes!(conversations::messages))
@@ -82,6 +89,7 @@ fn simulated() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(provider_mock::config, provider_mock::replace))
         .routes(routes!(provider_mock::inbound))
+        .routes(routes!(receipts::inject))
 }
 
 fn operation() -> OpenApiRouter<App> {

@@ -11,7 +11,7 @@ use axum::{
 use domain::{ConversationId, MessageId};
 use prometheus_client::{
     encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family, histogram::Histogram},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
 use tracing::{Instrument, Span, field::Empty};
@@ -20,6 +20,7 @@ use crate::{
     App,
     problem::Problem,
     request_id::{REQUEST_ID, take_or_make},
+    routes::waiting::is_on_demand,
 };
 
 /// Upper ends of the buckets for requests, in seconds. The mission promises 95 % under 0.2.
@@ -30,6 +31,7 @@ const SECONDS: [f64; 12] = [
 pub(crate) struct HttpMetrics {
     requests: Family<ByRequest, Counter>,
     seconds: Family<ByRoute, Histogram>,
+    pub(crate) event_streams: Gauge,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
@@ -49,6 +51,7 @@ impl HttpMetrics {
         let metrics = Self {
             requests: Family::default(),
             seconds: Family::new_with_constructor(|| Histogram::new(SECONDS)),
+            event_streams: Gauge::default(),
         };
         let registry = registry.sub_registry_with_prefix("trunkline");
         registry.register("http_requests", "Requests answered", metrics.requests.clone());
@@ -58,14 +61,22 @@ impl HttpMetrics {
             Unit::Seconds,
             metrics.seconds.clone(),
         );
+        registry.register(
+            "event_streams",
+            "Open streams of events",
+            metrics.event_streams.clone(),
+        );
         metrics
     }
 
-    fn observe(&self, route: &str, method: &Method, status: StatusCode, took: Duration) {
+    /// Without `took` the request waited because its client asked for it.
+    fn observe(&self, route: &str, method: &Method, status: StatusCode, took: Option<Duration>) {
         let (route, status) = (route.to_owned(), u32::from(status.as_u16()));
-        self.seconds
-            .get_or_create(&ByRoute { route: route.clone() })
-            .observe(took.as_secs_f64());
+        if let Some(took) = took {
+            self.seconds
+                .get_or_create(&ByRoute { route: route.clone() })
+                .observe(took.as_secs_f64());
+        }
         self.requests
             .get_or_create(&ByRequest {
                 route,
@@ -101,7 +112,10 @@ pub(crate) async fn observe(
     let reads = method.is_safe();
     let response = answer(request).instrument(span.clone()).await;
     let took = app.engine().monotonic().saturating_sub(began);
-    app.0.metrics.observe(&route, &method, response.status(), took);
+    let took_here = (!is_on_demand(response.extensions())).then_some(took);
+    app.0
+        .metrics
+        .observe(&route, &method, response.status(), took_here);
     span.in_scope(|| {
         let (status, took_ms) = (response.status().as_u16(), took.as_micros() as f64 / 1_000.0);
         // A search for a message starts from its request's id. Reads are too many for a line each.
@@ -144,6 +158,7 @@ fn method_word(method: &Method) -> &'static str {
         Method::HEAD => "HEAD",
         Method::POST => "POST",
         Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
         Method::DELETE => "DELETE",
         _ => "other",
     }

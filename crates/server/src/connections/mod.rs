@@ -93,6 +93,13 @@ impl Server {
     }
 
     pub fn ready(&self, app: App) {
+        let (engine, mut draining) = (Arc::clone(app.engine()), self.draining());
+        tokio::spawn(async move {
+            // Requests that wait would use up the time for the drain. Without a sender the server is gone.
+            if draining.wait_for(|draining| *draining).await.is_ok() {
+                engine.events().end_waits();
+            }
+        });
         self.connections.service.open(router(app));
     }
 

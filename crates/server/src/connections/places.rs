@@ -74,6 +74,8 @@ pub(super) struct Seat {
     waker: AtomicWaker,
     /// Whether the client may still send a body that nothing reads.
     pub(super) leaves_unread: AtomicBool,
+    /// Whether its answer is a stream of events, which goes on for as long as the client reads.
+    pub(super) is_stream: AtomicBool,
 }
 
 /// A place among all connections, until it is dropped.
@@ -145,6 +147,7 @@ impl Places {
             close_up_to: AtomicU8::new(0),
             waker: AtomicWaker::new(),
             leaves_unread: AtomicBool::new(false),
+            is_stream: AtomicBool::new(false),
         });
         let number = seats.next;
         seats.next += 1;

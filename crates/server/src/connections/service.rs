@@ -5,7 +5,7 @@ use domain::Entropy;
 use hyper::{
     Request,
     body::Incoming,
-    header::{CONNECTION, EXPECT, HeaderValue},
+    header::{CONNECTION, CONTENT_TYPE, EXPECT, HeaderValue},
 };
 use tokio::sync::watch;
 use tower::ServiceExt;
@@ -14,7 +14,9 @@ use super::{
     body::Unread,
     places::{ConnectionPhase, Seat},
 };
-use crate::{auth::OPEN_PATHS, client::Peer, problem::Problem, router::health_only};
+use crate::{
+    auth::OPEN_PATHS, client::Peer, problem::Problem, router::health_only, routes::events::stream::EVENT_STREAM,
+};
 
 /// How long a request waits for a node that is starting: balancers without health checks send requests as soon as the port
 /// is open. A start usually takes less than a second, and every request is answered within 2 s.
@@ -89,6 +91,8 @@ impl Service {
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));
         }
+        let is_stream = response.headers().get(CONTENT_TYPE).is_some_and(|value| value == EVENT_STREAM);
+        seat.is_stream.store(is_stream, SeqCst);
         seat.enter(ConnectionPhase::Answering);
         Ok(response)
     }

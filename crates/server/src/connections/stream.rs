@@ -20,6 +20,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const STALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a client may take to read an answer that does not fit into the socket's buffers.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a reader of a stream may take no byte. It has lost nothing when it connects again.
+const STREAM_STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long to read and drop what a client still sends after its answer. Closing at once would reset the connection, and
 /// the client might lose the answer.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -86,8 +88,12 @@ impl Stream {
             self.stalled.stop();
             return written;
         }
-        self.stalled.start(STALL_TIMEOUT);
-        self.answering.start(ANSWER_TIMEOUT);
+        if self.seat.is_stream.load(SeqCst) {
+            self.stalled.start(STREAM_STALL_TIMEOUT);
+        } else {
+            self.stalled.start(STALL_TIMEOUT);
+            self.answering.start(ANSWER_TIMEOUT);
+        }
         if self.stalled.is_over(context) || self.answering.is_over(context) {
             // Drops what the kernel still holds for this client.
             let _ = self.socket.set_zero_linger();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::{
     body::{Body, Bytes},
+    extract::Request,
     http::{HeaderMap, header},
 };
 use domain::FieldError;
@@ -64,6 +65,19 @@ pub(crate) async fn read_body(app: &App, headers: &HeaderMap, body: Body) -> Res
             "the body ended before it was complete",
         )])),
     }
+}
+
+/// The body of a route that needs none: nothing, or an object without fields.
+#[derive(serde::Deserialize)]
+struct NoFields {}
+
+/// Refuses a body that says something.
+pub(crate) async fn read_nothing(app: &App, request: Request) -> Result<(), Problem> {
+    let (head, body) = request.into_parts();
+    if !hyper::body::Body::is_end_stream(&body) {
+        parse::<NoFields>(&read_body(app, &head.headers, body).await?)?;
+    }
+    Ok(())
 }
 
 /// Parses a JSON object of bounded depth. Reports all unknown fields at once, and the first value that does not fit.

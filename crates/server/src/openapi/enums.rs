@@ -95,6 +95,12 @@ pub(crate) enum Waited {
     TimedOut,
 }
 
+impl Waited {
+    pub(crate) fn of(met: bool) -> Self {
+        if met { Self::Met } else { Self::TimedOut }
+    }
+}
+
 /// `closed`: calls flow. `open`: none are made. `half_open`: a few probe whether the provider is back.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

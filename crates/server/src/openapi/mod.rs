@@ -41,6 +41,7 @@ pub fn openapi() -> &'static str {
         (name = "Send", description = "Outbound messages."),
         (name = "Receive", description = "Inbound messages from providers."),
         (name = "Read", description = "Conversations and messages."),
+        (name = "Events", description = "What has happened, as a log that is read or followed."),
         (name = "Redrive", description = "Retry failed messages."),
         (name = "Providers", description = "State of the providers."),
         (name = "Simulated providers", description = "Providers that fail on demand. Without a simulated provider these \
@@ -48,7 +49,8 @@ pub fn openapi() -> &'static str {
         (name = "Operate", description = "Health, metrics and this description."),
     ),
     // Schemas that only parameters and problems refer to are not collected.
-    components(schemas(problems::ProblemDocument, schemas::IdempotencyKey, schemas::PageNumber, schemas::Participant)),
+    components(schemas(problems::ProblemDocument, schemas::IdempotencyKey, schemas::PageNumber, schemas::Participant,
+        schemas::WaitMs, schemas::WaitCount, schemas::EventTypes)),
 )]
 struct Description;
 

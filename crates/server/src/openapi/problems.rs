@@ -49,6 +49,17 @@ problems! {
     ListErrors = Invalid Internal Overloaded StoreUnavailable Starting;
     /// A list below an id.
     ThreadErrors = Invalid NotFound Internal Overloaded StoreUnavailable Starting;
+    /// A read of a message, which may wait.
+    MessageErrors = Invalid NotFound Internal Overloaded StoreUnavailable Starting;
+    CancelErrors = Invalid NotFound RequestTimeout NotCancelable BodyTooLarge UnsupportedMediaType Internal Overloaded StoreUnavailable OutcomeUnknown Starting;
+    /// Receipts of providers.
+    ReceiptErrors = Invalid RequestTimeout BodyTooLarge UnsupportedMediaType RateLimited Internal Overloaded StoreUnavailable
+        OutcomeUnknown Starting;
+    /// The receipt route of the simulators.
+    MockReceiptErrors = Invalid NotFound RequestTimeout BodyTooLarge UnsupportedMediaType RateLimited Internal Overloaded
+        StoreUnavailable OutcomeUnknown Starting;
+    EventErrors = Invalid EventsExpired Internal Overloaded StoreUnavailable Starting;
+    StreamErrors = Invalid EventsExpired Internal Overloaded StoreUnavailable Starting Draining;
     /// A read by id.
     ReadErrors = NotFound Internal Overloaded StoreUnavailable Starting;
     /// A read without parameters.

@@ -99,6 +99,12 @@ schemas! {
     EventId = text("The place of an event in the log: ids grow, also as text. Send it as `after` to get what follows.")
         .pattern(Some("^[0-9]{16}$"))
         .examples([json!("0000000000000042")]);
+    EventTypes = text("Types of events, separated by commas; without it, all.")
+        .min_length(Some(1))
+        .examples([json!("message.delivered,message.failed")]);
+    WebhookEndpointId = text("The id of a webhook endpoint.")
+        .format(Some(format("uuid")))
+        .examples([json!("01a1fc5f-8b3e-7c61-9d0a-4f2b6c8e1a36")]);
     Percentage = ObjectBuilder::new()
         .schema_type(Type::Integer)
         .description(Some("Share of calls in percent."))
@@ -115,6 +121,18 @@ schemas! {
         .schema_type(Type::Integer)
         .minimum(Some(1))
         .default(Some(json!(1)));
+    WaitMs = ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .description(Some("How long to wait, in milliseconds."))
+        .minimum(Some(0))
+        .maximum(Some(30_000))
+        .examples([json!(10_000)]);
+    WaitCount = ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .description(Some("How many messages to wait for: 1 without it. Only with `wait_ms`."))
+        .minimum(Some(1))
+        .maximum(Some(10_000))
+        .examples([json!(1)]);
     Count = ObjectBuilder::new()
         .schema_type(Type::Integer)
         .minimum(Some(0));

@@ -30,10 +30,12 @@ macro_rules! codes {
 codes! {
     Invalid = BAD_REQUEST "invalid": "`errors` says what is wrong, where, and what is right.";
     Unauthorized = UNAUTHORIZED "unauthorized": "The node has API keys: send one as `Authorization: Bearer KEY`.";
-    NotFound = NOT_FOUND "not_found": "There is no such message, conversation or route. No path ends with a slash.";
+    NotFound = NOT_FOUND "not_found": "There is no such message, conversation, webhook endpoint or route. No path ends with a slash.";
     MethodNotAllowed = METHOD_NOT_ALLOWED "method_not_allowed": "The route does not take this method: `Allow` lists those it takes.";
     RequestTimeout = REQUEST_TIMEOUT "request_timeout": "The body took longer than 5 seconds. Nothing was stored: try again.";
     NotFailed = CONFLICT "not_failed": "The message has not failed: only a failed one can be redriven.";
+    NotCancelable = CONFLICT "not_cancelable": "A provider has or may have the message, is being called with it, or the message is final: `GET /api/messages/{id}` shows it.";
+    EventsExpired = GONE "events_expired": "Events after this cursor are deleted: `detail` has the oldest cursor that is kept.";
     BodyTooLarge = PAYLOAD_TOO_LARGE "body_too_large": "The body is larger than `API_MAX_BODY_BYTES` (262,144).";
     UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE "unsupported_media_type": "Send JSON with `Content-Type: application/json`, not compressed.";
     IdempotencyKeyReused = UNPROCESSABLE_ENTITY "idempotency_key_reused": "This `Idempotency-Key` was used for another message: use a new one.";

@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use domain::{FieldError, likely_meant, snippet};
+use domain::{EventId, FieldError, likely_meant, snippet};
 use engine::{Limit, RateLimited, Rejection};
 use resilience::rate_limit::headers::delay_seconds;
 use serde::Serialize;
@@ -112,6 +112,12 @@ impl Problem {
         Self::passing(Code::Overloaded, detail)
     }
 
+    pub(crate) fn too_many_waits() -> Self {
+        let detail = "Too many requests and streams wait on this node. Try again after the time in Retry-After, or ask \
+                      another node.";
+        Self::passing(Code::Overloaded, detail)
+    }
+
     /// An outage that stored nothing of a send or an inbound message.
     pub(crate) fn store_unavailable(outage: Outage) -> Self {
         let detail = format!(
@@ -127,6 +133,24 @@ impl Problem {
             "The database did not answer whether it stored this message. Try again with the same Idempotency-Key, or \
              the same provider message id: if the message is stored, you get its id.",
         )
+    }
+
+    pub(crate) fn of_cancel(rejection: Rejection) -> Self {
+        match rejection {
+            Rejection::Unavailable(outage) => {
+                let detail = format!(
+                    "{} The message is not canceled: try again after the time in Retry-After.",
+                    what_happened(outage)
+                );
+                Self::passing(Code::StoreUnavailable, detail)
+            }
+            Rejection::OutcomeUnknown => {
+                let detail = "The database did not answer whether it canceled this message. Try again: a repeat gets the \
+                              same answer.";
+                Self::passing(Code::OutcomeUnknown, detail)
+            }
+            Rejection::Overloaded | Rejection::Refused => rejection.into(),
+        }
     }
 
     pub(crate) fn of_redrive(error: StoreError) -> Self {
@@ -153,6 +177,13 @@ impl Problem {
             }
             refused @ StoreError::Refused(_) => refused.into(),
         }
+    }
+
+    pub(crate) fn events_expired(oldest: EventId) -> Self {
+        let detail = format!(
+            "Events after this place are deleted. Those that are kept follow {oldest}: use it as after, or after=oldest."
+        );
+        Self::new(Code::EventsExpired, detail)
     }
 
     pub(crate) fn starting() -> Self {

@@ -7,7 +7,12 @@ use domain::{FieldError, Page, PageRequest, Participant, Position, Start, Timest
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::{App, answers::AnswerRoom, openapi::schemas, problem::Problem};
+use crate::{
+    App,
+    answers::AnswerRoom,
+    openapi::{enums::Waited, schemas},
+    problem::Problem,
+};
 
 /// The query parameters of a listing.
 #[derive(Debug)]
@@ -54,6 +59,10 @@ struct Meta {
     /// Send it as `cursor` to get the next page; null on the last page.
     #[schema(required)]
     next_cursor: Option<String>,
+    /// Of a read with `wait_ms`: whether there were enough items in time.
+    #[schema(value_type = Waited, required = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wait: Option<Waited>,
 }
 
 impl ListingParameters {
@@ -116,7 +125,7 @@ impl ListingParameters {
     }
 
     /// A whole number; one that is too large becomes the largest.
-    fn number(&self, name: &str) -> Result<Option<u32>, Problem> {
+    pub(super) fn number(&self, name: &str) -> Result<Option<u32>, Problem> {
         let Some(text) = self.given(name) else {
             return Ok(None);
         };
@@ -135,6 +144,18 @@ pub(super) async fn answer<P: Position, U, T: Serialize>(
     page: Page<U, P>,
     show: impl Fn(U) -> T,
 ) -> Result<Response, Problem> {
+    answer_waited(app, room, request, page, None, show).await
+}
+
+/// The same, for a listing that may have waited.
+pub(super) async fn answer_waited<P: Position, U, T: Serialize>(
+    app: &App,
+    room: AnswerRoom,
+    request: &PageRequest<P>,
+    page: Page<U, P>,
+    wait: Option<Waited>,
+    show: impl Fn(U) -> T,
+) -> Result<Response, Problem> {
     let cut = page.is_cut(request);
     if cut && request.is_numbered() {
         // The next page number would skip the messages that are missing here.
@@ -148,6 +169,7 @@ pub(super) async fn answer<P: Position, U, T: Serialize>(
         total: page.total.count,
         total_capped: page.total.capped,
         next_cursor: page.next.map(|position| position.to_cursor()),
+        wait,
     };
     let items = page.items.into_iter().map(show);
     app.answers().page(room, items, &meta).await

@@ -2,7 +2,8 @@ use std::collections::BTreeMap;
 
 use axum::{
     extract::{MatchedPath, Query, Request, State},
-    http::{Method, request::Parts},
+    body::Bytes,
+    http::{Method, Uri},
     response::Response,
 };
 use domain::{Attachments, Channel, Draft, FieldError, NewMessage, Origin, ProviderMessageId, ProviderName};
@@ -143,14 +144,16 @@ pub(crate) async fn email(State(app): AppState, request: Request) -> Result<Resp
     .await
 }
 
-/// The routes that take inbound messages.
-const PATHS: [&str; 3] = [
+/// The routes that take inbound messages and receipts.
+const PATHS: [&str; 5] = [
     "/api/webhooks/sms",
     "/api/webhooks/email",
+    "/api/webhooks/receipts",
     "/api/provider/mock/inbound",
+    "/api/provider/mock/receipt",
 ];
 
-/// Why an inbound message is refused.
+/// Why an inbound message or receipt is refused.
 pub(crate) const REJECTIONS: [Code; 13] = [
     Code::Invalid,
     Code::Unauthorized,
@@ -167,13 +170,13 @@ pub(crate) const REJECTIONS: [Code; 13] = [
     Code::OutcomeUnknown,
 ];
 
-/// Whether a request brings an inbound message.
+/// Whether a request brings an inbound message or receipt.
 pub(crate) fn is_inbound(request: &Request) -> bool {
     let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     request.method() == Method::POST && route.is_some_and(|route| PATHS.contains(&route))
 }
 
-/// Counts the answer to an inbound message if it is a refusal.
+/// Counts the answer if it is a refusal.
 pub(crate) fn count_refusal(app: &App, answer: &Response) {
     if let Some(problem) = answer.extensions().get::<Problem>() {
         app.engine()
@@ -189,21 +192,13 @@ pub(super) async fn receive(
     request: Request,
     read: impl FnOnce(&[u8]) -> Result<Inbound, Problem>,
 ) -> Result<Response, Problem> {
-    let (head, body) = request.into_parts();
-    let limit = app
-        .engine()
-        .limits()
-        .check_webhook_ip(client::address(app, &head));
-    if let Some(refused) = limit.refused {
-        return Err(Problem::rate_limited(refused));
-    }
     if app.engine().is_overloaded() {
         return Err(Problem::overloaded());
     }
-    let body = read_body(app, &head.headers, body).await;
-    let body = body.map_err(reject)?;
+    let uri = request.uri().clone();
+    let body = read_limited(app, request).await?;
     let (message, provider_message_id) = check(app, &body, read).map_err(reject)?;
-    let provider = provider(app, message.content.channel, &head)?;
+    let provider = provider(app, message.content.channel, &uri)?;
     // The parser skips fields it does not need, but the payload is stored as text.
     let payload = std::str::from_utf8(&body)
         .map_err(|_| reject(Problem::invalid(vec![FieldError::new("", "use UTF-8")])))?;
@@ -212,6 +207,19 @@ pub(super) async fn receive(
         .receive(message, provider, provider_message_id, payload.into());
     let received = receiving.await?;
     Ok(accepted(received.id, received.conversation_id))
+}
+
+/// Checks the limit of the address, and reads the body.
+pub(super) async fn read_limited(app: &App, request: Request) -> Result<Bytes, Problem> {
+    let (head, body) = request.into_parts();
+    let limit = app
+        .engine()
+        .limits()
+        .check_webhook_ip(client::address(app, &head));
+    if let Some(refused) = limit.refused {
+        return Err(Problem::rate_limited(refused));
+    }
+    read_body(app, &head.headers, body).await.map_err(reject)
 }
 
 fn check(
@@ -252,8 +260,8 @@ fn leave_out_unusable_attachments(draft: &mut Draft) {
 }
 
 /// The provider that the query names, or else the first that serves the channel.
-fn provider(app: &App, channel: Channel, head: &Parts) -> Result<ProviderName, Problem> {
-    let query = Query::<BTreeMap<String, String>>::try_from_uri(&head.uri);
+fn provider(app: &App, channel: Channel, uri: &Uri) -> Result<ProviderName, Problem> {
+    let query = Query::<BTreeMap<String, String>>::try_from_uri(uri);
     let query = query.unwrap_or_default();
     let named = query.get("provider").filter(|name| !name.is_empty());
     app.engine()
@@ -267,7 +275,7 @@ fn provider(app: &App, channel: Channel, head: &Parts) -> Result<ProviderName, P
 }
 
 /// Logs a refusal, in one line and without a word of the message.
-fn reject(problem: Problem) -> Problem {
+pub(super) fn reject(problem: Problem) -> Problem {
     let reason = problem.code.as_str();
     // A pointer that names an unknown field repeats what was sent.
     let errors = problem.errors.iter().filter(|_| !problem.names_unknown);
@@ -275,7 +283,7 @@ fn reject(problem: Problem) -> Problem {
     tracing::warn!(
         reason,
         fields = fields.join(" "),
-        "validation error: an inbound message is refused and not stored"
+        "validation error: an inbound message or receipt is refused and not stored"
     );
     problem
 }

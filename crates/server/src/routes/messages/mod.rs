@@ -1,5 +1,6 @@
-//! `/api/messages`: send, read, redrive.
+//! `/api/messages`: send, cancel, read, redrive.
 
+pub(crate) mod cancel;
 pub(crate) mod read;
 pub(crate) mod redrive;
 pub(crate) mod send;

@@ -12,12 +12,15 @@ use crate::{
     App,
     extract::{self, AppState, PathId},
     openapi::{
-        enums,
-        problems::{ListErrors, ReadErrors},
+        enums::{self, Waited},
+        problems::{ListErrors, MessageErrors},
         schemas,
     },
     problem::Problem,
-    routes::listing::{Envelope, ListingParameters, Paging, answer},
+    routes::{
+        listing::{Envelope, ListingParameters, Paging, answer, answer_waited},
+        waiting,
+    },
 };
 
 /// Bytes of a message in an answer, beside its content: ids, times, attempts.
@@ -28,22 +31,54 @@ const PAGE_BYTES: usize = 2 * PAGE_BYTES_MAX;
 
 /// Read a message
 ///
-/// With its attempts and receipts and, while it waits, the reason.
+/// With its attempts and receipts and, while it waits, the reason. With `wait_ms` the answer comes once the status is one of
+/// `until`, or when the time is over; `wait` says which.
 #[utoipa::path(
     get, path = "/api/messages/{id}", operation_id = "getMessage", tag = "Read",
-    params(("id" = schemas::MessageId, Path, description = "The message's id")),
-    responses((status = 200, body = MessageDetailView, description = "The message."), ReadErrors),
+    params(
+        ("id" = schemas::MessageId, Path, description = "The message's id"),
+        ("wait_ms" = Option<schemas::WaitMs>, Query),
+        (
+            "until" = Option<String>, Query, min_length = 1, example = "delivered,failed",
+            description = "Statuses to wait for, separated by commas. `final`, which is also the default, stands for \
+                `dispatched`, `delivered`, `undelivered`, `failed`, `canceled` and `received`.",
+        ),
+        ("extract" = Option<bool>, Query, description = "Adds `extracted`."),
+    ),
+    responses((status = 200, body = MessageDetailView, description = "The message."), MessageErrors),
 )]
-pub(crate) async fn get(State(app): AppState, id: PathId) -> Result<Response, Problem> {
+pub(crate) async fn get(
+    State(app): AppState,
+    id: PathId,
+    query: Query<BTreeMap<String, String>>,
+) -> Result<Response, Problem> {
     let id = extract::id(id, "message")?;
+    let parameters = ListingParameters::of(query);
+    let (wait, until) = (waiting::wait(&parameters)?, waiting::until(&parameters)?);
+    waiting::only_with_wait(&parameters, "until")?;
+    let extract = parameters.flag("extract")?;
+    let unknown = || Problem::not_found("message");
+    let show = |detail| {
+        let mut view = MessageDetailView::of(&app, detail);
+        if extract {
+            view.message = view.message.extract();
+        }
+        view
+    };
+    let Some(within) = wait else {
+        let room = app.answers().room(message_bytes(&app)).await?;
+        let detail = app.engine().store().message(id).await?.ok_or_else(unknown)?;
+        return app.answers().json(room, &show(detail)).await;
+    };
+    let place = app.waits().request()?;
+    let waited = app.engine().wait_for_message(id, &until, within).await?;
+    drop(place);
+    let engine::Waited { value, met } = waited.ok_or_else(unknown)?;
+    // Not before the wait: it would be held for all of it.
     let room = app.answers().room(message_bytes(&app)).await?;
-    let detail = app
-        .engine()
-        .store()
-        .message(id)
-        .await?
-        .ok_or_else(|| Problem::not_found("message"))?;
-    app.answers().json(room, &MessageDetailView::of(&app, detail)).await
+    let mut view = show(value);
+    view.wait = Some(Waited::of(met));
+    app.answers().json(room, &view).await.map(waiting::on_demand)
 }
 
 /// Bytes of an answer about one message, unless much of it needs escapes.
@@ -59,7 +94,8 @@ pub(crate) fn page_bytes<P>(app: &App, request: &PageRequest<P>) -> usize {
 /// List messages
 ///
 /// Latest processed first; all given filters must match. `total` is exact up to 10,000 and stays there beyond, with
-/// `total_capped`.
+/// `total_capped`. With `wait_ms` the answer comes once `count` messages match, or when the time is over; `meta.wait` says
+/// which.
 #[utoipa::path(
     get, path = "/api/messages", operation_id = "listMessages", tag = "Read",
     params(
@@ -73,6 +109,8 @@ pub(crate) fn page_bytes<P>(app: &App, request: &PageRequest<P>) -> usize {
         ("conversation_id" = Option<schemas::ConversationId>, Query),
         ("since" = Option<schemas::Timestamp>, Query, description = "Processed at this time or later."),
         ("extract" = Option<bool>, Query, description = "Adds `extracted` to each message."),
+        ("wait_ms" = Option<schemas::WaitMs>, Query),
+        ("count" = Option<schemas::WaitCount>, Query),
     ),
     responses((status = 200, body = Envelope<MessageView>, description = "A page of messages."), ListErrors),
 )]
@@ -83,14 +121,25 @@ pub(crate) async fn list(
     let parameters = ListingParameters::of(query);
     let filter = filter(&app, &parameters)?;
     let extract = parameters.flag("extract")?;
+    let (wait, count) = (waiting::wait(&parameters)?, waiting::count(&parameters)?);
+    waiting::only_with_wait(&parameters, "count")?;
     let request = parameters.page()?;
-    let room = app.answers().room(page_bytes(&app, &request)).await?;
-    let page = app.engine().store().messages(&filter, &request).await?;
-    answer(&app, room, &request, page, |message| {
+    let show = |message| {
         let view = MessageView::of(&app, message);
         if extract { view.extract() } else { view }
-    })
-    .await
+    };
+    let Some(within) = wait else {
+        let room = app.answers().room(page_bytes(&app, &request)).await?;
+        let page = app.engine().store().messages(&filter, &request).await?;
+        return answer(&app, room, &request, page, show).await;
+    };
+    let place = app.waits().request()?;
+    let waiting = app.engine().wait_for_messages(&filter, &request, count, within);
+    let engine::Waited { value, met } = waiting.await?;
+    drop(place);
+    let room = app.answers().room(page_bytes(&app, &request)).await?;
+    let answer = answer_waited(&app, room, &request, value, Some(Waited::of(met)), show).await;
+    answer.map(waiting::on_demand)
 }
 
 fn filter(app: &App, parameters: &ListingParameters) -> Result<MessageFilter, Problem> {

@@ -5,14 +5,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use domain::{FieldError, MessageId, Timestamp};
-use hyper::body::Body as _;
 use serde::{Deserialize, Serialize};
 use store::{RedriveFilter, Redriven};
 use utoipa::ToSchema;
 
 use crate::{
     extract::{self, AppState, PathId},
-    json::{parse, read_body},
+    json::{parse, read_body, read_nothing},
     openapi::{
         enums,
         problems::{RedriveErrors, RedriveManyErrors},
@@ -32,10 +31,6 @@ struct RedriveResponse {
     id: MessageId,
 }
 
-/// The body of a redrive by id: nothing.
-#[derive(Deserialize)]
-struct NoFields {}
-
 /// Try a failed message again
 ///
 /// It becomes pending, with the attempts and the time of a new message. The request needs no body.
@@ -47,10 +42,7 @@ struct NoFields {}
 pub(crate) async fn redrive(State(app): AppState, id: PathId, request: Request) -> Result<Response, Problem> {
     let id = extract::id(id, "message")?;
     telemetry::record_message(id, None);
-    let (head, body) = request.into_parts();
-    if !body.is_end_stream() {
-        parse::<NoFields>(&read_body(&app, &head.headers, body).await?)?;
-    }
+    read_nothing(&app, request).await?;
     match app.engine().redrive(id).await.map_err(Problem::of_redrive)? {
         Redriven::Pending => {
             let body = RedriveResponse {
