@@ -157,7 +157,8 @@ impl Delivery {
             .stop_by
             .is_some_and(|stop_by| now >= stop_by || self.queue.in_flight() == 0);
         let stored = !self.storing && !self.queue.has_progress() && !self.queue.has_moved();
-        ((stopped && stored) || self.queue.must_reload() && stored).then_some(End::Release)
+        let ends = stopped || self.queue.must_reload();
+        (ends && stored).then_some(End::Release)
     }
 
     /// Starts calls that are due, while the lease certainly outlasts them.
