@@ -39,7 +39,7 @@ vocabulary! {
 /// The outbox entry of a message, as far as its status depends on it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OutboxState {
-    /// Its `send_at` is still ahead, and it was never tried.
+    /// Due later, and never tried.
     Scheduled,
     Pending,
     Dead,

@@ -47,7 +47,7 @@ impl Memory {
                     .map(|key| ("idempotency_keys", key.message_id)),
             )
             .chain(tables.inbound_ids.values().map(|id| ("inbound_ids", *id)));
-        let applied = tables.receipts.values().filter_map(|stored| stored.applied_to);
+        let applied = tables.receipts.values().filter_map(|row| row.stored.applied_to);
         let events = tables.log.events.values();
         let of_events = events.filter_map(|event| event.subject.message_id());
         let about_messages = about_messages

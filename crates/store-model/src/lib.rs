@@ -42,7 +42,7 @@ struct Tables {
     inbound_ids: BTreeMap<InboundId, MessageId>,
     providers: BTreeMap<ProviderName, Watched>,
     /// By their positions, from 1.
-    receipts: BTreeMap<u64, StoredReceipt>,
+    receipts: BTreeMap<u64, ReceiptRow>,
     /// Purged ones included.
     receipts_stored: u64,
     log: Log,
@@ -70,6 +70,11 @@ impl Row {
             regressed: false,
         }
     }
+}
+
+struct ReceiptRow {
+    stored: StoredReceipt,
+    stored_at: Timestamp,
 }
 
 /// The event log. Positions are given while an event is written: here, one transaction at a time commits.

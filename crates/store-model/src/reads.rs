@@ -204,13 +204,10 @@ impl Tables {
         if row.regressed {
             return Status::Pending;
         }
-        let entry = self.outbox.get(&message.id).map(|entry| {
-            let untried = entry.due_at > now && entry.progress.attempts == 0;
-            match (entry.dead_at, message.schedule.send_at) {
-                (Some(_), _) => OutboxState::Dead,
-                (None, Some(_)) if untried => OutboxState::Scheduled,
-                (None, _) => OutboxState::Pending,
-            }
+        let entry = self.outbox.get(&message.id).map(|entry| match entry.dead_at {
+            Some(_) => OutboxState::Dead,
+            None if entry.due_at > now && entry.progress.attempts == 0 => OutboxState::Scheduled,
+            None => OutboxState::Pending,
         });
         match message.direction {
             Direction::Inbound => Status::Received,

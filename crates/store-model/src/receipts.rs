@@ -11,7 +11,7 @@ use domain::{
 
 use store::{RECEIPTS_SHOWN_MAX, Receipts, StoreError, StoredReceipt};
 
-use crate::{Memory, Tables, reads::part};
+use crate::{Memory, ReceiptRow, Tables, reads::part};
 
 #[async_trait]
 impl Receipts for Memory {
@@ -24,13 +24,14 @@ impl Receipts for Memory {
             receipt: receipt.clone(),
             applied_to: None,
         };
-        tables.receipts.insert(number, stored);
+        let stored_at = now;
+        tables.receipts.insert(number, ReceiptRow { stored, stored_at });
         let message = tables.message_of(receipt);
         if let Some(id) = message {
             tables.record_expired_lease(id, now);
             tables.apply(id, &[number], now);
         }
-        Ok(tables.receipts[&number].applied_to)
+        Ok(tables.receipts[&number].stored.applied_to)
     }
 
     async fn match_receipts(&self, within: Duration, limit: u32) -> Result<u64, StoreError> {
@@ -44,7 +45,7 @@ impl Receipts for Memory {
         page: &PageRequest<ReceiptPosition>,
     ) -> Result<Page<StoredReceipt, ReceiptPosition>, StoreError> {
         let (tables, _) = self.begin();
-        let latest = tables.receipts.values().rev();
+        let latest = tables.receipts.values().rev().map(|row| &row.stored);
         let matching = latest.filter(|stored| matched.is_none_or(|it| it == stored.applied_to.is_some()));
         let total = Total::capped(matching.clone().count() as u64);
         let after = matching.filter(|stored| page.after().is_none_or(|after| stored.position < *after));
@@ -55,8 +56,8 @@ impl Receipts for Memory {
         let (mut tables, now) = self.begin();
         let expired: Vec<u64> = tables
             .unmatched()
-            .filter(|(_, receipt)| receipt.received_at.saturating_add(kept) <= now)
-            .map(|(number, _)| number)
+            .filter(|row| row.stored_at.saturating_add(kept) <= now)
+            .map(|row| row.stored.position.0)
             .take(limit as usize)
             .collect();
         for number in &expired {
@@ -68,12 +69,9 @@ impl Receipts for Memory {
 
 impl Tables {
     /// Receipts that were not applied, oldest first.
-    fn unmatched(&self) -> impl Iterator<Item = (u64, &Receipt)> {
-        let unmatched = self
-            .receipts
-            .iter()
-            .filter(|(_, stored)| stored.applied_to.is_none());
-        unmatched.map(|(number, stored)| (*number, &stored.receipt))
+    fn unmatched(&self) -> impl Iterator<Item = &ReceiptRow> {
+        let rows = self.receipts.values();
+        rows.filter(|row| row.stored.applied_to.is_none())
     }
 
     /// The message that a receipt is about, if that is certain.
@@ -111,9 +109,12 @@ impl Tables {
     pub(super) fn apply_parked(&mut self, settled: impl Iterator<Item = MessageId>, now: Timestamp) {
         let settled: BTreeSet<MessageId> = settled.collect();
         let mut parked: BTreeMap<MessageId, Vec<u64>> = BTreeMap::new();
-        for (number, receipt) in self.unmatched() {
+        for StoredReceipt {
+            position, receipt, ..
+        } in self.unmatched().map(|row| &row.stored)
+        {
             if let Some(id) = self.message_of(receipt).filter(|id| settled.contains(id)) {
-                parked.entry(id).or_default().push(number);
+                parked.entry(id).or_default().push(position.0);
             }
         }
         for (id, receipts) in parked {
@@ -130,8 +131,9 @@ impl Tables {
         };
         let recent = self
             .unmatched()
-            .filter(|(_, receipt)| receipt.received_at.saturating_add(within) > now)
-            .filter_map(|(number, receipt)| Some((number, self.message_of(receipt)?)))
+            .filter(|row| row.stored_at.saturating_add(within) > now)
+            .map(|row| &row.stored)
+            .filter_map(|stored| Some((stored.position.0, self.message_of(&stored.receipt)?)))
             .filter(|(_, id)| can_be_applied(id));
         for (number, id) in recent.take(limit as usize) {
             matching.entry(id).or_default().push(number);
@@ -161,14 +163,14 @@ impl Tables {
             return;
         };
         let proved = self.outbox.remove(&id).is_some();
-        let fields = |number| &self.receipts[number].receipt;
+        let fields = |number| &self.receipts[number].stored.receipt;
         let said = Delivery::fold(receipts.iter().map(fields));
         let before = row.message.delivery.clone();
         row.message.failure = None;
         row.message.delivery = before.clone().into_iter().chain(said).reduce(Delivery::join);
         for number in receipts {
-            if let Some(stored) = self.receipts.get_mut(number) {
-                stored.applied_to = Some(id);
+            if let Some(row) = self.receipts.get_mut(number) {
+                row.stored.applied_to = Some(id);
             }
         }
         let canceled = row.canceled;
@@ -191,7 +193,7 @@ impl Tables {
 
     /// The latest receipts that were applied to a message, in the order in which they came.
     pub(super) fn receipts_of(&self, id: MessageId) -> Vec<Receipt> {
-        let stored = self.receipts.values();
+        let stored = self.receipts.values().map(|row| &row.stored);
         let applied = stored.filter(|stored| stored.applied_to == Some(id));
         let applied: Vec<Receipt> = applied.map(|stored| stored.receipt.clone()).collect();
         applied[applied.len().saturating_sub(RECEIPTS_SHOWN_MAX)..].to_vec()

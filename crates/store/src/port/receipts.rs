@@ -20,7 +20,7 @@ pub trait Receipts: Send + Sync {
     /// second step failed: then this returns `None`, and [`Receipts::match_receipts`] applies it.
     async fn store_receipt(&self, receipt: &Receipt) -> Result<Option<MessageId>, StoreError>;
 
-    /// Applies up to `limit` receipts that came within the last `within` and match by now. Returns how many.
+    /// Applies up to `limit` receipts that were stored within the last `within` and match by now. Returns how many.
     /// [`Outbox::settle`](crate::Outbox::settle) applies those of the messages it settles itself; this is for what a crash or a
     /// race left.
     async fn match_receipts(&self, within: Duration, limit: u32) -> Result<u64, StoreError>;
@@ -32,7 +32,7 @@ pub trait Receipts: Send + Sync {
         page: &PageRequest<ReceiptPosition>,
     ) -> Result<Page<StoredReceipt, ReceiptPosition>, StoreError>;
 
-    /// Deletes up to `limit` receipts that match nothing and are older than `kept`, and returns how many.
+    /// Deletes up to `limit` receipts that match nothing and were stored longer than `kept` ago, and returns how many.
     async fn purge_receipts(&self, kept: Duration, limit: u32) -> Result<u64, StoreError>;
 }
 

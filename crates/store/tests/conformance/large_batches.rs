@@ -284,10 +284,12 @@ pub(crate) async fn every_settlement_meets_its_own_entry(world: &World) {
                 (Outcome::Error, Disposition::DeadLetter(reason))
             }
         };
+        // The engine retries only what it tried.
+        let tried = number % 5 != 3 || matches!(disposition, Disposition::Retry { .. });
         Settlement {
             id: held.id,
             token: held.token,
-            tried: (number % 5 != 3).then(|| AttemptRecord {
+            tried: tried.then(|| AttemptRecord {
                 outcome,
                 error_code: Some(code),
                 occurred_at: instant(number as i64),
@@ -298,12 +300,12 @@ pub(crate) async fn every_settlement_meets_its_own_entry(world: &World) {
             }),
             disposition,
             progress: Progress {
-                attempts: u32::from(number % 5 != 3),
+                attempts: u32::from(tried),
                 counted: number as u32,
                 rate_limited_in_a_row: number as u32 + 1_000,
                 panics: number as u32 + 2_000,
                 not_taken: number as u32 + 3_000,
-                unsure: outcome.is_unsure() && number % 5 != 3,
+                unsure: outcome.is_unsure() && tried,
             },
         }
     };
