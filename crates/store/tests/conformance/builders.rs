@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use domain::{
     Address, Attachments, Body, Channel, Content, ErrorCode, FailureReason, Fingerprint, LeaseToken,
-    MessageId, NewMessage, Outcome, ProviderName, Subject, Timestamp,
+    MessageId, Metadata, NewMessage, Outcome, ProviderName, Schedule, Subject, Timestamp,
 };
 use trunkline_store::{
     Accept, AttemptRecord, ClaimLimits, Claimed, Deadlines, Disposition, FIRST_LEASE, IdempotentRequest,
@@ -40,6 +40,8 @@ pub(crate) struct Draft {
     body: String,
     attachments: Vec<String>,
     timestamp: Timestamp,
+    metadata: Vec<(String, String)>,
+    schedule: Schedule,
     provider: Option<ProviderName>,
     way: Way,
 }
@@ -82,6 +84,8 @@ impl Draft {
             body: "hello".to_owned(),
             attachments: Vec::new(),
             timestamp: now,
+            metadata: Vec::new(),
+            schedule: Schedule::default(),
             provider: None,
             way,
         }
@@ -131,6 +135,31 @@ impl Draft {
         self
     }
 
+    /// To be sent so much later; its timestamp is that time.
+    pub(crate) fn send_in(self, duration: Duration) -> Self {
+        let send_at = self.now.saturating_add(duration);
+        self.send_at(send_at)
+    }
+
+    pub(crate) fn send_at(mut self, send_at: Timestamp) -> Self {
+        self.timestamp = send_at;
+        self.schedule.send_at = Some(send_at);
+        self
+    }
+
+    pub(crate) fn expires_in(mut self, duration: Duration) -> Self {
+        self.schedule.expires_at = Some(self.now.saturating_add(duration));
+        self
+    }
+
+    pub(crate) fn metadata(mut self, entries: &[(&str, &str)]) -> Self {
+        let entries = entries.iter();
+        self.metadata = entries
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        self
+    }
+
     pub(crate) fn by(mut self, provider: &str) -> Self {
         self.provider = Some(provider.parse().unwrap());
         self
@@ -168,7 +197,7 @@ impl Draft {
             subject: self.subject.map(|subject| Subject::new(subject).unwrap()),
             body: Body::new(self.body.clone()).unwrap(),
             attachments: Attachments::new(self.attachments, 10).unwrap(),
-            metadata: domain::Metadata::default(),
+            metadata: Metadata::new(self.metadata.into_iter().collect()).unwrap(),
         };
         let provider = self.provider.unwrap_or_else(|| match self.channel {
             Channel::Sms | Channel::Mms => name(SMS),
@@ -192,7 +221,7 @@ impl Draft {
                 to: to.participant,
                 content: Arc::new(content),
                 timestamp: Some(self.timestamp),
-                schedule: domain::Schedule::default(),
+                schedule: self.schedule,
             },
             processed_at: self.now,
             provider,
@@ -275,6 +304,25 @@ impl Held {
                 unsure: self.progress.unsure,
             },
         }
+    }
+
+    /// A settlement with an attempt for which the provider gave this id.
+    pub(crate) fn tried_as(
+        &self,
+        provider_message_id: &str,
+        outcome: Outcome,
+        disposition: Disposition,
+    ) -> Settlement {
+        let mut settlement = self.tried(outcome, disposition);
+        if let Some(tried) = &mut settlement.tried {
+            tried.provider_message_id = Some(provider_message_id.parse().unwrap());
+        }
+        settlement
+    }
+
+    /// The provider took the message and gave it this id.
+    pub(crate) fn taken_as(&self, provider_message_id: &str) -> Settlement {
+        self.tried_as(provider_message_id, Outcome::Success, Disposition::Finish)
     }
 
     /// A settlement without an attempt.

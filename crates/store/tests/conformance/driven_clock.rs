@@ -3,7 +3,7 @@ use std::{
     time::Duration,
 };
 
-use domain::{Clock, Timestamp};
+use domain::{Clock, SystemClock, Timestamp};
 
 /// 2026-01-01T00:00:00Z, in microseconds.
 const START: i64 = 1_767_225_600_000_000;
@@ -22,6 +22,14 @@ impl DrivenClock {
             passed_micros: AtomicI64::new(0),
             stepped_micros: AtomicI64::new(0),
         }
+    }
+
+    /// A clock that begins now: for a store that has a clock of its own.
+    pub(crate) fn of_today() -> Self {
+        let clock = Self::new();
+        let ahead = SystemClock::new().now().as_micros() - START;
+        clock.stepped_micros.store(ahead, Ordering::Relaxed);
+        clock
     }
 
     pub(crate) fn advance(&self, duration: Duration) {

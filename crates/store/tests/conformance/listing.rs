@@ -8,7 +8,8 @@ use trunkline_store::{Accept, ConversationFilter, Disposition, ListedConversatio
 
 use crate::{
     builders::{EMAIL, SMS, instant, name},
-    world::{WALK_MAX, World},
+    walks::WALK_MAX,
+    world::World,
 };
 
 fn ids(conversations: &[Conversation]) -> Vec<ConversationId> {

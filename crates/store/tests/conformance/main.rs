@@ -16,10 +16,12 @@
 
 mod accept;
 mod builders;
+mod cancel;
 mod claim;
 mod depths;
 mod detail;
 mod driven_clock;
+mod events;
 mod group_commit;
 mod idempotency;
 mod import;
@@ -28,6 +30,7 @@ mod large_batches;
 mod listing;
 mod migrate;
 mod open;
+mod parked_receipts;
 mod pgbouncer;
 mod postgres_connections;
 mod postgres_durability;
@@ -43,16 +46,21 @@ mod postgres_start;
 mod postgres_tls;
 mod purge;
 mod random_commands;
+mod receipts;
 mod redrive;
 mod references;
 mod refusal;
 mod release;
+mod schedule;
 mod settle;
 mod sqlite_clock;
 mod sqlite_faults;
 mod sqlite_file;
 mod sweep;
 mod thread;
+mod walks;
+mod webhook_deliveries;
+mod webhooks;
 mod world;
 
 /// The tests of one store, in modules with the names of those the cases are in.
@@ -183,6 +191,80 @@ suite! {
             matching_takes_the_first_accepted_up_to_the_limit
             goes_to_the_provider_that_serves_its_channel_now
             matching_returns_the_databases_time
+        }
+        schedule {
+            a_message_is_scheduled_until_its_time_and_then_pending
+            a_message_that_was_tried_is_pending_while_it_waits
+            a_time_that_has_passed_is_now
+            the_deadline_counts_from_the_time_to_send
+            a_deadline_of_its_own_counts_instead_of_the_operators
+            a_redrive_is_due_at_once_with_the_operators_deadline
+            what_lies_ahead_pins_no_conversation_to_the_top
+            schedule_and_metadata_read_back_everywhere
+        }
+        cancel {
+            a_waiting_message_is_canceled_and_never_claimed
+            a_leased_message_is_not_canceled
+            a_message_that_may_have_been_taken_is_not_canceled
+            an_attempt_before_a_redrive_counts
+            a_final_message_is_not_canceled
+            receipts_leave_a_canceled_message_canceled
+            a_cancel_and_a_claim_never_both_win
+        }
+        receipts {
+            a_receipt_changes_the_status_and_reads_back
+            the_greatest_status_counts_and_nothing_goes_back
+            of_equal_receipts_the_earliest_counts
+            what_matches_nothing_is_kept_and_listed
+            without_a_provider_only_an_unambiguous_id_matches
+            our_own_id_matches_only_attempts_that_may_have_been_taken
+            proof_calls_a_retry_off
+            proof_brings_a_dead_letter_back
+            a_message_shows_its_latest_receipts_in_their_order
+            a_purge_deletes_only_old_receipts_that_match_nothing
+        }
+        parked_receipts {
+            a_receipt_that_comes_first_is_applied_with_the_settlement
+            a_receipt_parked_under_a_lease_is_applied_after_any_settlement
+            an_untried_settlement_applies_them_too
+            a_rerouted_message_is_not_finished_by_a_receipt_for_its_former_attempt
+            a_late_outcome_brings_the_id_that_a_receipt_names
+            an_expired_lease_is_recorded_before_its_receipt_is_applied
+            matching_takes_recent_receipts_up_to_the_limit
+            receipts_and_settlements_at_once_lose_nothing
+        }
+        events {
+            an_empty_log_ends_where_it_starts
+            an_accept_says_that_its_conversation_is_new_first
+            every_end_of_a_message_has_its_event
+            a_sweep_writes_events_of_what_it_dead_letters
+            what_changes_no_status_for_good_writes_no_event
+            a_refused_settlement_writes_no_event
+            a_walk_by_any_limit_sees_each_event_once_from_any_place
+            a_purge_deletes_the_oldest_and_says_from_where_events_are_kept
+            readers_see_one_order_while_two_nodes_write
+        }
+        webhooks {
+            a_new_endpoint_starts_at_the_end_of_the_log
+            there_are_no_more_endpoints_than_the_limit
+            a_change_changes_what_it_names
+            a_rotated_secret_also_signs_for_a_while
+            one_node_at_a_time_holds_a_lease
+            concurrent_leases_never_share_an_endpoint
+            every_change_takes_the_lease_away
+            a_checkpoint_moves_the_cursor_and_counts
+            a_disabled_endpoint_has_its_event_and_no_lease
+        }
+        webhook_deliveries {
+            deliveries_read_back_oldest_first
+            a_checkpoint_replaces_and_removes_deliveries
+            a_lease_brings_what_is_pending_and_what_failed_after_the_cursor
+            a_deleted_endpoint_leaves_no_deliveries
+            enabling_makes_pending_deliveries_due_at_once
+            a_replay_goes_back_and_is_done_where_it_began
+            a_replay_since_a_time_starts_with_its_first_event
+            a_replay_of_failed_deliveries_makes_them_due_afresh
+            a_purge_deletes_failed_deliveries_of_events_that_are_gone
         }
         import {
             an_import_is_final_and_has_no_conversation_yet

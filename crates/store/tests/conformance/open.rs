@@ -6,7 +6,7 @@ use domain::SystemClock;
 use tempfile::TempDir;
 use trunkline_store::{MessageFilter, OpenError, open};
 
-use crate::{builders::Draft, driven_clock::DrivenClock, world::all_messages};
+use crate::{builders::Draft, driven_clock::DrivenClock, walks::all_messages};
 
 fn error_of(url: &str) -> OpenError {
     let opened = open(url, Arc::new(DrivenClock::new()));

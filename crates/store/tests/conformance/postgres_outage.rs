@@ -11,7 +11,8 @@ use trunkline_store::{
 
 use crate::{
     builders::Draft,
-    world::{Kind, World, check_conversations, connect, open_postgres, start_group_commit},
+    walks::check_conversations,
+    world::{Kind, World, connect, open_postgres, start_group_commit},
 };
 
 const LIMITS: GroupCommitLimits = GroupCommitLimits {

@@ -14,7 +14,8 @@ use trunkline_store::{Accept, Accepted, Accepting, Outbox, Postgres, Reads, Stor
 use crate::{
     builders::{Draft, NOT_YET, SMS, name, up_to},
     pgbouncer::PgBouncer,
-    world::{check_conversations, connect, open_postgres},
+    walks::check_conversations,
+    world::{connect, open_postgres},
 };
 
 /// Long enough for the slowest machine.

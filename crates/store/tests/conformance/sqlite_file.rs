@@ -12,7 +12,8 @@ use trunkline_store::{
 use crate::{
     builders::{Draft, NOT_YET, SMS, name, request, up_to},
     driven_clock::DrivenClock,
-    world::{all_conversations, all_messages, check_conversations, start_group_commit},
+    walks::{all_conversations, all_messages, check_conversations},
+    world::start_group_commit,
 };
 
 pub(crate) struct OneFile {

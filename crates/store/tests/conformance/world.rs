@@ -1,24 +1,22 @@
 use std::{sync::Arc, time::Duration};
 
 use domain::{
-    Clock, Conversation, ConversationId, ConversationPosition, Entropy, LeaseToken, Message, MessageId,
-    PageRequest, Start, Status, SystemClock, ThreadPosition, Timestamp,
+    Clock, Conversation, ConversationId, Entropy, Event, EventType, LeaseToken, Message, MessageId, Receipt,
+    ReceiptStatus, Status, SystemClock, Timestamp,
 };
 use store_model::Memory;
 use tempfile::TempDir;
 use throwaway_postgres::Cluster;
 use trunkline_store::{
-    Accept, Accepted, Claimed, CommitReport, ConversationFilter, DeadLetter, GroupCommit, GroupCommitLimits,
-    MessageDetail, MessageFilter, Postgres, Settled, Settlement, Sqlite, Store,
+    Accept, Accepted, Claimed, CommitReport, DeadLetter, GroupCommit, GroupCommitLimits, MessageDetail,
+    Postgres, Settled, Settlement, Sqlite, Store,
 };
 
 use crate::{
-    builders::{AT_ONCE, Draft, Held, name, up_to},
+    builders::{AT_ONCE, Draft, Held, SMS, name, up_to},
     driven_clock::DrivenClock,
+    walks::{all_conversations, all_events, all_messages, check_conversations, whole_thread},
 };
-
-/// More than any case stores: a walk over pages that reaches it is in a loop.
-pub(crate) const WALK_MAX: usize = 50_000;
 
 /// Which store a case runs against.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,7 +50,10 @@ enum Place {
 
 impl World {
     pub(crate) async fn create(kind: Kind) -> Self {
-        let clock = Arc::new(DrivenClock::new());
+        let clock = Arc::new(match kind {
+            Kind::Postgres => DrivenClock::of_today(),
+            Kind::Memory | Kind::Sqlite | Kind::SqliteMemory => DrivenClock::new(),
+        });
         let (store, place): (Arc<dyn Store>, Place) = match kind {
             Kind::Memory => (Arc::new(Memory::new(clock.clone())), Place::Memory),
             Kind::SqliteMemory => (Arc::new(Sqlite::in_memory(clock.clone()).unwrap()), Place::Memory),
@@ -234,7 +235,10 @@ impl World {
             let older = format!(
                 "update providers set unserved_since = unserved_since - {by}, observed_at = observed_at - {by};
                 update outbox set due_at = due_at - {by}, leased_until = leased_until - {by},
-                    deadline_at = deadline_at - {by}, dead_at = dead_at - {by};"
+                    deadline_at = deadline_at - {by}, dead_at = dead_at - {by};
+                update receipts set stored_at = stored_at - {by};
+                update event_batches set at = at - {by};
+                update webhook_endpoints set leased_until = leased_until - {by};"
             );
             connect(url).await.batch_execute(&older).await.unwrap();
         }
@@ -253,6 +257,56 @@ impl World {
 
     pub(crate) async fn status(&self, id: MessageId) -> Status {
         self.detail(id).await.message.status
+    }
+
+    /// A receipt of the provider of SMS that names neither id.
+    pub(crate) fn receipt(&self, status: ReceiptStatus) -> Receipt {
+        let received_at = self.clock.now();
+        Receipt {
+            provider: Some(name(SMS)),
+            provider_message_id: None,
+            message_id: None,
+            status,
+            error_code: None,
+            at: received_at,
+            received_at,
+        }
+    }
+
+    /// The same for a message with this id at the provider.
+    pub(crate) fn receipt_of(&self, provider_message_id: &str, status: ReceiptStatus) -> Receipt {
+        Receipt {
+            provider_message_id: Some(provider_message_id.parse().unwrap()),
+            ..self.receipt(status)
+        }
+    }
+
+    /// The same for a message whose id the provider echoes.
+    pub(crate) fn receipt_for(&self, id: MessageId, status: ReceiptStatus) -> Receipt {
+        Receipt {
+            message_id: Some(id),
+            ..self.receipt(status)
+        }
+    }
+
+    pub(crate) async fn store_receipt(&self, receipt: &Receipt) -> Option<MessageId> {
+        self.store.store_receipt(receipt).await.unwrap()
+    }
+
+    /// Every event that is kept, in the order of the log.
+    pub(crate) async fn events(&self) -> Vec<Event> {
+        let start = self.store.event_log().await.unwrap().start;
+        all_events(&*self.store, start).await
+    }
+
+    /// What happened to a message, in the order of the log; not that its conversation was created.
+    pub(crate) async fn events_of(&self, id: MessageId) -> Vec<EventType> {
+        let events = self.events().await.into_iter();
+        let events = events.filter(|event| event.subject.message_id() == Some(id));
+        events
+            .map(|event| event.kind)
+            .filter(|kind| *kind != EventType::ConversationCreated)
+            .collect()
     }
 
     pub(crate) async fn conversation(&self, id: ConversationId) -> Conversation {
@@ -287,91 +341,6 @@ impl World {
         let dangling = self.query(crate::references::AUDIT).await;
         assert!(dangling.is_empty(), "{dangling:?}");
     }
-}
-
-pub(crate) async fn all_conversations(store: &dyn Store) -> Vec<Conversation> {
-    let filter = ConversationFilter::default();
-    let mut all = Vec::new();
-    let mut start: Start<ConversationPosition> = Start::Page(1);
-    loop {
-        let page = store
-            .conversations(&filter, &PageRequest::new(200, start))
-            .await
-            .unwrap();
-        all.extend(page.items.into_iter().map(|listed| listed.conversation));
-        assert!(all.len() < WALK_MAX, "the walk does not end");
-        match page.next {
-            Some(position) => start = Start::After(position),
-            None => return all,
-        }
-    }
-}
-
-pub(crate) async fn all_messages(store: &dyn Store) -> Vec<Message> {
-    let filter = MessageFilter::default();
-    let mut all = Vec::new();
-    let mut start: Start<MessageId> = Start::Page(1);
-    loop {
-        let page = store
-            .messages(&filter, &PageRequest::new(200, start))
-            .await
-            .unwrap();
-        all.extend(page.items);
-        assert!(all.len() < WALK_MAX, "the walk does not end");
-        match page.next {
-            Some(position) => start = Start::After(position),
-            None => return all,
-        }
-    }
-}
-
-pub(crate) async fn whole_thread(store: &dyn Store, id: ConversationId) -> Vec<Message> {
-    let mut all = Vec::new();
-    let mut start: Start<ThreadPosition> = Start::Page(1);
-    loop {
-        let page = store
-            .thread(id, &PageRequest::new(200, start))
-            .await
-            .unwrap()
-            .unwrap();
-        all.extend(page.items);
-        assert!(all.len() < WALK_MAX, "the walk does not end");
-        match page.next {
-            Some(position) => start = Start::After(position),
-            None => return all,
-        }
-    }
-}
-
-pub(crate) async fn check_conversations(store: &dyn Store) {
-    let mut threaded = 0;
-    for conversation in all_conversations(store).await {
-        let thread = whole_thread(store, conversation.id).await;
-        assert_eq!(
-            conversation.message_count,
-            thread.len() as u64,
-            "{conversation:?}"
-        );
-        let last_activity = thread
-            .iter()
-            .map(|message| message.timestamp.min(message.processed_at))
-            .max();
-        assert_eq!(
-            Some(conversation.last_activity_at),
-            last_activity,
-            "{conversation:?}"
-        );
-        let mut places: Vec<_> = thread.iter().map(|message| message.thread.unwrap()).collect();
-        places.sort_unstable();
-        let gapless: Vec<_> = (1..=conversation.message_count)
-            .map(|place| (conversation.id, place))
-            .collect();
-        assert_eq!(places, gapless, "{conversation:?}");
-        threaded += thread.len();
-    }
-    let messages = all_messages(store).await;
-    let everywhere = messages.iter().filter(|message| message.thread.is_some());
-    assert_eq!(threaded, everywhere.count());
 }
 
 /// A connection outside the store.

@@ -17,7 +17,7 @@ use crate::{
     },
     driven_clock::DrivenClock,
     import::key_of,
-    world::{all_conversations, all_messages, check_conversations, whole_thread},
+    walks::{all_conversations, all_messages, check_conversations, whole_thread},
 };
 
 /// The model, the store under test, and the commands that both have got so far.

@@ -1,0 +1,456 @@
+use std::time::Duration;
+
+use domain::{DisabledReason, EventId, EventType, LeaseToken, WebhookEndpointId, WebhookPayload};
+use trunkline_store::{
+    Checkpoint, Endpoint, EndpointChange, EndpointConfig, EndpointUrl, LeasedEndpoint, NewEndpoint,
+    WebhookSecret,
+};
+
+use crate::{
+    builders::{ALREADY, NOT_YET},
+    world::World,
+};
+
+pub(crate) fn secret(byte: u8) -> WebhookSecret {
+    WebhookSecret([byte; 24].into())
+}
+
+/// An endpoint that is not stored yet.
+pub(crate) fn new_endpoint(world: &World, url: &str) -> NewEndpoint {
+    let (id, _) = world.mint();
+    NewEndpoint {
+        id: WebhookEndpointId::from(id.as_uuid()),
+        config: EndpointConfig {
+            url: EndpointUrl(url.into()),
+            types: None,
+            payload: WebhookPayload::Full,
+            description: None,
+        },
+        secret: secret(1),
+    }
+}
+
+pub(crate) async fn created(world: &World) -> Endpoint {
+    let endpoint = new_endpoint(world, "https://example.com/hook");
+    let created = world.store.create_endpoint(&endpoint, 100).await;
+    created.unwrap().unwrap()
+}
+
+pub(crate) async fn read(world: &World, id: WebhookEndpointId) -> Endpoint {
+    world.store.endpoint(id).await.unwrap().unwrap()
+}
+
+/// Leases all that can be.
+pub(crate) async fn lease(world: &World, lease: Duration) -> Vec<LeasedEndpoint> {
+    world.store.lease_endpoints(lease, 100).await.unwrap()
+}
+
+/// Leases the one endpoint that can be.
+pub(crate) async fn lease_one(world: &World) -> LeasedEndpoint {
+    let mut leased = lease(world, NOT_YET).await;
+    assert_eq!(leased.len(), 1, "{leased:?}");
+    leased.remove(0)
+}
+
+/// A checkpoint that changes nothing.
+pub(crate) fn checkpoint(leased: &LeasedEndpoint) -> Checkpoint {
+    Checkpoint {
+        id: leased.endpoint.id,
+        token: leased.token,
+        lease: NOT_YET,
+        cursor: leased.endpoint.cursor,
+        kept: Vec::new(),
+        done: Vec::new(),
+        delivered: 0,
+        failing: false,
+        disable: None,
+    }
+}
+
+pub(crate) async fn save(world: &World, checkpoint: &Checkpoint) -> bool {
+    world.store.checkpoint(checkpoint).await.unwrap()
+}
+
+/// So many events, each about a conversation of its own or all about one.
+pub(crate) async fn events(world: &World, count: u32) -> Vec<domain::Event> {
+    let after = world.store.event_log().await.unwrap().end;
+    for _ in 0..count {
+        world.accept(world.outbound().between(90, 91)).await;
+    }
+    let mut events = crate::walks::all_events(&*world.store, after).await;
+    events.retain(|event| event.kind == EventType::MessageAccepted);
+    events
+}
+
+pub(crate) async fn a_new_endpoint_starts_at_the_end_of_the_log(world: &World) {
+    let empty = created(world).await;
+    assert_eq!(empty.cursor, EventId::START);
+    let events = events(world, 3).await;
+    let mut endpoint = new_endpoint(world, "https://example.com/\u{e9}?key=1#x");
+    endpoint.config = EndpointConfig {
+        types: Some(vec![EventType::MessageFailed, EventType::MessageDelivered]),
+        payload: WebhookPayload::Thin,
+        description: Some("\"ours\" \u{1F600}".into()),
+        ..endpoint.config
+    };
+    let created = world
+        .store
+        .create_endpoint(&endpoint, 100)
+        .await
+        .unwrap()
+        .unwrap();
+    let created_at = created.created_at;
+    let expected = Endpoint {
+        id: endpoint.id,
+        config: endpoint.config,
+        secret: endpoint.secret,
+        previous_secret: None,
+        enabled: true,
+        disabled_reason: None,
+        created_at,
+        cursor: events.last().unwrap().id,
+        replay_until: None,
+        delivered_total: 0,
+        last_delivered_at: None,
+        failing_since: None,
+    };
+    assert_eq!(created, expected);
+    assert_eq!(read(world, endpoint.id).await, expected);
+    // No types is none, not all.
+    let mut none = new_endpoint(world, "https://example.com");
+    none.config.types = Some(Vec::new());
+    let none = world.store.create_endpoint(&none, 100).await.unwrap().unwrap();
+    assert_eq!(none.config.types, Some(Vec::new()));
+    let all = world.store.endpoints().await.unwrap();
+    assert_eq!(all, [empty, expected, none]);
+    let (unknown, _) = world.mint();
+    assert_eq!(world.store.endpoint(unknown.as_uuid().into()).await, Ok(None));
+}
+
+pub(crate) async fn there_are_no_more_endpoints_than_the_limit(world: &World) {
+    let [one, other] = world.two_nodes().await;
+    let creating = |store: std::sync::Arc<dyn trunkline_store::Store>| {
+        let endpoints: Vec<_> = (0..6)
+            .map(|_| new_endpoint(world, "https://example.com"))
+            .collect();
+        tokio::spawn(async move {
+            let mut created = 0;
+            for endpoint in endpoints {
+                created += usize::from(store.create_endpoint(&endpoint, 5).await.unwrap().is_some());
+            }
+            created
+        })
+    };
+    let (one, other) = (creating(one), creating(other));
+    assert_eq!(one.await.unwrap() + other.await.unwrap(), 5);
+    let all = world.store.endpoints().await.unwrap();
+    assert_eq!(all.len(), 5);
+    // A deleted one makes room.
+    assert_eq!(world.store.delete_endpoint(all[2].id).await, Ok(true));
+    assert_eq!(world.store.delete_endpoint(all[2].id).await, Ok(false));
+    assert_eq!(world.store.endpoint(all[2].id).await, Ok(None));
+    let endpoint = new_endpoint(world, "https://example.com");
+    assert!(world.store.create_endpoint(&endpoint, 5).await.unwrap().is_some());
+    let endpoint = new_endpoint(world, "https://example.com");
+    assert_eq!(world.store.create_endpoint(&endpoint, 5).await, Ok(None));
+}
+
+pub(crate) async fn a_change_changes_what_it_names(world: &World) {
+    let mut expected = created(world).await;
+    let url = EndpointUrl("https://example.org".into());
+    let steps = [
+        EndpointChange::default(),
+        EndpointChange {
+            url: Some(url.clone()),
+            types: Some(Some(vec![EventType::MessageAccepted])),
+            payload: Some(WebhookPayload::Thin),
+            description: Some(Some("text".into())),
+            ..EndpointChange::default()
+        },
+        EndpointChange {
+            types: Some(Some(Vec::new())),
+            enabled: Some(false),
+            ..EndpointChange::default()
+        },
+        EndpointChange {
+            types: Some(None),
+            description: Some(None),
+            enabled: Some(true),
+            ..EndpointChange::default()
+        },
+    ];
+    for change in steps {
+        let config = &mut expected.config;
+        if let Some(url) = change.url.clone() {
+            config.url = url;
+        }
+        if let Some(types) = change.types.clone() {
+            config.types = types;
+        }
+        if let Some(payload) = change.payload {
+            config.payload = payload;
+        }
+        if let Some(description) = change.description.clone() {
+            config.description = description;
+        }
+        if let Some(enabled) = change.enabled {
+            expected.enabled = enabled;
+        }
+        let changed = world.store.change_endpoint(expected.id, &change).await;
+        assert_eq!(changed, Ok(Some(expected.clone())), "{change:?}");
+        assert_eq!(read(world, expected.id).await, expected);
+    }
+    let (unknown, _) = world.mint();
+    let changed = world
+        .store
+        .change_endpoint(unknown.as_uuid().into(), &EndpointChange::default())
+        .await;
+    assert_eq!(changed, Ok(None));
+}
+
+pub(crate) async fn a_rotated_secret_also_signs_for_a_while(world: &World) {
+    let endpoint = created(world).await;
+    for (new, old) in [(2, 1), (3, 2)] {
+        let change = EndpointChange {
+            rotate: Some((secret(new), NOT_YET)),
+            ..EndpointChange::default()
+        };
+        let changed = world
+            .store
+            .change_endpoint(endpoint.id, &change)
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(changed.secret, secret(new));
+        let (previous, until) = changed.previous_secret.clone().unwrap();
+        assert_eq!(previous, secret(old));
+        assert!(until >= endpoint.created_at.saturating_add(NOT_YET), "{until:?}");
+        assert_eq!(read(world, endpoint.id).await, changed);
+    }
+}
+
+pub(crate) async fn one_node_at_a_time_holds_a_lease(world: &World) {
+    let endpoint = created(world).await;
+    let disabled = created(world).await;
+    let change = EndpointChange {
+        enabled: Some(false),
+        ..EndpointChange::default()
+    };
+    world.store.change_endpoint(disabled.id, &change).await.unwrap();
+    let first = lease(world, ALREADY).await;
+    assert_eq!(first.len(), 1);
+    assert_eq!(first[0].endpoint, endpoint);
+    // It expired at once.
+    let second = lease_one(world).await;
+    assert!(second.token > first[0].token);
+    assert_eq!(lease(world, NOT_YET).await, []);
+    // What lost its lease changes nothing.
+    assert!(!save(world, &checkpoint(&first[0])).await);
+    world
+        .store
+        .release_endpoint(endpoint.id, first[0].token)
+        .await
+        .unwrap();
+    assert_eq!(lease(world, NOT_YET).await, []);
+    assert!(save(world, &checkpoint(&second)).await);
+    world
+        .store
+        .release_endpoint(endpoint.id, second.token)
+        .await
+        .unwrap();
+    assert!(!save(world, &checkpoint(&second)).await);
+    let third = lease_one(world).await;
+    assert!(third.token > second.token);
+    // A checkpoint renews the lease from then on.
+    let renewed = Checkpoint {
+        lease: NOT_YET * 3,
+        ..checkpoint(&third)
+    };
+    assert!(save(world, &renewed).await);
+    world.pass(NOT_YET * 2).await;
+    assert_eq!(lease(world, NOT_YET).await, []);
+    world.pass(NOT_YET * 2).await;
+    // An expired lease is valid until the next.
+    assert!(save(world, &checkpoint(&third)).await);
+    world.pass(NOT_YET * 2).await;
+    let fourth = lease_one(world).await;
+    assert!(!save(world, &checkpoint(&third)).await);
+    assert!(save(world, &checkpoint(&fourth)).await);
+    let (unknown, _) = world.mint();
+    let nothing = Checkpoint {
+        id: unknown.as_uuid().into(),
+        ..checkpoint(&fourth)
+    };
+    assert!(!save(world, &nothing).await);
+}
+
+pub(crate) async fn concurrent_leases_never_share_an_endpoint(world: &World) {
+    for _ in 0..8 {
+        created(world).await;
+    }
+    let [one, other] = world.two_nodes().await;
+    let leasing = |store: std::sync::Arc<dyn trunkline_store::Store>| {
+        tokio::spawn(async move {
+            let mut leased = Vec::new();
+            for _ in 0..4 {
+                leased.extend(store.lease_endpoints(NOT_YET, 10).await.unwrap());
+                tokio::task::yield_now().await;
+            }
+            leased
+        })
+    };
+    let (one, other) = (leasing(one), leasing(other));
+    let mut leased = one.await.unwrap();
+    leased.extend(other.await.unwrap());
+    let mut ids: Vec<_> = leased.iter().map(|leased| leased.endpoint.id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!((ids.len(), leased.len()), (8, 8));
+}
+
+/// So that the holder reads the endpoint again.
+pub(crate) async fn every_change_takes_the_lease_away(world: &World) {
+    let id = created(world).await.id;
+    let after = trunkline_store::ReplayFrom::After(EventId::START);
+    for step in 0..5 {
+        let leased = lease_one(world).await;
+        match step {
+            0 => {
+                world
+                    .store
+                    .change_endpoint(id, &EndpointChange::default())
+                    .await
+                    .unwrap();
+            }
+            1 => {
+                let change = EndpointChange {
+                    rotate: Some((secret(9), NOT_YET)),
+                    ..EndpointChange::default()
+                };
+                world.store.change_endpoint(id, &change).await.unwrap();
+            }
+            2 => {
+                world.store.replay(id, after).await.unwrap();
+            }
+            3 => {
+                world
+                    .store
+                    .replay(id, trunkline_store::ReplayFrom::Failed)
+                    .await
+                    .unwrap();
+            }
+            _ => {
+                world.store.delete_endpoint(id).await.unwrap();
+            }
+        }
+        assert!(!save(world, &checkpoint(&leased)).await, "step {step}");
+        let guessed = Checkpoint {
+            token: LeaseToken(leased.token.0 + 1),
+            ..checkpoint(&leased)
+        };
+        assert!(!save(world, &guessed).await, "step {step}");
+    }
+    assert_eq!(lease(world, NOT_YET).await, []);
+}
+
+pub(crate) async fn a_checkpoint_moves_the_cursor_and_counts(world: &World) {
+    let id = created(world).await.id;
+    let events = events(world, 4).await;
+    let leased = lease_one(world).await;
+    let progress = Checkpoint {
+        cursor: events[2].id,
+        delivered: 3,
+        ..checkpoint(&leased)
+    };
+    assert!(save(world, &progress).await);
+    let endpoint = read(world, id).await;
+    assert_eq!((endpoint.cursor, endpoint.delivered_total), (events[2].id, 3));
+    let last_delivered_at = endpoint.last_delivered_at;
+    assert!(last_delivered_at.is_some() && endpoint.failing_since.is_none());
+    // The failing time is that of the first failure, until a success.
+    world.pass(NOT_YET / 2).await;
+    let failing = Checkpoint {
+        cursor: events[3].id,
+        failing: true,
+        ..checkpoint(&leased)
+    };
+    assert!(save(world, &failing).await);
+    let since = read(world, id).await.failing_since;
+    assert!(since.is_some());
+    world.clock.advance(Duration::from_secs(5));
+    assert!(save(world, &failing).await);
+    let idle = Checkpoint {
+        cursor: events[3].id,
+        ..checkpoint(&leased)
+    };
+    assert!(save(world, &idle).await);
+    let endpoint = read(world, id).await;
+    assert_eq!(endpoint.failing_since, since);
+    assert_eq!(
+        (endpoint.delivered_total, endpoint.last_delivered_at),
+        (3, last_delivered_at)
+    );
+    // A success, and a failure after it.
+    let both = Checkpoint {
+        delivered: 2,
+        ..failing.clone()
+    };
+    assert!(save(world, &both).await);
+    let endpoint = read(world, id).await;
+    assert!(endpoint.failing_since > since);
+    assert_eq!(endpoint.delivered_total, 5);
+    assert!(endpoint.last_delivered_at > last_delivered_at);
+    let healthy = Checkpoint {
+        failing: false,
+        ..both
+    };
+    assert!(save(world, &healthy).await);
+    assert_eq!(read(world, id).await.failing_since, None);
+}
+
+pub(crate) async fn a_disabled_endpoint_has_its_event_and_no_lease(world: &World) {
+    for reason in [DisabledReason::Gone, DisabledReason::Failing] {
+        let id = created(world).await.id;
+        let after = world.store.event_log().await.unwrap().end;
+        let leased = lease_one(world).await;
+        let disable = Checkpoint {
+            failing: true,
+            disable: Some(reason),
+            ..checkpoint(&leased)
+        };
+        assert!(save(world, &disable).await);
+        let endpoint = read(world, id).await;
+        assert_eq!(
+            (endpoint.enabled, endpoint.disabled_reason),
+            (false, Some(reason))
+        );
+        let events = crate::walks::all_events(&*world.store, after).await;
+        let said: Vec<_> = events
+            .into_iter()
+            .map(|event| (event.kind, event.subject))
+            .collect();
+        let subject = domain::EventSubject::WebhookEndpoint { id, reason };
+        assert_eq!(said, [(EventType::WebhookEndpointDisabled, subject)]);
+        assert!(!save(world, &disable).await, "the lease is given back");
+        assert_eq!(lease(world, NOT_YET).await, []);
+        // Enabling clears what was wrong.
+        let change = EndpointChange {
+            enabled: Some(true),
+            ..EndpointChange::default()
+        };
+        let enabled = world.store.change_endpoint(id, &change).await.unwrap().unwrap();
+        assert_eq!(
+            (enabled.enabled, enabled.disabled_reason, enabled.failing_since),
+            (true, None, None)
+        );
+        assert_eq!(enabled.cursor, endpoint.cursor);
+        assert_eq!(lease_one(world).await.endpoint.id, id);
+        // A client's own decision has no reason.
+        let change = EndpointChange {
+            enabled: Some(false),
+            ..EndpointChange::default()
+        };
+        let disabled = world.store.change_endpoint(id, &change).await.unwrap().unwrap();
+        assert_eq!((disabled.enabled, disabled.disabled_reason), (false, None));
+    }
+}
