@@ -1,5 +1,6 @@
 -- The tables of migrations/postgres/0001_initial.sql; see the comments there. Times are microseconds since 1970 in UTC; ids
--- of messages are the 16 bytes of the UUID; attachments are a JSON array.
+-- of messages and webhook endpoints are the 16 bytes of the UUID; attachments, metadata, events and the attempts of deliveries
+-- are JSON.
 
 create table conversations (
     id               integer primary key,
@@ -15,29 +16,45 @@ create index conversations_by_activity on conversations (channel, last_activity_
 create index conversations_by_participant_b on conversations (participant_b);
 
 create table messages (
-    id              blob primary key,
-    conversation_id integer,
-    sequence        integer,
-    direction       text not null,
-    channel         text not null,
-    sender          text not null,
-    recipient       text not null,
-    subject         text,
-    body            text not null,
-    attachments     text,
-    timestamp       integer not null,
-    processed_at    integer not null,
-    provider        text not null
+    id               blob primary key,
+    conversation_id  integer,
+    sequence         integer,
+    direction        text not null,
+    channel          text not null,
+    sender           text not null,
+    recipient        text not null,
+    from_participant text not null,
+    to_participant   text not null,
+    subject          text,
+    body             text not null,
+    attachments      text,
+    metadata         text,
+    timestamp        integer not null,
+    processed_at     integer not null,
+    send_at          integer,
+    expires_at       integer,
+    provider         text not null,
+    resolution            text not null default 'none',
+    delivery_status       text,
+    delivery_error_code   text,
+    delivery_at           integer,
+    delivery_contradicted integer
 ) strict;
-create index messages_by_thread on messages (conversation_id, timestamp, sequence);
+-- With the id, so that the messages of a conversation are found without reading them.
+create index messages_by_thread on messages (conversation_id, timestamp, sequence, id);
 create index messages_unthreaded on messages (id) where conversation_id is null;
-create index messages_by_kind on messages (provider, channel, direction, id);
+create index messages_by_kind on messages (provider, channel, direction, resolution, id);
+create index messages_by_from on messages (from_participant, id);
+create index messages_by_to on messages (to_participant, id);
 
 create table outbox (
     message_id            blob primary key,
+    conversation_id       integer not null,
     provider              text not null,
     channel               text not null,
     due_at                integer not null,
+    -- Whether the message has a time to send.
+    for_later             integer not null default 0,
     leased_until          integer,
     lease_token           integer not null,
     deadline_at           integer not null,
@@ -53,7 +70,12 @@ create table outbox (
 ) strict, without rowid;
 create index outbox_claimable on outbox (provider, coalesce(leased_until, due_at)) where dead_at is null;
 create index outbox_by_deadline on outbox (deadline_at) where dead_at is null;
-create index outbox_pending on outbox (channel, provider, message_id) where dead_at is null;
+create index outbox_pending on outbox (channel, provider, message_id)
+    where dead_at is null and not (for_later and attempts = 0);
+-- The scheduled messages, and those that are due and were never tried.
+create index outbox_for_later on outbox (channel, provider, message_id, due_at)
+    where for_later and attempts = 0 and dead_at is null;
+create index outbox_for_later_by_due on outbox (due_at) where for_later and attempts = 0 and dead_at is null;
 create index outbox_dead on outbox (channel, provider, message_id) where dead_at is not null;
 create index outbox_redrivable on outbox (message_id) where dead_at is not null;
 
@@ -63,15 +85,21 @@ create table providers (
     observed_at    integer not null
 ) strict, without rowid;
 
+-- For people and tools. The program computes the status itself, by the database's clock.
 create view messages_with_status as
 select
     messages.*,
     case
         when direction = 'inbound' then 'received'
-        when outbox.message_id is null then 'dispatched'
-        when outbox.dead_at is null then 'pending'
-        else 'failed'
+        when outbox.dead_at is not null then 'failed'
+        when outbox.message_id is not null then
+            iif(for_later and attempts = 0 and due_at > unixepoch('subsec') * 1000000, 'scheduled', 'pending')
+        when resolution = 'none' then 'dispatched'
+        else resolution
     end as status,
+    outbox.due_at,
+    outbox.dead_at,
+    outbox.attempts,
     outbox.failure_reason,
     outbox.failure_code
 from messages
@@ -90,6 +118,76 @@ create table attempts (
     provider_message_id text,
     primary key (message_id, number)
 ) strict, without rowid;
+create index attempts_by_provider_message_id on attempts (provider_message_id) where provider_message_id is not null;
+
+create table receipts (
+    id                  integer primary key,
+    provider            text,
+    provider_message_id text,
+    named_message_id    blob,
+    message_id          blob,
+    status              text not null,
+    error_code          text,
+    at                  integer not null,
+    received_at         integer not null
+) strict;
+create index receipts_by_message on receipts (message_id, id) where message_id is not null;
+create index receipts_unmatched on receipts (id) where message_id is null;
+create index receipts_unmatched_by_age on receipts (received_at) where message_id is null;
+create index receipts_unmatched_by_provider_message_id on receipts (provider_message_id)
+    where message_id is null and provider_message_id is not null;
+create index receipts_unmatched_by_name on receipts (named_message_id)
+    where message_id is null and named_message_id is not null;
+
+-- One row for each transaction that wrote events. Its events have the `count` places up to `last`.
+create table event_batches (
+    last   integer primary key,
+    at     integer not null,
+    count  integer not null,
+    events text not null
+) strict;
+create index event_batches_by_age on event_batches (at);
+
+-- One row: the place of the latest event, also after it was purged.
+create table event_log (
+    id     integer primary key check (id = 1),
+    latest integer not null
+) strict;
+insert into event_log (id, latest) values (1, 0);
+
+create table webhook_endpoints (
+    id                    blob primary key,
+    url                   text not null,
+    types                 text,
+    payload               text not null,
+    description           text,
+    secret                blob not null,
+    previous_secret       blob,
+    previous_secret_until integer,
+    enabled               integer not null default 1,
+    disabled_reason       text,
+    created_at            integer not null,
+    cursor                integer not null,
+    replay_until          integer,
+    delivered_total       integer not null default 0,
+    last_delivered_at     integer,
+    failing_since         integer,
+    leased_until          integer,
+    lease_token           integer not null default 0
+) strict;
+
+create table webhook_deliveries (
+    endpoint_id blob not null,
+    event_id    integer not null,
+    event       text not null,
+    at          integer not null,
+    status      text not null,
+    due_at      integer,
+    attempts    text not null,
+    primary key (endpoint_id, event_id)
+) strict;
+create index webhook_deliveries_by_status on webhook_deliveries (endpoint_id, status, event_id);
+create index webhook_deliveries_failed on webhook_deliveries (event_id) where status = 'failed';
 
 create table idempotency_keys (
     key         text primary key,

@@ -1,2 +1,2 @@
--- Newest processed first. ?1 is the id to start after, or the highest possible one.
-select id from messages where id < ?1 order by id desc
+-- Newest processed first, from ?1 on.
+select id from messages where id <= ?1 order by id desc limit ?2

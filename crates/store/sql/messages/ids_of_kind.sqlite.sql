@@ -1,6 +1,7 @@
--- The messages of one provider (?2), channel (?3) and direction (?4); if ?5, only those without an outbox entry.
+-- Newest processed first, from ?1 on; if ?7, only those without an outbox entry.
 select id
 from messages
-where provider = ?2 and channel = ?3 and direction = ?4 and id < ?1
-    and (not ?5 or not exists (select 1 from outbox where message_id = messages.id))
+where provider = ?3 and channel = ?4 and direction = ?5 and resolution = ?6 and id <= ?1
+    and (not ?7 or not exists (select 1 from outbox where message_id = messages.id))
 order by id desc
+limit ?2

@@ -1,7 +1,8 @@
 -- Oldest first. (?2, ?3) is the position to start after, or the lowest possible one.
 select
-    id, conversation_id, sequence, direction, channel, sender, recipient, subject, body, attachments, timestamp, processed_at,
-    status, provider, failure_reason, failure_code
+    id, conversation_id, sequence, direction, channel, sender, recipient, subject, body, attachments, metadata, timestamp,
+    processed_at, send_at, expires_at, provider, resolution, delivery_status, delivery_error_code, delivery_at,
+    delivery_contradicted, due_at, dead_at, attempts, failure_reason, failure_code
 from messages_with_status
 where conversation_id = ?1 and (timestamp, sequence) > (?2, ?3)
 order by timestamp, sequence

@@ -5,6 +5,7 @@ select
     max(0, deadline_at - ?2) / 1000 as deadline_in_ms,
     (
         select octet_length(body) + coalesce(octet_length(subject), 0) + coalesce(octet_length(attachments), 0)
+            + coalesce(octet_length(metadata), 0)
         from messages
         where id = message_id
     ) as bytes

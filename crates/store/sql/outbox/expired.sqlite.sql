@@ -5,7 +5,7 @@ with unserved as (
     where provider not in (select value from json_each(?2)) and unserved_since <= ?1 - ?4 and observed_at >= ?1 - ?5
 )
 select
-    message_id, outbox.provider, channel,
+    message_id, conversation_id, outbox.provider, channel,
     case when outbox.provider in (select provider from unserved) then 'no_provider' else 'deadline' end as reason,
     lease_token, attempts, counted, rate_limited_in_a_row, panics, not_taken, unsure,
     leased_until is not null as lease_expired,

@@ -1,12 +1,12 @@
 use async_trait::async_trait;
 use domain::{
-    ConversationId, ConversationKey, MessageId, NewMessage, ProviderMessageId, ProviderName, Subject,
-    Timestamp,
+    ConversationId, ConversationKey, Direction, EventType, MessageId, NewMessage, ProviderMessageId,
+    ProviderName, Schedule, Subject, Timestamp,
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
-use super::{Sqlite, rows};
+use super::{Sqlite, events::NewEvents, rows};
 use crate::{
     Accept, Accepted, Accepting, FIRST_LEASE, IdempotentRequest, Kind, StoreError, instant_after, json,
 };
@@ -16,8 +16,13 @@ impl Accepting for Sqlite {
     async fn accept(&self, batch: &[Accept]) -> Result<Vec<Accepted>, StoreError> {
         let batch = batch.to_vec();
         self.write(move |connection, now| {
-            let accepted = batch.iter().map(|accept| accept_one(connection, accept, now));
-            accepted.collect()
+            let mut events = NewEvents::default();
+            let accepted = batch
+                .iter()
+                .map(|accept| accept_one(connection, accept, now, &mut events));
+            let accepted = accepted.collect::<rusqlite::Result<_>>()?;
+            events.write(connection, now)?;
+            Ok(accepted)
         })
         .await
     }
@@ -41,7 +46,12 @@ impl Accepting for Sqlite {
     }
 }
 
-fn accept_one(connection: &Connection, accept: &Accept, now: Timestamp) -> rusqlite::Result<Accepted> {
+fn accept_one(
+    connection: &Connection,
+    accept: &Accept,
+    now: Timestamp,
+    events: &mut NewEvents,
+) -> rusqlite::Result<Accepted> {
     let Accept {
         id,
         message,
@@ -49,7 +59,6 @@ fn accept_one(connection: &Connection, accept: &Accept, now: Timestamp) -> rusql
         provider,
         kind,
     } = accept;
-    let content = &message.content;
     let timestamp = accept.timestamp();
     // Only one thread writes, so no repeat can come between the look-up and the insert.
     if let Some(earlier) = repeated(connection, accept)? {
@@ -62,26 +71,21 @@ fn accept_one(connection: &Connection, accept: &Accept, now: Timestamp) -> rusql
         processed_at.as_micros(),
     )?;
     let direction = match kind {
-        Kind::Send { .. } => "outbound",
-        Kind::Receive { .. } => "inbound",
+        Kind::Send { .. } => Direction::Outbound,
+        Kind::Receive { .. } => Direction::Inbound,
     };
-    connection
-        .prepare_cached(include_str!("../../sql/messages/insert.sqlite.sql"))?
-        .execute(params![
-            id.as_uuid(),
-            conversation_id,
-            sequence,
+    insert_message(
+        connection,
+        NewRow {
+            id: *id,
+            place: Some((conversation_id, sequence)),
             direction,
-            content.channel.as_str(),
-            content.from.as_str(),
-            content.to.as_str(),
-            content.subject.as_ref().map(domain::Subject::as_str),
-            content.body.as_str(),
-            json::from_attachments(&content.attachments),
-            timestamp.as_micros(),
-            processed_at.as_micros(),
-            provider.as_str(),
-        ])?;
+            message,
+            timestamp,
+            processed_at: *processed_at,
+            provider,
+        },
+    )?;
     match kind {
         Kind::Send {
             request,
@@ -98,16 +102,23 @@ fn accept_one(connection: &Connection, accept: &Accept, now: Timestamp) -> rusql
                         now.as_micros()
                     ])?;
             }
+            let Schedule { send_at, expires_at } = message.schedule;
+            let due_at = send_at.map_or(now, |send_at| send_at.max(now));
+            let lease = lease.filter(|_| send_at.is_none());
             connection
                 .prepare_cached(include_str!("../../sql/outbox/insert.sqlite.sql"))?
                 .execute(params![
                     id.as_uuid(),
+                    conversation_id,
                     provider.as_str(),
-                    content.channel.as_str(),
-                    now.as_micros(),
+                    message.content.channel.as_str(),
+                    due_at.as_micros(),
+                    send_at.is_some(),
                     lease.map(|lease| instant_after(now, lease).as_micros()),
                     if lease.is_some() { FIRST_LEASE.0 } else { 0 },
-                    instant_after(now, *deadline).as_micros(),
+                    expires_at
+                        .unwrap_or_else(|| instant_after(due_at, *deadline))
+                        .as_micros(),
                 ])?;
         }
         Kind::Receive {
@@ -126,10 +137,68 @@ fn accept_one(connection: &Connection, accept: &Accept, now: Timestamp) -> rusql
                 ])?;
         }
     }
+    let conversation_id = rows::conversation_id(conversation_id)?;
+    if sequence == 1 {
+        events.of_message(EventType::ConversationCreated, id.as_uuid(), conversation_id);
+    }
+    let accepted = match direction {
+        Direction::Outbound => EventType::MessageAccepted,
+        Direction::Inbound => EventType::MessageReceived,
+    };
+    events.of_message(accepted, id.as_uuid(), conversation_id);
     Ok(Accepted::New {
-        conversation_id: rows::conversation_id(conversation_id)?,
+        conversation_id,
         sequence: rows::count(sequence)?,
     })
+}
+
+/// The columns of a new message.
+pub(super) struct NewRow<'a> {
+    pub(super) id: MessageId,
+    /// The conversation and the sequence in it; `None` for an import.
+    pub(super) place: Option<(i64, i64)>,
+    pub(super) direction: Direction,
+    pub(super) message: &'a NewMessage,
+    pub(super) timestamp: Timestamp,
+    pub(super) processed_at: Timestamp,
+    pub(super) provider: &'a ProviderName,
+}
+
+pub(super) fn insert_message(connection: &Connection, row: NewRow<'_>) -> rusqlite::Result<()> {
+    let NewRow {
+        id,
+        place,
+        direction,
+        message,
+        timestamp,
+        processed_at,
+        provider,
+    } = row;
+    let content = &message.content;
+    let Schedule { send_at, expires_at } = message.schedule;
+    connection
+        .prepare_cached(include_str!("../../sql/messages/insert.sqlite.sql"))?
+        .execute(params![
+            id.as_uuid(),
+            place.map(|(conversation_id, _)| conversation_id),
+            place.map(|(_, sequence)| sequence),
+            direction.as_str(),
+            content.channel.as_str(),
+            content.from.as_str(),
+            content.to.as_str(),
+            message.from.as_str(),
+            message.to.as_str(),
+            content.subject.as_ref().map(Subject::as_str),
+            content.body.as_str(),
+            json::from_attachments(&content.attachments),
+            json::from_metadata(&content.metadata),
+            timestamp.as_micros(),
+            processed_at.as_micros(),
+            send_at.map(Timestamp::as_micros),
+            expires_at.map(Timestamp::as_micros),
+            provider.as_str(),
+        ])?;
+    Ok(())
 }
 
 /// Adds a message to its conversation, which may be new. Returns the conversation's id and the message's sequence.

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
 use super::{Sqlite, accept, micros, rows};
-use crate::{Archive, Assigned, Import, StoreError, WithoutConversation, json};
+use crate::{Archive, Assigned, Import, StoreError, WithoutConversation};
 
 #[async_trait]
 impl Archive for Sqlite {
@@ -100,25 +100,19 @@ fn import_one(connection: &Connection, import: &Import) -> rusqlite::Result<bool
         provider_message_id,
         payload,
     } = import;
-    let content = &message.content;
     if accept::find_inbound(connection, provider, provider_message_id, message)?.is_some() {
         return Ok(false);
     }
-    connection
-        .prepare_cached(include_str!("../../sql/messages/import.sqlite.sql"))?
-        .execute(params![
-            id.as_uuid(),
-            direction.as_str(),
-            content.channel.as_str(),
-            content.from.as_str(),
-            content.to.as_str(),
-            content.subject.as_ref().map(domain::Subject::as_str),
-            content.body.as_str(),
-            json::from_attachments(&content.attachments),
-            import.timestamp().as_micros(),
-            processed_at.as_micros(),
-            provider.as_str(),
-        ])?;
+    let row = accept::NewRow {
+        id: *id,
+        place: None,
+        direction: *direction,
+        message,
+        timestamp: import.timestamp(),
+        processed_at: *processed_at,
+        provider,
+    };
+    accept::insert_message(connection, row)?;
     connection
         .prepare_cached(include_str!("../../sql/inbound_ids/insert.sqlite.sql"))?
         .execute(params![

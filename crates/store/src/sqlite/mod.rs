@@ -5,15 +5,20 @@
 
 mod accept;
 mod archive;
+mod claim;
 mod clock;
 #[cfg(test)]
 mod durability;
+mod endpoint_rows;
 mod events;
+mod ids;
+mod listing;
 mod outbox;
 mod readers;
 mod reads;
 mod receipts;
 mod rows;
+mod settle;
 mod webhooks;
 mod writer;
 
@@ -35,7 +40,7 @@ use crate::{
 };
 
 /// Statements that a connection keeps prepared: more than exist.
-const PREPARED_STATEMENTS_MAX: usize = 64;
+const PREPARED_STATEMENTS_MAX: usize = 160;
 /// How long a connection waits while another program locks the file. Waiting work may wait for two transactions, the one
 /// under way and its own, and is still answered within 2 s.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(800);

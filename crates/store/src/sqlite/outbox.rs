@@ -1,21 +1,21 @@
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::{
-    ErrorCode, FailureReason, LeaseToken, MessageId, Outcome, ProviderMessageId, ProviderName, Timestamp,
-};
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use domain::{EventType, FailureReason, LeaseToken, MessageId, ProviderName, Timestamp};
+use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
-use super::{Sqlite, micros, rows};
-use crate::{
-    Canceled, ClaimLimits, Claimed, Claims, DeadLetter, Disposition, Leased, Outbox, Progress,
-    QUEUE_COUNTED_MAX, QueueDepth, RedriveFilter, RedriveTerms, Redriven, RedrivenBatch, Settled, Settlement,
-    StoreError, UnservedRule, instant_after,
+use super::{
+    Sqlite,
+    claim::Claimable,
+    events::NewEvents,
+    micros, receipts, rows,
+    settle::{Expired, settle_one},
 };
-
-/// The error code of an attempt whose lease expired.
-const WORKER_VANISHED: &str = "lease_expired";
+use crate::{
+    Canceled, ClaimLimits, Claims, DeadLetter, Outbox, QUEUE_COUNTED_MAX, QueueDepth, RedriveFilter,
+    RedriveTerms, Redriven, RedrivenBatch, Settled, Settlement, StoreError, UnservedRule, instant_after,
+};
 
 #[async_trait]
 impl Outbox for Sqlite {
@@ -66,10 +66,15 @@ impl Outbox for Sqlite {
     async fn settle(&self, batch: &[Settlement]) -> Result<Vec<Settled>, StoreError> {
         let batch = batch.to_vec();
         self.write(move |connection, now| {
+            let mut events = NewEvents::default();
             let settled = batch
                 .iter()
-                .map(|settlement| settle_one(connection, settlement, now));
-            settled.collect()
+                .map(|settlement| settle_one(connection, settlement, now, &mut events));
+            let settled = settled.collect::<rusqlite::Result<_>>()?;
+            let ids = batch.iter().map(|settlement| settlement.id);
+            receipts::apply_parked(connection, ids, &mut events)?;
+            events.write(connection, now)?;
+            Ok(settled)
         })
         .await
     }
@@ -118,9 +123,11 @@ impl Outbox for Sqlite {
                 )?
                 .collect::<rusqlite::Result<_>>()?;
             let mut dead_letters = Vec::with_capacity(expired.len());
+            let mut events = NewEvents::default();
             for entry in expired {
-                dead_letters.push(entry.dead_letter(connection, now)?);
+                dead_letters.push(entry.dead_letter(connection, now, &mut events)?);
             }
+            events.write(connection, now)?;
             Ok(dead_letters)
         })
         .await
@@ -159,8 +166,8 @@ impl Outbox for Sqlite {
     }
 
     async fn cancel(&self, id: MessageId) -> Result<Canceled, StoreError> {
-        let _ = id;
-        Err(StoreError::Refused("not built yet".to_owned()))
+        self.write(move |connection, now| cancel(connection, id.as_uuid(), now))
+            .await
     }
 
     async fn queue_depths(&self) -> Result<Vec<QueueDepth>, StoreError> {
@@ -190,299 +197,55 @@ impl Outbox for Sqlite {
     }
 }
 
-/// An entry that is due, or whose lease expired.
-struct Claimable {
-    id: Uuid,
-    token: i64,
-    progress: Progress,
-    lease_expired: bool,
-    deadline_in_ms: i64,
-    bytes: usize,
-}
-
-impl Claimable {
-    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            id: row.get("message_id")?,
-            token: row.get("lease_token")?,
-            progress: read_progress(row)?,
-            lease_expired: row.get("lease_expired")?,
-            deadline_in_ms: row.get("deadline_in_ms")?,
-            bytes: rows::count(row.get::<_, Option<i64>>("bytes")?.unwrap_or(0))?,
-        })
-    }
-
-    fn lease(
-        self,
-        connection: &Connection,
-        provider: &ProviderName,
-        now: Timestamp,
-        lease: Duration,
-    ) -> rusqlite::Result<Claimed> {
-        let Self {
-            id,
-            token,
-            mut progress,
-            lease_expired,
-            deadline_in_ms,
-            bytes: _,
-        } = self;
-        if lease_expired {
-            record_expired(connection, id, token, provider, &mut progress, now)?;
-        }
-        let token = token + 1;
-        connection
-            .prepare_cached(include_str!("../../sql/outbox/lease.sqlite.sql"))?
-            .execute(params![
-                id,
-                instant_after(now, lease).as_micros(),
-                token,
-                progress.attempts,
-                progress.rate_limited_in_a_row,
-                progress.unsure,
-            ])?;
-        let (conversation_id, content) = connection
-            .prepare_cached(include_str!("../../sql/messages/get.sqlite.sql"))?
-            .query_row([id], |row| {
-                Ok((
-                    rows::conversation_id(row.get("conversation_id")?)?,
-                    Arc::new(rows::content(row)?),
-                ))
-            })?;
-        let leased = Leased {
-            id: id.into(),
-            conversation_id,
-            content,
-            token: LeaseToken(token),
-            progress,
-        };
-        Ok(Claimed {
-            leased,
-            deadline_in: Duration::from_millis(rows::count(deadline_in_ms)?),
-            lease_expired,
-        })
-    }
-}
-
-fn read_progress(row: &Row<'_>) -> rusqlite::Result<Progress> {
-    Ok(Progress {
-        attempts: row.get("attempts")?,
-        counted: row.get("counted")?,
-        rate_limited_in_a_row: row.get("rate_limited_in_a_row")?,
-        panics: row.get("panics")?,
-        not_taken: row.get("not_taken")?,
-        unsure: row.get("unsure")?,
-    })
-}
-
-/// Records the attempt of the worker whose lease expired, because it may have sent the message. The attempt is not counted,
-/// because there may have been no call.
-fn record_expired(
-    connection: &Connection,
-    id: Uuid,
-    token: i64,
-    provider: &ProviderName,
-    progress: &mut Progress,
-    now: Timestamp,
-) -> rusqlite::Result<()> {
-    progress.attempts += 1;
-    progress.rate_limited_in_a_row = 0;
-    progress.unsure = true;
-    connection
-        .prepare_cached(include_str!("../../sql/attempts/insert.sqlite.sql"))?
-        .execute(params![
-            id,
-            progress.attempts,
-            token,
-            provider.as_str(),
-            Outcome::Unknown.as_str(),
-            WORKER_VANISHED,
-            now.as_micros(),
-            0,
-            None::<&str>,
-        ])?;
-    Ok(())
-}
-
-fn settle_one(connection: &Connection, settlement: &Settlement, now: Timestamp) -> rusqlite::Result<Settled> {
-    let Settlement {
-        id,
-        token,
-        tried,
-        disposition,
-        progress,
-    } = settlement;
-    let id = id.as_uuid();
-    let held: Option<(String, bool)> = connection
-        .prepare_cached(include_str!("../../sql/outbox/held.sqlite.sql"))?
-        .query_row(params![id, token.0], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    let Some((provider, unsure)) = held else {
-        return settle_late(connection, settlement);
-    };
-    let outcome = tried.as_ref().map(|tried| tried.outcome);
-    let progress = Progress {
-        unsure: unsure || outcome.is_some_and(Outcome::is_unsure),
-        ..*progress
-    };
-    if matches!(disposition, Disposition::Reroute { .. })
-        && (progress.unsure || outcome == Some(Outcome::Success))
-    {
-        return Ok(Settled::RerouteRefused);
-    }
-    if let Some(tried) = tried {
-        connection
-            .prepare_cached(include_str!("../../sql/attempts/insert.sqlite.sql"))?
-            .execute(params![
-                id,
-                progress.attempts,
-                token.0,
-                provider,
-                tried.outcome.as_str(),
-                tried.error_code.as_ref().map(ErrorCode::as_str),
-                tried.occurred_at.as_micros(),
-                i64::try_from(tried.latency.as_millis()).unwrap_or(i64::MAX),
-                tried.provider_message_id.as_ref().map(ProviderMessageId::as_str),
-            ])?;
-    }
-    match disposition {
-        Disposition::Finish => {
-            connection
-                .prepare_cached(include_str!("../../sql/outbox/delete.sqlite.sql"))?
-                .execute([id])?;
-        }
-        Disposition::Retry { after } => {
-            let due_at = instant_after(now, *after);
-            keep(connection, id, &progress, Next::Due(due_at, None))?;
-        }
-        Disposition::Reroute { provider } => {
-            keep(connection, id, &progress, Next::Due(now, Some(provider)))?;
-            connection
-                .prepare_cached(include_str!("../../sql/messages/reroute.sqlite.sql"))?
-                .execute(params![id, provider.as_str()])?;
-        }
-        Disposition::DeadLetter(reason) => {
-            let error_code: Option<String> = connection
-                .prepare_cached(include_str!("../../sql/attempts/last_error.sqlite.sql"))?
-                .query_row([id], |row| row.get(0))
-                .optional()?
-                .flatten();
-            keep(
-                connection,
-                id,
-                &progress,
-                Next::Dead(now, *reason, error_code.as_deref()),
-            )?;
-        }
-    }
-    Ok(Settled::Applied)
-}
-
-/// A settlement whose lease is lost adds its late outcome. It may also repeat one that was applied.
-fn settle_late(connection: &Connection, settlement: &Settlement) -> rusqlite::Result<Settled> {
-    let Settlement {
-        id,
-        token,
-        tried,
-        disposition,
-        progress,
-    } = settlement;
-    let id = id.as_uuid();
-    if let Some(tried) = tried {
-        connection
-            .prepare_cached(include_str!("../../sql/attempts/add_late_outcome.sqlite.sql"))?
-            .execute(params![id, token.0, progress.attempts, tried.outcome.as_str()])?;
-    }
-    let route = match disposition {
-        Disposition::Reroute { provider } => Some(provider.as_str()),
-        _ => None,
-    };
-    let applied_before = connection
-        .prepare_cached(include_str!("../../sql/attempts/settled.sqlite.sql"))?
-        .exists(params![id, token.0, progress.attempts, tried.is_some(), route])?;
-    Ok(if applied_before {
-        Settled::Applied
-    } else {
-        Settled::LeaseLost
-    })
-}
-
-/// The next state of a settled entry.
-enum Next<'a> {
-    /// Due at this time, at another provider if one is given.
-    Due(Timestamp, Option<&'a ProviderName>),
-    /// Dead since this time, with the last error code.
-    Dead(Timestamp, FailureReason, Option<&'a str>),
-}
-
-fn keep(connection: &Connection, id: Uuid, progress: &Progress, next: Next<'_>) -> rusqlite::Result<()> {
-    let (due_at, provider, dead_at, reason, error_code) = match next {
-        Next::Due(at, provider) => (Some(at), provider, None, None, None),
-        Next::Dead(at, reason, error_code) => (None, None, Some(at), Some(reason), error_code),
-    };
-    connection
-        .prepare_cached(include_str!("../../sql/outbox/settle.sqlite.sql"))?
-        .execute(params![
-            id,
-            due_at.map(Timestamp::as_micros),
-            dead_at.map(Timestamp::as_micros),
-            progress.attempts,
-            progress.counted,
-            progress.rate_limited_in_a_row,
-            progress.panics,
-            progress.unsure,
-            reason.map(FailureReason::as_str),
-            error_code,
-            provider.map(ProviderName::as_str),
-            progress.not_taken,
-        ])?;
-    Ok(())
-}
-
 fn json_of(providers: &[ProviderName]) -> String {
     let names: Vec<&str> = providers.iter().map(ProviderName::as_str).collect();
     serde_json::Value::from(names).to_string()
 }
 
-/// An entry without a lease that can no longer be sent.
-struct Expired {
-    dead_letter: DeadLetter,
-    token: i64,
-    progress: Progress,
-    error_code: Option<String>,
-}
-
-impl Expired {
-    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            dead_letter: DeadLetter {
-                id: row.get::<_, Uuid>("message_id")?.into(),
-                provider: rows::word(row, "provider")?,
-                channel: rows::word(row, "channel")?,
-                reason: rows::word(row, "reason")?,
-                lease_expired: row.get("lease_expired")?,
-            },
-            token: row.get("lease_token")?,
-            progress: read_progress(row)?,
-            error_code: row.get("error_code")?,
+fn cancel(connection: &Connection, id: Uuid, now: Timestamp) -> rusqlite::Result<Canceled> {
+    // No lease and not dead: no call is under way, and none was given up.
+    let waits = connection
+        .prepare_cached(include_str!("../../sql/outbox/entry.sqlite.sql"))?
+        .query_row([id], |row| {
+            Ok(row.get::<_, Option<i64>>("leased_until")?.is_none()
+                && row.get::<_, Option<i64>>("dead_at")?.is_none())
         })
-    }
-
-    fn dead_letter(self, connection: &Connection, now: Timestamp) -> rusqlite::Result<DeadLetter> {
-        let Self {
-            dead_letter,
-            token,
-            mut progress,
-            mut error_code,
-        } = self;
-        let id = dead_letter.id.as_uuid();
-        if dead_letter.lease_expired {
-            record_expired(connection, id, token, &dead_letter.provider, &mut progress, now)?;
-            error_code = Some(WORKER_VANISHED.to_owned());
+        .optional()?;
+    match waits {
+        None => {
+            let resolution: Option<String> = connection
+                .prepare_cached(include_str!("../../sql/messages/resolution.sqlite.sql"))?
+                .query_row([id], |row| row.get("resolution"))
+                .optional()?;
+            Ok(match resolution.as_deref() {
+                None => Canceled::NotFound,
+                Some(rows::CANCELED) => Canceled::Canceled { now: false },
+                Some(_) => Canceled::NotCancelable,
+            })
         }
-        let dead = Next::Dead(now, dead_letter.reason, error_code.as_deref());
-        keep(connection, id, &progress, dead)?;
-        Ok(dead_letter)
+        Some(false) => Ok(Canceled::NotCancelable),
+        Some(true) => {
+            let unsure = connection
+                .prepare_cached(include_str!("../../sql/attempts/any_unsure.sqlite.sql"))?
+                .exists([id])?;
+            if unsure {
+                return Ok(Canceled::NotCancelable);
+            }
+            connection
+                .prepare_cached(include_str!("../../sql/outbox/delete.sqlite.sql"))?
+                .execute([id])?;
+            let conversation_id: i64 = connection
+                .prepare_cached(include_str!("../../sql/messages/cancel.sqlite.sql"))?
+                .query_row([id], |row| row.get(0))?;
+            let mut events = NewEvents::default();
+            events.of_message(
+                EventType::MessageCanceled,
+                id,
+                rows::conversation_id(conversation_id)?,
+            );
+            events.write(connection, now)?;
+            Ok(Canceled::Canceled { now: true })
+        }
     }
 }
 
@@ -529,13 +292,17 @@ fn redrive_some(
     Ok(dead.len() as u64)
 }
 
-/// Expires the leases of the previous process, so that their entries can be claimed.
+/// Expires the leases of the previous process, so that their entries and endpoints can be leased.
 pub(super) fn expire_leases(connection: &Connection) -> rusqlite::Result<()> {
     let migrated = connection
         .prepare("select 1 from sqlite_schema where name = 'outbox'")?
         .exists([])?;
     if migrated {
         connection.execute(include_str!("../../sql/outbox/expire_leases.sqlite.sql"), [])?;
+        connection.execute(
+            include_str!("../../sql/webhook_endpoints/release_all.sqlite.sql"),
+            [],
+        )?;
     }
     Ok(())
 }

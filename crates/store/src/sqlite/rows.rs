@@ -3,15 +3,20 @@
 use std::{str::FromStr, time::Duration};
 
 use domain::{
-    Attempt, Body, Content, Conversation, ConversationId, ConversationKey, ErrorCode, Failure, GivenAddress,
-    Message, Metadata, Participant, Schedule, Subject, Timestamp,
+    Attempt, Body, Content, Conversation, ConversationId, ConversationKey, Delivery, Direction, ErrorCode,
+    Failure, GivenAddress, Message, MessageId, OutboxState, Participant, Receipt, ReceiptPosition, Schedule,
+    Status, Subject, Timestamp,
 };
 use rusqlite::{Row, types::Type};
 use uuid::Uuid;
 
-use crate::json;
+use crate::{StoredReceipt, json};
 
-pub(super) fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
+/// The resolution of a canceled message.
+pub(super) const CANCELED: &str = "canceled";
+
+/// A message with its outbox entry, if it has one. `now` is the time of the database's clock.
+pub(super) fn message(row: &Row<'_>, now: Timestamp) -> rusqlite::Result<Message> {
     let conversation_id: Option<i64> = row.get("conversation_id")?;
     let sequence: Option<i64> = row.get("sequence")?;
     let thread = match (conversation_id.and_then(ConversationId::new), sequence) {
@@ -25,23 +30,85 @@ pub(super) fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
         }),
         None => None,
     };
+    let direction = word(row, "direction")?;
+    let delivery = delivery(row)?;
+    let status = match direction {
+        Direction::Inbound => Status::Received,
+        Direction::Outbound => {
+            let canceled = row.get_ref("resolution")?.as_str()? == CANCELED;
+            let receipts = delivery.as_ref().map(|delivery| delivery.status);
+            Status::of_outbound(entry(row, now)?, canceled, receipts)
+        }
+    };
     Ok(Message {
         id: row.get::<_, Uuid>("id")?.into(),
         thread,
-        direction: word(row, "direction")?,
+        direction,
         content: content(row)?,
         timestamp: instant(row, "timestamp")?,
         processed_at: instant(row, "processed_at")?,
-        status: word(row, "status")?,
+        status,
         provider: optional_word(row, "provider")?,
         failure,
-        schedule: Schedule::default(),
-        delivery: None,
+        schedule: Schedule {
+            send_at: optional_instant(row, "send_at")?,
+            expires_at: optional_instant(row, "expires_at")?,
+        },
+        delivery,
+    })
+}
+
+/// The outbox entry of a message, by the columns that only an entry has.
+fn entry(row: &Row<'_>, now: Timestamp) -> rusqlite::Result<Option<OutboxState>> {
+    let Some(due_at) = optional_instant(row, "due_at")? else {
+        return Ok(None);
+    };
+    let dead = optional_instant(row, "dead_at")?.is_some();
+    let for_later = optional_instant(row, "send_at")?.is_some();
+    let untried = row.get::<_, i64>("attempts")? == 0;
+    Ok(Some(if dead {
+        OutboxState::Dead
+    } else if for_later && untried && due_at > now {
+        OutboxState::Scheduled
+    } else {
+        OutboxState::Pending
+    }))
+}
+
+pub(super) fn delivery(row: &Row<'_>) -> rusqlite::Result<Option<Delivery>> {
+    let Some(status) = optional_word(row, "delivery_status")? else {
+        return Ok(None);
+    };
+    Ok(Some(Delivery {
+        status,
+        error_code: error_code(row, "delivery_error_code")?,
+        at: instant(row, "delivery_at")?,
+        contradicted: row.get("delivery_contradicted")?,
+    }))
+}
+
+pub(super) fn receipt(row: &Row<'_>) -> rusqlite::Result<StoredReceipt> {
+    let message = |column: &'static str| -> rusqlite::Result<Option<MessageId>> {
+        Ok(row.get::<_, Option<Uuid>>(column)?.map(MessageId::from))
+    };
+    Ok(StoredReceipt {
+        position: ReceiptPosition(count(row.get("id")?)?),
+        receipt: Receipt {
+            provider: optional_word(row, "provider")?,
+            provider_message_id: optional_word(row, "provider_message_id")?,
+            message_id: message("named_message_id")?,
+            status: word(row, "status")?,
+            error_code: error_code(row, "error_code")?,
+            at: instant(row, "at")?,
+            received_at: instant(row, "received_at")?,
+        },
+        applied_to: message("message_id")?,
     })
 }
 
 pub(super) fn content(row: &Row<'_>) -> rusqlite::Result<Content> {
     let attachments: Option<String> = row.get("attachments")?;
+    let metadata: Option<String> = row.get("metadata")?;
     let subject: Option<String> = row.get("subject")?;
     let subject = subject
         .map(Subject::new)
@@ -54,7 +121,7 @@ pub(super) fn content(row: &Row<'_>) -> rusqlite::Result<Content> {
         subject,
         body: Body::new(row.get::<_, String>("body")?).map_err(|_| corrupt("body"))?,
         attachments: json::to_attachments(attachments.as_deref()).ok_or_else(|| corrupt("attachments"))?,
-        metadata: Metadata::default(),
+        metadata: json::to_metadata(metadata.as_deref()).ok_or_else(|| corrupt("metadata"))?,
     })
 }
 
@@ -94,6 +161,13 @@ pub(super) fn instant(row: &Row<'_>, column: &'static str) -> rusqlite::Result<T
     Timestamp::from_micros(row.get(column)?).ok_or_else(|| corrupt(column))
 }
 
+pub(super) fn optional_instant(row: &Row<'_>, column: &'static str) -> rusqlite::Result<Option<Timestamp>> {
+    let micros: Option<i64> = row.get(column)?;
+    micros
+        .map(|micros| Timestamp::from_micros(micros).ok_or_else(|| corrupt(column)))
+        .transpose()
+}
+
 pub(super) fn word<T: FromStr>(row: &Row<'_>, column: &'static str) -> rusqlite::Result<T> {
     row.get_ref(column)?
         .as_str()?
@@ -105,7 +179,7 @@ pub(super) fn count<T: TryFrom<i64>>(number: i64) -> rusqlite::Result<T> {
     T::try_from(number).map_err(|_| corrupt("a count"))
 }
 
-fn optional_word<T: FromStr>(row: &Row<'_>, column: &'static str) -> rusqlite::Result<Option<T>> {
+pub(super) fn optional_word<T: FromStr>(row: &Row<'_>, column: &'static str) -> rusqlite::Result<Option<T>> {
     let text = row.get_ref(column)?.as_str_or_null()?;
     text.map(|text| text.parse().map_err(|_| corrupt(column)))
         .transpose()
@@ -118,7 +192,7 @@ fn error_code(row: &Row<'_>, column: &'static str) -> rusqlite::Result<Option<Er
         .map(ErrorCode::from_provider))
 }
 
-fn corrupt(column: &'static str) -> rusqlite::Error {
+pub(super) fn corrupt(column: &'static str) -> rusqlite::Error {
     let reason = format!(
         "the column {column} holds a value that this program does not know: a newer program or a person wrote it"
     );

@@ -1,12 +1,21 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::{DeliveryStatus, EventId, LeaseToken, Page, PageRequest, WebhookEndpointId};
+use domain::{
+    DeliveryStatus, EventId, EventSubject, EventType, LeaseToken, Page, PageRequest, TOTAL_COUNTED_MAX,
+    Timestamp, Total, WebhookEndpointId,
+};
+use rusqlite::{Connection, OptionalExtension, params};
+use uuid::Uuid;
 
-use super::Sqlite;
+use super::{
+    Sqlite, endpoint_rows,
+    events::{self, NewEvents, number},
+    rows,
+};
 use crate::{
-    Checkpoint, Endpoint, EndpointChange, LeasedEndpoint, NewEndpoint, ReplayFrom, StoreError,
-    WebhookDelivery, Webhooks,
+    Checkpoint, Endpoint, EndpointChange, EndpointConfig, LeasedEndpoint, NewEndpoint, ReplayFrom,
+    StoreError, WebhookDelivery, Webhooks, instant_after,
 };
 
 #[async_trait]
@@ -16,17 +25,43 @@ impl Webhooks for Sqlite {
         endpoint: &NewEndpoint,
         max: u32,
     ) -> Result<Option<Endpoint>, StoreError> {
-        let _ = (endpoint, max);
-        Err(StoreError::Refused("not built yet".to_owned()))
+        let NewEndpoint { id, config, secret } = endpoint.clone();
+        self.write(move |connection, now| {
+            let count: u32 = connection
+                .prepare_cached(include_str!("../../sql/webhook_endpoints/count.sqlite.sql"))?
+                .query_row([], |row| row.get(0))?;
+            if count >= max {
+                return Ok(None);
+            }
+            connection
+                .prepare_cached(include_str!("../../sql/webhook_endpoints/insert.sqlite.sql"))?
+                .execute(params![
+                    id.as_uuid(),
+                    config.url.0,
+                    endpoint_rows::from_types(config.types.as_deref()),
+                    config.payload.as_str(),
+                    config.description,
+                    secret.0,
+                    now.as_micros(),
+                    number(events::ends(connection)?.end),
+                ])?;
+            find(connection, id)
+        })
+        .await
     }
 
     async fn endpoints(&self) -> Result<Vec<Endpoint>, StoreError> {
-        Err(StoreError::Refused("not built yet".to_owned()))
+        self.read(|connection, _| {
+            connection
+                .prepare_cached(include_str!("../../sql/webhook_endpoints/list.sqlite.sql"))?
+                .query_map([], endpoint_rows::endpoint)?
+                .collect()
+        })
+        .await
     }
 
     async fn endpoint(&self, id: WebhookEndpointId) -> Result<Option<Endpoint>, StoreError> {
-        let _ = (id,);
-        Err(StoreError::Refused("not built yet".to_owned()))
+        self.read(move |connection, _| find(connection, id)).await
     }
 
     async fn change_endpoint(
@@ -34,18 +69,64 @@ impl Webhooks for Sqlite {
         id: WebhookEndpointId,
         change: &EndpointChange,
     ) -> Result<Option<Endpoint>, StoreError> {
-        let _ = (id, change);
-        Err(StoreError::Refused("not built yet".to_owned()))
+        let change = change.clone();
+        self.write(move |connection, now| {
+            let Some(mut endpoint) = find(connection, id)? else {
+                return Ok(None);
+            };
+            let enabled = change.enabled;
+            apply(&mut endpoint, change, now);
+            if enabled == Some(true) {
+                connection
+                    .prepare_cached(include_str!("../../sql/webhook_deliveries/due_now.sqlite.sql"))?
+                    .execute(params![id.as_uuid(), now.as_micros()])?;
+            }
+            save(connection, &endpoint)?;
+            Ok(Some(endpoint))
+        })
+        .await
     }
 
     async fn delete_endpoint(&self, id: WebhookEndpointId) -> Result<bool, StoreError> {
-        let _ = (id,);
-        Err(StoreError::Refused("not built yet".to_owned()))
+        self.write(move |connection, _| {
+            connection
+                .prepare_cached(include_str!(
+                    "../../sql/webhook_deliveries/delete_of_endpoint.sqlite.sql"
+                ))?
+                .execute([id.as_uuid()])?;
+            let deleted = connection
+                .prepare_cached(include_str!("../../sql/webhook_endpoints/delete.sqlite.sql"))?
+                .execute([id.as_uuid()])?;
+            Ok(deleted > 0)
+        })
+        .await
     }
 
     async fn replay(&self, id: WebhookEndpointId, from: ReplayFrom) -> Result<Option<Endpoint>, StoreError> {
-        let _ = (id, from);
-        Err(StoreError::Refused("not built yet".to_owned()))
+        self.write(move |connection, now| {
+            let Some(mut endpoint) = find(connection, id)? else {
+                return Ok(None);
+            };
+            let place = match from {
+                ReplayFrom::After(place) => Some(place),
+                ReplayFrom::Since(since) => events::before(connection, since)?,
+                ReplayFrom::Failed => {
+                    connection
+                        .prepare_cached(include_str!(
+                            "../../sql/webhook_deliveries/retry_failed.sqlite.sql"
+                        ))?
+                        .execute(params![id.as_uuid(), now.as_micros()])?;
+                    None
+                }
+            };
+            if let Some(place) = place.filter(|place| *place < endpoint.cursor) {
+                endpoint.replay_until = endpoint.replay_until.max(Some(endpoint.cursor));
+                endpoint.cursor = place;
+            }
+            save(connection, &endpoint)?;
+            Ok(Some(endpoint))
+        })
+        .await
     }
 
     async fn lease_endpoints(
@@ -53,18 +134,63 @@ impl Webhooks for Sqlite {
         lease: Duration,
         deliveries_max: u32,
     ) -> Result<Vec<LeasedEndpoint>, StoreError> {
-        let _ = (lease, deliveries_max);
-        Err(StoreError::Refused("not built yet".to_owned()))
+        self.write(move |connection, now| {
+            let free: Vec<(Endpoint, i64)> = connection
+                .prepare_cached(include_str!("../../sql/webhook_endpoints/free.sqlite.sql"))?
+                .query_map([now.as_micros()], |row| {
+                    Ok((endpoint_rows::endpoint(row)?, row.get("lease_token")?))
+                })?
+                .collect::<rusqlite::Result<_>>()?;
+            let mut leased = Vec::with_capacity(free.len());
+            for (endpoint, token) in free {
+                let (id, token) = (endpoint.id.as_uuid(), token + 1);
+                connection
+                    .prepare_cached(include_str!("../../sql/webhook_endpoints/lease.sqlite.sql"))?
+                    .execute(params![id, instant_after(now, lease).as_micros(), token])?;
+                let deliveries = connection
+                    .prepare_cached(include_str!(
+                        "../../sql/webhook_deliveries/list_by_status.sqlite.sql"
+                    ))?
+                    .query_map(
+                        params![id, 0, deliveries_max, 0, DeliveryStatus::Pending.as_str()],
+                        endpoint_rows::delivery,
+                    )?
+                    .collect::<rusqlite::Result<_>>()?;
+                let failed_after_cursor = connection
+                    .prepare_cached(include_str!(
+                        "../../sql/webhook_deliveries/failed_after.sqlite.sql"
+                    ))?
+                    .query_map(params![id, number(endpoint.cursor)], |row| {
+                        events::event_id(row.get(0)?)
+                    })?
+                    .collect::<rusqlite::Result<_>>()?;
+                leased.push(LeasedEndpoint {
+                    endpoint,
+                    token: LeaseToken(token),
+                    leased_at: now,
+                    deliveries,
+                    failed_after_cursor,
+                });
+            }
+            Ok(leased)
+        })
+        .await
     }
 
     async fn checkpoint(&self, checkpoint: &Checkpoint) -> Result<bool, StoreError> {
-        let _ = (checkpoint,);
-        Err(StoreError::Refused("not built yet".to_owned()))
+        let checkpoint = checkpoint.clone();
+        self.write(move |connection, now| progress(connection, &checkpoint, now))
+            .await
     }
 
     async fn release_endpoint(&self, id: WebhookEndpointId, token: LeaseToken) -> Result<(), StoreError> {
-        let _ = (id, token);
-        Err(StoreError::Refused("not built yet".to_owned()))
+        self.write(move |connection, _| {
+            connection
+                .prepare_cached(include_str!("../../sql/webhook_endpoints/release.sqlite.sql"))?
+                .execute(params![id.as_uuid(), token.0])?;
+            Ok(())
+        })
+        .await
     }
 
     async fn deliveries(
@@ -73,12 +199,170 @@ impl Webhooks for Sqlite {
         status: Option<DeliveryStatus>,
         page: &PageRequest<EventId>,
     ) -> Result<Option<Page<WebhookDelivery, EventId>>, StoreError> {
-        let _ = (id, status, page);
-        Err(StoreError::Refused("not built yet".to_owned()))
+        let page = *page;
+        self.read(move |connection, _| {
+            if find(connection, id)?.is_none() {
+                return Ok(None);
+            }
+            let id = id.as_uuid();
+            let after = page.after().map_or(0, |after| number(*after));
+            let (size, offset) = (page.size() + 1, page.offset().cast_signed());
+            let found = match status {
+                None => connection
+                    .prepare_cached(include_str!("../../sql/webhook_deliveries/list.sqlite.sql"))?
+                    .query_map(params![id, after, size, offset], endpoint_rows::delivery)?
+                    .collect::<rusqlite::Result<_>>()?,
+                Some(status) => connection
+                    .prepare_cached(include_str!(
+                        "../../sql/webhook_deliveries/list_by_status.sqlite.sql"
+                    ))?
+                    .query_map(
+                        params![id, after, size, offset, status.as_str()],
+                        endpoint_rows::delivery,
+                    )?
+                    .collect::<rusqlite::Result<_>>()?,
+            };
+            let counted = connection
+                .prepare_cached(include_str!("../../sql/webhook_deliveries/count.sqlite.sql"))?
+                .query_row(
+                    params![
+                        id,
+                        status.map(DeliveryStatus::as_str),
+                        TOTAL_COUNTED_MAX.cast_signed() + 1
+                    ],
+                    |row| row.get(0),
+                )?;
+            let total = Total::capped(rows::count(counted)?);
+            Ok(Some(Page::of(&page, found, total, |delivery| delivery.event.id)))
+        })
+        .await
     }
 
     async fn purge_deliveries(&self, limit: u32) -> Result<u64, StoreError> {
-        let _ = (limit,);
-        Err(StoreError::Refused("not built yet".to_owned()))
+        self.write(move |connection, _| {
+            let start = number(events::ends(connection)?.start);
+            let purged = connection
+                .prepare_cached(include_str!("../../sql/webhook_deliveries/purge.sqlite.sql"))?
+                .execute(params![start, limit])?;
+            Ok(purged as u64)
+        })
+        .await
     }
+}
+
+fn find(connection: &Connection, id: WebhookEndpointId) -> rusqlite::Result<Option<Endpoint>> {
+    connection
+        .prepare_cached(include_str!("../../sql/webhook_endpoints/get.sqlite.sql"))?
+        .query_row([id.as_uuid()], endpoint_rows::endpoint)
+        .optional()
+}
+
+fn apply(endpoint: &mut Endpoint, change: EndpointChange, now: Timestamp) {
+    let EndpointChange {
+        url,
+        types,
+        payload,
+        description,
+        enabled,
+        rotate,
+    } = change;
+    let EndpointConfig {
+        url: old_url,
+        types: old_types,
+        payload: old_payload,
+        description: old_description,
+    } = &mut endpoint.config;
+    replace(old_url, url);
+    replace(old_types, types);
+    replace(old_payload, payload);
+    replace(old_description, description);
+    if let Some((secret, kept)) = rotate {
+        let previous = std::mem::replace(&mut endpoint.secret, secret);
+        endpoint.previous_secret = Some((previous, instant_after(now, kept)));
+    }
+    if let Some(enabled) = enabled {
+        endpoint.enabled = enabled;
+        endpoint.disabled_reason = None;
+        endpoint.failing_since = endpoint.failing_since.filter(|_| !enabled);
+    }
+}
+
+fn replace<T>(old: &mut T, new: Option<T>) {
+    if let Some(new) = new {
+        *old = new;
+    }
+}
+
+/// Saves a changed endpoint and takes its lease away.
+fn save(connection: &Connection, endpoint: &Endpoint) -> rusqlite::Result<()> {
+    let Endpoint { id, config, .. } = endpoint;
+    let (previous, previous_until) = match &endpoint.previous_secret {
+        Some((secret, until)) => (Some(&secret.0), Some(until.as_micros())),
+        None => (None, None),
+    };
+    connection
+        .prepare_cached(include_str!("../../sql/webhook_endpoints/change.sqlite.sql"))?
+        .execute(params![
+            id.as_uuid(),
+            config.url.0,
+            endpoint_rows::from_types(config.types.as_deref()),
+            config.payload.as_str(),
+            config.description,
+            endpoint.secret.0,
+            previous,
+            previous_until,
+            endpoint.enabled,
+            endpoint.disabled_reason.map(domain::DisabledReason::as_str),
+            number(endpoint.cursor),
+            endpoint.replay_until.map(number),
+            endpoint.failing_since.map(Timestamp::as_micros),
+        ])?;
+    Ok(())
+}
+
+/// Records a checkpoint; false if its lease is lost.
+fn progress(connection: &Connection, checkpoint: &Checkpoint, now: Timestamp) -> rusqlite::Result<bool> {
+    let id: Uuid = checkpoint.id.as_uuid();
+    let held = connection
+        .prepare_cached(include_str!("../../sql/webhook_endpoints/progress.sqlite.sql"))?
+        .execute(params![
+            id,
+            checkpoint.token.0,
+            now.as_micros(),
+            number(checkpoint.cursor),
+            i64::try_from(checkpoint.delivered).unwrap_or(i64::MAX),
+            checkpoint.failing,
+            instant_after(now, checkpoint.lease).as_micros(),
+            checkpoint.disable.map(domain::DisabledReason::as_str),
+        ])?;
+    if held == 0 {
+        return Ok(false);
+    }
+    let mut delete =
+        connection.prepare_cached(include_str!("../../sql/webhook_deliveries/delete.sqlite.sql"))?;
+    for event in &checkpoint.done {
+        delete.execute(params![id, number(*event)])?;
+    }
+    let mut put = connection.prepare_cached(include_str!("../../sql/webhook_deliveries/put.sqlite.sql"))?;
+    for kept in &checkpoint.kept {
+        put.execute(params![
+            id,
+            number(kept.event.id),
+            events::json(kept.event.kind, &kept.event.subject).to_string(),
+            kept.event.at.as_micros(),
+            kept.status.as_str(),
+            kept.due_in.map(|due_in| instant_after(now, due_in).as_micros()),
+            endpoint_rows::from_attempts(&kept.attempts),
+        ])?;
+    }
+    if let Some(reason) = checkpoint.disable {
+        let mut events = NewEvents::default();
+        let subject = EventSubject::WebhookEndpoint {
+            id: checkpoint.id,
+            reason,
+        };
+        events.push(EventType::WebhookEndpointDisabled, subject);
+        events.write(connection, now)?;
+    }
+    Ok(true)
 }

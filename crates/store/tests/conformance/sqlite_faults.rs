@@ -148,8 +148,10 @@ fn read_for_ever(file: &OneFile) {
          with recursive numbers (n) as (select 1 union all select n + 1 from numbers)
          select
              cast(n as blob) as id, null as conversation_id, null as sequence, '' as direction, '' as channel, '' as sender,
-             '' as recipient, '' as subject, '' as body, '' as attachments, 0 as timestamp, 0 as processed_at,
-             '' as status, '' as provider, '' as failure_reason, '' as failure_code
+             '' as recipient, '' as subject, '' as body, '' as attachments, '' as metadata, 0 as timestamp,
+             0 as processed_at, 0 as send_at, 0 as expires_at, '' as provider, '' as resolution, '' as delivery_status,
+             '' as delivery_error_code, 0 as delivery_at, 0 as delivery_contradicted, 0 as due_at, 0 as dead_at,
+             0 as attempts, '' as failure_reason, '' as failure_code
          from numbers",
     );
 }

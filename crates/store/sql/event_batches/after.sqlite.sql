@@ -1,0 +1,1 @@
+select last, at, count, events from event_batches where last > ?1 order by last

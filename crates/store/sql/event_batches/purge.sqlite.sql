@@ -1,0 +1,1 @@
+delete from event_batches where last <= ?1

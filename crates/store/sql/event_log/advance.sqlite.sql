@@ -1,0 +1,1 @@
+update event_log set latest = latest + ?1 returning latest

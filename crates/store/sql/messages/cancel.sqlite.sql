@@ -1,0 +1,1 @@
+update messages set resolution = 'canceled' where id = ?1 returning conversation_id

@@ -1,0 +1,1 @@
+select id from messages where conversation_id = ?1

@@ -1,3 +1,0 @@
-insert into messages
-    (id, direction, channel, sender, recipient, subject, body, attachments, timestamp, processed_at, provider)
-values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)

@@ -1,0 +1,1 @@
+select id from messages where conversation_id = ?1 order by timestamp desc, sequence desc limit 1

@@ -1,0 +1,2 @@
+-- Counts up to ?1.
+select count(*) from (select 1 from receipts where message_id is null limit ?1)

@@ -1,0 +1,6 @@
+-- Latest first.
+select id, provider, provider_message_id, named_message_id, message_id, status, error_code, at, received_at
+from receipts
+where message_id = ?1
+order by id desc
+limit ?2
