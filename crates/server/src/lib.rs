@@ -35,6 +35,7 @@ pub use auth::ApiKeys;
 pub use connections::{ConnectionSettings, ServeError, Server};
 pub use hosts::AllowedHosts;
 pub use openapi::openapi;
+pub use routes::webhook_endpoints::view::WebhookBodies;
 pub use settings::ServerSettings;
 
 use answers::Answers;

@@ -17,7 +17,8 @@ use crate::{
     query::QueryParameters,
     request_id::take_or_make,
     routes::{
-        conversations, docs, events, health, messages, metrics, provider_mock, providers, receipts, webhooks,
+        conversations, docs, events, health, messages, metrics, provider_mock, providers, receipts,
+        webhook_endpoints, webhooks,
     },
     telemetry,
 };
@@ -78,6 +79,16 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(receipts::list))
         .routes(routes!(events::list))
         .routes(routes!(events::stream::stream))
+        .routes(routes!(webhook_endpoints::list, webhook_endpoints::create))
+        .routes(routes!(
+            webhook_endpoints::get,
+            webhook_endpoints::change,
+            webhook_endpoints::delete
+        ))
+        .routes(routes!(webhook_endpoints::rotate))
+        .routes(routes!(webhook_endpoints::test))
+        .routes(routes!(webhook_endpoints::deliveries))
+        .routes(routes!(webhook_endpoints::replay))
         .routes(routes!(conversations::list))
         .routes(routes!(conversations::get))
         .routes(routes!(conversations::messages))

@@ -15,7 +15,8 @@ use super::{
     places::{ConnectionPhase, Seat},
 };
 use crate::{
-    auth::OPEN_PATHS, client::Peer, problem::Problem, router::health_only, routes::events::stream::EVENT_STREAM,
+    auth::OPEN_PATHS, client::Peer, problem::Problem, router::health_only,
+    routes::events::stream::EVENT_STREAM,
 };
 
 /// How long a request waits for a node that is starting: balancers without health checks send requests as soon as the port
@@ -91,7 +92,10 @@ impl Service {
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        let is_stream = response.headers().get(CONTENT_TYPE).is_some_and(|value| value == EVENT_STREAM);
+        let is_stream = response
+            .headers()
+            .get(CONTENT_TYPE)
+            .is_some_and(|value| value == EVENT_STREAM);
         seat.is_stream.store(is_stream, SeqCst);
         seat.enter(ConnectionPhase::Answering);
         Ok(response)

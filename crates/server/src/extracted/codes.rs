@@ -2,9 +2,33 @@
 
 /// Words before a code: `your code is 4815`. In lower case.
 const CUES: [&str; 27] = [
-    "code", "codes", "pin", "otp", "passcode", "password", "token", "tan", "2fa", "mfa", "verification", "kode",
-    "kod", "codigo", "código", "codice", "passwort", "bestätigungscode", "sicherheitscode", "wachtwoord", "код",
-    "пароль", "コード", "验证码", "驗證碼", "인증번호", "密码",
+    "code",
+    "codes",
+    "pin",
+    "otp",
+    "passcode",
+    "password",
+    "token",
+    "tan",
+    "2fa",
+    "mfa",
+    "verification",
+    "kode",
+    "kod",
+    "codigo",
+    "código",
+    "codice",
+    "passwort",
+    "bestätigungscode",
+    "sicherheitscode",
+    "wachtwoord",
+    "код",
+    "пароль",
+    "コード",
+    "验证码",
+    "驗證碼",
+    "인증번호",
+    "密码",
 ];
 /// Words between a cue and its code.
 const FILLERS: [&str; 14] = [
@@ -12,17 +36,45 @@ const FILLERS: [&str; 14] = [
 ];
 /// What follows a code that comes first: `4815 is your code`.
 const CUES_AFTER: [&str; 9] = [
-    "is your", "is the", "is je", "ist dein", "ist ihr", "ist der", "est votre", "es tu", "es su",
+    "is your",
+    "is the",
+    "is je",
+    "ist dein",
+    "ist ihr",
+    "ist der",
+    "est votre",
+    "es tu",
+    "es su",
 ];
 /// Currencies beside an amount, in lower case.
 const CURRENCIES: [&str; 20] = [
-    "usd", "eur", "gbp", "inr", "rs", "sek", "nok", "dkk", "chf", "jpy", "cad", "aud", "ngn", "kes", "zar", "brl",
-    "mxn", "dollars", "euros", "kr",
+    "usd", "eur", "gbp", "inr", "rs", "sek", "nok", "dkk", "chf", "jpy", "cad", "aud", "ngn", "kes", "zar",
+    "brl", "mxn", "dollars", "euros", "kr",
 ];
 /// Words before a number that is dialled, part of an address, or the end of a card or account.
 const OTHER_NUMBERS: [&str; 22] = [
-    "call", "tel", "phone", "fax", "dial", "mobile", "cell", "whatsapp", "ext", "suite", "ste", "apt", "room",
-    "floor", "box", "ending", "ends", "in", "with", "card", "copyright", "©",
+    "call",
+    "tel",
+    "phone",
+    "fax",
+    "dial",
+    "mobile",
+    "cell",
+    "whatsapp",
+    "ext",
+    "suite",
+    "ste",
+    "apt",
+    "room",
+    "floor",
+    "box",
+    "ending",
+    "ends",
+    "in",
+    "with",
+    "card",
+    "copyright",
+    "©",
 ];
 /// Words before a short code: `text STOP to 24365`.
 const ANSWERS: [&str; 5] = ["text", "reply", "send", "sms", "txt"];
@@ -40,7 +92,9 @@ pub(super) fn find(text: &str) -> Vec<String> {
     let mut codes = Vec::new();
     let mut at = 0;
     while let Some(start) = text[at..].find(is_in_word).map(|offset| at + offset) {
-        let word_end = text[start..].find(char::is_whitespace).map_or(text.len(), |end| start + end);
+        let word_end = text[start..]
+            .find(char::is_whitespace)
+            .map_or(text.len(), |end| start + end);
         // A chunk of text without a space, from its beginning.
         let chunk_start = text[at..start].rfind(char::is_whitespace).map_or(at, |space| {
             at + space + text[at + space..].chars().next().map_or(0, char::len_utf8)
@@ -187,7 +241,10 @@ fn single(text: &str, start: usize, end: usize) -> Option<String> {
     if !word.bytes().all(|byte| byte.is_ascii_digit()) {
         return mixed(word, &context);
     }
-    if !DIGITS.contains(&word.len()) || (!context.is_cued && (is_year(word) || is_day(word))) || context.is_other() {
+    if !DIGITS.contains(&word.len())
+        || (!context.is_cued && (is_year(word) || is_day(word)))
+        || context.is_other()
+    {
         return None;
     }
     Some(word.to_owned())
@@ -195,10 +252,15 @@ fn single(text: &str, start: usize, end: usize) -> Option<String> {
 
 /// Letters with digits are a code only if the text says so, or if they stand alone on their line.
 fn mixed(word: &str, context: &Context<'_>) -> Option<String> {
-    let plain = word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let plain = word
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     let digits = word.bytes().filter(u8::is_ascii_digit).count();
     let written = plain && digits > 0 && MIXED.contains(&word.len()) && !context.is_in_amount();
-    let alone = context.is_alone && digits > 1 && word.len() > 4 && !word.bytes().any(|byte| byte.is_ascii_lowercase());
+    let alone = context.is_alone
+        && digits > 1
+        && word.len() > 4
+        && !word.bytes().any(|byte| byte.is_ascii_lowercase());
     (written && (context.is_cued || alone)).then(|| word.to_owned())
 }
 
@@ -229,7 +291,9 @@ struct Context<'a> {
 impl<'a> Context<'a> {
     fn of(text: &'a str, start: usize, end: usize) -> Self {
         let from = (start.saturating_sub(BEFORE_BYTES)..=start).find(|at| text.is_char_boundary(*at));
-        let to = (end..=(end + BEFORE_BYTES).min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+        let to = (end..=(end + BEFORE_BYTES).min(text.len()))
+            .rev()
+            .find(|at| text.is_char_boundary(*at));
         let before = &text[from.unwrap_or(start)..start];
         let after = &text[end..to.unwrap_or(end)];
         let line_before = before.rsplit('\n').next().unwrap_or_default();
@@ -260,7 +324,10 @@ impl<'a> Context<'a> {
         };
         let currency = |character: char| "$€£¥₹₦₽₩₺".contains(character);
         let priced = self.before.trim_end().ends_with(currency)
-            || self.after.trim_start_matches([' ', '\u{a0}']).starts_with(currency)
+            || self
+                .after
+                .trim_start_matches([' ', '\u{a0}'])
+                .starts_with(currency)
             || CURRENCIES.contains(&last_word(self.before).as_str())
             || CURRENCIES.contains(&first_word(self.after).as_str());
         joined_before || joined_after || priced
@@ -276,7 +343,10 @@ impl<'a> Context<'a> {
             return false;
         }
         let before = self.before.trim_end().trim_end_matches([':', '.', '#']);
-        let raw = before.rsplit(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+        let raw = before
+            .rsplit(|c: char| !c.is_alphanumeric())
+            .next()
+            .unwrap_or_default();
         // `San Francisco, CA 94103`
         let is_state = raw.len() == 2
             && raw.bytes().all(|byte| byte.is_ascii_uppercase())
@@ -296,7 +366,9 @@ impl<'a> Context<'a> {
 
 fn last_word(text: &str) -> String {
     let text = text.trim_end_matches(|c: char| c.is_whitespace() || ".:#".contains(c));
-    let word = text.rsplit(|c: char| c.is_whitespace() || ",;:!?()".contains(c)).next();
+    let word = text
+        .rsplit(|c: char| c.is_whitespace() || ",;:!?()".contains(c))
+        .next();
     word.unwrap_or_default().to_lowercase()
 }
 

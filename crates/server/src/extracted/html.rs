@@ -69,7 +69,9 @@ fn after_end_of<'a>(name: &str, html: &'a str) -> &'a str {
 /// `<https://…>` is none.
 fn begins_tag(html: &str) -> bool {
     let name = html.trim_start_matches('<').trim_start_matches(['/', '!', '?']);
-    let end = name.find(|character| !is_in_name(character)).unwrap_or(name.len());
+    let end = name
+        .find(|character| !is_in_name(character))
+        .unwrap_or(name.len());
     let (name, after) = name.split_at(end);
     name.starts_with(|first: char| first.is_ascii_alphabetic())
         && !name.ends_with(':')
@@ -152,7 +154,10 @@ fn push_decoded(text: &mut String, html: &str) {
     while let Some(at) = rest.find('&') {
         text.push_str(&rest[..at]);
         rest = &rest[at + 1..];
-        let end = rest.bytes().take(ENTITY_BYTES_MAX + 1).position(|byte| byte == b';');
+        let end = rest
+            .bytes()
+            .take(ENTITY_BYTES_MAX + 1)
+            .position(|byte| byte == b';');
         match end.and_then(|end| Some((decoded(&rest[..end])?, end))) {
             Some((character, end)) => {
                 text.extend(character);

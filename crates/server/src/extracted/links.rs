@@ -5,7 +5,10 @@ fn ends_url(character: char) -> bool {
         || matches!(character, '<' | '>' | '"' | '`' | '{' | '}' | '|' | '\\' | '^')
         || matches!(character, '“' | '”' | '„' | '«' | '»' | '…')
         || matches!(character, '\u{3000}'..='\u{303f}' | '\u{ff00}'..='\u{ff0f}' | '\u{ff1a}'..='\u{ff1f}')
-        || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}' | '\u{2029}' | '\u{feff}')
+        || matches!(
+            character,
+            '\u{200b}'..='\u{200f}' | '\u{2028}' | '\u{2029}' | '\u{feff}'
+        )
 }
 
 /// The URLs of a text and their places, without the punctuation that follows them.
@@ -42,9 +45,9 @@ fn next(text: &str) -> Option<usize> {
 
 /// Whether a text is an `http` URL with a host.
 pub(super) fn is_link(text: &str) -> bool {
-    let host = text.split_once("://").filter(|(scheme, _)| {
-        scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")
-    });
+    let host = text
+        .split_once("://")
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https"));
     host.is_some_and(|(_, host)| host.starts_with(|first: char| first.is_alphanumeric() || first == '['))
 }
 

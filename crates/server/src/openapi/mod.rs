@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 use serde_json::Value;
 use utoipa::OpenApi;
 
-use crate::router;
+use crate::{router, routes::webhook_endpoints};
 
 /// The description as JSON, with a newline at its end. It is the same for all settings.
 #[must_use]
@@ -42,6 +42,7 @@ pub fn openapi() -> &'static str {
         (name = "Receive", description = "Inbound messages from providers."),
         (name = "Read", description = "Conversations and messages."),
         (name = "Events", description = "What has happened, as a log that is read or followed."),
+        (name = "Webhooks", description = "URLs that get events, signed as Standard Webhooks 1.0 defines."),
         (name = "Redrive", description = "Retry failed messages."),
         (name = "Providers", description = "State of the providers."),
         (name = "Simulated providers", description = "Providers that fail on demand. Without a simulated provider these \
@@ -50,7 +51,7 @@ pub fn openapi() -> &'static str {
     ),
     // Schemas that only parameters and problems refer to are not collected.
     components(schemas(problems::ProblemDocument, schemas::IdempotencyKey, schemas::PageNumber, schemas::Participant,
-        schemas::WaitMs, schemas::WaitCount, schemas::EventTypes)),
+        schemas::WaitMs, schemas::WaitCount, schemas::EventTypes, webhook_endpoints::view::WebhookEventView)),
 )]
 struct Description;
 

@@ -58,6 +58,9 @@ problems! {
     /// The receipt route of the simulators.
     MockReceiptErrors = Invalid NotFound RequestTimeout BodyTooLarge UnsupportedMediaType RateLimited Internal Overloaded
         StoreUnavailable OutcomeUnknown Starting;
+    NewEndpointErrors = Invalid RequestTimeout TooManyEndpoints BodyTooLarge UnsupportedMediaType Internal Overloaded
+        StoreUnavailable Starting;
+    EndpointErrors = Invalid NotFound RequestTimeout BodyTooLarge UnsupportedMediaType Internal Overloaded StoreUnavailable Starting;
     EventErrors = Invalid EventsExpired Internal Overloaded StoreUnavailable Starting;
     StreamErrors = Invalid EventsExpired Internal Overloaded StoreUnavailable Starting Draining;
     /// A read by id.

@@ -105,6 +105,16 @@ schemas! {
     WebhookEndpointId = text("The id of a webhook endpoint.")
         .format(Some(format("uuid")))
         .examples([json!("01a1fc5f-8b3e-7c61-9d0a-4f2b6c8e1a36")]);
+    EndpointUrl = text(
+        "An http or https URL without user and fragment. Redirects are never followed. Unless the operator allows them, \
+         addresses of private networks and of loopback are refused when it is called.",
+    )
+        .format(Some(format("uri")))
+        .min_length(Some(1))
+        .max_length(Some(2_048))
+        .examples([json!("https://example.com/hooks/trunkline")]);
+    WebhookEventType = text("The type of an event, or `webhook_endpoint.test`.")
+        .examples([json!("message.delivered")]);
     Percentage = ObjectBuilder::new()
         .schema_type(Type::Integer)
         .description(Some("Share of calls in percent."))

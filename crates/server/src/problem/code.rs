@@ -35,6 +35,7 @@ codes! {
     RequestTimeout = REQUEST_TIMEOUT "request_timeout": "The body took longer than 5 seconds. Nothing was stored: try again.";
     NotFailed = CONFLICT "not_failed": "The message has not failed: only a failed one can be redriven.";
     NotCancelable = CONFLICT "not_cancelable": "A provider has or may have the message, is being called with it, or the message is final: `GET /api/messages/{id}` shows it.";
+    TooManyEndpoints = CONFLICT "too_many_endpoints": "There are as many webhook endpoints as there can be: delete one.";
     EventsExpired = GONE "events_expired": "Events after this cursor are deleted: `detail` has the oldest cursor that is kept.";
     BodyTooLarge = PAYLOAD_TOO_LARGE "body_too_large": "The body is larger than `API_MAX_BODY_BYTES` (262,144).";
     UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE "unsupported_media_type": "Send JSON with `Content-Type: application/json`, not compressed.";

@@ -18,7 +18,6 @@ use super::{
     },
 };
 use crate::{
-    App,
     extract::{self, AppState, PathId},
     openapi::{
         enums,
@@ -62,7 +61,7 @@ pub(crate) struct ConversationView {
 }
 
 impl ConversationView {
-    fn of(app: &App, listed: ListedConversation) -> Self {
+    fn of(snippet_graphemes: usize, listed: ListedConversation) -> Self {
         let Conversation {
             id,
             key,
@@ -80,7 +79,7 @@ impl ConversationView {
             message_count,
             last_activity_at,
             created_at,
-            last_message: last_message.map(|message| LastMessageView::of(app, &message)),
+            last_message: last_message.map(|message| LastMessageView::of(snippet_graphemes, &message)),
         }
     }
 }
@@ -112,7 +111,7 @@ pub(crate) async fn list(
     let room = app.answers().room(bytes).await?;
     let page = app.engine().store().conversations(&filter, &request).await?;
     answer(&app, room, &request, page, |listed| {
-        ConversationView::of(&app, listed)
+        ConversationView::of(app.settings().snippet_graphemes, listed)
     })
     .await
 }
@@ -130,7 +129,7 @@ pub(crate) async fn get(State(app): AppState, id: PathId) -> Result<Json<Convers
         .conversation(extract::id(id, "conversation")?)
         .await?;
     conversation
-        .map(|listed| Json(ConversationView::of(&app, listed)))
+        .map(|listed| Json(ConversationView::of(app.settings().snippet_graphemes, listed)))
         .ok_or_else(|| Problem::not_found("conversation"))
 }
 
@@ -157,7 +156,7 @@ pub(crate) async fn messages(
         .await?;
     let page = page.ok_or_else(|| Problem::not_found("conversation"))?;
     answer(&app, room, &request, page, |message| {
-        MessageView::of(&app, message)
+        MessageView::of(app.settings().snippet_graphemes, message)
     })
     .await
 }

@@ -9,6 +9,7 @@ pub(crate) mod metrics;
 pub(crate) mod provider_mock;
 pub(crate) mod providers;
 pub(crate) mod receipts;
+pub(crate) mod webhook_endpoints;
 pub(crate) mod webhooks;
 
 mod accepted;

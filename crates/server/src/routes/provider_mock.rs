@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -69,6 +69,8 @@ struct Simulation {
     ratelimit_pct: Option<u64>,
     #[schema(value_type = Option<schemas::Seed>)]
     seed: Option<u64>,
+    #[schema(value_type = Option<SimulatedReceipts>)]
+    receipts: Option<SimulatedReceipts>,
     /// What differs for single providers, by name.
     #[serde(default)]
     providers: BTreeMap<String, SimulatedOverride>,
@@ -93,6 +95,28 @@ struct SimulatedOverride {
     #[schema(value_type = Option<schemas::Seed>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     seed: Option<u64>,
+    #[schema(value_type = Option<SimulatedReceipts>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipts: Option<SimulatedReceipts>,
+}
+
+/// Which receipts come for messages that a provider took: none, unless it is said here.
+#[derive(Default, Serialize, Deserialize, ToSchema)]
+struct SimulatedReceipts {
+    #[schema(value_type = Option<schemas::Percentage>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delivered_pct: Option<u64>,
+    #[schema(value_type = Option<schemas::Percentage>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    undelivered_pct: Option<u64>,
+    /// How long after the call a receipt comes, in milliseconds: a day at most.
+    #[schema(value_type = Option<schemas::Count>, maximum = 86_400_000)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delay_ms: Option<u64>,
+    /// Share of receipts that come twice.
+    #[schema(value_type = Option<schemas::Percentage>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duplicate_pct: Option<u64>,
 }
 
 /// The configuration of the simulated providers.
@@ -107,6 +131,7 @@ pub(crate) struct SimulationShown {
     #[schema(value_type = Option<schemas::Seed>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     seed: Option<u64>,
+    receipts: SimulatedReceipts,
     /// What differs for single providers, by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     providers: BTreeMap<String, SimulatedOverride>,
@@ -129,6 +154,7 @@ struct SimulatedEffect {
     #[schema(value_type = Option<schemas::Seed>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     seed: Option<u64>,
+    receipts: SimulatedReceipts,
 }
 
 impl Simulation {
@@ -155,7 +181,7 @@ impl Simulation {
         let providers = self.providers.into_iter().map(|(name, own)| (name, own.into()));
         Ok(SimulatorConfig {
             faults,
-            receipts: ReceiptShares::default(),
+            receipts: self.receipts.unwrap_or_default().shares(),
             providers: providers.collect(),
         })
     }
@@ -173,7 +199,7 @@ impl From<SimulatedOverride> for FaultOverrides {
             error_pct: own.error_pct.map(share),
             ratelimit_pct: own.ratelimit_pct.map(share),
             seed: own.seed,
-            receipts: ReceiptOverrides::default(),
+            receipts: own.receipts.unwrap_or_default().overrides(),
         }
     }
 }
@@ -185,7 +211,54 @@ impl From<FaultOverrides> for SimulatedOverride {
             error_pct: own.error_pct.map(u64::from),
             ratelimit_pct: own.ratelimit_pct.map(u64::from),
             seed: own.seed,
+            receipts: (own.receipts != ReceiptOverrides::default())
+                .then(|| SimulatedReceipts::own(own.receipts)),
         }
+    }
+}
+
+impl SimulatedReceipts {
+    fn overrides(self) -> ReceiptOverrides {
+        ReceiptOverrides {
+            delivered_pct: self.delivered_pct.map(share),
+            undelivered_pct: self.undelivered_pct.map(share),
+            delay: self.delay_ms.map(Duration::from_millis),
+            duplicate_pct: self.duplicate_pct.map(share),
+        }
+    }
+
+    fn shares(self) -> ReceiptShares {
+        let ReceiptOverrides {
+            delivered_pct,
+            undelivered_pct,
+            delay,
+            duplicate_pct,
+        } = self.overrides();
+        ReceiptShares {
+            delivered_pct: delivered_pct.unwrap_or_default(),
+            undelivered_pct: undelivered_pct.unwrap_or_default(),
+            delay: delay.unwrap_or_default(),
+            duplicate_pct: duplicate_pct.unwrap_or_default(),
+        }
+    }
+
+    fn own(own: ReceiptOverrides) -> Self {
+        let milliseconds = |delay: Duration| u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            delivered_pct: own.delivered_pct.map(u64::from),
+            undelivered_pct: own.undelivered_pct.map(u64::from),
+            delay_ms: own.delay.map(milliseconds),
+            duplicate_pct: own.duplicate_pct.map(u64::from),
+        }
+    }
+
+    fn all(shares: ReceiptShares) -> Self {
+        Self::own(ReceiptOverrides {
+            delivered_pct: Some(shares.delivered_pct),
+            undelivered_pct: Some(shares.undelivered_pct),
+            delay: Some(shares.delay),
+            duplicate_pct: Some(shares.duplicate_pct),
+        })
     }
 }
 
@@ -200,18 +273,22 @@ impl SimulationShown {
                 ratelimit_pct: faults.ratelimit_pct,
                 success_pct: faults.success_pct(),
                 seed: faults.seed,
+                receipts: SimulatedReceipts::all(config.effective_receipts(name)),
             };
             (name.to_string(), effect)
         };
         let effective = simulators.names().map(effect).collect();
         let SimulatorConfig {
-            faults, providers, ..
+            faults,
+            receipts,
+            providers,
         } = config;
         Self {
             timeout_pct: faults.timeout_pct,
             error_pct: faults.error_pct,
             ratelimit_pct: faults.ratelimit_pct,
             seed: faults.seed,
+            receipts: SimulatedReceipts::all(receipts),
             providers: providers
                 .into_iter()
                 .map(|(name, own)| (name, own.into()))
@@ -245,6 +322,10 @@ pub(crate) async fn config(State(app): AppState) -> Result<Json<SimulationShown>
             ("calm" = (value = json!({"timeout_pct": 0, "error_pct": 0, "ratelimit_pct": 0}))),
             ("storm" = (value = json!({
                 "timeout_pct": 5, "error_pct": 40, "ratelimit_pct": 10, "seed": 42, "providers": {"email": {"error_pct": 0}},
+            }))),
+            ("receipts" = (value = json!({
+                "timeout_pct": 0, "error_pct": 0, "ratelimit_pct": 0,
+                "receipts": {"delivered_pct": 90, "undelivered_pct": 5, "delay_ms": 200, "duplicate_pct": 10},
             }))),
         ),
     ),

@@ -6,9 +6,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use domain::{
-    ErrorCode, FieldError, MessageId, ProviderName, Receipt, ReceiptStatus, Timestamp,
-};
+use domain::{ErrorCode, FieldError, MessageId, ProviderName, Receipt, ReceiptStatus, Timestamp};
 use serde::{Deserialize, Serialize};
 use store::StoredReceipt;
 use utoipa::ToSchema;
@@ -152,8 +150,8 @@ impl ReceiptWebhook {
             let read = name.trim().parse::<ProviderName>();
             read.map_err(|error| FieldError::new("/provider", error))
         });
-        let theirs = given(self.provider_message_id)
-            .map(|id| provider_message_id("/provider_message_id", Some(id)));
+        let theirs =
+            given(self.provider_message_id).map(|id| provider_message_id("/provider_message_id", Some(id)));
         let ours = given(self.message_id).map(|id| {
             let read = id.trim().parse::<MessageId>();
             read.map_err(|error| FieldError::new("/message_id", error))

@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 
 use axum::{
-    extract::{MatchedPath, Query, Request, State},
     body::Bytes,
+    extract::{MatchedPath, Query, Request, State},
     http::{Method, Uri},
     response::Response,
 };

@@ -133,7 +133,9 @@ impl Scan<'_> {
     async fn begin(&mut self, after: After) -> Result<(), Problem> {
         if let After::Event(id) = after {
             self.cursor = id;
-        } else if let EventsRead::Expired { start } = self.app.engine().events().read(EventId::START, 1).await? {
+        } else if let EventsRead::Expired { start } =
+            self.app.engine().events().read(EventId::START, 1).await?
+        {
             self.cursor = start;
         }
         // All events of requests that were answered before this one.
@@ -206,7 +208,10 @@ fn wanted(types: &[EventType], event: &Event) -> bool {
 
 /// The types of a filter, separated by commas; empty for all.
 fn types(parameters: &ListingParameters) -> Result<Vec<EventType>, Problem> {
-    let words = parameters.given("type").into_iter().flat_map(|words| words.split(','));
+    let words = parameters
+        .given("type")
+        .into_iter()
+        .flat_map(|words| words.split(','));
     let types = words.map(|word| word.trim().parse());
     types
         .collect::<Result<_, _>>()
@@ -215,7 +220,9 @@ fn types(parameters: &ListingParameters) -> Result<Vec<EventType>, Problem> {
 
 /// The place of `after`.
 fn cursor(parameters: &ListingParameters) -> Result<Option<EventId>, Problem> {
-    let id = parameters.given("after").map(|text| text.parse().map_err(|_| not_a_cursor("after")));
+    let id = parameters
+        .given("after")
+        .map(|text| text.parse().map_err(|_| not_a_cursor("after")));
     id.transpose()
 }
 

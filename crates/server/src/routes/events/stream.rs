@@ -128,7 +128,13 @@ impl EventStream {
             if *self.draining.borrow() {
                 return None;
             }
-            match self.app.engine().events().read(self.cursor, CHUNK_EVENTS_MAX).await {
+            match self
+                .app
+                .engine()
+                .events()
+                .read(self.cursor, CHUNK_EVENTS_MAX)
+                .await
+            {
                 Ok(EventsRead::Events(events)) if !events.is_empty() => {
                     self.cursor = events.last().map_or(self.cursor, |last| last.id);
                     if let Some(chunk) = self.written(events) {

@@ -1,7 +1,8 @@
 //! Events as the API shows them.
 
 use domain::{
-    ConversationId, ErrorCode, Event, EventId, EventSubject, EventType, MessageId, Timestamp, WebhookEndpointId,
+    ConversationId, ErrorCode, Event, EventId, EventSubject, EventType, MessageId, Timestamp,
+    WebhookEndpointId,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -58,6 +59,18 @@ impl From<Event> for EventView {
     }
 }
 
+impl EventDataView {
+    pub(crate) fn of_endpoint(id: WebhookEndpointId) -> Self {
+        Self {
+            message_id: None,
+            conversation_id: None,
+            webhook_endpoint_id: Some(id),
+            reason: None,
+            error_code: None,
+        }
+    }
+}
+
 impl From<EventSubject> for EventDataView {
     fn from(subject: EventSubject) -> Self {
         match subject {
@@ -74,11 +87,8 @@ impl From<EventSubject> for EventDataView {
                 error_code,
             },
             EventSubject::WebhookEndpoint { id, reason } => Self {
-                message_id: None,
-                conversation_id: None,
-                webhook_endpoint_id: Some(id),
                 reason: Some(reason.as_str()),
-                error_code: None,
+                ..Self::of_endpoint(id)
             },
         }
     }

@@ -59,7 +59,8 @@ pub(crate) async fn get(
     let extract = parameters.flag("extract")?;
     let unknown = || Problem::not_found("message");
     let show = |detail| {
-        let mut view = MessageDetailView::of(&app, detail);
+        let waits = app.engine().hold(&detail);
+        let mut view = MessageDetailView::of(app.settings().snippet_graphemes, detail, waits);
         if extract {
             view.message = view.message.extract();
         }
@@ -125,7 +126,7 @@ pub(crate) async fn list(
     waiting::only_with_wait(&parameters, "count")?;
     let request = parameters.page()?;
     let show = |message| {
-        let view = MessageView::of(&app, message);
+        let view = MessageView::of(app.settings().snippet_graphemes, message);
         if extract { view.extract() } else { view }
     };
     let Some(within) = wait else {

@@ -2,8 +2,8 @@
 
 use domain::{
     Attachments, Attempt, Body as Text, Channel, ConversationId, Delivery, Direction, ErrorCode, Failure,
-    FailureReason, GivenAddress, Message, MessageId, Metadata, Outcome, ProviderMessageId, ProviderName, Receipt,
-    ReceiptStatus, Schedule, Status, Subject, Timestamp, snippet,
+    FailureReason, GivenAddress, Message, MessageId, Metadata, Outcome, ProviderMessageId, ProviderName,
+    Receipt, ReceiptStatus, Schedule, Status, Subject, Timestamp, snippet,
 };
 use engine::{Hold, HoldReason};
 use serde::Serialize;
@@ -11,7 +11,6 @@ use store::MessageDetail;
 use utoipa::ToSchema;
 
 use crate::{
-    App,
     extracted::Extracted,
     openapi::{enums, schemas},
 };
@@ -242,7 +241,7 @@ impl From<Delivery> for DeliveryView {
 }
 
 impl MessageView {
-    pub(crate) fn of(app: &App, message: Message) -> Self {
+    pub(crate) fn of(snippet_graphemes: usize, message: Message) -> Self {
         let Message {
             id,
             thread,
@@ -264,7 +263,7 @@ impl MessageView {
             sequence,
             direction,
             channel: content.channel,
-            snippet: snippet(content.body.as_str(), app.settings().snippet_graphemes),
+            snippet: snippet(content.body.as_str(), snippet_graphemes),
             from: content.from,
             to: content.to,
             subject: content.subject,
@@ -311,11 +310,11 @@ pub(crate) struct LastMessageView {
 }
 
 impl LastMessageView {
-    pub(crate) fn of(app: &App, message: &Message) -> Self {
+    pub(crate) fn of(snippet_graphemes: usize, message: &Message) -> Self {
         Self {
             id: message.id,
             direction: message.direction,
-            snippet: snippet(message.content.body.as_str(), app.settings().snippet_graphemes),
+            snippet: snippet(message.content.body.as_str(), snippet_graphemes),
             timestamp: message.timestamp,
             status: message.status,
         }
@@ -365,12 +364,17 @@ impl AttemptView {
 }
 
 impl MessageDetailView {
-    pub(crate) fn of(app: &App, detail: MessageDetail) -> Self {
-        let (next_attempt_at, hold) = app.engine().hold(&detail);
+    /// `waits` is what [`Engine::hold`](engine::Engine::hold) says.
+    pub(crate) fn of(
+        snippet_graphemes: usize,
+        detail: MessageDetail,
+        waits: (Option<Timestamp>, Option<Hold>),
+    ) -> Self {
+        let (next_attempt_at, hold) = waits;
         Self {
             attempts: detail.attempts.into_iter().map(AttemptView::of).collect(),
             receipts: detail.receipts.into_iter().map(Into::into).collect(),
-            message: MessageView::of(app, detail.message),
+            message: MessageView::of(snippet_graphemes, detail.message),
             next_attempt_at,
             hold: hold.map(HoldView::of),
             wait: None,
