@@ -64,11 +64,19 @@ pub enum Act {
     Panic,
     /// Answers after a while.
     Slow(Duration),
+    After(Duration, Box<Act>),
 }
 
 pub fn success() -> Act {
     Act::SendResult(SendResult::Success {
         provider_message_id: None,
+    })
+}
+
+/// A success with the provider's id of the message.
+pub fn taken(id: &str) -> Act {
+    Act::SendResult(SendResult::Success {
+        provider_message_id: Some(id.parse().unwrap()),
     })
 }
 
@@ -155,11 +163,16 @@ impl Provider for Scripted {
         }
         let _flight = Flight(self);
         let next = self.script.lock().unwrap().pop_front();
-        let act = next.unwrap_or_else(|| self.by_default.lock().unwrap().clone());
+        let mut act = next.unwrap_or_else(|| self.by_default.lock().unwrap().clone());
+        if let Act::After(time, then) = act {
+            tokio::time::sleep(time).await;
+            act = *then;
+        }
         match act {
             Act::SendResult(answer) => answer,
             Act::Hang => std::future::pending().await,
             Act::Panic => panic!("scripted"),
+            Act::After(..) => unreachable!("one pause is enough"),
             Act::Slow(time) => {
                 tokio::time::sleep(time).await;
                 SendResult::Success {
@@ -333,7 +346,8 @@ impl World {
             if now == status {
                 return;
             }
-            let final_already = matches!(now, Status::Dispatched | Status::Failed);
+            let by_receipt = matches!(status, Status::Delivered | Status::Undelivered);
+            let final_already = matches!(now, Status::Dispatched | Status::Failed) && !by_receipt;
             let waited = self.clock.monotonic() - began;
             assert!(
                 !final_already && waited < WAIT_MAX,
@@ -362,6 +376,19 @@ pub type Send = (NewMessage, Option<IdempotentRequest>);
 
 pub fn sms(body: &str) -> Send {
     message(Channel::Sms, "+12016661234", "+18045551234", body)
+}
+
+/// The same message, to be sent later.
+pub fn scheduled((mut message, request): Send, send_at: Timestamp) -> Send {
+    message.timestamp = Some(send_at);
+    message.schedule.send_at = Some(send_at);
+    (message, request)
+}
+
+/// The same message, with a deadline of its own.
+pub fn expiring((mut message, request): Send, expires_at: Timestamp) -> Send {
+    message.schedule.expires_at = Some(expires_at);
+    (message, request)
 }
 
 pub fn email(body: &str) -> Send {

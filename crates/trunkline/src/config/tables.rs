@@ -311,11 +311,12 @@ mod tests {
                     .engine
                     .dispatch
                     .lane_of(&config.simulators.instances[0].name);
-                let instance = &config.simulators.instances[0];
-                format!(
-                    "{lane:?} {instance:?} {:?}",
-                    config.simulators.config.effective(&instance.name)
-                )
+                let (instance, simulated) = (&config.simulators.instances[0], &config.simulators.config);
+                let (faults, receipts) = (
+                    simulated.effective(&instance.name),
+                    simulated.effective_receipts(&instance.name),
+                );
+                format!("{lane:?} {instance:?} {faults:?} {receipts:?}")
             };
             let plain = "[[provider]]\nname='a'\nkind='simulator'\nchannels=['sms']";
             let by_table = shown(config(&own, &[]).unwrap());
@@ -403,7 +404,7 @@ mod tests {
             ),
             (
                 with_a("faults={error_pct=60,timeout_pct=60}"),
-                "API_PROVIDER_TIMEOUT_PCT, _ERROR_PCT and _RATELIMIT_PCT, or the faults of a [[provider]]: a: \
+                "API_PROVIDER_TIMEOUT_PCT, _ERROR_PCT, _RATELIMIT_PCT and _RECEIPTS_…, or the faults and receipts of a [[provider]]: a: \
                  timeout_pct, error_pct and ratelimit_pct add up to 120 here: lower them to 100 or less together",
             ),
             (

@@ -1,5 +1,8 @@
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -66,6 +69,9 @@ pub struct FaultyStore {
     batches: watch::Sender<usize>,
     /// Leases passed to `release`.
     releases: watch::Sender<usize>,
+    /// Calls of `events` and of `messages`.
+    event_reads: AtomicUsize,
+    listings: AtomicUsize,
     /// Raw inbound payloads.
     payloads: Mutex<Vec<String>>,
     /// Late accepts that are not stored yet.
@@ -79,6 +85,8 @@ impl FaultyStore {
             fault: watch::channel(Fault::None).0,
             batches: watch::channel(0).0,
             releases: watch::channel(0).0,
+            event_reads: AtomicUsize::new(0),
+            listings: AtomicUsize::new(0),
             payloads: Mutex::default(),
             late: Mutex::default(),
         }
@@ -98,6 +106,16 @@ impl FaultyStore {
     /// The raw payloads of inbound messages, in order.
     pub fn payloads(&self) -> Vec<String> {
         self.payloads.lock().unwrap().clone()
+    }
+
+    /// Reads of events so far.
+    pub fn event_reads(&self) -> usize {
+        self.event_reads.load(Ordering::Relaxed)
+    }
+
+    /// Reads of listings of messages so far.
+    pub fn listings(&self) -> usize {
+        self.listings.load(Ordering::Relaxed)
     }
 
     /// Waits for so many calls of `accept`.
@@ -263,6 +281,7 @@ impl Reads for FaultyStore {
         filter: &MessageFilter,
         page: &PageRequest<MessageId>,
     ) -> Result<Page<Message, MessageId>, StoreError> {
+        self.listings.fetch_add(1, Ordering::Relaxed);
         self.reached()?.messages(filter, page).await
     }
 
@@ -313,6 +332,7 @@ impl Receipts for FaultyStore {
 #[async_trait]
 impl Events for FaultyStore {
     async fn events(&self, after: EventId, limit: u32) -> Result<EventsRead, StoreError> {
+        self.event_reads.fetch_add(1, Ordering::Relaxed);
         self.reached()?.events(after, limit).await
     }
 
