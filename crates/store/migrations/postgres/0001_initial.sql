@@ -152,7 +152,7 @@ create table attempts (
     occurred_at  timestamptz not null,
     latency_ms   bigint not null,
     late_outcome text,
-    provider_message_id text,
+    provider_message_id text collate "C",
     primary key (message_id, number)
 );
 -- Finds the message of a receipt.
@@ -163,7 +163,7 @@ create index attempts_by_provider_message_id on attempts (provider_message_id, m
 create table receipts (
     id                  bigint generated always as identity primary key,
     provider            text,
-    provider_message_id text,
+    provider_message_id text collate "C",
     -- Our own id of the message, if the provider echoes it.
     named_message_id    uuid,
     -- The message it was applied to; null until then.

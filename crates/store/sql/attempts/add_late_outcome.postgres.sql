@@ -1,7 +1,8 @@
 -- The outcome that a worker reports after it lost its lease. It only completes the record of its own attempt.
 update attempts
-set late_outcome = input.outcome
-from unnest($1::uuid[], $2::bigint[], $3::integer[], $4::text[]) as input (message_id, lease_token, number, outcome)
+set late_outcome = input.outcome, provider_message_id = input.provider_message_id
+from unnest($1::uuid[], $2::bigint[], $3::integer[], $4::text[], $5::text[])
+    as input (message_id, lease_token, number, outcome, provider_message_id)
 where attempts.message_id = any($1)
     and attempts.message_id = input.message_id
     and attempts.number = input.number

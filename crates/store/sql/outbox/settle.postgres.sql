@@ -13,14 +13,22 @@ with input as (
 ),
 held as (
     select
-        input.*, entry.provider,
+        input.*, entry.conversation_id, entry.provider,
         entry.unsure or coalesce(outcome in ('timeout', 'unknown'), false) as unsure,
-        route is not null and (entry.unsure or coalesce(outcome in ('timeout', 'unknown', 'success'), false)) as refused
+        route is not null and (entry.unsure or coalesce(outcome in ('timeout', 'unknown', 'success'), false)) as refused,
+        -- That of the last attempt. An entry that ends without an attempt has it on record already.
+        case
+            when disposition <> 'dead_letter' then null
+            when outcome is not null then error_code
+            else (
+                select error_code from attempts where message_id = input.message_id order by number desc limit 1
+            )
+        end as failure_code
     from input
     -- Row by row, in the order of the input. A join would be planned for the outbox as it is now: one that is empty would
     -- be scanned as a whole, also when it has a million entries later.
     cross join lateral (
-        select provider, unsure
+        select conversation_id, provider, unsure
         from outbox
         where message_id = input.message_id and lease_token = input.lease_token and leased_until is not null
         limit 1
@@ -54,14 +62,7 @@ kept as (
         not_taken = held.not_taken,
         unsure = held.unsure,
         failure_reason = held.failure_reason,
-        -- That of the last attempt. An entry that ends without an attempt has it on record already.
-        failure_code = case
-            when held.disposition <> 'dead_letter' then null
-            when held.outcome is not null then held.error_code
-            else (
-                select error_code from attempts where message_id = held.message_id order by number desc limit 1
-            )
-        end
+        failure_code = held.failure_code
     from held
     where outbox.message_id = held.message_id
         and outbox.message_id = any(array(select message_id from held where disposition <> 'finish' and not refused))
@@ -72,5 +73,14 @@ rerouted as (
     from held
     where messages.id = held.message_id
         and messages.id = any(array(select message_id from held where disposition = 'reroute' and not refused))
+),
+logged as (
+    insert into event_batches (types, subject_ids, conversation_ids, reasons, error_codes)
+    select
+        array_agg(case disposition when 'finish' then 'message.dispatched' else 'message.failed' end),
+        array_agg(message_id), array_agg(conversation_id), array_agg(failure_reason), array_agg(failure_code)
+    from held
+    where disposition in ('finish', 'dead_letter')
+    having count(*) > 0
 )
 select message_id, lease_token, refused from held

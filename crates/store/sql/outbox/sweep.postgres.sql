@@ -66,5 +66,14 @@ dead as (
         end
     from expired
     where outbox.message_id = expired.message_id
+    returning outbox.message_id, conversation_id, failure_reason, failure_code
+),
+logged as (
+    insert into event_batches (types, subject_ids, conversation_ids, reasons, error_codes)
+    select
+        array_agg('message.failed'), array_agg(message_id), array_agg(conversation_id), array_agg(failure_reason),
+        array_agg(failure_code)
+    from dead
+    having count(*) > 0
 )
 select message_id, provider, channel, reason, lease_expired from expired order by message_id

@@ -15,6 +15,7 @@ mod rows;
 mod server_check;
 mod server_clock;
 mod session;
+mod settle;
 mod tls;
 mod webhooks;
 

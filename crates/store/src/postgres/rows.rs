@@ -3,13 +3,14 @@
 use std::{str::FromStr, sync::Arc, time::Duration};
 
 use domain::{
-    Attempt, Body, Content, Conversation, ConversationId, ConversationKey, Delivery, ErrorCode, Failure,
-    GivenAddress, LeaseToken, Message, Participant, Schedule, Subject, Timestamp,
+    Attempt, Body, Content, Conversation, ConversationId, ConversationKey, Delivery, ErrorCode, Event,
+    EventId, EventSubject, EventType, Failure, GivenAddress, LeaseToken, Message, MessageId, Participant,
+    Receipt, ReceiptPosition, Schedule, Subject, Timestamp,
 };
 use tokio_postgres::{Row, types::FromSql};
 use uuid::Uuid;
 
-use crate::{Claimed, Leased, Progress, StoreError, json};
+use crate::{Claimed, Leased, Progress, StoreError, StoredReceipt, json};
 
 pub(super) fn message(row: &Row) -> Result<Message, StoreError> {
     let conversation_id: Option<i64> = get(row, "conversation_id")?;
@@ -81,6 +82,54 @@ pub(super) fn attempt(row: &Row) -> Result<Attempt, StoreError> {
         late_outcome: optional_word(row, "late_outcome")?,
         provider_message_id: optional_word(row, "provider_message_id")?,
     })
+}
+
+pub(super) fn stored_receipt(row: &Row) -> Result<StoredReceipt, StoreError> {
+    Ok(StoredReceipt {
+        position: ReceiptPosition(count(get(row, "id")?)?),
+        receipt: receipt(row)?,
+        applied_to: get::<Option<Uuid>>(row, "message_id")?.map(MessageId::from),
+    })
+}
+
+pub(super) fn receipt(row: &Row) -> Result<Receipt, StoreError> {
+    Ok(Receipt {
+        provider: optional_word(row, "provider")?,
+        provider_message_id: optional_word(row, "provider_message_id")?,
+        message_id: get::<Option<Uuid>>(row, "named_message_id")?.map(MessageId::from),
+        status: word(row, "status")?,
+        error_code: error_code(row, "error_code")?,
+        at: get::<jiff::Timestamp>(row, "at")?.into(),
+        received_at: get::<jiff::Timestamp>(row, "received_at")?.into(),
+    })
+}
+
+pub(super) fn event(row: &Row) -> Result<Event, StoreError> {
+    let kind = word(row, "type")?;
+    let subject_id: Uuid = get(row, "subject_id")?;
+    let subject = match kind {
+        EventType::WebhookEndpointDisabled => EventSubject::WebhookEndpoint {
+            id: subject_id.into(),
+            reason: word(row, "reason")?,
+        },
+        _ => EventSubject::Message {
+            message_id: subject_id.into(),
+            conversation_id: ConversationId::new(get(row, "conversation_id")?)
+                .ok_or_else(|| corrupt("conversation_id"))?,
+            reason: optional_word(row, "reason")?,
+            error_code: error_code(row, "error_code")?,
+        },
+    };
+    Ok(Event {
+        id: event_id(row, "position")?,
+        kind,
+        at: get::<jiff::Timestamp>(row, "at")?.into(),
+        subject,
+    })
+}
+
+pub(super) fn event_id(row: &Row, column: &'static str) -> Result<EventId, StoreError> {
+    EventId::new(count(get(row, column)?)?).ok_or_else(|| corrupt(column))
 }
 
 /// `content_row` is the row that has the content.

@@ -1,0 +1,1 @@
+select start_position, end_position from event_log

@@ -1,0 +1,1 @@
+select resolution = 'canceled' as canceled from messages where id = $1
