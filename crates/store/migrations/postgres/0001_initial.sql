@@ -76,7 +76,7 @@ create table outbox (
     -- The channel of the message.
     channel               text not null,
     due_at                timestamptz not null,
-    -- Whether it was due later when the due time was set. Only such an entry can be scheduled.
+    -- Whether the message was accepted for a later time. Only such an entry can be scheduled.
     delayed               boolean not null default false,
     leased_until          timestamptz,
     lease_token           bigint not null,
@@ -118,7 +118,7 @@ select
     *,
     case
         when dead_at is not null then 'failed'
-        when due_at > now() and attempts = 0 then 'scheduled'
+        when delayed and due_at > now() and attempts = 0 then 'scheduled'
         else 'pending'
     end as status
 from outbox;

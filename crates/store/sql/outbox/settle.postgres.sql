@@ -52,7 +52,6 @@ kept as (
     set
         provider = coalesce(held.route, outbox.provider),
         due_at = coalesce(now() + held.retry_after_ms * interval '1 millisecond', due_at),
-        delayed = delayed or coalesce(held.retry_after_ms > 0, false),
         leased_until = null,
         dead_at = case held.disposition when 'dead_letter' then now() end,
         attempts = held.attempts,

@@ -71,7 +71,7 @@ dead as (
 logged as (
     insert into event_batches (types, subject_ids, conversation_ids, reasons, error_codes)
     select
-        array_agg('message.failed'), array_agg(message_id), array_agg(conversation_id), array_agg(failure_reason),
+        array_agg('message.failed'::text), array_agg(message_id), array_agg(conversation_id), array_agg(failure_reason),
         array_agg(failure_code)
     from dead
     having count(*) > 0

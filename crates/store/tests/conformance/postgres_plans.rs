@@ -47,6 +47,9 @@ async fn every_hot_statement(world: &World, key: &str) {
         .settle(stale.tried(Outcome::Success, Disposition::Finish))
         .await;
     world.settle(held.tried(Outcome::Error, retry(ALREADY))).await;
+    world.store.store_receipt(&receipt("late")).await.unwrap();
+    let end = world.store.event_log().await.unwrap().end;
+    world.store.events(end, 100).await.unwrap();
     let held = world.claim_one(SMS, NOT_YET).await;
     world.release(&[(held.id, held.token)]).await;
     let held = world.claim_one(SMS, NOT_YET).await;
@@ -59,13 +62,18 @@ async fn every_hot_statement(world: &World, key: &str) {
 fn others() -> String {
     format!(
         "create temporary table ids as select gen_random_uuid() as id from generate_series(1, {OTHERS});
-         insert into messages (id, conversation_id, sequence, direction, channel, sender, recipient, body, timestamp,
-             processed_at, provider)
-         select id, 1, 1, 'outbound', 'email', 'a', 'b', 'c', now(), now(), 'other' from ids;
-         insert into attempts (message_id, number, lease_token, provider, outcome, occurred_at, latency_ms)
-         select id, 1, 1, 'other', 'error', now(), 1 from ids;
-         insert into outbox (message_id, provider, channel, due_at, leased_until, lease_token, deadline_at)
-         select id, 'other', 'email', now(), now() + interval '1 hour', 1, now() + interval '1 hour' from ids;
+         insert into messages (id, conversation_id, sequence, direction, channel, sender, recipient, from_participant,
+             to_participant, body, timestamp, processed_at, provider)
+         select id, 1, 1, 'outbound', 'email', 'a', 'b', 'a', 'b', 'c', now(), now(), 'other' from ids;
+         insert into attempts (message_id, number, lease_token, provider, outcome, occurred_at, latency_ms, provider_message_id)
+         select id, 1, 1, 'other', 'success', now(), 1, id::text from ids;
+         insert into receipts (provider, provider_message_id, named_message_id, status, at, received_at)
+         select 'other', 'unmatched ' || id, id, 'sent', now(), now() from ids;
+         insert into event_batches (last_position, types, subject_ids, conversation_ids)
+         select row_number() over (), array['message.accepted'], array[id], array[1] from ids;
+         update event_log set end_position = {OTHERS};
+         insert into outbox (message_id, conversation_id, provider, channel, due_at, leased_until, lease_token, deadline_at)
+         select id, 1, 'other', 'email', now(), now() + interval '1 hour', 1, now() + interval '1 hour' from ids;
          insert into idempotency_keys (key, fingerprint, message_id) select id::text, '', id from ids;
          insert into inbound_ids
              (provider, provider_message_id, from_participant, to_participant, message_id, payload)
@@ -96,15 +104,15 @@ fn loaded() -> String {
          create temporary table ids as
          select n, (lpad(to_hex(1700000000000 + n), 12, '0') || '70008000000000000000')::uuid as id
          from generate_series(1, {MESSAGES}) as n;
-         insert into messages (id, conversation_id, sequence, direction, channel, sender, recipient, body, timestamp,
-             processed_at, provider)
-         select id, 1, n, 'outbound', 'sms', 'a', 'b', 'c', now() + n * interval '1 second', now(), 'bulk' from ids;
+         insert into messages (id, conversation_id, sequence, direction, channel, sender, recipient, from_participant,
+             to_participant, body, timestamp, processed_at, provider)
+         select id, 1, n, 'outbound', 'sms', 'a', 'b', 'a', 'b', 'c', now() + n * interval '1 second', now(), 'bulk' from ids;
          insert into attempts (message_id, number, lease_token, provider, outcome, occurred_at, latency_ms)
          select id, 1, 1, 'bulk', 'error', now(), 1 from ids;
-         insert into outbox (message_id, provider, channel, due_at, lease_token, deadline_at, dead_at, failure_reason)
-         select id, 'bulk', 'sms', now(), 1, now(), now(), 'exhausted' from ids where n <= {DEAD};
-         insert into outbox (message_id, provider, channel, due_at, lease_token, deadline_at)
-         select id, 'bulk', 'sms', now() - interval '1 hour' - n * interval '1 second', 1, now() + interval '1 hour'
+         insert into outbox (message_id, conversation_id, provider, channel, due_at, lease_token, deadline_at, dead_at, failure_reason)
+         select id, 1, 'bulk', 'sms', now(), 1, now(), now(), 'exhausted' from ids where n <= {DEAD};
+         insert into outbox (message_id, conversation_id, provider, channel, due_at, lease_token, deadline_at)
+         select id, 1, 'bulk', 'sms', now() - interval '1 hour' - n * interval '1 second', 1, now() + interval '1 hour'
          from ids where n > {DEAD} and n <= {DEAD} + {WAITING};
          drop table ids"
     )
