@@ -14,6 +14,21 @@
     reason = "a case that cannot go on should stop where it stands"
 )]
 
+/// Repeats a call until it succeeds: a statement has little more than a second, and the machine may be busy.
+macro_rules! insist {
+    ($call:expr) => {
+        async {
+            loop {
+                match $call {
+                    Ok(done) => break done,
+                    Err(error @ trunkline_store::StoreError::Refused(_)) => panic!("{error}"),
+                    Err(_) => {}
+                }
+            }
+        }
+    };
+}
+
 mod accept;
 mod builders;
 mod cancel;
@@ -34,11 +49,13 @@ mod parked_receipts;
 mod pgbouncer;
 mod postgres_connections;
 mod postgres_durability;
+mod postgres_events;
 mod postgres_failover;
 mod postgres_lateness;
 mod postgres_outage;
 mod postgres_plans;
 mod postgres_probe;
+mod postgres_receipts;
 mod postgres_row_locks;
 mod postgres_slow_link;
 mod postgres_sqlstates;

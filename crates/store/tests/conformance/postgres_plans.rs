@@ -4,13 +4,14 @@
 use std::time::Duration;
 
 use domain::{
-    Channel, ConversationChannel, ConversationId, MessageId, Outcome, PageRequest, Participant, Start,
-    Status, TOTAL_COUNTED_MAX, ThreadPosition, Timestamp,
+    Channel, ConversationChannel, ConversationId, MessageId, Outcome, PageRequest, Participant,
+    ReceiptStatus, Start, Status, TOTAL_COUNTED_MAX, ThreadPosition, Timestamp,
 };
 use trunkline_store::{ConversationFilter, Disposition, MessageFilter, QUEUE_COUNTED_MAX, StoreError};
 
 use crate::{
     builders::{ALREADY, Draft, NOT_YET, SMS, name, retry},
+    postgres_receipts::receipt,
     world::{Kind, World},
 };
 
@@ -47,7 +48,11 @@ async fn every_hot_statement(world: &World, key: &str) {
         .settle(stale.tried(Outcome::Success, Disposition::Finish))
         .await;
     world.settle(held.tried(Outcome::Error, retry(ALREADY))).await;
-    world.store.store_receipt(&receipt("late")).await.unwrap();
+    world
+        .store
+        .store_receipt(&receipt("late", ReceiptStatus::Sent))
+        .await
+        .unwrap();
     let end = world.store.event_log().await.unwrap().end;
     world.store.events(end, 100).await.unwrap();
     let held = world.claim_one(SMS, NOT_YET).await;
@@ -70,8 +75,8 @@ fn others() -> String {
          insert into receipts (provider, provider_message_id, named_message_id, status, at, received_at)
          select 'other', 'unmatched ' || id, id, 'sent', now(), now() from ids;
          insert into event_batches (last_position, types, subject_ids, conversation_ids)
-         select row_number() over (), array['message.accepted'], array[id], array[1] from ids;
-         update event_log set end_position = {OTHERS};
+         select 1000 + row_number() over (), array['message.accepted'], array[id], array[1] from ids;
+         update event_log set end_position = 1000 + {OTHERS};
          insert into outbox (message_id, conversation_id, provider, channel, due_at, leased_until, lease_token, deadline_at)
          select id, 1, 'other', 'email', now(), now() + interval '1 hour', 1, now() + interval '1 hour' from ids;
          insert into idempotency_keys (key, fingerprint, message_id) select id::text, '', id from ids;

@@ -23,8 +23,8 @@ const RUNS_MAX: usize = 20;
 /// Two nodes on one database, and an operator's session. Statements of the slow node ask for the time when they have begun, and
 /// may be held up there. The function they ask is volatile, or it would be asked while they are planned, before they have seen
 /// anything.
-struct Race {
-    world: World,
+pub(crate) struct Race {
+    pub(crate) world: World,
     slow: Arc<dyn Store>,
     session: Client,
     /// One that looks on: within a transaction, what others wait for looks the same all the time.
@@ -32,7 +32,7 @@ struct Race {
 }
 
 /// Runs a race until the statements in it ended within their time.
-async fn run(race: impl AsyncFn(&Race) -> Result<(), StoreError>) {
+pub(crate) async fn run(race: impl AsyncFn(&Race) -> Result<(), StoreError>) {
     for _ in 0..RUNS_MAX {
         match race(&Race::new().await).await {
             Ok(()) => return,
@@ -44,7 +44,7 @@ async fn run(race: impl AsyncFn(&Race) -> Result<(), StoreError>) {
 }
 
 impl Race {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let world = World::create(Kind::Postgres).await;
         let url = world.postgres_url();
         let session = connect(url).await;
@@ -68,7 +68,7 @@ impl Race {
     }
 
     /// Begins something that the slow node does, and returns when it has stopped on its way.
-    async fn begin<T, F>(&self, work: impl FnOnce(Arc<dyn Store>) -> F) -> JoinHandle<T>
+    pub(crate) async fn begin<T, F>(&self, work: impl FnOnce(Arc<dyn Store>) -> F) -> JoinHandle<T>
     where
         T: Send + 'static,
         F: Future<Output = T> + Send + 'static,
@@ -80,13 +80,13 @@ impl Race {
     }
 
     /// Lets it go on.
-    async fn end<T>(&self, work: JoinHandle<T>) -> T {
+    pub(crate) async fn end<T>(&self, work: JoinHandle<T>) -> T {
         self.execute(&format!("select pg_advisory_unlock({STOP})")).await;
         work.await.unwrap()
     }
 
     /// Begins something while a transaction holds its row, and ends the transaction once it is waited for.
-    async fn behind<T, F>(&self, transaction: &str, work: impl FnOnce(Arc<dyn Store>) -> F) -> T
+    pub(crate) async fn behind<T, F>(&self, transaction: &str, work: impl FnOnce(Arc<dyn Store>) -> F) -> T
     where
         T: Send + 'static,
         F: Future<Output = T> + Send + 'static,
@@ -99,7 +99,7 @@ impl Race {
     }
 
     /// Waits until this work waits for a lock, or was given up because the machine is busy.
-    async fn until_waiting<T>(&self, work: &JoinHandle<T>) {
+    pub(crate) async fn until_waiting<T>(&self, work: &JoinHandle<T>) {
         let waiting =
             "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
         let wait = async {
@@ -108,17 +108,17 @@ impl Race {
         tokio::time::timeout(SOON, wait).await.unwrap();
     }
 
-    async fn execute(&self, sql: &str) {
+    pub(crate) async fn execute(&self, sql: &str) {
         self.session.batch_execute(sql).await.unwrap();
     }
 
     /// An entry whose lease has run out, and its lease.
-    async fn vanished(&self, deadline: Duration) -> Held {
+    pub(crate) async fn vanished(&self, deadline: Duration) -> Held {
         let draft = self.world.outbound().leased(ALREADY).deadline(deadline);
         Held::at_accept(self.world.accept(draft).await)
     }
 
-    async fn outcomes(&self, id: MessageId) -> Vec<(u32, Outcome)> {
+    pub(crate) async fn outcomes(&self, id: MessageId) -> Vec<(u32, Outcome)> {
         let attempts = self.world.detail(id).await.attempts;
         attempts
             .iter()
@@ -128,12 +128,12 @@ impl Race {
 }
 
 /// Claims whatever is due.
-async fn claim(store: &dyn Store, lease: Duration) -> Result<Vec<Claimed>, StoreError> {
+pub(crate) async fn claim(store: &dyn Store, lease: Duration) -> Result<Vec<Claimed>, StoreError> {
     Ok(store.claim(&name(SMS), up_to(10), lease).await?.entries)
 }
 
 /// What the claim of another node does to an entry whose lease has run out.
-fn claimed_by_another(held: Held) -> String {
+pub(crate) fn claimed_by_another(held: Held) -> String {
     let (id, token) = (held.id, held.token.0);
     format!(
         "insert into attempts (message_id, number, lease_token, provider, outcome, occurred_at, latency_ms)
