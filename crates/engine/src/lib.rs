@@ -56,6 +56,7 @@ pub use wait::Waited;
 pub use webhooks::{
     CALL_TIMEOUT, CallAnswer, CallError, ENDPOINTS_MAX, EndpointError, ROTATION_OVERLAP, TestReport,
     WebhookBody, WebhookCall, WebhookCaller, WebhookMessage, Webhooks, sign_webhook, spelled_secret,
+    webhook_secret,
 };
 
 use critical_tasks::CriticalTasks;

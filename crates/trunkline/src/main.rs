@@ -37,11 +37,12 @@ fn run(arguments: &ArgMatches) -> anyhow::Result<()> {
         "config" if commands::config::wants_document(own) => return commands::config::document(),
         "openapi" => return commands::openapi::run(),
         // These use a running service, which has settings of its own.
-        "send" | "conversations" | "demo" => {
+        "send" | "conversations" | "listen" | "demo" => {
             no_settings(name, arguments)?;
             return match name {
                 "send" => commands::send::run(own),
                 "conversations" => commands::conversations::run(own),
+                "listen" => commands::listen::run(own),
                 _ => commands::demo::run(own),
             };
         }
@@ -100,6 +101,7 @@ fn command() -> Command {
             commands::backfill::command(),
             commands::send::command(),
             commands::conversations::command(),
+            commands::listen::command(),
             commands::demo::command(),
             commands::config::command(),
             commands::openapi::command(),
@@ -149,7 +151,7 @@ mod tests {
                 "{name}"
             );
         }
-        for name in ["send", "conversations", "demo"] {
+        for name in ["send", "conversations", "listen", "demo"] {
             assert!(!help(name).contains("--database-url"), "{name}");
             assert!(help(name).contains("--url"), "{name}");
         }

@@ -29,7 +29,7 @@ use tokio::sync::Notify;
 
 use crate::{Hold, Node, dispatch::Dispatcher};
 
-pub use signature::{sign_webhook, spelled_secret};
+pub use signature::{sign_webhook, spelled_secret, webhook_secret};
 
 pub(crate) use metrics::WebhookMetrics;
 

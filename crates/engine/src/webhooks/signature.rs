@@ -1,5 +1,7 @@
 //! Signatures of Standard Webhooks 1.0: HMAC-SHA256 over `id.timestamp.body`.
 
+use std::ops::RangeInclusive;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use domain::Timestamp;
 use hmac::{Hmac, KeyInit, Mac};
@@ -8,12 +10,23 @@ use store::{Endpoint, WebhookSecret};
 
 /// Begins a secret's spelling.
 const SECRET_PREFIX: &str = "whsec_";
+/// Lengths that Standard Webhooks allows.
+const SECRET_BYTES: RangeInclusive<usize> = 24..=64;
 const MICROS_PER_SECOND: i64 = 1_000_000;
 
 /// A secret as receivers configure it.
 #[must_use]
 pub fn spelled_secret(secret: &WebhookSecret) -> String {
     format!("{SECRET_PREFIX}{}", STANDARD.encode(&secret.0))
+}
+
+/// The secret that is spelled so; `None` if it is none, or has not 24 to 64 bytes.
+#[must_use]
+pub fn webhook_secret(text: &str) -> Option<WebhookSecret> {
+    let bytes = STANDARD.decode(text.strip_prefix(SECRET_PREFIX)?).ok()?;
+    SECRET_BYTES
+        .contains(&bytes.len())
+        .then(|| WebhookSecret(bytes.into()))
 }
 
 /// The headers of a call: with one signature for each secret that is valid now.
@@ -58,10 +71,26 @@ mod tests {
         let secret = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
         let secret = WebhookSecret(STANDARD.decode(secret).unwrap().into());
         assert_eq!(spelled_secret(&secret), "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+        assert_eq!(webhook_secret(&spelled_secret(&secret)), Some(secret.clone()));
         let body = br#"{"test": 2432232314}"#;
         assert_eq!(
             sign_webhook(&secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", body),
             "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
         );
+    }
+
+    #[test]
+    fn a_secret_has_a_prefix_and_a_length() {
+        let spelled = |bytes: usize| spelled_secret(&WebhookSecret(vec![7; bytes].into()));
+        for (text, good) in [
+            (spelled(24), true),
+            (spelled(64), true),
+            (spelled(23), false),
+            (spelled(65), false),
+            (spelled(24).replace("whsec_", ""), false),
+            ("whsec_!".to_owned(), false),
+        ] {
+            assert_eq!(webhook_secret(&text).is_some(), good, "{text}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 //! may be repeated.
 
 mod answer;
+mod stream;
 
 use std::{env, fmt, io, sync::Arc, time::Duration};
 
@@ -9,9 +10,10 @@ use anyhow::{Context, anyhow, bail};
 use clap::{Arg, ArgMatches};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
-    Method, Request,
-    body::Bytes,
-    header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT},
+    Method, Request, Response,
+    body::{Bytes, Incoming},
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT},
+    http::request,
 };
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
@@ -23,7 +25,8 @@ use serde_json::Value;
 use thiserror::Error;
 use url::Url;
 
-pub(crate) use answer::ApiAnswer;
+pub(crate) use answer::{ApiAnswer, ApiRefusal};
+pub(crate) use stream::EventStream;
 
 const DEFAULT_URL: &str = "http://127.0.0.1:8080";
 /// Not `API_*`: those are settings of the service.
@@ -39,7 +42,15 @@ const ANSWER_BYTES_MAX: usize = 128 << 20;
 pub(crate) struct Api {
     base: Url,
     key: Option<HeaderValue>,
-    http: legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    http: Http,
+}
+
+pub(crate) type Http = legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+
+/// The answer to [`Api::follow`].
+pub(crate) enum Followed {
+    Stream(EventStream),
+    Refused(Box<ApiRefusal>),
 }
 
 /// Why there is no answer.
@@ -87,11 +98,7 @@ impl Api {
                 anyhow::Ok(value)
             })
             .transpose()?;
-        let tls = HttpsConnectorBuilder::new().with_tls_config(tls(&base)?);
-        let http = legacy::Client::builder(TokioExecutor::new())
-            // It would repeat requests.
-            .retry_canceled_requests(false)
-            .build(tls.https_or_http().enable_http1().build());
+        let http = http(&base)?;
         Ok(Self { base, key, http })
     }
 
@@ -124,19 +131,7 @@ impl Api {
         idempotency_key: Option<&HeaderValue>,
         body: Option<&Value>,
     ) -> Result<ApiAnswer, Unanswered> {
-        let mut url = self.base.clone();
-        // The service may be mounted below a path.
-        url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
-        if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query);
-        }
-        let mut request = Request::builder()
-            .method(method)
-            .uri(url.as_str())
-            .header(USER_AGENT, concat!("trunkline/", env!("CARGO_PKG_VERSION")));
-        if let Some(key) = &self.key {
-            request = request.header(AUTHORIZATION, key);
-        }
+        let mut request = self.request(method, path, query);
         if let Some(key) = idempotency_key {
             request = request.header(HeaderName::from_static("idempotency-key"), key);
         }
@@ -152,14 +147,65 @@ impl Api {
             .unwrap_or_else(|_| Err(self.lost(format!("it took longer than {ANSWER_MAX:?}"))))
     }
 
+    /// Follows the events after a cursor, or those from now on.
+    pub(crate) async fn follow(&self, after: Option<&str>) -> Result<Followed, Unanswered> {
+        let query: Vec<(&str, String)> = after
+            .map(|after| ("after", after.to_owned()))
+            .into_iter()
+            .collect();
+        let request = self
+            .request(Method::GET, "/api/events/stream", &query)
+            .header(ACCEPT, "text/event-stream")
+            .body(Full::default())
+            .map_err(|error| self.not_reached(error.to_string()))?;
+        let begins = async {
+            let response = self.send(request).await?;
+            if response.status().is_success() {
+                let stream = EventStream::new(self.url().to_owned(), response.into_body());
+                return Ok(Followed::Stream(stream));
+            }
+            let refused = self.read(response).await?.done().err();
+            refused
+                .map(Followed::Refused)
+                .ok_or_else(|| self.lost("it sends no stream".to_owned()))
+        };
+        let begun = tokio::time::timeout(ANSWER_MAX, begins).await;
+        begun.unwrap_or_else(|_| Err(self.lost(format!("it took longer than {ANSWER_MAX:?}"))))
+    }
+
+    fn request(&self, method: Method, path: &str, query: &[(&str, String)]) -> request::Builder {
+        let mut url = self.base.clone();
+        // The service may be mounted below a path.
+        url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let request = Request::builder()
+            .method(method)
+            .uri(url.as_str())
+            .header(USER_AGENT, concat!("trunkline/", env!("CARGO_PKG_VERSION")));
+        match &self.key {
+            Some(key) => request.header(AUTHORIZATION, key),
+            None => request,
+        }
+    }
+
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<ApiAnswer, Unanswered> {
-        let response = self.http.request(request).await.map_err(|error| {
+        let response = self.send(request).await?;
+        self.read(response).await
+    }
+
+    async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Unanswered> {
+        self.http.request(request).await.map_err(|error| {
             if error.is_connect() {
                 self.not_reached(root_cause(&error))
             } else {
                 self.lost(root_cause(&error))
             }
-        })?;
+        })
+    }
+
+    async fn read(&self, response: Response<Incoming>) -> Result<ApiAnswer, Unanswered> {
         let (head, body) = response.into_parts();
         let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
         let body = body.map_err(|error| self.lost(error.to_string()))?.to_bytes();
@@ -196,6 +242,15 @@ fn given(arguments: &ArgMatches, flag: &str, variable: &str) -> anyhow::Result<O
     }
 }
 
+/// A client for one URL.
+pub(crate) fn http(base: &Url) -> anyhow::Result<Http> {
+    let tls = HttpsConnectorBuilder::new().with_tls_config(tls(base)?);
+    Ok(legacy::Client::builder(TokioExecutor::new())
+        // It would repeat requests.
+        .retry_canceled_requests(false)
+        .build(tls.https_or_http().enable_http1().build()))
+}
+
 /// Trusts the machine's certificate authorities, and those of SSL_CERT_FILE. They are loaded for https only: some machines
 /// have none.
 fn tls(base: &Url) -> anyhow::Result<ClientConfig> {
@@ -220,7 +275,7 @@ fn tls(base: &Url) -> anyhow::Result<ClientConfig> {
 }
 
 /// The innermost error: the outer ones only say that something failed.
-fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
     let mut cause = error;
     while let Some(deeper) = cause.source() {
         cause = deeper;

@@ -11,6 +11,7 @@ pub(crate) mod config;
 pub(crate) mod conversations;
 pub(crate) mod demo;
 pub(crate) mod import;
+pub(crate) mod listen;
 pub(crate) mod migrate;
 pub(crate) mod openapi;
 pub(crate) mod send;

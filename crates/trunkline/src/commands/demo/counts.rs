@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
+use super::stream::SeenEvents;
 use crate::{
     client::{Api, ApiAnswer},
     terminal::{Paint, Table, grouped, harmless},
@@ -27,7 +28,14 @@ pub(super) struct DemoCounts {
     pub(super) unanswered: u64,
     /// All conversations of the service.
     pub(super) conversations: u64,
+    /// What the stream of events has brought, by type.
+    #[serde(serialize_with = "counts")]
+    pub(super) events: SeenEvents,
     pub(super) providers: Vec<ProviderTally>,
+}
+
+fn counts<S: Serializer>(events: &SeenEvents, serializer: S) -> Result<S::Ok, S::Error> {
+    events.counts.serialize(serializer)
 }
 
 /// A provider: its state now, and how its attempts ended since the demo began.
@@ -121,6 +129,14 @@ impl DemoCounts {
             grouped(self.unanswered),
             self.refusals()
         ));
+        shown.push_str(&format!(
+            "through the stream: dispatched {}   delivered {}   undelivered {}   failed {}   replies {}\n",
+            self.seen("message.dispatched"),
+            paint.good(&self.seen("message.delivered")),
+            self.seen("message.undelivered"),
+            self.seen("message.failed"),
+            paint.good(&self.seen("message.received"))
+        ));
         let mut table = Table::new(&[
             "provider", "success", "429", "error", "timeout", "unknown", "waiting", "leased", "dead",
             "breaker",
@@ -164,13 +180,19 @@ impl DemoCounts {
             })
             .collect();
         format!(
-            "{:>4} s  sent {}  received {}  conversations {}  {}\n",
+            "{:>4} s  sent {}  delivered {}  received {}  conversations {}  {}\n",
             self.seconds,
             self.sent,
+            self.seen("message.delivered"),
             self.received,
             self.conversations,
             providers.join("  ")
         )
+    }
+
+    /// How many events of this type the stream has brought.
+    fn seen(&self, kind: &str) -> String {
+        grouped(self.events.counts.get(kind).copied().unwrap_or_default())
     }
 
     fn refusals(&self) -> String {

@@ -1,9 +1,11 @@
 //! A demo: generated contacts and a shop text and email each other through a running service, while providers fail for a time.
+//! Receipts and replies are shown as the stream of events brings them.
 
 mod counts;
 mod people;
 mod play;
 mod script;
+mod stream;
 mod weather;
 
 use std::{
@@ -27,10 +29,11 @@ use self::{
     people::CONTACTS_MAX,
     play::{Event, Gate, play},
     script::{Script, Terms},
+    stream::follow,
     weather::Weather,
 };
 use crate::{
-    client::{self, Api},
+    client::{self, Api, Followed},
     signals::Signals,
     terminal::{Paint, print, print_json},
 };
@@ -172,6 +175,14 @@ impl Demo {
         let [our_room, their_room] = [(); 2].map(|()| Arc::new(Semaphore::new(OFFERED_MAX)));
         let (tell, mut told) = mpsc::unbounded_channel();
         let mut offered = JoinSet::new();
+        // Ends when it is dropped.
+        let mut following = JoinSet::new();
+        let (see, mut seen) = mpsc::unbounded_channel();
+        // A service that does not answer in time is asked by the demo's other requests, which count that.
+        if let Ok(Ok(Followed::Stream(stream))) = tokio::time::timeout(LOOK_MAX, self.api.follow(None)).await
+        {
+            following.spawn(follow(Arc::clone(&self.api), stream, see));
+        }
         let mut next_message = interval(Duration::from_secs(1) / u32::try_from(self.rate)?);
         next_message.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut next_look = interval(LOOK_EVERY);
@@ -184,6 +195,7 @@ impl Demo {
                 _ = signals.next() => break,
                 () = &mut over => break,
                 Some(event) = told.recv() => self.note(event),
+                Some(event) = seen.recv() => self.counts.events.add(event),
                 _ = next_look.tick() => {
                     self.turn_weather().await;
                     self.look().await;
@@ -322,7 +334,8 @@ impl Screen {
                     true => self.paint.bad("providers fail on purpose"),
                     false => self.paint.good("providers as they were"),
                 };
-                let drawn = format!("{} s   {weather}\n{}", counts.seconds, counts.shown(self.paint));
+                let (shown, latest) = (counts.shown(self.paint), counts.events.latest());
+                let drawn = format!("{} s   {weather}\n{shown}latest events\n{latest}", counts.seconds);
                 self.draw(&drawn)
             }
         }

@@ -5,6 +5,7 @@ mod backfill;
 mod demo;
 mod history;
 mod import;
+mod listen;
 mod settings;
 
 use std::process::Output;
