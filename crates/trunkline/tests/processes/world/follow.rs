@@ -49,7 +49,7 @@ pub(crate) async fn page(
     let after = if after.is_empty() { "oldest" } else { after };
     let url = format!("{url}/api/events?after={after}&limit={limit}&wait_ms=1000");
     let answer = client.ask(Method::GET, &url, &[], None).await?;
-    if answer.status >= 500 {
+    if answer.status == 503 {
         return Err(NoAnswer::CutOff(format!("{} {}", answer.status, answer.code())));
     }
     let page = answer.expect(200);
@@ -70,7 +70,7 @@ impl EventStream {
     pub(crate) async fn open(client: &Client, url: &str, after: Option<&str>) -> Result<Self, NoAnswer> {
         let headers: Vec<(&str, &str)> = after.map(|after| ("last-event-id", after)).into_iter().collect();
         let answer = client.open(&format!("{url}/api/events/stream"), &headers).await?;
-        if answer.status().as_u16() >= 500 {
+        if answer.status() == 503 {
             return Err(NoAnswer::CutOff(answer.status().to_string()));
         }
         assert_eq!(answer.status().as_u16(), 200);

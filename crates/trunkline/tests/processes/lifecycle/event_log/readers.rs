@@ -7,6 +7,8 @@ use crate::world::{Client, Event, EventStream, SOON, Targets, page};
 
 /// How long a reader waits for the next event of a stream before it does something else.
 const PATIENCE: Duration = Duration::from_millis(700);
+/// After a request without an answer.
+const PAUSE: Duration = Duration::from_millis(20);
 /// Events of one page.
 const PAGE_MAX: u64 = 200;
 
@@ -111,10 +113,13 @@ async fn read(random: Entropy, targets: Targets, end: watch::Receiver<Option<Str
         match walk.cursor.clone() {
             // A stream cannot name the oldest event.
             Some(cursor) if cursor.is_empty() || draw(2) == 0 => {
-                // Without an answer, the node was killed: the walk continues elsewhere.
-                if let Ok(page) = page(&client, &url, &cursor, count as usize).await {
-                    walk.events.extend(page.events);
-                    walk.cursor = Some(page.next);
+                match page(&client, &url, &cursor, count as usize).await {
+                    Ok(page) => {
+                        walk.events.extend(page.events);
+                        walk.cursor = Some(page.next);
+                    }
+                    // The node was killed. The walk continues elsewhere.
+                    Err(_) => tokio::time::sleep(PAUSE).await,
                 }
             }
             cursor => {
