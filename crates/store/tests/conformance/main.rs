@@ -37,11 +37,13 @@ mod depths;
 mod detail;
 mod driven_clock;
 mod events;
+mod filters;
 mod group_commit;
 mod idempotency;
 mod import;
 mod inbound;
 mod large_batches;
+mod last_message;
 mod listing;
 mod migrate;
 mod open;
@@ -63,6 +65,7 @@ mod postgres_start;
 mod postgres_tls;
 mod purge;
 mod random_commands;
+mod receipt_orders;
 mod receipts;
 mod redrive;
 mod references;
@@ -282,6 +285,19 @@ suite! {
             a_replay_since_a_time_starts_with_its_first_event
             a_replay_of_failed_deliveries_makes_them_due_afresh
             a_purge_deletes_failed_deliveries_of_events_that_are_gone
+        }
+        receipt_orders {
+            every_order_and_repeat_ends_alike
+        }
+        filters {
+            each_filter_alone_lists_what_matches
+            filters_together_list_what_matches_all
+        }
+        last_message {
+            is_the_last_of_the_thread
+            each_conversation_has_its_own
+            an_assigned_message_can_be_the_last
+            several_details_come_in_one_call
         }
         import {
             an_import_is_final_and_has_no_conversation_yet
