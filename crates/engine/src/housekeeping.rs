@@ -89,9 +89,6 @@ impl Housekeeper {
             self.sweep(&serving).await,
         );
         report("applying receipts", self.match_receipts().await);
-        // Events get their places when they are read: without readers, they would pile up.
-        let placed = self.store.event_log().await.map(drop);
-        report("giving new events their places", placed);
         if round == 0 {
             let unmatched = self.count_unmatched().await;
             report("counting receipts that match nothing", unmatched);
@@ -99,6 +96,7 @@ impl Housekeeper {
                 report(task, self.purge(old).await);
             }
         }
+        report("giving new events their places", self.tend_events().await);
     }
 
     async fn sweep(&self, serving: &[ProviderName]) -> Result<(), StoreError> {
@@ -142,6 +140,13 @@ impl Housekeeper {
                 return Ok(());
             }
         }
+    }
+
+    /// Events get their places when they are read: without readers, they would pile up.
+    async fn tend_events(&self) -> Result<(), StoreError> {
+        let log = self.store.event_log().await?;
+        self.events.forget(log.start);
+        Ok(())
     }
 
     async fn count_unmatched(&self) -> Result<(), StoreError> {

@@ -207,6 +207,11 @@ impl EventLog {
         }
     }
 
+    /// Lets go of events that were deleted from the store.
+    pub(crate) fn forget(&self, start: EventId) {
+        self.ring.lock().forget(start);
+    }
+
     fn restart(&self, at: EventId) {
         self.ring.lock().restart(at);
         self.end.send_replace(Some(at));

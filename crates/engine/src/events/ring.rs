@@ -39,6 +39,14 @@ impl Ring {
         }
     }
 
+    /// Forgets the events up to this place.
+    pub(super) fn forget(&mut self, place: EventId) {
+        while self.events.front().is_some_and(|event| event.id <= place) {
+            self.events.pop_front();
+        }
+        self.start = self.start.max(place.min(self.end));
+    }
+
     /// Up to `limit` events after a place; `None` if that place is before the ring.
     pub(super) fn after(&self, place: EventId, limit: usize) -> Option<Vec<Event>> {
         Some(self.all_after(place)?.take(limit).cloned().collect())
@@ -103,6 +111,21 @@ mod tests {
         assert!(!ring.has(id(10), |_| false));
         assert!(ring.has(id(12), |event| event.id == id(13)));
         assert!(!ring.has(id(13), |event| event.id == id(13)));
+    }
+
+    #[test]
+    fn deleted_events_are_forgotten() {
+        let mut ring = Ring::default();
+        ring.restart(id(10));
+        ring.append(vec![event(12), event(13), event(20)]);
+        ring.forget(id(5));
+        assert_eq!(ids(ring.after(id(10), 5)), Some(vec![12, 13, 20]));
+        ring.forget(id(13));
+        assert_eq!(ids(ring.after(id(12), 5)), None);
+        assert_eq!(ids(ring.after(id(13), 5)), Some(vec![20]));
+        // Later events, which the ring has not read yet.
+        ring.forget(id(99));
+        assert_eq!(ids(ring.after(id(20), 5)), Some(vec![]));
     }
 
     #[test]
