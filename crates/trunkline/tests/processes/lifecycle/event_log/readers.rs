@@ -10,7 +10,7 @@ const PATIENCE: Duration = Duration::from_millis(700);
 /// After a request without an answer.
 const PAUSE: Duration = Duration::from_millis(20);
 /// Events of one page.
-const PAGE_MAX: u64 = 200;
+const PAGE_MAX: u64 = 1_000;
 
 /// Readers that start, stop and change between nodes, pages and streams at random.
 pub(super) struct Readers {
@@ -98,11 +98,11 @@ async fn read(random: Entropy, targets: Targets, end: watch::Receiver<Option<Str
         if goal.is_some() && last.cursor >= goal {
             return walks;
         }
-        if last.events.len() > 100 && draw(12) == 0 {
+        if goal.is_none() && last.events.len() > 100 && draw(12) == 0 {
             let middle = last.events.len() / 2;
-            let walk = match draw(3) {
+            let walk = match draw(8) {
                 0 => Walk::after(""),
-                1 => Walk::after(&last.events[middle].id),
+                1..5 => Walk::after(&last.events[middle].id),
                 _ => Walk::default(),
             };
             walks.push(walk);
