@@ -1,4 +1,4 @@
--- Latest activity first. ($2, $3) is the position to start after, or the highest possible one. Each channel is read in its
+-- Continued by last_message.postgres.sql. Latest activity first. ($2, $3) is the position to start after, or the highest possible one. Each channel is read in its
 -- own order, so that a channel with few conversations is listed quickly. It is read slot by slot, as the index has them.
 with counted as (
     -- Counts up to $6.
@@ -20,7 +20,8 @@ page as (
     order by last_activity_at desc, id desc
     limit $4 offset $5
 )
-select total, page.*
+select
+    total, page.id as listed_id, page.channel as conversation_channel, participant_a, participant_b, message_count,
+    last_activity_at, created_at, message.*
 from counted
 left join page on true
-order by last_activity_at desc, id desc

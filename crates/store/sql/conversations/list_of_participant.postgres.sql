@@ -23,7 +23,8 @@ page as (
     order by last_activity_at desc, id desc
     limit $4 offset $5
 )
-select total, page.*
+select
+    total, page.id as listed_id, page.channel as conversation_channel, participant_a, participant_b, message_count,
+    last_activity_at, created_at, message.*
 from counted
 left join page on true
-order by last_activity_at desc, id desc

@@ -1,7 +1,18 @@
--- The shared end of every listing of messages. `listed` has the ids, one more than fit, with their places and sizes;
--- `counted` has the total. The page has at most $1 messages and ends before it exceeds $2 bytes, but not before its first
--- message. Sizes are known without reading content. One statement reads it all, so it is one snapshot.
-, fitting as (
+-- The shared end of every listing of messages. `chosen` has the ids, one more than fit, with their places; `counted` has the
+-- total. The page has at most $1 messages and ends before it exceeds $2 bytes, but not before its first message. Sizes are
+-- known without reading content. One statement reads it all, so it is one snapshot.
+, listed as materialized (
+    select chosen.id, place, bytes
+    from chosen
+    cross join lateral (
+        select
+            octet_length(body) + coalesce(octet_length(subject), 0) + coalesce(octet_length(attachments::text), 0)
+                + coalesce(octet_length(metadata::text), 0) as bytes
+        from messages
+        where id = chosen.id
+    ) as size
+),
+fitting as (
     select id, place
     from (select id, place, sum(bytes) over (order by place) as bytes from listed) as summed
     where place <= $1 and (place = 1 or bytes <= $2)

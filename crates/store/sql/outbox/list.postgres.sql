@@ -1,68 +1,109 @@
--- The messages that are pending, or dead ($6). As messages/list_filtered, along outbox_pending or outbox_dead.
-with recursive kinds (channel, provider) as (
+-- As messages/list_by_kind, of the messages whose status ($9) follows from an outbox entry, filtered by channel ($7), provider
+-- ($8), participants ($10, $11) and conversation ($12), along outbox_by_state. Whether a delayed entry is scheduled or pending
+-- depends on the time: up to $13 of the status are read along outbox_delayed and sorted; if there are more, they are found
+-- often enough on the way along outbox_by_state.
+with recursive delayed as materialized (
+    select message_id
+    from outbox
+    where state = 'delayed'
+        and ($9::text = 'scheduled' and due_at > now() or $9::text = 'pending' and due_at <= now())
+    order by due_at
+    limit $13::bigint + 1
+),
+existing (state, channel, provider) as (
     -- One step along the index for each provider of a channel, not for each entry.
-    select
-        wanted.channel,
-        coalesce($8::text, (
-            select outbox.provider
-            from outbox
-            where (dead_at is not null) = $6 and outbox.channel = wanted.channel
-            order by outbox.channel, outbox.provider
-            limit 1
-        ))
-    from unnest(case when $7::text is null then array['sms', 'mms', 'email'] else array[$7] end) as wanted (channel)
+    select wanted.state, next.channel, next.provider
+    from (
+        select case $9 when 'failed' then 'dead' when 'pending' then 'pending' end collate "C"
+        union all
+        select 'delayed' collate "C" where (select count(*) from delayed) > $13
+    ) as wanted (state)
+    cross join lateral (
+        select state, channel, provider
+        from outbox
+        where (outbox.state, channel, provider) >= (wanted.state, '', '')
+        order by outbox.state, channel, provider
+        limit 1
+    ) as next
+    where next.state = wanted.state
     union all
-    select
-        kinds.channel,
-        (
-            select outbox.provider
-            from outbox
-            where (dead_at is not null) = $6 and outbox.channel = kinds.channel and outbox.provider > kinds.provider
-            order by outbox.channel, outbox.provider
-            limit 1
-        )
-    from kinds
-    where $8::text is null and kinds.provider is not null
+    select next.*
+    from existing
+    cross join lateral (
+        select state, channel, provider
+        from outbox
+        where (state, channel, provider) > (existing.state, existing.channel, existing.provider)
+        order by state, channel, provider
+        limit 1
+    ) as next
+    where next.state = existing.state
+),
+kinds as (
+    select * from existing where coalesce(channel = $7, true) and coalesce(provider = $8, true)
+),
+few as materialized (
+    select entry.message_id as id
+    from delayed
+    cross join lateral (select * from outbox where message_id = delayed.message_id limit 1) as entry
+    where (select count(*) from delayed) <= $13
+        and entry.message_id >= $6
+        and coalesce(channel = $7, true) and coalesce(provider = $8, true)
+        and coalesce(conversation_id = $12, true)
+        and ($10::text is null and $11::text is null or (
+            select coalesce(from_participant = $10, true) and coalesce(to_participant = $11, true)
+            from messages
+            where id = entry.message_id
+        ))
 ),
 counted as (
     -- Counts up to $4.
     select count(*) as total
     from (
+        select from few
+        union all
         select
         from kinds
         cross join lateral (
             select
             from outbox
-            where (dead_at is not null) = $6
-                and (channel, provider) >= (kinds.channel, kinds.provider)
-                and (channel, provider) <= (kinds.channel, kinds.provider)
-            order by channel, provider, message_id
+            where (state, channel, provider, message_id) >= (kinds.state, kinds.channel, kinds.provider, $6)
+                and (state, channel, provider) <= (kinds.state, kinds.channel, kinds.provider)
+                and (kinds.state <> 'delayed' or (due_at > now()) = ($9 = 'scheduled'))
+                and coalesce(conversation_id = $12, true)
+                and ($10::text is null and $11::text is null or (
+                    select coalesce(from_participant = $10, true) and coalesce(to_participant = $11, true)
+                    from messages
+                    where id = outbox.message_id
+                ))
+            order by state, channel, provider, message_id
             limit $4
         ) as one
         limit $4
     ) as found
 ),
-listed as materialized (
-    select newest.id, size.bytes, row_number() over (order by newest.id desc) as place
+chosen as (
+    select id, row_number() over (order by id desc) as place
     from (
-        select one.*
+        select id from few where id < $5
+        union all
+        select one.id
         from kinds
         cross join lateral (
             select message_id as id
             from outbox
-            where (dead_at is not null) = $6
-                and (channel, provider, message_id) < (kinds.channel, kinds.provider, $5)
-                and (channel, provider, message_id)
-                    >= (kinds.channel, kinds.provider, '00000000-0000-0000-0000-000000000000'::uuid)
-            order by channel desc, provider desc, message_id desc
+            where (state, channel, provider, message_id) < (kinds.state, kinds.channel, kinds.provider, $5)
+                and (state, channel, provider, message_id) >= (kinds.state, kinds.channel, kinds.provider, $6)
+                and (kinds.state <> 'delayed' or (due_at > now()) = ($9 = 'scheduled'))
+                and coalesce(conversation_id = $12, true)
+                and ($10::text is null and $11::text is null or (
+                    select coalesce(from_participant = $10, true) and coalesce(to_participant = $11, true)
+                    from messages
+                    where id = outbox.message_id
+                ))
+            order by state desc, channel desc, provider desc, message_id desc
             limit $1::bigint + 1 + $3
         ) as one
-        order by id desc
-        limit $1::bigint + 1 offset $3
-    ) as newest
-    cross join lateral (
-        select octet_length(body) + coalesce(octet_length(subject), 0) + coalesce(octet_length(attachments::text), 0) as bytes
-        from messages
-        where messages.id = newest.id
-    ) as size
+    ) as found
+    order by id desc
+    limit $1::bigint + 1 offset $3
 )

@@ -7,6 +7,7 @@ mod events;
 mod failure;
 mod hosts;
 mod insert;
+mod listing;
 mod outbox;
 mod probe;
 mod reads;

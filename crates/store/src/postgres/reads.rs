@@ -1,23 +1,27 @@
 use async_trait::async_trait;
 use domain::{
-    Channel, Conversation, ConversationChannel, ConversationId, ConversationPosition, Message, MessageId,
-    PAGE_BYTES_MAX, Page, PageRequest, ProviderName, Status, TOTAL_COUNTED_MAX, ThreadPosition, Timestamp,
-    Total,
+    ConversationChannel, ConversationId, ConversationPosition, Message, MessageId, Page, PageRequest,
+    Receipt, TOTAL_COUNTED_MAX, ThreadPosition, Timestamp, Total,
 };
 use tokio_postgres::{Row, types::ToSql};
 use uuid::Uuid;
 
-use super::{Postgres, rows};
+use super::{
+    Postgres,
+    listing::{listing, read_page, rows_of_page},
+    rows,
+};
 use crate::{
-    ConversationFilter, ListedConversation, MessageDetail, MessageFilter, Reads, StoreError, Waiting,
+    ConversationFilter, ListedConversation, MessageDetail, MessageFilter, RECEIPTS_SHOWN_MAX, Reads,
+    StoreError, Waiting,
 };
 
-/// A statement that lists messages: its own part and the shared end.
-macro_rules! listing {
+/// A statement that lists conversations: its own part and the shared end.
+macro_rules! conversations {
     ($name:literal) => {
         concat!(
-            include_str!(concat!("../../sql/", $name, ".postgres.sql")),
-            include_str!("../../sql/messages/page.postgres.sql")
+            include_str!(concat!("../../sql/conversations/", $name, ".postgres.sql")),
+            include_str!("../../sql/conversations/last_message.postgres.sql")
         )
     };
 }
@@ -25,35 +29,30 @@ macro_rules! listing {
 #[async_trait]
 impl Reads for Postgres {
     async fn message(&self, id: MessageId) -> Result<Option<MessageDetail>, StoreError> {
-        let rows = self
-            .read(
-                include_str!("../../sql/messages/get.postgres.sql"),
-                &[&id.as_uuid()],
-            )
-            .await?;
-        let Some(first) = rows.first() else {
-            return Ok(None);
-        };
-        let waiting = match rows::get::<Option<jiff::Timestamp>>(first, "due_at")? {
-            Some(due_at) => Some(Waiting {
-                due_at: due_at.into(),
-                due: rows::get(first, "due")?,
-                leased: rows::get(first, "leased")?,
-            }),
-            None => None,
-        };
-        let mut attempts = Vec::with_capacity(rows.len());
+        Ok(self.message_details(&[id]).await?.pop())
+    }
+
+    async fn message_details(&self, ids: &[MessageId]) -> Result<Vec<MessageDetail>, StoreError> {
+        let ids: Vec<Uuid> = ids.iter().map(|id| id.as_uuid()).collect();
+        let sql = include_str!("../../sql/messages/get.postgres.sql");
+        let rows = self.read(sql, &[&ids, &(RECEIPTS_SHOWN_MAX as i64)]).await?;
+        let mut details: Vec<MessageDetail> = Vec::with_capacity(ids.len());
         for row in &rows {
+            let id: MessageId = rows::get::<Uuid>(row, "id")?.into();
+            if details.last().is_none_or(|last| last.message.id != id) {
+                details.push(detail(row)?);
+            }
+            let Some(detail) = details.last_mut() else {
+                continue;
+            };
             if rows::get::<Option<i32>>(row, "number")?.is_some() {
-                attempts.push(rows::attempt(row)?);
+                detail.attempts.push(rows::attempt(row)?);
+            }
+            if rows::get::<Option<i64>>(row, "receipt_id")?.is_some() {
+                detail.receipts.push(receipt(row)?);
             }
         }
-        Ok(Some(MessageDetail {
-            message: rows::message(first)?,
-            attempts,
-            receipts: Vec::new(),
-            waiting,
-        }))
+        Ok(details)
     }
 
     async fn messages(
@@ -61,32 +60,12 @@ impl Reads for Postgres {
         filter: &MessageFilter,
         page: &PageRequest<MessageId>,
     ) -> Result<Page<Message, MessageId>, StoreError> {
-        let status = filter.status.map(Status::as_str);
-        let channel = filter.channel.map(Channel::as_str);
-        let provider = filter.provider.as_ref().map(ProviderName::as_str);
-        let after = page.after().map_or(Uuid::max(), |id| id.as_uuid());
-        let count_max = TOTAL_COUNTED_MAX as i64 + 1;
-        let dead = filter.status == Some(Status::Failed);
-        let filters: [&(dyn ToSql + Sync); 5] = [&count_max, &after, &status, &channel, &provider];
-        let outbox_filters: [&(dyn ToSql + Sync); 5] = [&count_max, &after, &dead, &channel, &provider];
-        let (sql, filters) = match filter.status {
-            Some(Status::Pending | Status::Failed) => (listing!("outbox/list"), &outbox_filters[..]),
-            None if channel.is_none() && provider.is_none() => (listing!("messages/list"), &filters[..2]),
-            Some(_) | None => (listing!("messages/list_filtered"), &filters[..]),
-        };
-        let rows = rows_of_page(self, sql, page, filters).await?;
-        let (items, more, total) = read_page(&rows)?;
-        Ok(Page::new(items, more, Total::capped(total), |message| message.id))
+        self.list_messages(filter, page).await
     }
 
     async fn conversation(&self, id: ConversationId) -> Result<Option<ListedConversation>, StoreError> {
-        let rows = self
-            .read(include_str!("../../sql/conversations/get.sql"), &[&id.get()])
-            .await?;
-        rows.first()
-            .map(rows::conversation)
-            .transpose()
-            .map(|found| found.map(listed))
+        let rows = self.read(conversations!("get"), &[&id.get()]).await?;
+        rows.first().map(listed).transpose()
     }
 
     async fn conversations(
@@ -112,22 +91,16 @@ impl Reads for Postgres {
             &participant,
         ];
         let (sql, parameters) = match participant {
-            None => (
-                include_str!("../../sql/conversations/list.postgres.sql"),
-                &parameters[..6],
-            ),
-            Some(_) => (
-                include_str!("../../sql/conversations/list_of_participant.postgres.sql"),
-                &parameters[..],
-            ),
+            None => (conversations!("list"), &parameters[..6]),
+            Some(_) => (conversations!("list_of_participant"), &parameters[..]),
         };
         let found = self.read(sql, parameters).await?;
         let total = found.first().map_or(Ok(0), |row| rows::get(row, "total"))?;
         let mut items = Vec::with_capacity(found.len());
         // An empty page is one row without a conversation.
         for row in &found {
-            if rows::get::<Option<i64>>(row, "id")?.is_some() {
-                items.push(listed(rows::conversation(row)?));
+            if rows::get::<Option<i64>>(row, "listed_id")?.is_some() {
+                items.push(listed(row)?);
             }
         }
         let total = Total::capped(rows::count(total)?);
@@ -160,43 +133,43 @@ impl Reads for Postgres {
     }
 }
 
-fn listed(conversation: Conversation) -> ListedConversation {
-    ListedConversation {
-        conversation,
-        last_message: None,
-    }
-}
-
-/// Runs a [`listing!`]. The parameters of the page come before its `own` ones.
-async fn rows_of_page<P>(
-    store: &Postgres,
-    sql: &'static str,
-    page: &PageRequest<P>,
-    own: &[&(dyn ToSql + Sync)],
-) -> Result<Vec<Row>, StoreError> {
-    let (size, bytes, offset) = (
-        i64::from(page.size()),
-        PAGE_BYTES_MAX as i64,
-        page.offset() as i64,
-    );
-    let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&size, &bytes, &offset];
-    parameters.extend(own);
-    store.read(sql, &parameters).await
-}
-
-/// The messages of a page, whether more follow, and the total. An empty page is one row without a message.
-fn read_page(rows: &[Row]) -> Result<(Vec<Message>, bool, u64), StoreError> {
-    let Some(first) = rows.first() else {
-        return Ok((Vec::new(), false, 0));
+/// The first row of a message, without its attempts and receipts.
+fn detail(row: &Row) -> Result<MessageDetail, StoreError> {
+    let waiting = match rows::moment(row, "due_at")? {
+        Some(due_at) => Some(Waiting {
+            due_at,
+            due: rows::get(row, "due")?,
+            leased: rows::get(row, "leased")?,
+        }),
+        None => None,
     };
-    let mut items = Vec::with_capacity(rows.len());
-    for row in rows {
-        if rows::get::<Option<Uuid>>(row, "id")?.is_some() {
-            items.push(rows::message(row)?);
-        }
-    }
-    let listed: usize = rows::count(rows::get(first, "listed")?)?;
-    let total = rows::count(rows::get(first, "total")?)?;
-    let more = listed > items.len();
-    Ok((items, more, total))
+    Ok(MessageDetail {
+        message: rows::message(row)?,
+        attempts: Vec::new(),
+        receipts: Vec::new(),
+        waiting,
+    })
+}
+
+fn receipt(row: &Row) -> Result<Receipt, StoreError> {
+    Ok(Receipt {
+        provider: rows::optional_word(row, "receipt_provider")?,
+        provider_message_id: rows::optional_word(row, "receipt_provider_message_id")?,
+        message_id: rows::get::<Option<Uuid>>(row, "named_message_id")?.map(Into::into),
+        status: rows::word(row, "receipt_status")?,
+        error_code: rows::error_code(row, "receipt_error_code")?,
+        at: rows::get::<jiff::Timestamp>(row, "receipt_at")?.into(),
+        received_at: rows::get::<jiff::Timestamp>(row, "received_at")?.into(),
+    })
+}
+
+fn listed(row: &Row) -> Result<ListedConversation, StoreError> {
+    let last_message = match rows::get::<Option<Uuid>>(row, "id")? {
+        Some(_) => Some(rows::message(row)?),
+        None => None,
+    };
+    Ok(ListedConversation {
+        conversation: rows::conversation(row)?,
+        last_message,
+    })
 }

@@ -59,9 +59,9 @@ fn delivery(row: &Row) -> Result<Option<Delivery>, StoreError> {
 pub(super) fn conversation(row: &Row) -> Result<Conversation, StoreError> {
     let [one, other] = ["participant_a", "participant_b"].map(|column| get::<String>(row, column));
     Ok(Conversation {
-        id: conversation_id(row)?,
+        id: ConversationId::new(get(row, "listed_id")?).ok_or_else(|| corrupt("listed_id"))?,
         key: ConversationKey::new(
-            word(row, "channel")?,
+            word(row, "conversation_channel")?,
             Participant::from_stored(one?),
             Participant::from_stored(other?),
         ),
@@ -156,10 +156,6 @@ pub(super) fn claimed(row: &Row, content_row: &Row) -> Result<Claimed, StoreErro
         deadline_in: Duration::from_millis(u64::try_from(deadline_in_ms).unwrap_or(0)),
         lease_expired: get(row, "lease_expired")?,
     })
-}
-
-pub(super) fn conversation_id(row: &Row) -> Result<ConversationId, StoreError> {
-    ConversationId::new(get(row, "id")?).ok_or_else(|| corrupt("id"))
 }
 
 pub(super) fn get<'a, T: FromSql<'a>>(row: &'a Row, column: &'static str) -> Result<T, StoreError> {

@@ -1,0 +1,70 @@
+-- As list, filtered by channel ($7), provider ($8), direction ($9), resolution ($10) and, for statuses that depend on the
+-- outbox, status ($11). Each matching kind of message is read in the order of the ids along messages_by_kind, and the kinds
+-- are merged.
+with recursive existing (provider, channel, direction, resolution) as (
+    -- One step along the index for each kind, not for each message.
+    (
+        select provider, channel, direction, resolution
+        from messages
+        where provider >= coalesce($8, '')
+        order by provider, channel, direction, resolution
+        limit 1
+    )
+    union all
+    select next.*
+    from existing
+    cross join lateral (
+        select provider, channel, direction, resolution
+        from messages
+        where (provider, channel, direction, resolution)
+            > (existing.provider, existing.channel, existing.direction, existing.resolution)
+        order by provider, channel, direction, resolution
+        limit 1
+    ) as next
+    where coalesce(existing.provider = $8, true)
+),
+kinds as (
+    select *
+    from existing
+    where coalesce(channel = $7, true) and coalesce(provider = $8, true) and coalesce(direction = $9, true)
+        and coalesce(resolution = $10, true)
+),
+counted as (
+    -- Counts up to $4. (A scalar subquery looks up each entry; for a join, the whole outbox may be read.)
+    select count(*) as total
+    from (
+        select
+        from kinds
+        cross join lateral (
+            select
+            from messages
+            where (provider, channel, direction, resolution, id)
+                    >= (kinds.provider, kinds.channel, kinds.direction, kinds.resolution, $6)
+                and (provider, channel, direction, resolution)
+                    <= (kinds.provider, kinds.channel, kinds.direction, kinds.resolution)
+                and coalesce(coalesce((select status from outbox_with_status where message_id = messages.id), 'dispatched') = $11, true)
+            -- Newest first: messages that are not dispatched are mostly old dead letters.
+            order by provider desc, channel desc, direction desc, resolution desc, id desc
+            limit $4
+        ) as one
+        limit $4
+    ) as found
+),
+chosen as (
+    select one.id, row_number() over (order by one.id desc) as place
+    from kinds
+    cross join lateral (
+        select id
+        from messages
+        -- Written as a range, so that only this index has the wanted order, whatever the statistics are.
+        where (provider, channel, direction, resolution, id)
+                < (kinds.provider, kinds.channel, kinds.direction, kinds.resolution, $5)
+            and (provider, channel, direction, resolution, id)
+                >= (kinds.provider, kinds.channel, kinds.direction, kinds.resolution, $6)
+            and coalesce(coalesce((select status from outbox_with_status where message_id = messages.id), 'dispatched') = $11, true)
+        order by provider desc, channel desc, direction desc, resolution desc, id desc
+        limit $1::bigint + 1 + $3
+    ) as one
+    order by one.id desc
+    limit $1::bigint + 1 offset $3
+)

@@ -1,0 +1,123 @@
+-- As list_by_kind, of the sender $12 and of the recipient $13 (each may be null), along messages_by_sender and
+-- messages_by_recipient. The other participant ($14, $15) and the conversation ($16) are filters. (Written as coalesce, so
+-- that the planner takes no order from them.)
+with recursive existing (side, participant, provider, channel, direction, resolution) as (
+    (
+        select 'from', from_participant, provider, channel, direction, resolution
+        from messages
+        where from_participant >= $12
+        order by from_participant, provider, channel, direction, resolution
+        limit 1
+    )
+    union all
+    (
+        select 'to', to_participant, provider, channel, direction, resolution
+        from messages
+        where to_participant >= $13
+        order by to_participant, provider, channel, direction, resolution
+        limit 1
+    )
+    union all
+    select side, next.*
+    from existing
+    cross join lateral (
+        (
+            select from_participant, provider, channel, direction, resolution
+            from messages
+            where side = 'from' and (from_participant, provider, channel, direction, resolution)
+                > (participant, existing.provider, existing.channel, existing.direction, existing.resolution)
+            order by from_participant, provider, channel, direction, resolution
+            limit 1
+        )
+        union all
+        (
+            select to_participant, provider, channel, direction, resolution
+            from messages
+            where side = 'to' and (to_participant, provider, channel, direction, resolution)
+                > (participant, existing.provider, existing.channel, existing.direction, existing.resolution)
+            order by to_participant, provider, channel, direction, resolution
+            limit 1
+        )
+    ) as next
+    where participant = case side when 'from' then $12 else $13 end
+),
+kinds as (
+    select *
+    from existing
+    where participant = case side when 'from' then $12 else $13 end
+        and coalesce(channel = $7, true) and coalesce(provider = $8, true) and coalesce(direction = $9, true)
+        and coalesce(resolution = $10, true)
+),
+counted as (
+    -- Counts up to $4.
+    select count(*) as total
+    from (
+        select
+        from kinds
+        cross join lateral (
+            (
+                select
+                from messages
+                where side = 'from'
+                    and (from_participant, provider, channel, direction, resolution, id)
+                        >= (participant, kinds.provider, kinds.channel, kinds.direction, kinds.resolution, $6)
+                    and (from_participant, provider, channel, direction, resolution)
+                        <= (participant, kinds.provider, kinds.channel, kinds.direction, kinds.resolution)
+                    and coalesce(to_participant = $15, true) and coalesce(conversation_id = $16, true)
+                    and coalesce(coalesce((select status from outbox_with_status where message_id = messages.id), 'dispatched') = $11, true)
+                order by from_participant desc, provider desc, channel desc, direction desc, resolution desc, id desc
+                limit $4
+            )
+            union all
+            (
+                select
+                from messages
+                where side = 'to'
+                    and (to_participant, provider, channel, direction, resolution, id)
+                        >= (participant, kinds.provider, kinds.channel, kinds.direction, kinds.resolution, $6)
+                    and (to_participant, provider, channel, direction, resolution)
+                        <= (participant, kinds.provider, kinds.channel, kinds.direction, kinds.resolution)
+                    and coalesce(from_participant = $14, true) and coalesce(conversation_id = $16, true)
+                    and coalesce(coalesce((select status from outbox_with_status where message_id = messages.id), 'dispatched') = $11, true)
+                order by to_participant desc, provider desc, channel desc, direction desc, resolution desc, id desc
+                limit $4
+            )
+        ) as one
+        limit $4
+    ) as found
+),
+chosen as (
+    select one.id, row_number() over (order by one.id desc) as place
+    from kinds
+    cross join lateral (
+        (
+            select id
+            from messages
+            where side = 'from'
+                and (from_participant, provider, channel, direction, resolution, id)
+                    < (participant, kinds.provider, kinds.channel, kinds.direction, kinds.resolution, $5)
+                and (from_participant, provider, channel, direction, resolution, id)
+                    >= (participant, kinds.provider, kinds.channel, kinds.direction, kinds.resolution, $6)
+                and coalesce(to_participant = $15, true) and coalesce(conversation_id = $16, true)
+                and coalesce(coalesce((select status from outbox_with_status where message_id = messages.id), 'dispatched') = $11, true)
+            order by from_participant desc, provider desc, channel desc, direction desc, resolution desc, id desc
+            limit $1::bigint + 1 + $3
+        )
+        union all
+        (
+            select id
+            from messages
+            where side = 'to'
+                and (to_participant, provider, channel, direction, resolution, id)
+                    < (participant, kinds.provider, kinds.channel, kinds.direction, kinds.resolution, $5)
+                and (to_participant, provider, channel, direction, resolution, id)
+                    >= (participant, kinds.provider, kinds.channel, kinds.direction, kinds.resolution, $6)
+                and coalesce(from_participant = $14, true) and coalesce(conversation_id = $16, true)
+                and coalesce(coalesce((select status from outbox_with_status where message_id = messages.id), 'dispatched') = $11, true)
+            order by to_participant desc, provider desc, channel desc, direction desc, resolution desc, id desc
+            limit $1::bigint + 1 + $3
+        )
+    ) as one
+    order by one.id desc
+    limit $1::bigint + 1 offset $3
+)
