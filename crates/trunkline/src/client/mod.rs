@@ -147,11 +147,13 @@ impl Api {
             .unwrap_or_else(|_| Err(self.lost(format!("it took longer than {ANSWER_MAX:?}"))))
     }
 
-    /// Follows the events after a cursor, or those from now on.
-    pub(crate) async fn follow(&self, after: Option<&str>) -> Result<Followed, Unanswered> {
-        let query: Vec<(&str, String)> = after
-            .map(|after| ("after", after.to_owned()))
+    /// Follows the events after a cursor, or those from now on; only those of some types if `types` names any.
+    pub(crate) async fn follow(&self, after: Option<&str>, types: &[String]) -> Result<Followed, Unanswered> {
+        let types = Some(types.join(",")).filter(|types| !types.is_empty());
+        let query = [("after", after.map(str::to_owned)), ("type", types)];
+        let query: Vec<(&str, String)> = query
             .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
             .collect();
         let request = self
             .request(Method::GET, "/api/events/stream", &query)

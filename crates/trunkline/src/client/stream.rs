@@ -18,6 +18,7 @@ pub(crate) struct EventStream {
     url: String,
     body: Incoming,
     parser: Parser,
+    place: Option<String>,
 }
 
 impl EventStream {
@@ -26,6 +27,7 @@ impl EventStream {
             url,
             body,
             parser: Parser::default(),
+            place: None,
         }
     }
 
@@ -35,8 +37,12 @@ impl EventStream {
     /// When the stream has ended or is silent.
     pub(crate) async fn next(&mut self) -> Result<Value, Unanswered> {
         loop {
-            if let Some(event) = self.parser.events.pop_front() {
-                return Ok(event);
+            if let Some((id, event)) = self.parser.found.pop_front() {
+                self.place = id.or(self.place.take());
+                match event {
+                    Some(event) => return Ok(event),
+                    None => continue,
+                }
             }
             let frame = tokio::time::timeout(SILENCE_MAX, self.body.frame())
                 .await
@@ -50,9 +56,10 @@ impl EventStream {
         }
     }
 
-    /// Where the stream began: the id that it sent before its first event.
-    pub(crate) fn start(&self) -> Option<String> {
-        self.parser.start.clone()
+    /// The place in the log of the last event, or a later one: events without a wanted type may follow it. `None` until the
+    /// service has named one.
+    pub(crate) fn place(&self) -> Option<String> {
+        self.place.clone()
     }
 
     fn lost(&self, reason: String) -> Unanswered {
@@ -61,16 +68,15 @@ impl EventStream {
     }
 }
 
-/// Finds events in a stream of bytes. Of an event only its `data` lines count: they have its id and type.
+/// Finds ids and events in a stream of bytes.
 #[derive(Default)]
 struct Parser {
     /// The unfinished last line.
     line: Vec<u8>,
     data: String,
-    /// The first id without an event.
-    start: Option<String>,
     id: Option<String>,
-    events: VecDeque<Value>,
+    /// An id without an event says how far the log is.
+    found: VecDeque<(Option<String>, Option<Value>)>,
 }
 
 impl Parser {
@@ -100,13 +106,15 @@ impl Parser {
             self.id = Some(id.trim().to_owned());
         } else if line.is_empty() {
             let (id, data) = (self.id.take(), mem::take(&mut self.data));
-            if data.is_empty() {
-                self.start = self.start.take().or(id);
-                return Ok(());
+            let event = Some(&data)
+                .filter(|data| !data.is_empty())
+                .map(|data| serde_json::from_str(data));
+            let event = event
+                .transpose()
+                .map_err(|error| format!("an event is no JSON: {error}"))?;
+            if id.is_some() || event.is_some() {
+                self.found.push_back((id, event));
             }
-            let event = serde_json::from_str(&data);
-            self.events
-                .push_back(event.map_err(|error| format!("an event is no JSON: {error}"))?);
         }
         Ok(())
     }
@@ -128,9 +136,13 @@ mod tests {
             for chunk in STREAM.as_bytes().chunks(length) {
                 parser.take(chunk).unwrap();
             }
-            let expected = [json!({"id": "1", "body": "é"}), json!({"id": "2"})];
-            assert_eq!(parser.events, expected, "chunks of {length}");
-            assert_eq!(parser.start.as_deref(), Some("0000000000000000"));
+            let id = |text: &str| Some(text.to_owned());
+            let expected = [
+                (id("0000000000000000"), None),
+                (id("0000000000000001"), Some(json!({"id": "1", "body": "é"}))),
+                (None, Some(json!({"id": "2"}))),
+            ];
+            assert_eq!(parser.found, expected, "chunks of {length}");
         }
     }
 

@@ -86,7 +86,7 @@ pub(crate) async fn stream(
     app.0.metrics.event_streams.inc();
     let events = EventStream {
         cursor,
-        shown: cursor,
+        shown: after,
         types,
         heartbeat: interval(HEARTBEAT),
         draining: app.0.draining.clone(),
@@ -112,8 +112,8 @@ pub(crate) async fn stream(
 struct EventStream {
     /// All events up to here are written, or are of other types.
     cursor: EventId,
-    /// The last id that the client has seen.
-    shown: EventId,
+    /// The last id that the client has seen; `None` while it does not know where the stream began.
+    shown: Option<EventId>,
     types: Vec<EventType>,
     heartbeat: Interval,
     draining: watch::Receiver<bool>,
@@ -179,18 +179,18 @@ impl EventStream {
                 }
             };
             text.push_str(&format!("id: {id}\nevent: {kind}\ndata: {data}\n\n"));
-            self.shown = id;
+            self.shown = Some(id);
         }
         self.heartbeat.reset();
         (!text.is_empty()).then(|| text.into())
     }
 
-    /// An id without data moves a client on past the events that its filter leaves out.
+    /// An id without data tells a client where the stream began, and moves it on past the events that its filter leaves out.
     fn heartbeat(&mut self) -> Bytes {
-        if self.shown == self.cursor {
+        if self.shown == Some(self.cursor) {
             return Bytes::from_static(b":\n\n");
         }
-        self.shown = self.cursor;
+        self.shown = Some(self.cursor);
         format!(":\nid: {}\n\n", self.cursor).into()
     }
 }

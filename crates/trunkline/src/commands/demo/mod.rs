@@ -179,7 +179,8 @@ impl Demo {
         let mut following = JoinSet::new();
         let (see, mut seen) = mpsc::unbounded_channel();
         // A service that does not answer in time is asked by the demo's other requests, which count that.
-        if let Ok(Ok(Followed::Stream(stream))) = tokio::time::timeout(LOOK_MAX, self.api.follow(None)).await
+        if let Ok(Ok(Followed::Stream(stream))) =
+            tokio::time::timeout(LOOK_MAX, self.api.follow(None, &[])).await
         {
             following.spawn(follow(Arc::clone(&self.api), stream, see));
         }

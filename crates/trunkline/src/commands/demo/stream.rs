@@ -47,10 +47,8 @@ impl SeenEvents {
 
 /// Reports the events of the service until it is dropped. A stream that is lost is opened again where it ended.
 pub(super) async fn follow(api: Arc<Api>, mut stream: EventStream, tell: UnboundedSender<Seen>) {
-    let mut cursor = stream.start();
     loop {
         while let Ok(event) = stream.next().await {
-            cursor = event["id"].as_str().map(str::to_owned);
             let text = |value: &serde_json::Value| harmless(value.as_str().unwrap_or_default());
             let seen = Seen {
                 kind: text(&event["type"]),
@@ -60,9 +58,10 @@ pub(super) async fn follow(api: Arc<Api>, mut stream: EventStream, tell: Unbound
                 return;
             }
         }
+        let place = stream.place();
         stream = loop {
             tokio::time::sleep(PAUSE).await;
-            if let Ok(Followed::Stream(again)) = api.follow(cursor.as_deref()).await {
+            if let Ok(Followed::Stream(again)) = api.follow(place.as_deref(), &[]).await {
                 break again;
             }
         };

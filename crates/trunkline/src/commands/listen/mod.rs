@@ -65,9 +65,9 @@ pub(crate) fn run(arguments: &ArgMatches) -> anyhow::Result<()> {
 struct Listener {
     api: Api,
     forwarder: Forwarder,
-    /// `None` is all.
-    types: Option<Vec<String>>,
-    /// The last event that is done with.
+    /// Empty: all.
+    types: Vec<String>,
+    /// All events up to this one are done with.
     cursor: Option<String>,
     paint: Paint,
 }
@@ -80,7 +80,7 @@ impl Listener {
         Ok(Self {
             api: Api::named(arguments)?,
             forwarder: Forwarder::new(&target, given("secret").as_deref())?,
-            types: types.map(|types| types.cloned().collect()),
+            types: types.unwrap_or_default().cloned().collect(),
             cursor: given("after"),
             paint: Paint::on_stdout(),
         })
@@ -109,13 +109,10 @@ impl Listener {
     async fn listen(&mut self) -> anyhow::Result<()> {
         let mut connected = false;
         loop {
-            let lost = match self.api.follow(self.cursor.as_deref()).await {
+            let lost = match self.api.follow(self.cursor.as_deref(), &self.types).await {
                 Ok(Followed::Stream(mut stream)) => {
                     connected = true;
-                    let lost = self.forward_all(&mut stream).await?;
-                    // No event is missed while the stream is opened again.
-                    self.cursor = self.cursor.take().or_else(|| stream.start());
-                    lost
+                    self.forward_all(&mut stream).await?
                 }
                 Ok(Followed::Refused(refusal)) if connected && refusal.status.is_server_error() => {
                     refusal.to_string()
@@ -132,23 +129,18 @@ impl Listener {
     /// Forwards until the stream or the service is lost. Returns the reason.
     async fn forward_all(&mut self, stream: &mut EventStream) -> anyhow::Result<String> {
         loop {
-            let event = match stream.next().await {
-                Ok(event) => event,
-                Err(lost) => return Ok(lost.to_string()),
-            };
-            let kind = event["type"].as_str().unwrap_or_default();
-            if self
-                .types
-                .as_ref()
-                .is_none_or(|types| types.iter().any(|wanted| wanted == kind))
-            {
-                match self.forward(&event).await {
+            let next = stream.next().await;
+            if let Ok(event) = &next {
+                match self.forward(event).await {
                     Ok(()) => {}
                     Err(Failed::Service(lost)) => return Ok(lost),
                     Err(Failed::Here(error)) => return Err(error),
                 }
             }
-            self.cursor = event["id"].as_str().map(str::to_owned);
+            self.cursor = stream.place().or(self.cursor.take());
+            if let Err(lost) = next {
+                return Ok(lost.to_string());
+            }
         }
     }
 

@@ -17,7 +17,9 @@ async fn send(node: &Node) -> String {
 
 async fn receive(node: &Node) {
     let message = json!({"channel": "sms", "from": "+18045551234", "to": "+12016661234", "body": "Yes"});
-    node.post("/api/provider/mock/inbound", &message).await.expect(202);
+    node.post("/api/provider/mock/inbound", &message)
+        .await
+        .expect(202);
 }
 
 /// The types of the taken events.
@@ -102,7 +104,15 @@ async fn wrong_arguments_and_a_missing_service_say_what_to_do() {
     assert!(message.contains("24 to 64 bytes"), "{message}");
 
     let node = world.start_node().await;
-    let arguments = ["listen", "--url", &node.url, "--forward-to", "http://127.0.0.1:9/", "--after", "x"];
+    let arguments = [
+        "listen",
+        "--url",
+        &node.url,
+        "--forward-to",
+        "http://127.0.0.1:9/",
+        "--after",
+        "x",
+    ];
     let message = failed(&world.run(&arguments).await);
     assert!(message.contains("400"), "{message}");
 }
