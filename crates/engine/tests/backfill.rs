@@ -120,10 +120,15 @@ async fn every_message_gets_its_conversation_and_a_second_run_does_nothing() {
     let mut expected: BTreeMap<u64, (u64, Timestamp)> = BTreeMap::new();
     for (number, import) in (0..).zip(&imports) {
         let pair = expected.entry(number % PAIRS).or_insert((0, Timestamp::MIN));
-        *pair = (pair.0 + 1, pair.1.max(import.timestamp()));
+        *pair = (
+            pair.0 + 1,
+            pair.1.max(import.timestamp().min(import.processed_at)),
+        );
     }
-    let mut expected: Vec<_> = expected.into_values().collect();
-    expected.sort_unstable_by_key(|(_, last)| Reverse(*last));
+    // Conversations get their ids in the order of their first messages.
+    let mut expected: Vec<_> = expected.into_iter().collect();
+    expected.sort_unstable_by_key(|(pair, (_, last))| Reverse((*last, *pair)));
+    let expected: Vec<_> = expected.into_iter().map(|(_, found)| found).collect();
     assert_eq!(conversations(&*store).await, expected);
 
     let again = backfill(&*store, None, |_| {}).await.unwrap();

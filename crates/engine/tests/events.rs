@@ -231,7 +231,7 @@ async fn every_reader_sees_each_event_once_and_in_the_same_order() {
         let (done, draws) = (Arc::clone(&done), entropy.child(&format!("reader/{number}")));
         readers.push(tokio::spawn(async move {
             tokio::time::sleep(Duration::from_millis(draws.next_u64() % 4_000)).await;
-            let start = if draws.next_u64() % 2 == 0 {
+            let start = if draws.next_u64().is_multiple_of(2) {
                 EventId::START
             } else {
                 engine.events().end().await.unwrap()
@@ -260,7 +260,7 @@ async fn walk(engine: &Engine, start: EventId, draws: &Entropy, done: &AtomicBoo
     loop {
         let limit = 1 + (draws.next_u64() % 50) as u32;
         let over = done.load(Ordering::Relaxed);
-        let read = if draws.next_u64() % 4 == 0 {
+        let read = if draws.next_u64().is_multiple_of(4) {
             log.read_now(place, limit).await
         } else {
             log.read(place, limit).await
@@ -275,7 +275,7 @@ async fn walk(engine: &Engine, start: EventId, draws: &Entropy, done: &AtomicBoo
             None => drop(tokio::time::timeout(Duration::from_secs(1), log.beyond(place)).await),
         }
         // A slow reader now and then, longer than the log is followed without followers.
-        let pause = if draws.next_u64() % 20 == 0 {
+        let pause = if draws.next_u64().is_multiple_of(20) {
             1_500
         } else {
             draws.next_u64() % 30

@@ -6,7 +6,9 @@ mod world;
 
 use std::{collections::BTreeSet, fmt::Display};
 
-use domain::{Channel, ConversationChannel, Direction, FailureReason, Outcome, Status};
+use domain::{
+    Channel, ConversationChannel, Direction, DisabledReason, FailureReason, Outcome, ReceiptStatus, Status,
+};
 use trunkline_engine::Limit;
 
 use world::{World, email, settings};
@@ -88,10 +90,31 @@ async fn every_series_whose_labels_are_known_exists_from_the_start_at_0() {
     for limit in Limit::ALL {
         expect("rate_limited_total", &[&label("limit", &limit.as_str())], "0");
     }
+    for status in ReceiptStatus::ALL {
+        for result in ["applied", "kept"] {
+            let labels = [label("status", status), label("result", &result)];
+            expect("receipts_total", &labels.each_ref().map(String::as_str), "0");
+        }
+    }
+    for result in ["met", "timed_out"] {
+        expect("waits_total", &[&label("result", &result)], "0");
+    }
+    for reason in DisabledReason::ALL {
+        expect(
+            "webhook_endpoints_disabled_total",
+            &[&label("reason", reason)],
+            "0",
+        );
+    }
     for name in [
         "invalid_routing_total",
         "idempotent_replays_total",
         "inbound_conflicts_total",
+        "messages_canceled_total",
+        "receipts_matched_later_total",
+        "receipts_unmatched",
+        "waits_under_way",
+        "event_lag_seconds_count",
     ] {
         expect(name, &[], "0");
     }
