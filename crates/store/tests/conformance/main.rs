@@ -49,6 +49,7 @@ mod migrate;
 mod open;
 mod parked_receipts;
 mod pgbouncer;
+mod postgres_cancel;
 mod postgres_connections;
 mod postgres_durability;
 mod postgres_events;
