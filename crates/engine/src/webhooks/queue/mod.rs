@@ -4,6 +4,9 @@
 //! that fails at first becomes a delivery on record at the next checkpoint, and so do the events behind it in its lane: the
 //! cursor, and with it the other conversations, go on. While deliveries on record reach their bound, no more events are read.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
