@@ -8,6 +8,7 @@ mod signals;
 mod simulated_receipts;
 mod terminal;
 mod threads;
+mod webhook_caller;
 
 use std::process::ExitCode;
 

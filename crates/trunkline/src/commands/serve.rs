@@ -13,7 +13,7 @@ use providers::{
     Routes,
     simulator::{Simulators, receipt_channel},
 };
-use server::{App, Server};
+use server::{App, Server, WebhookBodies};
 use store::{Postgres, Store, StoreError};
 use tokio::net::TcpListener;
 
@@ -23,6 +23,7 @@ use crate::{
     signals::{Signals, StopSignal},
     simulated_receipts,
     threads::Threads,
+    webhook_caller::HttpCaller,
 };
 
 /// Pause before the next attempt to reach a database that is away.
@@ -94,6 +95,8 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
         metrics,
         Arc::new(Threads),
     );
+    let caller = HttpCaller::new(config.webhook_networks.clone(), Arc::clone(&clock));
+    engine.deliver_webhooks(Arc::new(caller), Arc::new(WebhookBodies::new(&config.server)));
     tokio::spawn(simulated_receipts::forward(due_receipts, Arc::clone(&engine)));
     let app = App::new(
         Arc::clone(&engine),

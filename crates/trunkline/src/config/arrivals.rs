@@ -22,6 +22,7 @@ const VALUES: &[(&str, &str)] = &[
     ("rate_limit_webhook_per_ip_per_min", "106"),
     ("idempotency_ttl_secs", "107"),
     ("events_retention_secs", "138"),
+    ("webhook_allowed_networks", "10.139.0.0/16"),
     ("provider_timeout_pct", "6"),
     ("provider_error_pct", "7"),
     ("provider_ratelimit_pct", "8"),

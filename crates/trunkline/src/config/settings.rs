@@ -1,6 +1,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use domain::Region;
+use http_client::AllowedNetworks;
 use resilience::rate_limit::client_ip::{IpNet, parse_trusted_proxy};
 use server::{AllowedHosts, ApiKeys};
 
@@ -116,6 +117,9 @@ settings! {
         "Seconds an idempotency key is kept";
     events_retention_secs: Duration = "604800", secs(60..=365 * DAY),
         "Seconds an event is kept, and a receipt that matches no message";
+    webhook_allowed_networks: Option<AllowedNetworks> = "",
+        optional(parsed("none, or a list of loopback, private and networks such as 10.1.0.0/16, comma-separated")),
+        "Addresses besides public ones that webhook endpoints may have; by default loopback while bound to loopback";
     provider_timeout_pct: u8 = "0", number(0..=100),
         "Percentage of simulated calls without a response";
     provider_error_pct: u8 = "0", number(0..=100),

@@ -3,6 +3,7 @@ use std::{collections::BTreeMap, net::SocketAddr, str::FromStr, time::Duration};
 use anyhow::bail;
 use domain::{DraftRules, ProviderName};
 use engine::{DispatchSettings, EngineSettings, LaneSettings, LimitSettings};
+use http_client::AllowedNetworks;
 use providers::{
     RouteSettings,
     simulator::{
@@ -32,6 +33,8 @@ pub(crate) struct Config {
     /// How long a node goes on listening after SIGTERM.
     pub(crate) lame_duck: Duration,
     pub(crate) drain: Duration,
+    /// Addresses besides public ones that webhook endpoints may have.
+    pub(crate) webhook_networks: AllowedNetworks,
     pub(crate) log: String,
     pub(crate) log_format: LogFormat,
 }
@@ -107,6 +110,13 @@ impl Config {
             routes,
             lame_duck: settings.lame_duck_secs,
             drain: settings.drain_secs,
+            webhook_networks: settings.webhook_allowed_networks.unwrap_or_else(|| {
+                if settings.bind.ip().is_loopback() {
+                    AllowedNetworks::loopback()
+                } else {
+                    AllowedNetworks::default()
+                }
+            }),
             log: settings.log,
             log_format: settings.log_format,
         })
