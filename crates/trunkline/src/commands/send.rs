@@ -11,8 +11,10 @@ use crate::{
     terminal::{Paint, harmless, print, print_json},
 };
 
-/// Pause between two reads of a message that is waited for.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How long one request waits for the status.
+const WAIT_MAX: Duration = Duration::from_secs(10);
+/// Pause after a request that failed.
+const PAUSE: Duration = Duration::from_millis(200);
 /// Seconds that `--wait` waits without a value.
 const WAIT_SECS: &str = "60";
 
@@ -60,7 +62,7 @@ pub(crate) fn command() -> Command {
         .arg(json)
         .args(client::flags())
         .after_help(
-            "The exit status is 0 when the message was accepted; with --wait, when it was dispatched.\n\n\
+            "The exit status is 0 when the message was accepted; with --wait, when it was dispatched or delivered.\n\n\
              Examples:\n  trunkline send --from +12016661234 --to +18045551234 --body 'Hello!'\n  \
              trunkline send --from desk@example.com --to guest@example.org --subject Hi --body 'Hello!' --wait\n  \
              trunkline send --from +12016661234 --to +18045551234 --attachment https://example.com/a.png\n  \
@@ -116,9 +118,13 @@ async fn send(api: &Api, arguments: &ArgMatches) -> anyhow::Result<()> {
         print(&summary(&message, Paint::on_stdout()))?;
     }
     match message["status"].as_str() {
-        Some("dispatched") => Ok(()),
-        Some("pending") => bail!("the message is accepted and still pending after {seconds} s"),
-        _ => bail!("the message failed"),
+        Some("dispatched" | "delivered") => Ok(()),
+        Some("failed") => bail!("the message failed"),
+        Some(status @ ("canceled" | "undelivered")) => bail!("the message is {status}"),
+        status => {
+            let status = harmless(status.unwrap_or("in an unknown state"));
+            bail!("the message is accepted and still {status} after {seconds} s")
+        }
     }
 }
 
@@ -149,30 +155,31 @@ fn message(arguments: &ArgMatches) -> Value {
     message.into()
 }
 
-/// Reads the message until its status is final or `at_most` is over.
+/// The message once its status is final, or as it is when `at_most` is over.
 async fn wait(api: &Api, id: &str, at_most: Duration) -> anyhow::Result<Value> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let path = format!("/api/messages/{id}");
     loop {
-        let answer = api.get(&path, &[]).await;
+        let left = at_most.saturating_sub(clock.monotonic());
+        let within = left.min(WAIT_MAX).as_millis().to_string();
+        let query = [("wait_ms", within), ("until", "final".to_owned())];
+        let answer = api.get(&path, &query).await;
         let over = clock.monotonic() >= at_most;
+        let unread = || format!("message {id} is accepted, but its status cannot be read");
         match answer {
             Ok(answer) => match answer.done() {
-                Ok(message) if over || message["status"] != "pending" => return Ok(message),
+                Ok(message) if over || message["wait"] == "met" => return Ok(message),
+                Ok(_) => continue,
                 // The message is stored, and a server error passes.
                 Err(refusal) if over || !refusal.status.is_server_error() => {
-                    return Err(refusal)
-                        .with_context(|| format!("message {id} is accepted, but its status cannot be read"));
+                    return Err(refusal).with_context(unread);
                 }
-                _ => {}
+                Err(_) => {}
             },
-            Err(error) if over => {
-                return Err(error)
-                    .with_context(|| format!("message {id} is accepted, but its status cannot be read"));
-            }
+            Err(error) if over => return Err(error).with_context(unread),
             Err(_) => {}
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(PAUSE).await;
     }
 }
 
@@ -180,8 +187,8 @@ fn summary(message: &Value, paint: Paint) -> String {
     let text = |value: &Value| harmless(value.as_str().unwrap_or_default());
     let status = text(&message["status"]);
     let painted = match status.as_str() {
-        "dispatched" => paint.good(&status),
-        "failed" => paint.bad(&status),
+        "dispatched" | "delivered" => paint.good(&status),
+        "failed" | "undelivered" => paint.bad(&status),
         _ => paint.unsure(&status),
     };
     let mut summary = format!(

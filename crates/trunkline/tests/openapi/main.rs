@@ -1,10 +1,12 @@
 //! The description of the API and the program it describes: the committed file is the one the program prints, schemathesis,
-//! which generates requests from it, finds no answer of a running node that it does not describe, and generated clients work.
+//! which generates requests from it, finds no answer of a running node that it does not describe, generated clients work, and so
+//! do the receivers in docs/webhooks.md.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
 mod clients;
 mod node;
+mod receivers;
 mod tools;
 
 use serde_json::{Value, json};
