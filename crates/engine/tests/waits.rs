@@ -159,6 +159,10 @@ async fn a_store_that_fails_meanwhile_only_delays_the_answer() {
     let (answer, at) = too_short.await.unwrap();
     assert_eq!(met(answer), (Status::Pending, false));
     assert!(at <= Duration::from_millis(4_050), "{at:?}");
+    // The events can be read again, but not the message.
+    store.set(Fault::ReadsNoMessage);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(!wait.is_finished());
     store.set(Fault::None);
     let (answer, _) = wait.await.unwrap();
     assert_eq!(met(answer), (Status::Dispatched, true));

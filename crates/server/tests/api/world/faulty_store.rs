@@ -58,6 +58,8 @@ pub enum Fault {
     RefusesErrors,
     /// It cannot be reached to sweep.
     SweepsNothing,
+    /// It cannot be reached to read a message.
+    ReadsNoMessage,
 }
 
 /// A store that fails as a test demands, and otherwise does what the one behind it does.
@@ -275,6 +277,9 @@ impl Outbox for FaultyStore {
 #[async_trait]
 impl Reads for FaultyStore {
     async fn message(&self, id: MessageId) -> Result<Option<MessageDetail>, StoreError> {
+        if self.fault() == Fault::ReadsNoMessage {
+            return Err(StoreError::unavailable(Outage::Away, "no message is read"));
+        }
         self.reached()?.message(id).await
     }
 
