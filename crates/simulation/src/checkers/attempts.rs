@@ -226,9 +226,8 @@ fn outcome_of(call: &CallRecord) -> Option<Outcome> {
     match &call.ended.as_ref()?.1 {
         CallEnd::Answered(SendResult::Success { .. }) => Some(Outcome::Success),
         CallEnd::Answered(SendResult::RateLimited { .. }) => Some(Outcome::RateLimited),
-        CallEnd::Answered(SendResult::Error { .. } | SendResult::Rejected { .. }) | CallEnd::Panicked => {
-            Some(Outcome::Error)
-        }
+        CallEnd::Answered(SendResult::Error { .. }) | CallEnd::Panicked => Some(Outcome::Error),
+        CallEnd::Answered(SendResult::Rejected { .. }) => Some(Outcome::Rejected),
         CallEnd::Answered(SendResult::Timeout) | CallEnd::TimedOut => Some(Outcome::Timeout),
         CallEnd::Abandoned => None,
     }

@@ -41,7 +41,8 @@ pub(super) fn check(plan: &Plan, snapshot: &Snapshot, problems: &mut Vec<(&'stat
             .iter()
             .zip(1..)
             .all(|((sequence, _), place)| *sequence == place);
-        let last = thread.iter().map(|(_, message)| message.timestamp).max();
+        let activity = |message: &Message| message.timestamp.min(message.processed_at);
+        let last = thread.iter().map(|(_, message)| activity(message)).max();
         if conversation.message_count != thread.len() as u64
             || !gapless
             || Some(conversation.last_activity_at) != last
