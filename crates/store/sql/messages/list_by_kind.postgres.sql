@@ -51,20 +51,23 @@ counted as (
     ) as found
 ),
 chosen as (
-    select one.id, row_number() over (order by one.id desc) as place
-    from kinds
-    cross join lateral (
-        select id
-        from messages
-        -- Written as a range, so that only this index has the wanted order, whatever the statistics are.
-        where (provider, channel, direction, resolution, id)
-                < (kinds.provider, kinds.channel, kinds.direction, kinds.resolution, $5)
-            and (provider, channel, direction, resolution, id)
-                >= (kinds.provider, kinds.channel, kinds.direction, kinds.resolution, $6)
-            and coalesce(coalesce((select status from outbox_with_status where message_id = messages.id), 'dispatched') = $11, true)
-        order by provider desc, channel desc, direction desc, resolution desc, id desc
-        limit $1::bigint + 1 + $3
-    ) as one
-    order by one.id desc
-    limit $1::bigint + 1 offset $3
+    select id, row_number() over (order by id desc) as place
+    from (
+        select one.id
+        from kinds
+        cross join lateral (
+            select id
+            from messages
+            -- Written as a range, so that only this index has the wanted order, whatever the statistics are.
+            where (provider, channel, direction, resolution, id)
+                    < (kinds.provider, kinds.channel, kinds.direction, kinds.resolution, $5)
+                and (provider, channel, direction, resolution, id)
+                    >= (kinds.provider, kinds.channel, kinds.direction, kinds.resolution, $6)
+                and coalesce(coalesce((select status from outbox_with_status where message_id = messages.id), 'dispatched') = $11, true)
+            order by provider desc, channel desc, direction desc, resolution desc, id desc
+            limit $1::bigint + 1 + $3
+        ) as one
+        order by one.id desc
+        limit $1::bigint + 1 offset $3
+    ) as newest
 )

@@ -63,7 +63,7 @@ counted as (
                         >= (participant, kinds.provider, kinds.channel, kinds.direction, kinds.resolution, $6)
                     and (from_participant, provider, channel, direction, resolution)
                         <= (participant, kinds.provider, kinds.channel, kinds.direction, kinds.resolution)
-                    and coalesce(to_participant = $15, true) and coalesce(conversation_id = $16, true)
+                    and coalesce(to_participant = $15, true) and coalesce(coalesce(conversation_id, 0) = $16, true)
                     and coalesce(coalesce((select status from outbox_with_status where message_id = messages.id), 'dispatched') = $11, true)
                 order by from_participant desc, provider desc, channel desc, direction desc, resolution desc, id desc
                 limit $4
@@ -77,7 +77,7 @@ counted as (
                         >= (participant, kinds.provider, kinds.channel, kinds.direction, kinds.resolution, $6)
                     and (to_participant, provider, channel, direction, resolution)
                         <= (participant, kinds.provider, kinds.channel, kinds.direction, kinds.resolution)
-                    and coalesce(from_participant = $14, true) and coalesce(conversation_id = $16, true)
+                    and coalesce(from_participant = $14, true) and coalesce(coalesce(conversation_id, 0) = $16, true)
                     and coalesce(coalesce((select status from outbox_with_status where message_id = messages.id), 'dispatched') = $11, true)
                 order by to_participant desc, provider desc, channel desc, direction desc, resolution desc, id desc
                 limit $4
@@ -87,37 +87,40 @@ counted as (
     ) as found
 ),
 chosen as (
-    select one.id, row_number() over (order by one.id desc) as place
-    from kinds
-    cross join lateral (
-        (
-            select id
-            from messages
-            where side = 'from'
-                and (from_participant, provider, channel, direction, resolution, id)
-                    < (participant, kinds.provider, kinds.channel, kinds.direction, kinds.resolution, $5)
-                and (from_participant, provider, channel, direction, resolution, id)
-                    >= (participant, kinds.provider, kinds.channel, kinds.direction, kinds.resolution, $6)
-                and coalesce(to_participant = $15, true) and coalesce(conversation_id = $16, true)
-                and coalesce(coalesce((select status from outbox_with_status where message_id = messages.id), 'dispatched') = $11, true)
-            order by from_participant desc, provider desc, channel desc, direction desc, resolution desc, id desc
-            limit $1::bigint + 1 + $3
-        )
-        union all
-        (
-            select id
-            from messages
-            where side = 'to'
-                and (to_participant, provider, channel, direction, resolution, id)
-                    < (participant, kinds.provider, kinds.channel, kinds.direction, kinds.resolution, $5)
-                and (to_participant, provider, channel, direction, resolution, id)
-                    >= (participant, kinds.provider, kinds.channel, kinds.direction, kinds.resolution, $6)
-                and coalesce(from_participant = $14, true) and coalesce(conversation_id = $16, true)
-                and coalesce(coalesce((select status from outbox_with_status where message_id = messages.id), 'dispatched') = $11, true)
-            order by to_participant desc, provider desc, channel desc, direction desc, resolution desc, id desc
-            limit $1::bigint + 1 + $3
-        )
-    ) as one
-    order by one.id desc
-    limit $1::bigint + 1 offset $3
+    select id, row_number() over (order by id desc) as place
+    from (
+        select one.id
+        from kinds
+        cross join lateral (
+            (
+                select id
+                from messages
+                where side = 'from'
+                    and (from_participant, provider, channel, direction, resolution, id)
+                        < (participant, kinds.provider, kinds.channel, kinds.direction, kinds.resolution, $5)
+                    and (from_participant, provider, channel, direction, resolution, id)
+                        >= (participant, kinds.provider, kinds.channel, kinds.direction, kinds.resolution, $6)
+                    and coalesce(to_participant = $15, true) and coalesce(coalesce(conversation_id, 0) = $16, true)
+                    and coalesce(coalesce((select status from outbox_with_status where message_id = messages.id), 'dispatched') = $11, true)
+                order by from_participant desc, provider desc, channel desc, direction desc, resolution desc, id desc
+                limit $1::bigint + 1 + $3
+            )
+            union all
+            (
+                select id
+                from messages
+                where side = 'to'
+                    and (to_participant, provider, channel, direction, resolution, id)
+                        < (participant, kinds.provider, kinds.channel, kinds.direction, kinds.resolution, $5)
+                    and (to_participant, provider, channel, direction, resolution, id)
+                        >= (participant, kinds.provider, kinds.channel, kinds.direction, kinds.resolution, $6)
+                    and coalesce(from_participant = $14, true) and coalesce(coalesce(conversation_id, 0) = $16, true)
+                    and coalesce(coalesce((select status from outbox_with_status where message_id = messages.id), 'dispatched') = $11, true)
+                order by to_participant desc, provider desc, channel desc, direction desc, resolution desc, id desc
+                limit $1::bigint + 1 + $3
+            )
+        ) as one
+        order by one.id desc
+        limit $1::bigint + 1 offset $3
+    ) as newest
 )

@@ -36,8 +36,11 @@ counted as (
 ),
 chosen as (
     select id, row_number() over (order by id desc) as place
-    from found
-    where id < $5
-    order by id desc
-    limit $1::bigint + 1 offset $3
+    from (
+        select id
+        from found
+        where id < $5
+        order by id desc
+        limit $1::bigint + 1 offset $3
+    ) as newest
 )

@@ -84,26 +84,29 @@ counted as (
 chosen as (
     select id, row_number() over (order by id desc) as place
     from (
-        select id from few where id < $5
-        union all
-        select one.id
-        from kinds
-        cross join lateral (
-            select message_id as id
-            from outbox
-            where (state, channel, provider, message_id) < (kinds.state, kinds.channel, kinds.provider, $5)
-                and (state, channel, provider, message_id) >= (kinds.state, kinds.channel, kinds.provider, $6)
-                and (kinds.state <> 'delayed' or (due_at > now()) = ($9 = 'scheduled'))
-                and coalesce(conversation_id = $12, true)
-                and ($10::text is null and $11::text is null or (
-                    select coalesce(from_participant = $10, true) and coalesce(to_participant = $11, true)
-                    from messages
-                    where id = outbox.message_id
-                ))
-            order by state desc, channel desc, provider desc, message_id desc
-            limit $1::bigint + 1 + $3
-        ) as one
-    ) as found
-    order by id desc
-    limit $1::bigint + 1 offset $3
+        select id
+        from (
+            select id from few where id < $5
+            union all
+            select one.id
+            from kinds
+            cross join lateral (
+                select message_id as id
+                from outbox
+                where (state, channel, provider, message_id) < (kinds.state, kinds.channel, kinds.provider, $5)
+                    and (state, channel, provider, message_id) >= (kinds.state, kinds.channel, kinds.provider, $6)
+                    and (kinds.state <> 'delayed' or (due_at > now()) = ($9 = 'scheduled'))
+                    and coalesce(conversation_id = $12, true)
+                    and ($10::text is null and $11::text is null or (
+                        select coalesce(from_participant = $10, true) and coalesce(to_participant = $11, true)
+                        from messages
+                        where id = outbox.message_id
+                    ))
+                order by state desc, channel desc, provider desc, message_id desc
+                limit $1::bigint + 1 + $3
+            ) as one
+        ) as found
+        order by id desc
+        limit $1::bigint + 1 offset $3
+    ) as newest
 )

@@ -55,6 +55,7 @@ mod postgres_durability;
 mod postgres_events;
 mod postgres_failover;
 mod postgres_lateness;
+mod postgres_listing;
 mod postgres_outage;
 mod postgres_plans;
 mod postgres_probe;
