@@ -9,6 +9,8 @@ pub(crate) fn command() -> Command {
     let compare = Command::new("compare")
         .about("Rates and latencies against the baselines, in one table (the default command)");
     let reads = Command::new("reads").about("Pages at 1,000,000 conversations against 10,000");
+    let listings = Command::new("listings")
+        .about("Listings of 5,000,000 messages by each filter that matches many or few");
     let growth = Command::new("growth")
         .about("Rates on 5,000,000 stored messages, memory while providers are down, a backlog of 1,000,000");
     let start = Command::new("start").about("Time from start to ready, size of the program, idle memory");
@@ -21,7 +23,7 @@ pub(crate) fn command() -> Command {
              cargo run --release -p bench -- load --url http://127.0.0.1:8080 --rate 500 --seconds 30",
         )
         .args(measuring())
-        .subcommands([compare, reads, growth, start].map(measured))
+        .subcommands([compare, reads, listings, growth, start].map(measured))
         .subcommands([load(), baseline()])
 }
 
@@ -54,7 +56,7 @@ fn measuring() -> [Arg; 10] {
             .value_name("MESSAGES")
             .default_value("5000000")
             .value_parser(value_parser!(u64).range(1_000..=100_000_000))
-            .help("Size of the full store, for growth"),
+            .help("Size of the full store, for growth and listings"),
         Arg::new("backlog")
             .long("backlog")
             .value_name("MESSAGES")

@@ -101,6 +101,7 @@ async fn measure(subcommand: Option<(&str, &ArgMatches)>, top: &ArgMatches) -> a
         "compare" => compare(&mut bench, arguments).await,
         "reads" => bench.reads().await,
         "growth" => bench.growth().await,
+        "listings" => bench.listings().await,
         _ => bench.start().await,
     };
     // The figures so far are shown even if something broke.

@@ -44,24 +44,27 @@ impl Fill {
                      + case when n = 0 then {long} else 0 end,
                  to_timestamp(0) + ({EPOCH_MS} + n) * interval '1 millisecond', to_timestamp({EPOCH_MS} / 1000)
              from generate_series(0, {conversations} - 1) as n;
-             insert into messages (id, conversation_id, sequence, direction, channel, sender, recipient, body, timestamp,
-                 processed_at, provider)
+             insert into messages (id, conversation_id, sequence, direction, channel, sender, recipient, from_participant,
+                 to_participant, body, timestamp, processed_at, provider)
              select (lpad(to_hex(ms), 12, '0') || '7000a' || lpad(to_hex(n), 15, '0'))::uuid, c + 1, s, 'outbound', 'sms',
-                 '+1404' || lpad((c / {CONVERSATIONS_PER_PARTICIPANT})::text, 7, '0'),
-                 '+1505' || lpad(c::text, 7, '0'), repeat('x', 160), {at}, {at}, 'sms-mms'
+                 a, b, a, b, repeat('x', 160), {at}, {at}, 'sms-mms'
              from (
+                 select *, '+1404' || lpad((c / {CONVERSATIONS_PER_PARTICIPANT})::text, 7, '0') as a,
+                     '+1505' || lpad(c::text, 7, '0') as b
+                 from (
                  select n, {EPOCH_MS}::bigint + n as ms,
                      case when n < {messages} then n % {conversations} else 0 end as c,
                      case when n < {messages} then n / {conversations}
                          else ({messages} - 1) / {conversations} + 1 + n - {messages} end + 1 as s
                  from generate_series(0::bigint, {all} - 1) as n
+                 ) as numbered
              ) as generated;"
         );
         if due {
             let _ = write!(
                 sql,
-                "insert into outbox (message_id, provider, channel, due_at, lease_token, deadline_at)
-                 select id, 'sms-mms', 'sms', now(), 0, now() + interval '4 hours' from messages;"
+                "insert into outbox (message_id, conversation_id, provider, channel, due_at, lease_token, deadline_at)
+                 select id, conversation_id, 'sms-mms', 'sms', now(), 0, now() + interval '4 hours' from messages;"
             );
         } else {
             let _ = write!(
@@ -98,9 +101,10 @@ impl Fill {
                          ({messages} - 1) / {conversations} + 1 + n - {messages}) + 1 as s
                  from numbers
              )
-             insert into messages (id, conversation_id, sequence, direction, channel, sender, recipient, body, timestamp,
-                 processed_at, provider)
+             insert into messages (id, conversation_id, sequence, direction, channel, sender, recipient, from_participant,
+                 to_participant, body, timestamp, processed_at, provider)
              select unhex(printf('%012x7000a%015x', ms, n)), c + 1, s, 'outbound', 'sms',
+                 printf('+1404%07d', c / {CONVERSATIONS_PER_PARTICIPANT}), printf('+1505%07d', c),
                  printf('+1404%07d', c / {CONVERSATIONS_PER_PARTICIPANT}), printf('+1505%07d', c),
                  printf('%.160c', 'x'), ms * 1000, ms * 1000, 'sms-mms'
              from generated;"
@@ -108,8 +112,8 @@ impl Fill {
         if due {
             let _ = write!(
                 sql,
-                "insert into outbox (message_id, provider, channel, due_at, lease_token, deadline_at)
-                 select id, 'sms-mms', 'sms', unixepoch() * 1000000, 0, (unixepoch() + 14400) * 1000000 from messages;"
+                "insert into outbox (message_id, conversation_id, provider, channel, due_at, lease_token, deadline_at)
+                 select id, conversation_id, 'sms-mms', 'sms', unixepoch() * 1000000, 0, (unixepoch() + 14400) * 1000000 from messages;"
             );
         } else {
             let _ = write!(

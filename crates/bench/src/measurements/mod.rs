@@ -6,6 +6,7 @@ mod events;
 mod fill;
 mod growth;
 mod latency;
+mod listings;
 mod reads;
 mod run;
 mod single;

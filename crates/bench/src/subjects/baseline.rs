@@ -39,14 +39,15 @@ const UPSERT_CONVERSATION: &str = "insert into conversations as c
         last_activity_at = greatest(c.last_activity_at, excluded.last_activity_at)
     returning id, message_count";
 const INSERT_MESSAGE: &str = "insert into messages (
-        id, conversation_id, sequence, direction, channel, sender, recipient, body, timestamp, processed_at, provider
-    ) values ($1, $2, $3, 'outbound', 'sms', $4, $5, $6, $7, now(), 'sms-mms')";
+        id, conversation_id, sequence, direction, channel, sender, recipient, from_participant, to_participant, body,
+        timestamp, processed_at, provider
+    ) values ($1, $2, $3, 'outbound', 'sms', $4, $5, $4, $5, $6, $7, now(), 'sms-mms')";
 const INSERT_KEY: &str = "insert into idempotency_keys (key, fingerprint, message_id) values ($1, $2, $3)";
 /// As large as a real one.
 const FINGERPRINT: &[u8] = &[0; 32];
 const INSERT_OUTBOX: &str =
-    "insert into outbox (message_id, provider, channel, due_at, lease_token, deadline_at)
-    values ($1, 'sms-mms', 'sms', now(), 0, now() + interval '4 hours')";
+    "insert into outbox (message_id, conversation_id, provider, channel, due_at, lease_token, deadline_at)
+    values ($1, $2, 'sms-mms', 'sms', now(), 0, now() + interval '4 hours')";
 
 struct App {
     pool: Pool,
@@ -146,7 +147,9 @@ async fn store(app: &App, sms: &Sms, key: Option<&str>) -> anyhow::Result<(Messa
             .await?;
     }
     let insert = transaction.prepare_cached(INSERT_OUTBOX).await?;
-    transaction.execute(&insert, &[&id.as_uuid()]).await?;
+    transaction
+        .execute(&insert, &[&id.as_uuid(), &conversation_id])
+        .await?;
     transaction.commit().await?;
     Ok((id, conversation_id))
 }

@@ -43,15 +43,16 @@ async fn leave_due(operator: &Client, messages: usize) {
         ),
         message as (
             insert into messages
-                (id, conversation_id, sequence, direction, channel, sender, recipient, body, timestamp, processed_at, provider)
+                (id, conversation_id, sequence, direction, channel, sender, recipient, from_participant, to_participant, body,
+                    timestamp, processed_at, provider)
             select
                 gen_random_uuid(), id, message_count - {messages} + n, 'outbound', 'email', 'a@example.com',
-                'b@example.com', repeat('x', {LARGE}), now(), now(), 'email'
+                'b@example.com', 'a@example.com', 'b@example.com', repeat('x', {LARGE}), now(), now(), 'email'
             from conversation, generate_series(1, {messages}) as n
-            returning id
+            returning id, conversation_id
         )
-        insert into outbox (message_id, provider, channel, due_at, lease_token, deadline_at)
-        select id, 'email', 'email', now(), 0, now() + interval '1 day' from message"
+        insert into outbox (message_id, conversation_id, provider, channel, due_at, lease_token, deadline_at)
+        select id, conversation_id, 'email', 'email', now(), 0, now() + interval '1 day' from message"
     );
     operator.batch_execute(&statement).await.unwrap();
 }
