@@ -2,9 +2,12 @@
 
 mod conversations;
 mod docs;
+mod events;
 mod health;
 mod messages;
 mod provider_mock;
 mod providers;
+mod receipts;
 mod strictness;
+mod webhook_endpoints;
 mod webhooks;

@@ -12,7 +12,14 @@ fn calm() -> Value {
 
 fn effective(shares: [u8; 4]) -> Value {
     let [timeout, error, ratelimit, success] = shares;
-    json!({"timeout_pct": timeout, "error_pct": error, "ratelimit_pct": ratelimit, "success_pct": success})
+    json!({
+        "timeout_pct": timeout, "error_pct": error, "ratelimit_pct": ratelimit, "success_pct": success,
+        "receipts": receipts([0, 0, 0, 0]),
+    })
+}
+
+fn receipts([delivered, undelivered, delay, duplicate]: [u32; 4]) -> Value {
+    json!({"delivered_pct": delivered, "undelivered_pct": undelivered, "delay_ms": delay, "duplicate_pct": duplicate})
 }
 
 #[tokio::test]
@@ -20,7 +27,7 @@ async fn the_configuration_is_replaced_whole_and_shown_with_what_is_in_effect() 
     let world = World::new().await;
     let both = |one: Value, other: Value| json!({"sms-mms": one, "email": other});
     let calm_shown = with(
-        &calm(),
+        &with(&calm(), "receipts", receipts([0, 0, 0, 0])),
         "effective",
         both(effective([0, 0, 0, 100]), effective([0, 0, 0, 100])),
     );
@@ -37,6 +44,7 @@ async fn the_configuration_is_replaced_whole_and_shown_with_what_is_in_effect() 
         with(&effective([0, 80, 15, 5]), "seed", 42),
     );
     let shown = with(&set, "effective", in_effect);
+    let shown = with(&shown, "receipts", receipts([0, 0, 0, 0]));
     let replaced = world.client.put(CONFIG, &set).await.expect(200);
     assert_eq!(replaced.json(), shown);
     assert_eq!(world.get(CONFIG).await.json(), shown);

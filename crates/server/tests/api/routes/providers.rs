@@ -19,7 +19,7 @@ fn report(name: &str, channels: &[&str], success: u64) -> Value {
             "state": "closed", "consecutive_failures": 0, "last_transition_at": null, "cooldown_remaining_ms": 0,
         },
         "queue": {"waiting": 0, "leased": 0, "dead": 0, "capped": false},
-        "counts": {"success": success, "rate_limited": 0, "error": 0, "timeout": 0, "unknown": 0},
+        "counts": {"success": success, "rate_limited": 0, "error": 0, "rejected": 0, "timeout": 0, "unknown": 0},
     })
 }
 
@@ -102,7 +102,8 @@ async fn every_outcome_is_counted() {
     }
     until("the counts are in", async || {
         let counts = reports(&world).await["items"][1]["counts"].clone();
-        let expected = json!({"success": 0, "rate_limited": 1, "error": 1, "timeout": 1, "unknown": 0});
+        let expected =
+            json!({"success": 0, "rate_limited": 1, "error": 1, "rejected": 0, "timeout": 1, "unknown": 0});
         (counts == expected).then_some(())
     })
     .await;

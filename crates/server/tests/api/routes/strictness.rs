@@ -7,10 +7,20 @@ use crate::world::{Response, World, email, email_webhook, read_to_end, sms, sms_
 /// Every operation of the description, with a body it takes, and whether it ignores unknown names.
 async fn operations(world: &World) -> Vec<(String, String, Option<Value>, bool)> {
     let id = world.sent(&sms("a")).await;
+    let endpoint = json!({"url": "https://example.com/hook"});
+    let endpoint = world
+        .post("/api/webhook-endpoints", &endpoint)
+        .await
+        .expect(201)
+        .id();
     let description: Value = serde_json::from_str(trunkline_server::openapi()).unwrap();
     let mut operations = Vec::new();
     for (path, item) in description["paths"].as_object().unwrap() {
-        let path_id = if path.contains("conversations") { "1" } else { &id };
+        let path_id = match path {
+            path if path.contains("conversations") => "1",
+            path if path.contains("webhook-endpoints") => &endpoint,
+            _ => &id,
+        };
         for (method, operation) in item.as_object().unwrap() {
             let (method, target) = (method.to_uppercase(), path.replace("{id}", path_id));
             let body = body(&method, path);
@@ -35,6 +45,13 @@ fn body(method: &str, path: &str) -> Option<Value> {
         ("POST", "/api/webhooks/email") => email_webhook("1", "a"),
         ("POST", "/api/provider/mock/inbound") => unified(&sms("a")),
         ("PUT", "/api/provider/mock/config") => json!({"timeout_pct": 0, "error_pct": 0, "ratelimit_pct": 0}),
+        ("POST", "/api/webhooks/receipts") => json!({"provider_message_id": "1", "status": "delivered"}),
+        ("POST", "/api/provider/mock/receipt") => {
+            json!({"message_id": "01890a5d-ac96-774b-bcce-b302099a8057", "status": "delivered"})
+        }
+        ("POST", "/api/webhook-endpoints") => json!({"url": "https://example.com/hook"}),
+        ("PATCH", "/api/webhook-endpoints/{id}") => json!({"enabled": true}),
+        ("POST", "/api/webhook-endpoints/{id}/replay") => json!({"failed": true}),
         _ => return None,
     };
     Some(body)
@@ -139,17 +156,17 @@ async fn a_misspelt_name_is_answered_with_the_likely_one() {
         ),
         (
             "GET",
-            "/api/messages?to=%2B18045551234",
+            "/api/messages?recipient=%2B18045551234",
             None,
-            "to",
+            "recipient",
             "is unknown: known are ",
         ),
         (
             "GET",
-            "/api/messages?conversation_id=1",
+            "/api/messages?conversationId=1",
             None,
-            "conversation_id",
-            "is unknown: known are ",
+            "conversationId",
+            "is unknown: did you mean conversation_id?",
         ),
         (
             "GET",

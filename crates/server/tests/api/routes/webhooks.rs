@@ -43,7 +43,7 @@ async fn an_inbound_message_is_stored_and_shown() {
             "from": sent["from"], "to": sent["to"], "body": sent["body"], "snippet": sent["body"],
             "attachments": sent.get("attachments").cloned().unwrap_or_else(|| json!([])),
             "timestamp": timestamp, "processed_at": shown["processed_at"], "status": "received",
-            "provider": provider, "attempts": [],
+            "provider": provider, "attempts": [], "receipts": [],
         });
         if let Some(subject) = sent.get("subject") {
             expected["subject"] = subject.clone();

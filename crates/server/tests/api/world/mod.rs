@@ -4,6 +4,8 @@ mod client;
 mod clock;
 mod faulty_store;
 mod log;
+mod receiver;
+mod stream;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
@@ -17,13 +19,17 @@ use resilience::{Backoff, BreakerSettings};
 use serde_json::{Value, json};
 use store::Deadlines;
 use tempfile::TempDir;
-use tokio::net::TcpListener;
-use trunkline_server::{AllowedHosts, App, ConnectionSettings, ServeError, Server, ServerSettings};
+use tokio::{net::TcpListener, task::JoinHandle};
+use trunkline_server::{
+    AllowedHosts, App, ConnectionSettings, ServeError, Server, ServerSettings, WebhookBodies,
+};
 
 pub use client::{Client, Response, read_to_end};
 pub use clock::DrivenClock;
 pub use faulty_store::{Fault, FaultyStore};
 pub use log::Log;
+pub use receiver::Receiver;
+pub use stream::EventStream;
 
 /// The longest wait for anything in a test.
 const WAIT_MAX: Duration = Duration::from_secs(20);
@@ -37,6 +43,8 @@ pub struct World {
     engine: Arc<Engine>,
     pub clock: Arc<DrivenClock>,
     pub store: Arc<FaultyStore>,
+    /// What webhook endpoints get.
+    pub receiver: Arc<Receiver>,
     ledger: PathBuf,
     server: Server,
     /// Until the node is ready.
@@ -168,6 +176,9 @@ impl World {
             Arc::new(Metrics::new()),
             Arc::new(TokioTasks),
         );
+        let receiver = Arc::<Receiver>::default();
+        let bodies = Arc::new(WebhookBodies::new(&settings.server));
+        engine.deliver_webhooks(receiver.clone(), bodies);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let server = Server::start(listener, settings.connections, &entropy);
@@ -183,6 +194,7 @@ impl World {
             engine,
             clock,
             store,
+            receiver,
             ledger,
             server,
             app: Some(app),
@@ -246,6 +258,24 @@ impl World {
     pub async fn messages_stored(&self) -> u64 {
         let listed = self.get("/api/messages?pageSize=1").await.expect(200).json();
         listed["meta"]["total"].as_u64().unwrap()
+    }
+
+    /// Starts a request that waits, and returns once it does.
+    pub async fn waiting(&self, path: &str) -> JoinHandle<Response> {
+        let before = self.metric("trunkline_waits_under_way").await;
+        let (client, path) = (self.client, path.to_owned());
+        let asking = tokio::spawn(async move { client.get(&path).await });
+        until("the request waits", async || {
+            (self.metric("trunkline_waits_under_way").await > before).then_some(())
+        })
+        .await;
+        asking
+    }
+
+    /// A receipt for this message.
+    pub async fn receipt(&self, id: &str, status: &str) {
+        let receipt = json!({"message_id": id, "status": status});
+        self.post("/api/webhooks/receipts", &receipt).await.expect(202);
     }
 
     /// The value of a metric with these labels; 0 if it is missing.

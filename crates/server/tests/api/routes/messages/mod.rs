@@ -1,10 +1,14 @@
 //! Sending messages, and what becomes of them.
 
+mod cancel;
+mod filters;
+mod held;
 mod list;
 mod redrive;
 mod refused;
+mod schedule;
 mod send;
-mod waiting;
+mod wait;
 
 use domain::Timestamp;
 use serde_json::Value;

@@ -13,7 +13,7 @@ fn expected_view(sent: &Value, channel: &str, shown: &Value) -> Value {
         "from": sent["from"], "to": sent["to"], "body": sent["body"], "snippet": sent["body"],
         "attachments": sent.get("attachments").cloned().unwrap_or_else(|| json!([])),
         "timestamp": shown["timestamp"], "processed_at": shown["processed_at"], "status": "dispatched",
-        "provider": if channel == "email" { "email" } else { "sms-mms" },
+        "provider": if channel == "email" { "email" } else { "sms-mms" }, "receipts": [],
     });
     if let Some(subject) = sent.get("subject") {
         expected["subject"] = subject.clone();
