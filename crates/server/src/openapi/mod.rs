@@ -39,8 +39,9 @@ pub fn openapi() -> &'static str {
     security(("api_key" = [])),
     tags(
         (name = "Send", description = "Outbound messages."),
-        (name = "Receive", description = "Inbound messages from providers."),
-        (name = "Read", description = "Conversations and messages."),
+        (name = "Cancel", description = "Call messages off that no provider has."),
+        (name = "Receive", description = "Inbound messages and receipts from providers."),
+        (name = "Read", description = "Conversations, messages and receipts."),
         (name = "Events", description = "What has happened, as a log that is read or followed."),
         (name = "Webhooks", description = "URLs that get events, signed as Standard Webhooks 1.0 defines."),
         (name = "Redrive", description = "Retry failed messages."),

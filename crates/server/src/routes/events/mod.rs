@@ -13,7 +13,7 @@ use axum::{
 use domain::{Event, EventId, EventType};
 use serde::Serialize;
 use store::EventsRead;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use super::{
@@ -180,15 +180,15 @@ impl Scan<'_> {
     }
 
     async fn wait(&mut self, within: Duration) -> Result<(), Problem> {
-        let following = self.app.engine().events().follow();
-        let until = Instant::now() + within;
-        while self.found.is_empty() && !self.is_full() {
-            match timeout_at(until, following.beyond(self.cursor)).await {
-                Ok(true) => self.read(false).await?,
-                Ok(false) | Err(_) => break,
+        let reading = async {
+            let following = self.app.engine().events().follow();
+            while self.found.is_empty() && !self.is_full() && following.beyond(self.cursor).await {
+                self.read(false).await?;
             }
-        }
-        Ok(())
+            Ok(())
+        };
+        // What is read by then is shown.
+        timeout(within, reading).await.unwrap_or(Ok(()))
     }
 
     /// How many more events fit on the page.

@@ -30,7 +30,7 @@ struct CanceledResponse {
 ///
 /// A `200` means that no provider has the message or gets it. It can be repeated. The request needs no body.
 #[utoipa::path(
-    post, path = "/api/messages/{id}/cancel", operation_id = "cancelMessage", tag = "Send",
+    post, path = "/api/messages/{id}/cancel", operation_id = "cancelMessage", tag = "Cancel",
     params(("id" = schemas::MessageId, Path, description = "The message's id")),
     responses((status = 200, body = CanceledResponse, description = "Canceled, now or before."), CancelErrors),
 )]

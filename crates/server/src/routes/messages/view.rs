@@ -73,9 +73,11 @@ pub(crate) struct MessageView {
     #[schema(value_type = schemas::Metadata, required = false)]
     #[serde(skip_serializing_if = "Metadata::is_empty")]
     metadata: Metadata,
+    /// Once there is a receipt.
     #[schema(value_type = DeliveryView, required = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     delivery: Option<DeliveryView>,
+    /// With `extract=true`.
     #[schema(value_type = Extracted, required = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     extracted: Option<Extracted>,
