@@ -44,8 +44,8 @@ create table messages (
 create index messages_by_thread on messages (conversation_id, timestamp, sequence, id);
 create index messages_unthreaded on messages (id) where conversation_id is null;
 create index messages_by_kind on messages (provider, channel, direction, resolution, id);
-create index messages_by_from on messages (from_participant, id);
-create index messages_by_to on messages (to_participant, id);
+create index messages_by_sender on messages (from_participant, provider, channel, direction, resolution, id);
+create index messages_by_recipient on messages (to_participant, provider, channel, direction, resolution, id);
 
 create table outbox (
     message_id            blob primary key,
@@ -53,8 +53,8 @@ create table outbox (
     provider              text not null,
     channel               text not null,
     due_at                integer not null,
-    -- Whether the message has a time to send.
-    for_later             integer not null default 0,
+    -- Whether the message has a time to send. Only such an entry can be scheduled.
+    delayed             integer not null default 0,
     leased_until          integer,
     lease_token           integer not null,
     deadline_at           integer not null,
@@ -71,11 +71,11 @@ create table outbox (
 create index outbox_claimable on outbox (provider, coalesce(leased_until, due_at)) where dead_at is null;
 create index outbox_by_deadline on outbox (deadline_at) where dead_at is null;
 create index outbox_pending on outbox (channel, provider, message_id)
-    where dead_at is null and not (for_later and attempts = 0);
+    where dead_at is null and not (delayed and attempts = 0);
 -- The scheduled messages, and those that are due and were never tried.
-create index outbox_for_later on outbox (channel, provider, message_id, due_at)
-    where for_later and attempts = 0 and dead_at is null;
-create index outbox_for_later_by_due on outbox (due_at) where for_later and attempts = 0 and dead_at is null;
+create index outbox_delayed on outbox (channel, provider, message_id, due_at)
+    where delayed and attempts = 0 and dead_at is null;
+create index outbox_delayed_by_due on outbox (due_at) where delayed and attempts = 0 and dead_at is null;
 create index outbox_dead on outbox (channel, provider, message_id) where dead_at is not null;
 create index outbox_redrivable on outbox (message_id) where dead_at is not null;
 
@@ -93,7 +93,7 @@ select
         when direction = 'inbound' then 'received'
         when outbox.dead_at is not null then 'failed'
         when outbox.message_id is not null then
-            iif(for_later and attempts = 0 and due_at > unixepoch('subsec') * 1000000, 'scheduled', 'pending')
+            iif(delayed and attempts = 0 and due_at > unixepoch('subsec') * 1000000, 'scheduled', 'pending')
         when resolution = 'none' then 'dispatched'
         else resolution
     end as status,
@@ -121,7 +121,8 @@ create table attempts (
 create index attempts_by_provider_message_id on attempts (provider_message_id) where provider_message_id is not null;
 
 create table receipts (
-    id                  integer primary key,
+    -- A purge does not free a number for another receipt.
+    id                  integer primary key autoincrement,
     provider            text,
     provider_message_id text,
     named_message_id    blob,

@@ -77,67 +77,50 @@ impl Iterator for Descending<'_> {
 
 /// The ids of the messages that match all of a filter but `since`.
 fn ids(connection: &Connection, filter: &MessageFilter, now: Timestamp) -> rusqlite::Result<Ids> {
-    let MessageFilter {
-        status,
-        channel,
-        provider,
-        direction,
-        from,
-        to,
-        conversation_id,
-        since: _,
-    } = filter;
+    if *filter
+        == (MessageFilter {
+            since: filter.since,
+            ..MessageFilter::default()
+        })
+    {
+        let all = include_str!("../../sql/messages/ids.sqlite.sql");
+        return Ok(Ids::Index(Index::new(all, Vec::new())));
+    }
+    let kinds = Kinds::of(connection, filter)?;
     let mut all = Vec::new();
-    if let Some(id) = conversation_id {
-        all.push(of_conversation(connection, *id)?);
+    match (&filter.from, &filter.to, filter.conversation_id) {
+        (None, None, None) if filter.status.is_some_and(has_entry) => {}
+        (None, None, None) => all.push(kinds.ids()),
+        (from, to, None) => {
+            all.extend(from.iter().map(|from| kinds.ids_from(from)));
+            all.extend(to.iter().map(|to| kinds.ids_to(to)));
+        }
+        (_, _, Some(id)) => all.push(of_conversation(connection, id, filter, &kinds)?),
     }
-    if let Some(from) = from {
-        all.push(of_sender(from));
-    }
-    if let Some(to) = to {
-        all.push(of_recipient(to));
-    }
-    if status.is_some() || channel.is_some() || provider.is_some() || direction.is_some() {
-        let kinds = Kinds {
-            status: *status,
-            channel: *channel,
-            provider: provider.as_ref(),
-            direction: *direction,
+    if let Some(status) = filter.status.filter(|status| has_entry(*status)) {
+        let outbox = OutboxEntries {
+            connection,
+            filter,
+            now,
         };
-        all.push(kinds.ids(connection, now)?);
+        all.push(outbox.ids(status)?);
     }
-    Ok(match all.len() {
-        0 => index(include_str!("../../sql/messages/ids.sqlite.sql"), []),
-        _ => Ids::All(all),
-    })
+    Ok(Ids::All(all))
 }
 
-fn index<const N: usize>(sql: &'static str, parameters: [Value; N]) -> Ids {
-    Ids::Index(Index::new(sql, parameters.into()))
-}
-
-fn text(word: &str) -> Value {
-    Value::from(word.to_owned())
-}
-
-fn of_sender(from: &Participant) -> Ids {
-    index(
-        include_str!("../../sql/messages/ids_from.sqlite.sql"),
-        [text(from.as_str())],
-    )
-}
-
-fn of_recipient(to: &Participant) -> Ids {
-    index(
-        include_str!("../../sql/messages/ids_to.sqlite.sql"),
-        [text(to.as_str())],
-    )
+/// Whether messages of this status have an outbox entry.
+fn has_entry(status: Status) -> bool {
+    matches!(status, Status::Scheduled | Status::Pending | Status::Failed)
 }
 
 /// The messages of a conversation: collected if they are few, or else along the indexes of both participants. Participants
-/// of SMS are no email addresses, so the channel need not be looked at; imported messages that wait for their conversation
-/// are left out.
-fn of_conversation(connection: &Connection, id: ConversationId) -> rusqlite::Result<Ids> {
+/// of SMS are no email addresses, so the channel need not be looked at.
+fn of_conversation(
+    connection: &Connection,
+    id: ConversationId,
+    filter: &MessageFilter,
+    kinds: &Kinds,
+) -> rusqlite::Result<Ids> {
     let conversation = connection
         .prepare_cached(include_str!("../../sql/conversations/get.sql"))?
         .query_row([id.get()], rows::conversation)
@@ -145,90 +128,163 @@ fn of_conversation(connection: &Connection, id: ConversationId) -> rusqlite::Res
     let Some(conversation) = conversation else {
         return Ok(Ids::Any(Vec::new()));
     };
-    let (one, other) = (conversation.key.participant_a(), conversation.key.participant_b());
-    if conversation.message_count > COLLECTED_MAX {
-        let between = |from: &Participant, to| {
-            let threaded = include_str!("../../sql/messages/ids_from_threaded.sqlite.sql");
-            Ids::All(vec![index(threaded, [text(from.as_str())]), of_recipient(to)])
-        };
-        return Ok(Ids::Any(vec![between(one, other), between(other, one)]));
+    let alone = MessageFilter {
+        conversation_id: Some(id),
+        since: filter.since,
+        ..MessageFilter::default()
+    };
+    if *filter == alone && conversation.message_count <= COLLECTED_MAX {
+        let ids = connection
+            .prepare_cached(include_str!("../../sql/messages/ids_of_conversation.sqlite.sql"))?
+            .query_map([id.get()], |row| Ok(row.get::<_, Uuid>(0)?.as_u128()))?
+            .collect::<rusqlite::Result<_>>()?;
+        return Ok(Ids::collected(ids));
     }
-    let ids = connection
-        .prepare_cached(include_str!("../../sql/messages/ids_of_conversation.sqlite.sql"))?
-        .query_map([id.get()], |row| Ok(row.get::<_, Uuid>(0)?.as_u128()))?
-        .collect::<rusqlite::Result<_>>()?;
-    Ok(Ids::collected(ids))
+    let key = &conversation.key;
+    let both = [
+        (key.participant_a(), key.participant_b()),
+        (key.participant_b(), key.participant_a()),
+    ];
+    let asked =
+        |asked: &Option<Participant>, is: &Participant| asked.as_ref().is_none_or(|asked| asked == is);
+    let directions = both
+        .into_iter()
+        .filter(|(from, to)| asked(&filter.from, from) && asked(&filter.to, to));
+    let threaded =
+        directions.map(|(from, to)| Ids::All(vec![kinds.ids_from_threaded(from), kinds.ids_to(to)]));
+    Ok(Ids::Any(threaded.collect()))
 }
 
-/// The part of a filter that the indexes by kind know.
-struct Kinds<'a> {
-    status: Option<Status>,
-    channel: Option<Channel>,
-    provider: Option<&'a ProviderName>,
-    direction: Option<Direction>,
+/// The kinds of messages that a filter matches. All messages of one kind have the same provider, channel, direction and
+/// resolution, and are a range of each index of messages.
+struct Kinds {
+    kinds: Vec<[Value; 4]>,
+    /// Only messages without an outbox entry.
+    without_entry: bool,
 }
 
-impl Kinds<'_> {
-    fn ids(&self, connection: &Connection, now: Timestamp) -> rusqlite::Result<Ids> {
-        let for_later = |due: bool| {
-            move |[channel, provider]: [Value; 2]| {
-                let sql = include_str!("../../sql/outbox/ids_for_later.sqlite.sql");
-                index(
-                    sql,
-                    [channel, provider, Value::from(now.as_micros()), Value::from(due)],
-                )
+impl Kinds {
+    fn of(connection: &Connection, filter: &MessageFilter) -> rusqlite::Result<Self> {
+        use Direction::{Inbound, Outbound};
+        const CANCELED: &str = rows::CANCELED;
+        let ways = match filter.status {
+            None => &[
+                (Inbound, "none"),
+                (Outbound, "none"),
+                (Outbound, CANCELED),
+                (Outbound, "delivered"),
+                (Outbound, "undelivered"),
+            ][..],
+            Some(Status::Received) => &[(Inbound, "none")],
+            Some(Status::Scheduled | Status::Pending | Status::Failed | Status::Dispatched) => {
+                &[(Outbound, "none")]
             }
+            Some(Status::Canceled) => &[(Outbound, CANCELED)],
+            Some(Status::Delivered) => &[(Outbound, "delivered")],
+            Some(Status::Undelivered) => &[(Outbound, "undelivered")],
         };
-        let parts = match self.status {
-            // Inbound messages have no entry.
-            Some(Status::Scheduled | Status::Pending | Status::Failed)
-                if self.direction == Some(Direction::Inbound) =>
-            {
-                Vec::new()
+        let sql = include_str!("../../sql/messages/providers.sqlite.sql");
+        let providers = providers(connection, filter, sql)?;
+        let mut kinds = Vec::new();
+        for (direction, resolution) in ways {
+            if filter.direction.is_some_and(|asked| asked != *direction) {
+                continue;
             }
-            Some(Status::Scheduled) => self.of_outbox(connection, for_later(false))?,
-            Some(Status::Pending) => {
-                let pending = include_str!("../../sql/outbox/ids_pending.sqlite.sql");
-                let mut parts = self.of_outbox(connection, |range| index(pending, range))?;
-                match self.few_for_later_due(connection, now)? {
+            for channel in channels(filter) {
+                let kind = |provider: &String| {
+                    [provider, channel.as_str(), direction.as_str(), resolution].map(text)
+                };
+                kinds.extend(providers.iter().map(kind));
+            }
+        }
+        Ok(Self {
+            kinds,
+            without_entry: filter.status == Some(Status::Dispatched),
+        })
+    }
+
+    fn ids(&self) -> Ids {
+        self.along(include_str!("../../sql/messages/ids_of_kind.sqlite.sql"), None)
+    }
+
+    fn ids_from(&self, from: &Participant) -> Ids {
+        self.along(include_str!("../../sql/messages/ids_from.sqlite.sql"), Some(from))
+    }
+
+    /// Without messages that wait for their conversation.
+    fn ids_from_threaded(&self, from: &Participant) -> Ids {
+        self.along(
+            include_str!("../../sql/messages/ids_from_threaded.sqlite.sql"),
+            Some(from),
+        )
+    }
+
+    fn ids_to(&self, to: &Participant) -> Ids {
+        self.along(include_str!("../../sql/messages/ids_to.sqlite.sql"), Some(to))
+    }
+
+    fn along(&self, sql: &'static str, participant: Option<&Participant>) -> Ids {
+        let part = |kind: &[Value; 4]| {
+            let mut parameters = vec![Value::from(self.without_entry)];
+            parameters.extend(kind.iter().cloned());
+            parameters.extend(participant.map(|participant| text(participant.as_str())));
+            Ids::Index(Index::new(sql, parameters))
+        };
+        Ids::Any(self.kinds.iter().map(part).collect())
+    }
+}
+
+/// The messages that match a filter and have an outbox entry.
+struct OutboxEntries<'a> {
+    connection: &'a Connection,
+    filter: &'a MessageFilter,
+    now: Timestamp,
+}
+
+impl OutboxEntries<'_> {
+    fn ids(&self, status: Status) -> rusqlite::Result<Ids> {
+        let sql = include_str!("../../sql/outbox/providers.sqlite.sql");
+        let providers = providers(self.connection, self.filter, sql)?;
+        let along = |sql: &'static str, more: &[Value]| -> Vec<Ids> {
+            let part = |channel: Channel, provider: &str| {
+                let mut parameters = vec![text(channel.as_str()), text(provider)];
+                parameters.extend_from_slice(more);
+                Ids::Index(Index::new(sql, parameters))
+            };
+            let channels = channels(self.filter);
+            channels
+                .flat_map(|channel| providers.iter().map(move |provider| part(channel, provider)))
+                .collect()
+        };
+        let delayed = |due: bool| {
+            let delayed = include_str!("../../sql/outbox/ids_delayed.sqlite.sql");
+            along(delayed, &[Value::from(self.now.as_micros()), Value::from(due)])
+        };
+        let parts = match status {
+            Status::Scheduled => delayed(false),
+            Status::Failed => along(include_str!("../../sql/outbox/ids_dead.sqlite.sql"), &[]),
+            _ => {
+                let mut parts = along(include_str!("../../sql/outbox/ids_pending.sqlite.sql"), &[]);
+                match self.few_delayed_due()? {
                     Some(few) => parts.push(few),
-                    None => parts.extend(self.of_outbox(connection, for_later(true))?),
+                    None => parts.extend(delayed(true)),
                 }
                 parts
             }
-            Some(Status::Failed) => {
-                let dead = include_str!("../../sql/outbox/ids_dead.sqlite.sql");
-                self.of_outbox(connection, |range| index(dead, range))?
-            }
-            _ => self.of_messages(connection)?,
         };
         Ok(Ids::Any(parts))
     }
 
-    /// A part for each channel and provider that have entries.
-    fn of_outbox(
-        &self,
-        connection: &Connection,
-        part: impl Fn([Value; 2]) -> Ids,
-    ) -> rusqlite::Result<Vec<Ids>> {
-        let providers = self.providers(connection, include_str!("../../sql/outbox/providers.sqlite.sql"))?;
-        let ranges = self.channels().flat_map(|channel| {
-            providers
-                .iter()
-                .map(move |provider| [text(channel.as_str()), text(provider)])
-        });
-        Ok(ranges.map(part).collect())
-    }
-
-    /// The due ones among the entries for later, unless they are many.
-    fn few_for_later_due(&self, connection: &Connection, now: Timestamp) -> rusqlite::Result<Option<Ids>> {
-        let ids: Vec<u128> = connection
-            .prepare_cached(include_str!("../../sql/outbox/ids_for_later_due.sqlite.sql"))?
+    /// The due ones among the delayed entries, unless they are many.
+    fn few_delayed_due(&self) -> rusqlite::Result<Option<Ids>> {
+        let ids: Vec<u128> = self
+            .connection
+            .prepare_cached(include_str!("../../sql/outbox/ids_delayed_due.sqlite.sql"))?
             .query_map(
                 params![
-                    now.as_micros(),
-                    self.channel.map(Channel::as_str),
-                    self.provider.map(ProviderName::as_str),
+                    self.now.as_micros(),
+                    self.filter.channel.map(Channel::as_str),
+                    self.filter.provider.as_ref().map(ProviderName::as_str),
                     COLLECTED_MAX.cast_signed() + 1
                 ],
                 |row| Ok(row.get::<_, Uuid>(0)?.as_u128()),
@@ -237,57 +293,25 @@ impl Kinds<'_> {
         let few = ids.len() as u64 <= COLLECTED_MAX;
         Ok(few.then(|| Ids::collected(ids)))
     }
+}
 
-    /// A part for each provider, channel, direction and resolution.
-    fn of_messages(&self, connection: &Connection) -> rusqlite::Result<Vec<Ids>> {
-        const KINDS: [(Direction, &str, Status); 5] = [
-            (Direction::Inbound, "none", Status::Received),
-            (Direction::Outbound, "none", Status::Dispatched),
-            (Direction::Outbound, rows::CANCELED, Status::Canceled),
-            (Direction::Outbound, "delivered", Status::Delivered),
-            (Direction::Outbound, "undelivered", Status::Undelivered),
-        ];
-        let sql = include_str!("../../sql/messages/ids_of_kind.sqlite.sql");
-        let providers = self.providers(
-            connection,
-            include_str!("../../sql/messages/providers.sqlite.sql"),
-        )?;
-        let without_entry = self.status == Some(Status::Dispatched);
-        let mut parts = Vec::new();
-        for (direction, resolution, status) in KINDS {
-            let direction_differs = self.direction.is_some_and(|asked| asked != direction);
-            if direction_differs || self.status.is_some_and(|asked| asked != status) {
-                continue;
-            }
-            for channel in self.channels() {
-                for provider in &providers {
-                    let range = [
-                        text(provider),
-                        text(channel.as_str()),
-                        text(direction.as_str()),
-                        text(resolution),
-                        Value::from(without_entry),
-                    ];
-                    parts.push(index(sql, range));
-                }
-            }
-        }
-        Ok(parts)
-    }
+fn channels(filter: &MessageFilter) -> impl Iterator<Item = Channel> {
+    let asked = filter.channel;
+    let all = Channel::ALL.iter().copied();
+    all.filter(move |channel| asked.is_none_or(|asked| asked == *channel))
+}
 
-    fn channels(&self) -> impl Iterator<Item = Channel> {
-        let asked = self.channel;
-        let all = Channel::ALL.iter().copied();
-        all.filter(move |channel| asked.is_none_or(|asked| asked == *channel))
+/// The provider of a filter, or all that `sql` finds.
+fn providers(connection: &Connection, filter: &MessageFilter, sql: &str) -> rusqlite::Result<Vec<String>> {
+    match &filter.provider {
+        Some(provider) => Ok(vec![provider.to_string()]),
+        None => connection
+            .prepare_cached(sql)?
+            .query_map([], |row| row.get(0))?
+            .collect(),
     }
+}
 
-    fn providers(&self, connection: &Connection, sql: &str) -> rusqlite::Result<Vec<String>> {
-        match self.provider {
-            Some(provider) => Ok(vec![provider.to_string()]),
-            None => connection
-                .prepare_cached(sql)?
-                .query_map([], |row| row.get(0))?
-                .collect(),
-        }
-    }
+fn text(word: &str) -> Value {
+    Value::from(word.to_owned())
 }

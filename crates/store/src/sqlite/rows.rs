@@ -64,11 +64,11 @@ fn entry(row: &Row<'_>, now: Timestamp) -> rusqlite::Result<Option<OutboxState>>
         return Ok(None);
     };
     let dead = optional_instant(row, "dead_at")?.is_some();
-    let for_later = optional_instant(row, "send_at")?.is_some();
+    let delayed = optional_instant(row, "send_at")?.is_some();
     let untried = row.get::<_, i64>("attempts")? == 0;
     Ok(Some(if dead {
         OutboxState::Dead
-    } else if for_later && untried && due_at > now {
+    } else if delayed && untried && due_at > now {
         OutboxState::Scheduled
     } else {
         OutboxState::Pending

@@ -2,6 +2,6 @@
 -- ?5 if ?6, or else the others. Newest processed first, from ?1 on.
 select message_id
 from outbox
-where for_later and attempts = 0 and dead_at is null and channel = ?3 and provider = ?4 and message_id <= ?1 and (due_at <= ?5) = ?6
+where delayed and attempts = 0 and dead_at is null and channel = ?3 and provider = ?4 and message_id <= ?1 and (due_at <= ?5) = ?6
 order by message_id desc
 limit ?2
