@@ -68,7 +68,7 @@ impl Archive for Postgres {
         limit: u32,
     ) -> Result<Vec<WithoutConversation>, StoreError> {
         let after = after.map_or(Uuid::nil(), MessageId::as_uuid);
-        let sql = include_str!("../../sql/messages/without_conversation.sql");
+        let sql = include_str!("../../sql/messages/without_conversation.postgres.sql");
         let rows = self.read(sql, &[&after, &i64::from(limit)]).await?;
         let without_conversation = |row| {
             Ok(WithoutConversation {

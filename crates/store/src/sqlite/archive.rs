@@ -40,7 +40,7 @@ impl Archive for Sqlite {
         self.read(move |connection, _| {
             let after = after.map_or(Uuid::nil(), MessageId::as_uuid);
             connection
-                .prepare_cached(include_str!("../../sql/messages/without_conversation.sql"))?
+                .prepare_cached(include_str!("../../sql/messages/without_conversation.sqlite.sql"))?
                 .query_map(params![after, limit], |row| {
                     Ok(WithoutConversation {
                         id: row.get::<_, Uuid>("id")?.into(),

@@ -47,12 +47,13 @@ impl Events for Sqlite {
     async fn purge_events(&self, kept: Duration, limit: u32) -> Result<u64, StoreError> {
         self.write(move |connection, now| {
             let oldest = now.as_micros().saturating_sub(micros(kept));
-            let mut expired =
-                connection.prepare_cached(include_str!("../../sql/event_batches/expired.sqlite.sql"))?;
-            let mut batches = expired.query(params![oldest, limit])?;
+            let mut batches =
+                connection.prepare_cached(include_str!("../../sql/event_batches/oldest.sqlite.sql"))?;
+            let mut batches = batches.query([])?;
             let (mut purged, mut last) = (0_u64, 0_i64);
             while purged < u64::from(limit)
                 && let Some(row) = batches.next()?
+                && row.get::<_, i64>("at")? <= oldest
             {
                 last = row.get("last")?;
                 purged += rows::count::<u64>(row.get("count")?)?;

@@ -1,0 +1,1 @@
+select last, at, count from event_batches order by last
