@@ -6,8 +6,8 @@ use domain::EventId;
 use super::{Postgres, millis_float, rows};
 use crate::{EventLog, Events, EventsRead, StoreError};
 
-/// How many rows of the log one statement places.
-const PLACED_MAX: i64 = 1_000;
+/// How many rows of the log one statement places. Its effort grows with the square.
+const PLACED_MAX: i64 = 200;
 /// The most events that one call returns. An event has less than 300 bytes.
 const READ_MAX: u32 = 10_000;
 
@@ -17,9 +17,8 @@ impl Events for Postgres {
         self.place_events().await?;
         let after_position = after.get() as i64;
         let sql = include_str!("../../sql/events/list.postgres.sql");
-        let rows = self
-            .read(sql, &[&after_position, &i64::from(limit.min(READ_MAX))])
-            .await?;
+        let limit = i64::from(limit.min(READ_MAX));
+        let rows = self.events.read(sql, &[&after_position, &limit]).await?;
         let start = rows.first().ok_or_else(no_log)?;
         let start = rows::event_id(start, "start_position")?;
         if after < start {
@@ -37,9 +36,8 @@ impl Events for Postgres {
 
     async fn event_log(&self) -> Result<EventLog, StoreError> {
         self.place_events().await?;
-        let rows = self
-            .read(include_str!("../../sql/events/log.postgres.sql"), &[])
-            .await?;
+        let sql = include_str!("../../sql/events/log.postgres.sql");
+        let rows = self.events.read(sql, &[]).await?;
         let row = rows.first().ok_or_else(no_log)?;
         Ok(EventLog {
             start: rows::event_id(row, "start_position")?,
@@ -59,10 +57,8 @@ impl Postgres {
     pub(super) async fn place_events(&self) -> Result<(), StoreError> {
         let sql = include_str!("../../sql/events/place.postgres.sql");
         loop {
-            let rows = self
-                .write(sql, &[&PLACED_MAX])
-                .await
-                .map_err(StoreError::of_nothing_changed)?;
+            let rows = self.events.query(sql, &[&PLACED_MAX]).await;
+            let rows = rows.map_err(StoreError::of_nothing_changed)?;
             let placed = rows
                 .first()
                 .map_or(Ok(0), |row| rows::get::<i64>(row, "batches"))?;

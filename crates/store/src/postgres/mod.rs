@@ -44,7 +44,10 @@ use self::{
 /// others need one for each lane.
 const HOT_CONNECTIONS_MAX: usize = 4;
 /// The most connections for everything else. They are separate, so that slow reads do not delay accepts.
-const OTHER_CONNECTIONS_MAX: usize = 6;
+const OTHER_CONNECTIONS_MAX: usize = 4;
+/// The most connections for placing and reading events. They are separate, because a follower reads after every commit, and
+/// planning would cost more than reading.
+const EVENT_CONNECTIONS_MAX: usize = 2;
 /// The most connections of the probe: the one it keeps, and a new one where an old one proves nothing. A node has 20 in
 /// all, as docs/operations.md says.
 const PROBE_CONNECTIONS_MAX: usize = 2;
@@ -61,6 +64,7 @@ pub struct Postgres {
     accepting: Connections,
     settling: Connections,
     claiming: Connections,
+    events: Connections,
     others: Connections,
     probe: Probe,
     server_clock: ServerClock,
@@ -77,10 +81,13 @@ impl Postgres {
             |most, settings: &str| Connections::new(Arc::clone(&hosts), most, settings.to_owned());
         let lock_timeout = SETTLE_LOCK_TIMEOUT.as_millis();
         let settling = format!("{PLANNED_ONCE}; set lock_timeout = {lock_timeout}");
+        // A read stops after its first events, so it must not sort all that follow.
+        let in_order = format!("{PLANNED_ONCE}; set enable_sort = off");
         Ok(Self {
             accepting: connections(HOT_CONNECTIONS_MAX, PLANNED_ONCE),
             settling: connections(HOT_CONNECTIONS_MAX, &settling),
             claiming: connections(HOT_CONNECTIONS_MAX, PLANNED_ONCE),
+            events: connections(EVENT_CONNECTIONS_MAX, &in_order),
             others: connections(OTHER_CONNECTIONS_MAX, PLANNED_EACH_TIME),
             probe: Probe::new(connections(PROBE_CONNECTIONS_MAX, PLANNED_ONCE)),
             server_clock: ServerClock::new(clock),
