@@ -40,6 +40,7 @@ with matched as (
                 order by provider_message_id desc, message_id desc
                 limit 1
             ) as last
+        offset 0 -- So that it is evaluated once.
     ) as by_provider_id
     cross join lateral (
         select coalesce(
@@ -52,6 +53,7 @@ with matched as (
                 limit 1
             )
         ) as message_id
+        offset 0
     ) as found
     where found.message_id is not null
 ),

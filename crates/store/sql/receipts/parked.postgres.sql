@@ -5,11 +5,5 @@ union
 select id
 from receipts
 where message_id is null and provider_message_id is not null
-    and provider_message_id = any(
-        $2::text[]
-            || array(
-                select provider_message_id
-                from attempts
-                where message_id = any($3) and provider_message_id is not null
-            )
-    )
+    -- Attempts without an id are not filtered out, so that only the primary key serves this.
+    and provider_message_id = any($2::text[] || array(select provider_message_id from attempts where message_id = any($3)))
