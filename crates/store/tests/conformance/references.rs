@@ -1,10 +1,12 @@
 //! What stands in one table and speaks of another. No foreign key guards it: the statements do, and this audit shows it.
 
-use domain::{Direction, FailureReason, Outcome};
+use std::collections::BTreeSet;
+
+use domain::{Direction, FailureReason, Outcome, ReceiptStatus};
 use trunkline_store::{Accepted, Disposition, StoreError};
 
 use crate::{
-    builders::{Draft, NOT_YET, SMS, dead},
+    builders::{Draft, Held, NOT_YET, SMS, dead, retry},
     import::past,
     world::{Kind, World},
 };
@@ -21,19 +23,34 @@ pub(crate) const AUDIT: &str = "
     union all
     select 'messages' from messages
     where conversation_id is not null
-        and not exists (select 1 from conversations where conversations.id = conversation_id)";
+        and not exists (select 1 from conversations where conversations.id = conversation_id)
+    union all
+    select 'outbox.conversation_id' from outbox join messages on messages.id = outbox.message_id
+    where outbox.conversation_id is distinct from messages.conversation_id
+    union all
+    select 'receipts' from receipts
+    where receipts.message_id is not null
+        and not exists (select 1 from messages where messages.id = receipts.message_id)
+    union all
+    select 'webhook_deliveries' from webhook_deliveries
+    where not exists (select 1 from webhook_endpoints where webhook_endpoints.id = endpoint_id)
+    union all
+    select 'resolution' from messages join outbox on outbox.message_id = messages.id
+    where messages.resolution <> 'none' or messages.delivery_status is not null";
 
 /// Rows that refer to a missing message or conversation; `$now` and `$missing` are written differently in each database.
-const ABOUT_NOTHING: [&str; 5] = [
-    "insert into outbox (message_id, provider, channel, due_at, lease_token, deadline_at)
-     values ($missing, 'sms-mms', 'sms', $now, 0, $now)",
+const ABOUT_NOTHING: [&str; 6] = [
+    "insert into outbox (message_id, conversation_id, provider, channel, due_at, lease_token, deadline_at)
+     values ($missing, 1, 'sms-mms', 'sms', $now, 0, $now)",
     "insert into attempts (message_id, number, lease_token, provider, outcome, occurred_at, latency_ms)
      values ($missing, 1, 1, 'sms-mms', 'error', $now, 1)",
     "insert into idempotency_keys (key, fingerprint, message_id, created_at) values ('k', $nothing, $missing, $now)",
     "insert into inbound_ids (provider, provider_message_id, from_participant, to_participant, payload, message_id)
      values ('sms-mms', 'p', 'a', 'b', '{}', $missing)",
-    "insert into messages (id, conversation_id, sequence, direction, channel, sender, recipient, body, timestamp, processed_at, provider)
-     values ($missing, 99, 1, 'inbound', 'sms', 'a', 'b', 'c', $now, $now, 'sms-mms')",
+    "insert into messages (id, conversation_id, sequence, direction, channel, sender, recipient, from_participant, to_participant,
+        body, timestamp, processed_at, provider)
+     values ($missing, 99, 1, 'inbound', 'sms', 'a', 'b', 'a', 'b', 'c', $now, $now, 'sms-mms')",
+    "insert into receipts (message_id, status, at, received_at) values ($missing, 'sent', $now, $now)",
 ];
 
 pub(crate) async fn the_audit_finds_dangling_references(world: &World) {
@@ -60,8 +77,17 @@ pub(crate) async fn the_audit_finds_dangling_references(world: &World) {
             "attempts",
             "idempotency_keys",
             "inbound_ids",
-            "messages"
+            "messages",
+            "receipts"
         ]
+    );
+    // An entry of another conversation than its message's, and one of a message that is final.
+    let wrong = "update outbox set conversation_id = 7; update messages set resolution = 'canceled'";
+    world.execute(wrong, wrong).await;
+    let found: BTreeSet<String> = world.query(AUDIT).await.into_iter().collect();
+    assert!(
+        found.contains("outbox.conversation_id") && found.contains("resolution"),
+        "{found:?}"
     );
 }
 
@@ -92,6 +118,18 @@ pub(crate) async fn no_reference_dangles(world: &World) {
             held.tried(Outcome::Success, Disposition::Finish)
         })
         .await;
+    let retried = world.accept(world.outbound().leased(NOT_YET)).await;
+    world
+        .settle(Held::at_accept(retried).tried(Outcome::Timeout, retry(NOT_YET)))
+        .await;
+    for receipt in [
+        world.receipt_for(retried, ReceiptStatus::Delivered),
+        world.receipt_of("unknown", ReceiptStatus::Delivered),
+    ] {
+        world.store_receipt(&receipt).await;
+    }
+    let scheduled = world.accept(world.outbound().send_in(NOT_YET)).await;
+    world.store.cancel(scheduled).await.unwrap();
     world.check_references().await;
 }
 

@@ -6,6 +6,9 @@
 //! entries is not defined), and its conversations may have other numbers.
 
 mod command;
+mod compare;
+mod endpoints;
+mod log;
 mod pair;
 
 use std::sync::Arc;
@@ -39,7 +42,11 @@ fn compare(runs: u32, driven: bool, open: impl Fn(&Arc<DrivenClock>) -> Arc<dyn 
             .build()
             .unwrap();
         runtime.block_on(async {
-            let clock = Arc::new(DrivenClock::new());
+            let clock = Arc::new(if driven {
+                DrivenClock::new()
+            } else {
+                DrivenClock::of_today()
+            });
             let store = open(&clock);
             store.migrate().await.unwrap();
             Pair::new(store, clock, driven).run(&commands).await;

@@ -1,37 +1,44 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use domain::{
-    Attempt, Channel, Clock, Conversation, ConversationId, Direction, Entropy, Message, MessageId, Outcome,
-    ProviderName, Timestamp,
+    Channel, Clock, ConversationId, Direction, Entropy, ErrorCode, MessageId, Outcome, ProviderMessageId,
+    ProviderName, Receipt, Schedule, WebhookEndpointId,
 };
 use store_model::Memory;
 use trunkline_store::{
-    Accept, Accepted, Accepting, Archive, Assigned, Claimed, DeadLetter, Disposition, Import, Kind,
-    MessageDetail, Outbox, QueueDepth, Reads, RedriveFilter, RedriveTerms, Settlement, Store, UnservedRule,
+    Accept, Accepted, Accepting, Archive, Assigned, DeadLetter, Disposition, Events, Import, Kind,
+    LeasedEndpoint, Outbox, Receipts, RedriveFilter, RedriveTerms, Settlement, Store, UnservedRule,
 };
 
-use super::command::{Command, End, Request, RequestKind};
+use super::{
+    command::{Command, End, LIMITLESS, Report, Request, RequestKind},
+    log::Logs,
+};
 use crate::{
     builders::{
         ALREADY, Draft, EMAIL, Held, NOT_YET, SMS, dead, in_place, instant, name, request, reroute, retry,
     },
     driven_clock::DrivenClock,
     import::key_of,
-    walks::{all_conversations, all_messages, check_conversations, whole_thread},
+    walks::check_conversations,
 };
 
 /// The model, the store under test, and the commands that both have got so far.
 pub(super) struct Pair {
-    model: Memory,
-    store: Arc<dyn Store>,
-    clock: Arc<DrivenClock>,
+    pub(super) model: Memory,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) clock: Arc<DrivenClock>,
     /// Whether instants and the numbers of conversations must agree too.
-    exactly: bool,
-    entropy: Entropy,
-    messages: Vec<MessageId>,
+    pub(super) exactly: bool,
+    pub(super) entropy: Entropy,
+    pub(super) messages: Vec<MessageId>,
     leases: Vec<Held>,
     /// The store's number of each of the model's conversations.
-    conversations: BTreeMap<ConversationId, ConversationId>,
+    pub(super) conversations: BTreeMap<ConversationId, ConversationId>,
+    pub(super) log: Logs,
+    pub(super) endpoints: Vec<WebhookEndpointId>,
+    /// Leases of endpoints, the model's and the store's.
+    pub(super) endpoint_leases: Vec<[LeasedEndpoint; 2]>,
 }
 
 impl Pair {
@@ -45,14 +52,20 @@ impl Pair {
             messages: Vec::new(),
             leases: Vec::new(),
             conversations: BTreeMap::new(),
+            log: Logs::default(),
+            endpoints: Vec::new(),
+            endpoint_leases: Vec::new(),
         }
     }
 
     pub(super) async fn run(&mut self, commands: &[Command]) {
         for command in commands {
             self.carry_out(command).await;
+            self.compare_log().await;
         }
         self.compare_everything().await;
+        self.compare_receipts().await;
+        self.compare_endpoints().await;
         check_conversations(&*self.store).await;
         check_conversations(&self.model).await;
     }
@@ -135,10 +148,8 @@ impl Pair {
                 expired,
                 rerouted,
             } => {
-                let Some(id) = message.checked_rem(self.messages.len()) else {
-                    return;
-                };
-                let (id, terms) = (self.messages[id], terms(*expired, *rerouted));
+                let Some(id) = self.message(*message) else { return };
+                let terms = terms(*expired, *rerouted);
                 let ours = self.model.redrive(id, &terms).await;
                 assert_eq!(ours, self.store.redrive(id, &terms).await);
             }
@@ -190,6 +201,30 @@ impl Pair {
                 // The second time, they have their conversations.
                 assert_eq!(self.store.assign(&batch).await, Ok(Assigned::default()));
             }
+            Command::Cancel { message } => {
+                let Some(id) = self.message(*message) else { return };
+                let ours = self.model.cancel(id).await;
+                assert_eq!(ours, self.store.cancel(id).await);
+            }
+            Command::Receive(report) => {
+                let receipt = self.receipt(report);
+                let ours = self.model.store_receipt(&receipt).await;
+                assert_eq!(ours, self.store.store_receipt(&receipt).await);
+            }
+            Command::MatchReceipts { recent, limit } => {
+                let within = over_or_not(!recent) * 24;
+                let ours = self.model.match_receipts(within, *limit).await;
+                assert_eq!(ours, self.store.match_receipts(within, *limit).await);
+            }
+            Command::PurgeReceipts { all, limit } => {
+                let ours = self.model.purge_receipts(over_or_not(*all), *limit).await;
+                assert_eq!(ours, self.store.purge_receipts(over_or_not(*all), *limit).await);
+            }
+            Command::PurgeEvents { all } => {
+                let ours = self.model.purge_events(over_or_not(*all), LIMITLESS).await;
+                assert_eq!(ours, self.store.purge_events(over_or_not(*all), LIMITLESS).await);
+            }
+            Command::Webhook(command) => self.carry_out_on_webhooks(command).await,
             Command::Pass(duration) => self.clock.advance(*duration),
         }
     }
@@ -199,8 +234,18 @@ impl Pair {
         let now = self.clock.now();
         let id = MessageId::mint(now, &self.entropy);
         let draft = match &request.kind {
-            RequestKind::Send { key, late, lease } => {
+            RequestKind::Send {
+                key,
+                late,
+                lease,
+                expires,
+                ..
+            } => {
                 let draft = Draft::outbound(id, now).deadline(over_or_not(*late));
+                let draft = match expires {
+                    Some(over) => draft.expires_in(over_or_not(*over)),
+                    None => draft,
+                };
                 let draft = match key {
                     Some(key) => draft.key(&key.to_string()),
                     None => draft,
@@ -220,14 +265,40 @@ impl Pair {
             draft.between(request.pair, 1)
         };
         self.messages.push(id);
-        draft
-            .written(request.written)
-            .body(&request.body.to_string())
-            .accept()
+        let draft = match request.kind {
+            RequestKind::Send {
+                scheduled: Some(at_once),
+                ..
+            } => draft.send_in(over_or_not(at_once)),
+            _ => draft.written(request.written),
+        };
+        let body = request.body.to_string();
+        draft.metadata(&[("body", &body)]).body(&body).accept()
+    }
+
+    /// The message of this number among all that were ever given to the stores.
+    fn message(&self, number: usize) -> Option<MessageId> {
+        let place = number.checked_rem(self.messages.len())?;
+        Some(self.messages[place])
+    }
+
+    fn receipt(&self, report: &Report) -> Receipt {
+        let received_at = self.clock.now();
+        Receipt {
+            provider: report.provider.map(|email| name(provider(email))),
+            provider_message_id: report.provider_message_id.map(provider_id),
+            message_id: report.message.and_then(|message| self.message(message)),
+            status: report.status,
+            error_code: report.code.map(ErrorCode::of),
+            at: instant(report.second),
+            received_at,
+        }
     }
 
     fn import(&mut self, request: &Request) -> Import {
-        let accept = self.accept(request);
+        let mut accept = self.accept(request);
+        // What exists already is not scheduled.
+        accept.message.schedule = Schedule::default();
         let (direction, id) = match &request.kind {
             RequestKind::Send { key, .. } => (Direction::Outbound, key.unwrap_or_default()),
             RequestKind::Receive(id) => (Direction::Inbound, *id),
@@ -264,151 +335,26 @@ impl Pair {
         picked
             .iter()
             .zip(ends)
-            .map(|(held, (_, end))| match end {
-                End::Finish => held.tried(Outcome::Success, Disposition::Finish),
-                End::Retry(outcome, over) => held.tried(*outcome, retry(over_or_not(*over))),
-                End::DeadLetter(outcome, reason) => held.tried(*outcome, dead(*reason)),
-                End::Untried(reason) => held.untried(dead(*reason)),
-                End::Reroute(Some(outcome), email) => held.tried(*outcome, reroute(provider(*email))),
-                End::Reroute(None, email) => held.untried(reroute(provider(*email))),
+            .map(|(held, (place, end))| {
+                (
+                    place,
+                    match end {
+                        End::Finish => held.tried(Outcome::Success, Disposition::Finish),
+                        End::Retry(outcome, over) => held.tried(*outcome, retry(over_or_not(*over))),
+                        End::DeadLetter(outcome, reason) => held.tried(*outcome, dead(*reason)),
+                        End::Untried(reason) => held.untried(dead(*reason)),
+                        End::Reroute(Some(outcome), email) => held.tried(*outcome, reroute(provider(*email))),
+                        End::Reroute(None, email) => held.untried(reroute(provider(*email))),
+                    },
+                )
+            })
+            .map(|(place, mut settlement)| {
+                if let Some(tried) = &mut settlement.tried {
+                    tried.provider_message_id = (place % 4 > 0).then(|| provider_id((place / 4 % 6) as u8));
+                }
+                settlement
             })
             .collect()
-    }
-
-    fn same_conversation(&mut self, ours: ConversationId, theirs: ConversationId) {
-        if self.exactly {
-            assert_eq!(ours, theirs);
-        }
-        let known = *self.conversations.entry(ours).or_insert(theirs);
-        assert_eq!(known, theirs);
-    }
-
-    fn compare_accepted(&mut self, ours: Accepted, mut theirs: Accepted) {
-        let of = |accepted: &mut Accepted| match accepted {
-            Accepted::New { conversation_id, .. } => Some(std::mem::replace(
-                conversation_id,
-                ConversationId::new(1).unwrap(),
-            )),
-            Accepted::Repeated { conversation_id, .. } => conversation_id.take(),
-            Accepted::KeyConflict => None,
-        };
-        let mut masked = ours;
-        if let (Some(ours), Some(theirs)) = (of(&mut masked), of(&mut theirs)) {
-            self.same_conversation(ours, theirs);
-        }
-        assert_eq!(masked, theirs);
-    }
-
-    fn compare_found(&mut self, ours: Option<Accepted>, theirs: Option<Accepted>) {
-        match (ours, theirs) {
-            (Some(ours), Some(theirs)) => self.compare_accepted(ours, theirs),
-            (ours, theirs) => assert_eq!(ours, theirs),
-        }
-    }
-
-    fn compare_claimed(&mut self, ours: &Claimed, mut theirs: Claimed) {
-        self.same_conversation(ours.leased.conversation_id, theirs.leased.conversation_id);
-        theirs.leased.conversation_id = ours.leased.conversation_id;
-        if !self.exactly {
-            assert_eq!(ours.deadline_in.is_zero(), theirs.deadline_in.is_zero());
-            theirs.deadline_in = ours.deadline_in;
-        }
-        assert_eq!(*ours, theirs);
-    }
-
-    async fn compare_everything(&mut self) {
-        let ours = all_conversations(&self.model).await;
-        let theirs = all_conversations(&*self.store).await;
-        for conversation in &ours {
-            let Some(number) = self.conversations.get(&conversation.id).copied() else {
-                panic!()
-            };
-            let thread = whole_thread(&*self.store, number).await;
-            let expected = whole_thread(&self.model, conversation.id).await;
-            assert_eq!(self.numbered_as_theirs(expected), thread);
-        }
-        if self.exactly {
-            assert_eq!(ours, theirs);
-        } else {
-            assert_eq!(
-                self.by_number(ours),
-                theirs.into_iter().map(|theirs| (theirs.id, theirs)).collect()
-            );
-        }
-        let expected = self.numbered_as_theirs(all_messages(&self.model).await);
-        assert_eq!(expected, all_messages(&*self.store).await);
-        for id in self.messages.clone() {
-            let ours = self.model.message(id).await.unwrap();
-            let theirs = self.store.message(id).await.unwrap();
-            assert_eq!(
-                ours.map(|detail| self.comparable(detail)),
-                theirs.map(|detail| MessageDetail {
-                    message: detail.message.clone(),
-                    ..self.comparable_times(detail)
-                })
-            );
-        }
-        let depths = async |store: &dyn Store| -> Vec<QueueDepth> {
-            let mut depths = store.queue_depths().await.unwrap();
-            if !self.exactly {
-                depths.iter_mut().for_each(|depth| depth.oldest = Duration::ZERO);
-            }
-            depths
-        };
-        assert_eq!(depths(&self.model).await, depths(&*self.store).await);
-    }
-
-    fn by_number(&self, ours: Vec<Conversation>) -> BTreeMap<ConversationId, Conversation> {
-        ours.into_iter()
-            .map(|conversation| {
-                let id = self.conversations[&conversation.id];
-                (id, Conversation { id, ..conversation })
-            })
-            .collect()
-    }
-
-    fn numbered_as_theirs(&self, messages: Vec<Message>) -> Vec<Message> {
-        messages
-            .into_iter()
-            .map(|message| self.numbered(message))
-            .collect()
-    }
-
-    fn numbered(&self, mut message: Message) -> Message {
-        message.thread = message
-            .thread
-            .map(|(id, sequence)| (self.conversations[&id], sequence));
-        message
-    }
-
-    fn comparable(&self, detail: MessageDetail) -> MessageDetail {
-        let message = self.numbered(detail.message.clone());
-        MessageDetail {
-            message,
-            ..self.comparable_times(detail)
-        }
-    }
-
-    /// Without the instants that the database's own clock gave.
-    fn comparable_times(&self, mut detail: MessageDetail) -> MessageDetail {
-        if !self.exactly {
-            let never: Timestamp = instant(0);
-            if let Some(waiting) = &mut detail.waiting {
-                waiting.due_at = never;
-            }
-            let vanished = |attempt: &&mut Attempt| {
-                attempt
-                    .error_code
-                    .as_ref()
-                    .is_some_and(|code| code.as_str() == "lease_expired")
-            };
-            detail
-                .attempts
-                .iter_mut()
-                .filter(vanished)
-                .for_each(|attempt| attempt.occurred_at = never);
-        }
-        detail
     }
 }
 
@@ -426,7 +372,12 @@ fn names(serving: &[bool; 2]) -> Vec<ProviderName> {
     served.map(|(_, provider)| name(provider)).collect()
 }
 
-fn over_or_not(over: bool) -> Duration {
+/// One of the few ids that providers give.
+fn provider_id(number: u8) -> ProviderMessageId {
+    format!("p{number}").parse().unwrap()
+}
+
+pub(super) fn over_or_not(over: bool) -> Duration {
     if over { ALREADY } else { NOT_YET }
 }
 
