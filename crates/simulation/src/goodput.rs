@@ -113,6 +113,7 @@ async fn send_on(world: Arc<World>, crowd: Crowd, client: usize) -> Goodput {
             profile: MessageProfile::Plain,
             padding: crowd.body_bytes,
             written_ms: None,
+            send_after: None,
             patience: PATIENCE,
             tries: 1,
             client: 0,

@@ -22,8 +22,8 @@ pub use goodput::{Crowd, Goodput, goodput};
 pub use hunt::{SEEDS_MAX, hunt};
 pub use named_seeds::{NAMED_SEEDS, NamedSeed};
 pub use plan::{
-    Fault, FaultKind, Health, Knowledge, MessageProfile, Operation, OperationKind, Plan, ReceivePlan,
-    SendPlan, Settings, Statement, StoreFailure,
+    Fault, FaultKind, Health, Knowledge, Lifecycle, MessageProfile, Operation, OperationKind, Plan,
+    ReceivePlan, ReceiverKind, SendPlan, Settings, Statement, StoreFailure,
 };
 pub use shrink::shrink;
 pub use world::{Report, run};

@@ -40,7 +40,7 @@ pub(super) fn check(
         let body = match &plan.operations[request.operation].kind {
             OperationKind::Send(send) => workload::body_of_send(send),
             OperationKind::Receive(receive) => workload::body_of_receive(receive),
-            OperationKind::Redrive | OperationKind::RedriveAll { .. } => continue,
+            OperationKind::Redrive | OperationKind::RedriveAll { .. } | OperationKind::Cancel => continue,
         };
         if let Some(problem) = is_true(snapshot, &request.reply, &body) {
             problems.push((RULE_STORED, problem));
@@ -136,7 +136,7 @@ fn each_once(
             OperationKind::Receive(receive) => {
                 events.insert(workload::body_of_receive(receive));
             }
-            OperationKind::Redrive | OperationKind::RedriveAll { .. } => {}
+            OperationKind::Redrive | OperationKind::RedriveAll { .. } | OperationKind::Cancel => {}
         }
     }
     let rows = |body: &String| stored.get(body.as_str()).map_or(0, Vec::len);

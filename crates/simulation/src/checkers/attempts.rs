@@ -164,8 +164,18 @@ fn of_message(
     let late_success = attempts
         .iter()
         .any(|attempt| attempt.late_outcome == Some(Outcome::Success));
-    match detail.message.status {
-        Status::Dispatched if taken == 0 || (successes == 0 && !late_success) => {
+    let proved = !detail.receipts.is_empty();
+    let status = match detail.message.status {
+        Status::Delivered | Status::Undelivered => Status::Dispatched,
+        status => status,
+    };
+    match status {
+        Status::Canceled if taken > 0 || ambiguous > 0 || row.is_some() => Some((
+            RULE_EXPLAINED,
+            "it is canceled, and a provider may have it".to_owned(),
+        )),
+        Status::Canceled => None,
+        Status::Dispatched if taken == 0 || (successes == 0 && !late_success && !proved) => {
             Some((RULE_EXPLAINED, "no provider has it".to_owned()))
         }
         Status::Dispatched

@@ -83,7 +83,7 @@ fn where_messages_belong(plan: &Plan) -> BTreeMap<String, Vec<ConversationKey>> 
                 workload::body_of_receive(receive),
                 workload::conversation(receive.channel, receive.from, receive.to),
             ),
-            OperationKind::Redrive | OperationKind::RedriveAll { .. } => continue,
+            OperationKind::Redrive | OperationKind::RedriveAll { .. } | OperationKind::Cancel => continue,
         };
         belongs.entry(body).or_default().push(key);
     }

@@ -8,6 +8,8 @@ mod breaker;
 mod calls;
 mod conversations;
 mod counters;
+mod deliveries;
+mod events;
 mod fencing;
 mod keys;
 mod limits;
@@ -19,7 +21,7 @@ mod snapshot;
 
 use std::{fmt, time::Duration};
 
-use domain::{ConversationChannel, ConversationId, MessageId, Timestamp};
+use domain::{ConversationChannel, ConversationId, MessageId, ProviderMessageId, Timestamp};
 use providers::SendResult;
 use store::IdempotentRequest;
 use store_model::OutboxRow;
@@ -105,6 +107,30 @@ pub(crate) enum CallEnd {
     Panicked,
     /// The node died.
     Abandoned,
+}
+
+/// A call whose message a provider took.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Taken {
+    pub(crate) provider: usize,
+    pub(crate) message: MessageId,
+    pub(crate) attempt: u32,
+}
+
+impl Taken {
+    fn of(call: &CallRecord) -> Self {
+        Self {
+            provider: call.provider,
+            message: call.message,
+            attempt: call.attempt,
+        }
+    }
+
+    /// The id that the provider gives the message, as the product's simulators make theirs.
+    pub(crate) fn provider_message_id(self) -> ProviderMessageId {
+        let id = format!("sim-{}-{}", self.message, self.attempt);
+        id.parse().expect("short and without control characters")
+    }
 }
 
 /// A call about to begin.

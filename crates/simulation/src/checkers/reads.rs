@@ -19,10 +19,13 @@ pub(super) fn contradiction(detail: &MessageDetail) -> Option<String> {
     let known_late = attempts
         .iter()
         .any(|attempt| attempt.late_outcome == Some(Outcome::Success));
+    let proved = !detail.receipts.is_empty();
     let agrees = match (detail.message.direction, detail.message.status) {
         (Direction::Inbound, status) => status == Status::Received && attempts.is_empty(),
-        (_, Status::Pending) => successes == 0,
-        (_, Status::Dispatched) => successes == 1 || successes == 0 && known_late,
+        (_, Status::Scheduled) => attempts.is_empty(),
+        (_, Status::Pending | Status::Canceled) => successes == 0,
+        (_, Status::Dispatched) => successes == 1 || successes == 0 && (known_late || proved),
+        (_, Status::Delivered | Status::Undelivered) => proved,
         (_, Status::Failed) => successes == 0 && detail.message.failure.is_some(),
         _ => false,
     };

@@ -40,7 +40,7 @@ impl Snapshot {
     }
 }
 
-fn all_pages<T, P: Clone>(read: impl Fn(&PageRequest<P>) -> Option<Page<T, P>>) -> Vec<T> {
+pub(super) fn all_pages<T, P: Clone>(read: impl Fn(&PageRequest<P>) -> Option<Page<T, P>>) -> Vec<T> {
     let mut items = Vec::new();
     let mut start = Start::Page(1);
     while let Some(page) = read(&PageRequest::new(PAGE_SIZE_MAX, start)) {

@@ -3,18 +3,20 @@
 mod errors;
 mod expiry;
 mod faults;
+mod lifecycle;
 mod link;
 mod operations;
 mod settings;
 mod simulators;
 
 pub use faults::{Fault, FaultKind, Health, Statement, StoreFailure};
+pub use lifecycle::{Lifecycle, ReceiverKind};
 pub use operations::{MessageProfile, Operation, OperationKind, ReceivePlan, SendPlan};
 pub use settings::Settings;
 
 use std::time::Duration;
 
-use crate::draw::Draw;
+use crate::{NAMED_SEEDS, draw::Draw};
 
 /// How much nodes learn of the results of their own work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,6 +64,9 @@ impl Plan {
         );
         errors::draw(&draw.child("failing statements"), &settings, &mut faults);
         settings.readers = draw.child("readers").permille(READERS_PERMILLE);
+        if NAMED_SEEDS.iter().all(|named| named.seed != seed) {
+            settings.lifecycle = lifecycle::draw(&draw.child("lifecycle"), &mut operations);
+        }
         Self {
             seed,
             settings,

@@ -24,6 +24,8 @@ pub enum OperationKind {
     RedriveAll {
         provider: usize,
     },
+    /// Cancels one of the messages acknowledged so far.
+    Cancel,
 }
 
 /// A message to be sent. Those of one `group` are one request to the client; if they have a key, they share it.
@@ -42,6 +44,8 @@ pub struct SendPlan {
     pub padding: usize,
     /// The message's timestamp, in milliseconds after its sending.
     pub written_ms: Option<i64>,
+    /// How long after the request it is to be sent.
+    pub send_after: Option<Duration>,
     /// How long the client waits for an answer.
     pub patience: Duration,
     /// Requests at most.
@@ -146,6 +150,7 @@ fn send(draw: &Draw, group: u32, at: u64, people: u64, operations: &mut Vec<Oper
         },
         padding: 0,
         written_ms: written(draw),
+        send_after: None,
         patience: draw.millis(200, 5_000),
         tries: draw.pick(&[1, 4, 12, 60]),
         client: draw.below(3) as u8,

@@ -5,6 +5,7 @@ use providers::simulator::SimulatorSettings;
 use resilience::{Backoff, BreakerSettings};
 use store::Deadlines;
 
+use super::Lifecycle;
 use crate::draw::Draw;
 
 /// The shape of the world: its nodes, their settings, and the speed of everything without faults.
@@ -24,6 +25,8 @@ pub struct Settings {
     pub link: Option<u64>,
     /// Whether messages are read while they are in flight.
     pub readers: bool,
+    /// Receipts, cancellations, scheduled messages, events and webhooks; `None` without them.
+    pub lifecycle: Option<Lifecycle>,
     /// The longest trip to a provider or back.
     pub provider_trip_max: Duration,
     /// Whether the health of providers changes now and then, also without other faults.
@@ -97,6 +100,7 @@ impl Settings {
             store_trip_max: Duration::from_millis(draw.pick(&[1, 3, 20])),
             link: None,
             readers: false,
+            lifecycle: None,
             provider_trip_max: Duration::from_millis(draw.pick(&[1, 30, 400])),
             providers_misbehave: draw.permille(850),
             simulators: None,

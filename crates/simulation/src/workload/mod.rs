@@ -1,9 +1,12 @@
 //! The clients: they remember the answers they got, and repeat requests without one.
 
+mod cancel;
+mod follow;
 mod people;
 mod reader;
 mod receive;
 mod redrive;
+mod report;
 mod send;
 
 use std::{sync::Arc, time::Duration};
@@ -14,8 +17,10 @@ use crate::{
     world::{Life, World},
 };
 
+pub(crate) use follow::follow;
 pub(crate) use people::{body_of_receive, body_of_send, conversation, key_of, to_receive, to_send};
 pub(crate) use reader::read_on;
+pub(crate) use report::report_on;
 
 /// How long a client waits before it tries another node.
 const NOBODY_THERE_PAUSE_MS: (u64, u64) = (200, 1_500);
@@ -31,6 +36,7 @@ pub(crate) async fn perform(world: Arc<World>, operation: usize) {
         OperationKind::Receive(receive) => receive::perform(&world, operation, receive, &draw).await,
         OperationKind::Redrive => redrive::one(&world, &draw).await,
         OperationKind::RedriveAll { provider } => redrive::all(&world, *provider, &draw).await,
+        OperationKind::Cancel => cancel::one(&world, &draw).await,
     }
 }
 

@@ -85,7 +85,12 @@ pub(crate) fn to_send(
     });
     let (from, to) = addresses(plan.channel, plan.from, plan.to, spelling);
     let written = written(plan.written_ms, now);
-    (message(plan.channel, from, to, &body, written), request)
+    let mut message = message(plan.channel, from, to, &body, written);
+    if let Some(after) = plan.send_after {
+        message.schedule.send_at = Some(now.saturating_add(after));
+        message.timestamp = message.schedule.send_at;
+    }
+    (message, request)
 }
 
 /// The message a provider delivers, and the provider's id for it.

@@ -251,7 +251,9 @@ impl Outbox for Connection {
     async fn cancel(&self, id: MessageId) -> Result<Canceled, StoreError> {
         self.database
             .transact(Errand::WRITE, move |database| {
-                at_once!(database.memory.cancel(id))
+                let changed = at_once!(database.memory.cancel(id));
+                database.observer.outbox_changed(&database.memory);
+                changed
             })
             .await
     }
@@ -336,7 +338,9 @@ impl Receipts for Connection {
         let receipt = receipt.clone();
         self.database
             .transact(Errand::WRITE, move |database| {
-                at_once!(database.memory.store_receipt(&receipt))
+                let changed = at_once!(database.memory.store_receipt(&receipt));
+                database.observer.outbox_changed(&database.memory);
+                changed
             })
             .await
     }
@@ -344,7 +348,9 @@ impl Receipts for Connection {
     async fn match_receipts(&self, within: Duration, limit: u32) -> Result<u64, StoreError> {
         self.database
             .transact(Errand::WRITE, move |database| {
-                at_once!(database.memory.match_receipts(within, limit))
+                let changed = at_once!(database.memory.match_receipts(within, limit));
+                database.observer.outbox_changed(&database.memory);
+                changed
             })
             .await
     }

@@ -5,6 +5,7 @@ mod database;
 mod gate;
 mod inject;
 mod node;
+mod receivers;
 mod service;
 mod time;
 
@@ -14,9 +15,9 @@ use std::{
     time::Duration,
 };
 
-use domain::{MessageId, ProviderName};
+use domain::{DeliveryStatus, MessageId, PageRequest, ProviderName, Start};
 use futures_util::FutureExt;
-use store::Reads;
+use store::{Endpoint, EndpointChange, Events, Reads, Webhooks};
 use tokio::task::JoinHandle;
 
 use crate::{
@@ -28,6 +29,7 @@ use crate::{
 
 pub(crate) use database::Database;
 pub(crate) use node::{Life, Node};
+pub(crate) use receivers::{Arrival, Caller, Receivers};
 pub(crate) use service::Service;
 pub(crate) use time::Time;
 
@@ -45,6 +47,7 @@ pub(crate) struct Common {
     pub(crate) observer: Arc<Observer>,
     pub(crate) database: Arc<Database>,
     pub(crate) services: Vec<Arc<Service>>,
+    pub(crate) receivers: Receivers,
     pub(crate) lives: AtomicU32,
 }
 
@@ -124,6 +127,13 @@ impl World {
             observer,
             database,
             services: (0..2).map(service).collect(),
+            receivers: Receivers::new(
+                settings
+                    .lifecycle
+                    .as_ref()
+                    .map_or(&[], |lifecycle| &lifecycle.receivers),
+                &draw.child("receivers"),
+            ),
             lives: AtomicU32::new(0),
             draw,
         });
@@ -148,6 +158,7 @@ impl World {
 
     /// First with faults: no promise may be broken. Then without: every promise must be kept.
     async fn live(self: &Arc<Self>) {
+        self.common.receivers.register(&self.common).await;
         self.start();
         let strikes: Vec<JoinHandle<()>> = (0..self.plan.faults.len())
             .map(|fault| tokio::spawn(Arc::clone(self).inject(fault)))
@@ -157,6 +168,7 @@ impl World {
             .collect();
         let readers = self.plan.settings.readers;
         let reader = readers.then(|| tokio::spawn(workload::read_on(Arc::clone(self))));
+        let watchers = self.watchers();
         let mut looks = Looks::default();
         while self.common.time.elapsed() < self.plan.settings.chaos
             || strikes.iter().any(|inject| !inject.is_finished())
@@ -174,7 +186,7 @@ impl World {
                 return;
             }
             let served = clients.iter().all(JoinHandle::is_finished);
-            if served && self.all_final() {
+            if served && self.all_final() && self.all_delivered() {
                 break;
             }
             if self.common.time.elapsed() > healed + patience {
@@ -191,12 +203,23 @@ impl World {
             self.step(&mut looks).await;
         }
         reader.inspect(JoinHandle::abort);
+        watchers.iter().for_each(JoinHandle::abort);
         self.stop_all().await;
         self.common.observer.at_the_end(
             &self.plan,
             &self.common.database.memory,
             self.common.database.now(),
         );
+    }
+
+    /// The providers that send receipts, and the readers of the event log.
+    fn watchers(self: &Arc<Self>) -> Vec<JoinHandle<()>> {
+        let Some(lifecycle) = &self.plan.settings.lifecycle else {
+            return Vec::new();
+        };
+        let reporter = tokio::spawn(workload::report_on(Arc::clone(self), lifecycle.clone()));
+        let follower = |number| tokio::spawn(workload::follow(Arc::clone(self), number));
+        (0..lifecycle.followers).map(follower).chain([reporter]).collect()
     }
 
     /// Lets time pass, and looks at due messages now and then.
@@ -260,6 +283,8 @@ impl World {
     fn heal(&self) {
         self.common.observer.note("healed", &[]);
         self.common.database.heal();
+        self.common.receivers.heal();
+        self.enable_endpoints();
         for service in &self.common.services {
             service.get_into(crate::plan::Health::Well, Duration::ZERO);
         }
@@ -289,6 +314,44 @@ impl World {
         outbox.iter().all(|(_, row)| row.dead_at.is_some())
     }
 
+    /// Those that answered 410 were disabled.
+    fn enable_endpoints(&self) {
+        let memory = &self.common.database.memory;
+        for endpoint in self.endpoints() {
+            let enable = EndpointChange {
+                enabled: Some(true),
+                ..EndpointChange::default()
+            };
+            let change =
+                (!endpoint.enabled).then(|| memory.change_endpoint(endpoint.id, &enable).now_or_never());
+            assert!(!matches!(change, Some(None)), "the model answers at once");
+        }
+    }
+
+    /// Whether every endpoint has every event.
+    fn all_delivered(&self) -> bool {
+        let memory = &self.common.database.memory;
+        let end = memory
+            .event_log()
+            .now_or_never()
+            .and_then(Result::ok)
+            .unwrap_or_default()
+            .end;
+        let pending = |endpoint: &Endpoint| {
+            let first = PageRequest::new(1, Start::First);
+            let pending = memory.deliveries(endpoint.id, Some(DeliveryStatus::Pending), &first);
+            pending.now_or_never().and_then(Result::ok).flatten()
+        };
+        self.endpoints().iter().all(|endpoint| {
+            endpoint.cursor >= end && pending(endpoint).is_some_and(|page| page.items.is_empty())
+        })
+    }
+
+    fn endpoints(&self) -> Vec<Endpoint> {
+        let endpoints = self.common.database.memory.endpoints();
+        endpoints.now_or_never().and_then(Result::ok).unwrap_or_default()
+    }
+
     fn pending(&self) -> String {
         let outbox = self.common.database.memory.outbox();
         let pending: Vec<String> = outbox
@@ -297,7 +360,16 @@ impl World {
             .take(3)
             .map(|(id, row)| format!("{id} {row:?}"))
             .collect();
-        format!("still pending: {}", pending.join("; "))
+        let endpoints: Vec<String> = self
+            .endpoints()
+            .iter()
+            .map(|endpoint| format!("{} at {}", endpoint.id, endpoint.cursor))
+            .collect();
+        format!(
+            "still pending: {}; endpoints: {}",
+            pending.join("; "),
+            endpoints.join(", ")
+        )
     }
 
     /// In a world without trouble every node shuts down in time.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use domain::{Clock, ProviderName};
-use engine::{BreakerReport, BreakerState, Engine, Metrics, Spawn};
+use engine::{BreakerReport, BreakerState, Engine, Metrics, Spawn, WebhookCaller};
 use mutants::Mutant;
 use parking_lot::Mutex;
 use providers::{
@@ -19,7 +19,7 @@ use store::Store;
 use tokio::sync::oneshot;
 
 use super::{
-    Common,
+    Caller, Common,
     connection::Connection,
     gate::{Condition, Gate},
     service::ProviderStub,
@@ -136,6 +136,15 @@ impl Node {
             metrics,
             Arc::new(gate.clone()),
         );
+        if common
+            .settings
+            .lifecycle
+            .as_ref()
+            .is_some_and(|lifecycle| !lifecycle.receivers.is_empty())
+        {
+            let caller = Arc::new(Caller(Arc::clone(common)));
+            engine.deliver_webhooks(Arc::clone(&caller) as Arc<dyn WebhookCaller>, caller);
+        }
         for stub in &stubs {
             let _ = stub.engine.set(Arc::downgrade(&engine));
         }

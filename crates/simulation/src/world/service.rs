@@ -207,7 +207,8 @@ impl Provider for ProviderStub {
 
     async fn send(&self, call: Call<'_>) -> SendResult {
         let profile = MessageProfile::of_body(call.content.body.as_str());
-        let number = self.begin(call.message_id, call.attempt_number);
+        let (message, attempt) = (call.message_id, call.attempt_number);
+        let number = self.begin(message, attempt);
         let mut flight = Flight {
             stub: self,
             call: number,
@@ -232,6 +233,9 @@ impl Provider for ProviderStub {
         match answer.await {
             Ok(mut answer) => {
                 flight.end(CallEnd::Answered(answer.clone()));
+                if let SendResult::Success { provider_message_id } = &mut answer {
+                    *provider_message_id = Some(self.database.observer.provider_message_id(number));
+                }
                 if let SendResult::RateLimited { retry_after, .. } = &mut answer
                     && mutants::planted(Mutant::RetryBeforeRetryAfter)
                 {

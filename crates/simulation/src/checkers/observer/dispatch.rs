@@ -7,8 +7,9 @@ use store::{Claimed, DeadLetter, Settled, Settlement};
 use store_model::Memory;
 
 use super::{
-    super::{Before, Beginning, CallEnd, CallRecord, attempts, breaker, calls, fencing},
+    super::{Before, Beginning, CallEnd, CallRecord, Taken, attempts, breaker, calls, fencing},
     Inner, Observer,
+    lifecycle::RULE_CANCELED,
 };
 
 impl Observer {
@@ -170,6 +171,9 @@ impl Observer {
         if let Some((rule, detail)) = calls::may_begin(&call, &self.settings) {
             inner.find(now, rule, detail);
         }
+        if inner.canceled.contains(&message) {
+            inner.find(now, RULE_CANCELED, format!("{message}: attempt {attempt}"));
+        }
         if inner.called.insert((message, attempt), number).is_some() {
             let detail = format!("{message}: attempt {attempt} was made twice");
             inner.find(now, attempts::RULE_EXPLAINED, detail);
@@ -203,7 +207,11 @@ impl Observer {
         let (mut inner, now) = self.now();
         let record = &mut inner.calls[call];
         record.taken = true;
-        let message = record.message;
+        let (message, taken) = (record.message, Taken::of(record));
+        inner.taken.push(taken);
+        if inner.canceled.contains(&message) {
+            inner.find(now, RULE_CANCELED, format!("{message} was taken"));
+        }
         inner.trace.note(now, "taken", &[("message", message.into())]);
     }
 

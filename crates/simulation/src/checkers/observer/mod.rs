@@ -1,8 +1,13 @@
 //! Records everything that happens, and checks rules at the moment they could be broken.
 
 mod dispatch;
+mod lifecycle;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use domain::{MessageId, ProviderName, Timestamp};
 use engine::{Metrics, UNSERVED_AFTER};
@@ -11,14 +16,15 @@ use store::{Accept, Accepted, IdempotentRequest, Kind, MessageDetail};
 use store_model::Memory;
 
 use super::{
-    CallRecord, Cell, Due, Request, Response, Violation, acknowledged, attempts, breaker, calls,
-    conversations, counters, fencing, keys, limits, progress, reads, references, snapshot::Snapshot,
+    CallRecord, Cell, Due, Request, Response, Taken, Violation, acknowledged, attempts, breaker, calls,
+    conversations, counters, deliveries, events, fencing, keys, limits, progress, reads, references,
+    snapshot::Snapshot,
 };
 use crate::{
     draw::Draw,
     plan::{Knowledge, Plan, Settings},
     trace::{Fact, Trace},
-    world::{Report, Time},
+    world::{Arrival, Report, Time},
 };
 
 const RULE_SERVED: &str = "no provider: nothing is stored";
@@ -61,6 +67,11 @@ struct Inner {
     calls_of: BTreeMap<MessageId, usize>,
     progress: progress::Progress,
     acknowledged: Vec<MessageId>,
+    /// Calls whose message was taken, in this order.
+    taken: Vec<Taken>,
+    canceled: BTreeSet<MessageId>,
+    walks: Vec<events::Walk>,
+    arrivals: Vec<Arrival>,
     /// Whether a node was stopped before it had finished. It then loses its results, as in a crash.
     cut_off: bool,
 }
@@ -86,6 +97,10 @@ impl Observer {
                 calls_of: BTreeMap::new(),
                 progress: progress::Progress::default(),
                 acknowledged: Vec::new(),
+                taken: Vec::new(),
+                canceled: BTreeSet::new(),
+                walks: Vec::new(),
+                arrivals: Vec::new(),
                 cut_off: false,
             }),
         }
@@ -302,6 +317,11 @@ impl Observer {
         calls::check_retry_after(&snapshot, &inner.calls, &inner.fencing, &mut problems);
         conversations::check(plan, &snapshot, &mut problems);
         references::check(memory, &mut problems);
+        let log = events::read_all(memory);
+        events::check(memory, &snapshot, &log, &inner.walks, &mut problems);
+        if let Some(lifecycle) = &plan.settings.lifecycle {
+            deliveries::check(lifecycle.receivers.len(), &log, &inner.arrivals, &mut problems);
+        }
         breaker::check_edges(
             inner.lives.values().map(|life| life.metrics.as_ref()),
             &mut problems,

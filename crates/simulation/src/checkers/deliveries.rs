@@ -1,0 +1,46 @@
+//! Rule 18: what webhook endpoints got.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::{ConversationId, Event, EventId};
+
+use crate::world::Arrival;
+
+const RULE_ORDER: &str = "18: per endpoint and conversation, deliveries succeed in event order";
+const RULE_ALL: &str = "18: every event reaches every endpoint";
+
+pub(super) fn check(
+    receivers: usize,
+    log: &[Event],
+    arrivals: &[Arrival],
+    problems: &mut Vec<(&'static str, String)>,
+) {
+    let conversations: BTreeMap<EventId, Option<ConversationId>> = log
+        .iter()
+        .map(|event| (event.id, event.subject.conversation_id()))
+        .collect();
+    for receiver in 0..receivers {
+        let mut taken = BTreeSet::new();
+        let mut latest: BTreeMap<Option<ConversationId>, EventId> = BTreeMap::new();
+        let arrived = arrivals
+            .iter()
+            .filter(|arrival| arrival.receiver == receiver && arrival.taken);
+        for Arrival { event, .. } in arrived {
+            if !taken.insert(*event) {
+                continue;
+            }
+            let conversation = conversations.get(event).copied().flatten();
+            let before = latest.insert(conversation, *event);
+            if let Some(before) = before.filter(|before| before > event) {
+                let detail = format!(
+                    "receiver {receiver} took {event} after {before} of conversation {conversation:?}"
+                );
+                problems.push((RULE_ORDER, detail));
+            }
+        }
+        let missing = log.iter().find(|event| !taken.contains(&event.id));
+        if let Some(event) = missing {
+            problems.push((RULE_ALL, format!("receiver {receiver} did not take {event:?}")));
+        }
+    }
+}
