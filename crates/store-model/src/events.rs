@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{ops::Bound, time::Duration};
 
 use async_trait::async_trait;
 use domain::{Event, EventId, EventSubject, EventType, MessageId, Timestamp};
@@ -68,8 +68,13 @@ impl Log {
         if after < start {
             return EventsRead::Expired { start };
         }
-        let events = self.events.values().filter(|event| event.id > after);
-        EventsRead::Events(events.take(limit as usize).cloned().collect())
+        let events = self.events.range((Bound::Excluded(after), Bound::Unbounded));
+        EventsRead::Events(
+            events
+                .take(limit as usize)
+                .map(|(_, event)| event.clone())
+                .collect(),
+        )
     }
 
     fn purge(&mut self, kept: Duration, limit: u32, now: Timestamp) -> u64 {

@@ -105,6 +105,15 @@ impl Tables {
         unambiguous.copied().or_else(named)
     }
 
+    fn may_be_about(&self, receipt: &Receipt, messages: &BTreeSet<MessageId>) -> bool {
+        let given = |id| {
+            let mut attempts = self.attempts.get(id).into_iter().flatten();
+            attempts.any(|(_, attempt)| attempt.provider_message_id == receipt.provider_message_id)
+        };
+        receipt.message_id.is_some_and(|id| messages.contains(&id))
+            || receipt.provider_message_id.is_some() && messages.iter().any(given)
+    }
+
     /// Applies parked receipts of messages that were settled. Leased entries are left alone.
     pub(super) fn apply_parked(&mut self, settled: impl Iterator<Item = MessageId>, now: Timestamp) {
         let settled: BTreeSet<MessageId> = settled.collect();
@@ -113,6 +122,10 @@ impl Tables {
             position, receipt, ..
         } in self.unmatched().map(|row| &row.stored)
         {
+            // Most receipts are about other messages.
+            if !self.may_be_about(receipt, &settled) {
+                continue;
+            }
             if let Some(id) = self.message_of(receipt).filter(|id| settled.contains(id)) {
                 parked.entry(id).or_default().push(position.0);
             }

@@ -307,7 +307,9 @@ impl Delivery {
             .queue
             .next_due()
             .filter(|due| starts && !self.storing && *due > now);
-        [checkpoint, call, confirm, self.stop_by]
+        // Once it is over, only the checkpoint under way is awaited.
+        let stop = self.stop_by.filter(|stop_by| now < *stop_by);
+        [checkpoint, call, confirm, stop]
             .into_iter()
             .flatten()
             .fold(lease_ends, Duration::min)
