@@ -62,9 +62,10 @@ create index messages_unthreaded_by_participants on messages (from_participant, 
     where conversation_id is null;
 -- A kind of message has one provider, channel, direction and resolution. A listing reads one range of these for each kind, of
 -- all messages or of a participant, so that no filter makes it read others (sql/messages/list_by_kind, list_of_participant).
-create index messages_by_kind on messages (provider, channel, direction, resolution, id);
-create index messages_by_sender on messages (from_participant, provider, channel, direction, resolution, id);
-create index messages_by_recipient on messages (to_participant, provider, channel, direction, resolution, id);
+-- (Nulls first, so that the planner cannot take the order of the primary key for theirs.)
+create index messages_by_kind on messages (provider, channel, direction, resolution, id nulls first);
+create index messages_by_sender on messages (from_participant, provider, channel, direction, resolution, id nulls first);
+create index messages_by_recipient on messages (to_participant, provider, channel, direction, resolution, id nulls first);
 
 -- One row for each outbound message that is pending or dead. The lease token only grows, so a worker that lost its lease
 -- cannot change the message.
@@ -101,7 +102,7 @@ create table outbox (
 -- An entry can be claimed when it is due, or when its lease has expired.
 create index outbox_claimable on outbox (provider, coalesce(leased_until, due_at)) where dead_at is null;
 create index outbox_by_deadline on outbox (deadline_at) where dead_at is null;
-create index outbox_by_state on outbox (state, channel, provider, message_id);
+create index outbox_by_state on outbox (state, channel, provider, message_id nulls first);
 create index outbox_delayed on outbox (due_at) where state = 'delayed';
 -- A redrive takes entries in the order of their accept.
 create index outbox_redrivable on outbox (message_id) where dead_at is not null;

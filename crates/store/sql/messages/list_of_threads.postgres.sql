@@ -22,12 +22,10 @@ with found as materialized (
         select id
         from messages
         where $14::bigint is null and conversation_id is null
-            and (from_participant, to_participant, id) >= ($12, $13, $6)
-            and (from_participant, to_participant) <= ($12, $13)
+            and from_participant = $12 and to_participant = $13 and id >= $6
             and coalesce(channel = $7, true) and coalesce(provider = $8, true) and coalesce(direction = $9, true)
             and coalesce(resolution = $10, true)
             and coalesce(coalesce((select status from outbox_with_status where message_id = id), 'dispatched') = $11, true)
-        order by from_participant desc, to_participant desc, id desc
     )
 ),
 counted as (

@@ -1,14 +1,14 @@
--- As messages/list_by_kind, of the messages whose status ($9) follows from an outbox entry, filtered by channel ($7), provider
--- ($8), participants ($10, $11) and conversation ($12), along outbox_by_state. Whether a delayed entry is scheduled or pending
--- depends on the time: up to $13 of the status are read along outbox_delayed and sorted; if there are more, they are found
--- often enough on the way along outbox_by_state.
+-- As messages/list_by_kind, of the messages whose status ($9) follows from an outbox entry, filtered by channel ($7) and
+-- provider ($8), along outbox_by_state. Whether a delayed entry is scheduled or pending depends on the time: up to $10 of the
+-- status are read along outbox_delayed and sorted; if there are more, they are found often enough on the way along
+-- outbox_by_state.
 with recursive delayed as materialized (
     select message_id
     from outbox
     where state = 'delayed'
         and ($9::text = 'scheduled' and due_at > now() or $9::text = 'pending' and due_at <= now())
     order by due_at
-    limit $13::bigint + 1
+    limit $10::bigint + 1
 ),
 existing (state, channel, provider) as (
     -- One step along the index for each provider of a channel, not for each entry.
@@ -16,7 +16,7 @@ existing (state, channel, provider) as (
     from (
         select case $9 when 'failed' then 'dead' when 'pending' then 'pending' end collate "C"
         union all
-        select 'delayed' collate "C" where (select count(*) from delayed) > $13
+        select 'delayed' collate "C" where (select count(*) from delayed) > $10
     ) as wanted (state)
     cross join lateral (
         select state, channel, provider
@@ -45,15 +45,9 @@ few as materialized (
     select entry.message_id as id
     from delayed
     cross join lateral (select * from outbox where message_id = delayed.message_id limit 1) as entry
-    where (select count(*) from delayed) <= $13
+    where (select count(*) from delayed) <= $10
         and entry.message_id >= $6
         and coalesce(channel = $7, true) and coalesce(provider = $8, true)
-        and coalesce(conversation_id = $12, true)
-        and ($10::text is null and $11::text is null or (
-            select coalesce(from_participant = $10, true) and coalesce(to_participant = $11, true)
-            from messages
-            where id = entry.message_id
-        ))
 ),
 counted as (
     -- Counts up to $4.
@@ -66,16 +60,9 @@ counted as (
         cross join lateral (
             select
             from outbox
-            where (state, channel, provider, message_id) >= (kinds.state, kinds.channel, kinds.provider, $6)
-                and (state, channel, provider) <= (kinds.state, kinds.channel, kinds.provider)
+            where state = kinds.state and channel = kinds.channel and provider = kinds.provider and message_id >= $6
                 and (kinds.state <> 'delayed' or (due_at > now()) = ($9 = 'scheduled'))
-                and coalesce(conversation_id = $12, true)
-                and ($10::text is null and $11::text is null or (
-                    select coalesce(from_participant = $10, true) and coalesce(to_participant = $11, true)
-                    from messages
-                    where id = outbox.message_id
-                ))
-            order by state, channel, provider, message_id
+            order by message_id desc nulls last
             limit $4
         ) as one
         limit $4
@@ -93,16 +80,10 @@ chosen as (
             cross join lateral (
                 select message_id as id
                 from outbox
-                where (state, channel, provider, message_id) < (kinds.state, kinds.channel, kinds.provider, $5)
-                    and (state, channel, provider, message_id) >= (kinds.state, kinds.channel, kinds.provider, $6)
+                where state = kinds.state and channel = kinds.channel and provider = kinds.provider
+                    and message_id < $5 and message_id >= $6
                     and (kinds.state <> 'delayed' or (due_at > now()) = ($9 = 'scheduled'))
-                    and coalesce(conversation_id = $12, true)
-                    and ($10::text is null and $11::text is null or (
-                        select coalesce(from_participant = $10, true) and coalesce(to_participant = $11, true)
-                        from messages
-                        where id = outbox.message_id
-                    ))
-                order by state desc, channel desc, provider desc, message_id desc
+                order by message_id desc nulls last
                 limit $1::bigint + 1 + $3
             ) as one
         ) as found

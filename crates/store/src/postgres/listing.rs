@@ -14,7 +14,7 @@ use crate::{MessageFilter, StoreError};
 /// The most messages of conversations that are read and sorted. Larger conversations are listed in the order of the ids.
 const THREADS_SORTED_MAX: i64 = 3_000;
 /// The most outbox entries that are read for a filter about participants, and the most delayed ones that are sorted.
-const ENTRIES_FEW: i64 = 1_000;
+const ENTRIES_FEW: i64 = 3_000;
 /// Counting the conversations of a participant stops here.
 const CONVERSATIONS_COUNTED_MAX: i64 = 100;
 
@@ -46,10 +46,14 @@ enum Along {
     Kinds,
     /// The outbox.
     Entries,
+    /// All outbox entries in these states, which are few.
+    FewEntries(&'static [&'static str]),
     /// The messages from a participant, to a participant, or both.
     Participant {
         sender: Option<String>,
         recipient: Option<String>,
+        /// If it is known.
+        total: Option<i64>,
     },
     /// The messages of these conversations, and those between the participants that have none.
     Threads(Vec<i64>),
@@ -125,20 +129,21 @@ impl Postgres {
                 listing!("messages/list_by_kind")
             }
             Along::Entries => {
-                let others: [&(dyn ToSql + Sync); 7] = [
-                    &channel,
-                    &provider,
-                    &status,
-                    &from,
-                    &to,
-                    &conversation,
-                    &ENTRIES_FEW,
-                ];
+                let others: [&(dyn ToSql + Sync); 4] = [&channel, &provider, &status, &ENTRIES_FEW];
                 own.extend(others);
                 listing!("outbox/list")
             }
-            Along::Participant { sender, recipient } => {
-                let others: [&(dyn ToSql + Sync); 5] = [sender, recipient, &from, &to, &conversation];
+            Along::FewEntries(states) => {
+                let others: [&(dyn ToSql + Sync); 4] = [&from, &to, &conversation, states];
+                own.extend(of_kind.into_iter().chain(others));
+                listing!("outbox/list_few")
+            }
+            Along::Participant {
+                sender,
+                recipient,
+                total,
+            } => {
+                let others: [&(dyn ToSql + Sync); 6] = [sender, recipient, &from, &to, &conversation, total];
                 own.extend(of_kind.into_iter().chain(others));
                 listing!("messages/list_of_participant")
             }
@@ -154,7 +159,7 @@ impl Postgres {
 
 async fn choose(store: &Postgres, filter: &MessageFilter) -> Result<Along, StoreError> {
     let MessageFilter { from, to, .. } = filter;
-    let states: &[&str] = match filter.status {
+    let states: &'static [&'static str] = match filter.status {
         Some(Status::Scheduled) => &["delayed"],
         Some(Status::Pending) => &["delayed", "pending"],
         Some(Status::Failed) => &["dead"],
@@ -170,6 +175,7 @@ async fn choose(store: &Postgres, filter: &MessageFilter) -> Result<Along, Store
         Along::Participant {
             sender: of(from),
             recipient: of(to),
+            total: None,
         }
     } else {
         let unfiltered = MessageFilter {
@@ -183,7 +189,7 @@ async fn choose(store: &Postgres, filter: &MessageFilter) -> Result<Along, Store
         });
     };
     if !states.is_empty() && entries_are_few(store, states).await? {
-        return Ok(Along::Entries);
+        return Ok(Along::FewEntries(states));
     }
     Ok(along)
 }
@@ -226,7 +232,15 @@ async fn along_conversations(store: &Postgres, filter: &MessageFilter) -> Result
     // Messages to oneself are found once.
     let twice = one == other && sender.is_some();
     let recipient = (may_be(&filter.to) && !twice).then(|| rarer.to_owned());
-    Ok(Along::Participant { sender, recipient })
+    let whole = MessageFilter {
+        conversation_id: filter.conversation_id,
+        ..MessageFilter::default()
+    };
+    Ok(Along::Participant {
+        sender,
+        recipient,
+        total: (*filter == whole).then_some(messages),
+    })
 }
 
 async fn entries_are_few(store: &Postgres, states: &[&str]) -> Result<bool, StoreError> {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use domain::{
-    Channel, ConversationChannel, ConversationId, MessageId, Outcome, PageRequest, Participant,
+    Channel, ConversationChannel, ConversationId, Direction, MessageId, Outcome, PageRequest, Participant,
     ReceiptStatus, Start, Status, TOTAL_COUNTED_MAX, ThreadPosition, Timestamp,
 };
 use trunkline_store::{ConversationFilter, Disposition, MessageFilter, QUEUE_COUNTED_MAX, StoreError};
@@ -92,6 +92,7 @@ fn others() -> String {
 const MESSAGES: i64 = 60_000;
 const DEAD: i64 = 20_000;
 const WAITING: i64 = 20_000;
+const DELAYED: i64 = 5_000;
 /// Conversations, each active a second after the one before.
 const CONVERSATIONS: i64 = 20_000;
 /// What a total may read: entries of an index, and for some listings whether there is an outbox entry for each.
@@ -111,7 +112,7 @@ fn loaded() -> String {
          from generate_series(1, {MESSAGES}) as n;
          insert into messages (id, conversation_id, sequence, direction, channel, sender, recipient, from_participant,
              to_participant, body, timestamp, processed_at, provider)
-         select id, 1, n, 'outbound', 'sms', 'a', 'b', 'a', 'b', 'c', now() + n * interval '1 second', now(), 'bulk' from ids;
+         select id, 1, n, 'outbound', 'sms', 'a', 'b', '+11', '+21', 'c', now() + n * interval '1 second', now(), 'bulk' from ids;
          insert into attempts (message_id, number, lease_token, provider, outcome, occurred_at, latency_ms)
          select id, 1, 1, 'bulk', 'error', now(), 1 from ids;
          insert into outbox (message_id, conversation_id, provider, channel, due_at, lease_token, deadline_at, dead_at, failure_reason)
@@ -119,6 +120,10 @@ fn loaded() -> String {
          insert into outbox (message_id, conversation_id, provider, channel, due_at, lease_token, deadline_at)
          select id, 1, 'bulk', 'sms', now() - interval '1 hour' - n * interval '1 second', 1, now() + interval '1 hour'
          from ids where n > {DEAD} and n <= {DEAD} + {WAITING};
+         insert into outbox (message_id, conversation_id, provider, channel, due_at, delayed, lease_token, deadline_at)
+         select id, 1, 'bulk', 'sms', now() + interval '1 day', true, 0, now() + interval '2 days'
+         from ids where n > {DEAD} + {WAITING} and n <= {DEAD} + {WAITING} + {DELAYED};
+         update messages set resolution = 'undelivered' where sequence > {MESSAGES} - 3;
          drop table ids"
     )
 }
@@ -184,7 +189,50 @@ async fn every_read(world: &World) {
         filter(Some(Status::Pending), Some(Channel::Sms), Some("nosuch")),
         filter(Some(Status::Failed), None, Some("bulk")),
         filter(Some(Status::Failed), Some(Channel::Email), None),
+        filter(Some(Status::Scheduled), None, None),
+        filter(Some(Status::Delivered), None, Some("bulk")),
+        // Few, and their neighbours in the index are many.
+        filter(Some(Status::Undelivered), None, None),
     ];
+    let participant = |text: &str| Some(Participant::from_stored(text));
+    let of_participants = [
+        MessageFilter {
+            from: participant("+11"),
+            ..filter(None, None, None)
+        },
+        MessageFilter {
+            from: participant("+11"),
+            ..filter(Some(Status::Undelivered), None, None)
+        },
+        MessageFilter {
+            to: participant("+21"),
+            ..filter(Some(Status::Dispatched), None, None)
+        },
+        MessageFilter {
+            from: participant("+21"),
+            ..filter(Some(Status::Pending), None, None)
+        },
+        MessageFilter {
+            from: participant("+11"),
+            to: participant("+21"),
+            ..filter(None, None, None)
+        },
+        MessageFilter {
+            conversation_id: Some(conversation),
+            ..filter(None, Some(Channel::Sms), None)
+        },
+        MessageFilter {
+            conversation_id: ConversationId::new(2),
+            ..filter(None, None, None)
+        },
+        MessageFilter {
+            direction: Some(Direction::Inbound),
+            since: Some(Timestamp::EARLIEST),
+            ..filter(None, None, None)
+        },
+    ];
+    let listings = listings.into_iter().chain(of_participants);
+    let listings: Vec<MessageFilter> = listings.collect();
     for size in [50, 100, 200] {
         let starts = [Start::First, Start::Page(3), Start::After(middle)];
         for start in starts {
