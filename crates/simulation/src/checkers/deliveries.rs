@@ -15,13 +15,14 @@ pub(super) fn check(
     arrivals: &[Arrival],
     problems: &mut Vec<(&'static str, String)>,
 ) {
-    let conversations: BTreeMap<EventId, Option<ConversationId>> = log
+    // Events about endpoints are in no conversation.
+    let conversations: BTreeMap<EventId, ConversationId> = log
         .iter()
-        .map(|event| (event.id, event.subject.conversation_id()))
+        .filter_map(|event| Some((event.id, event.subject.conversation_id()?)))
         .collect();
     for receiver in 0..receivers {
         let mut taken = BTreeSet::new();
-        let mut latest: BTreeMap<Option<ConversationId>, EventId> = BTreeMap::new();
+        let mut latest: BTreeMap<ConversationId, EventId> = BTreeMap::new();
         let arrived = arrivals
             .iter()
             .filter(|arrival| arrival.receiver == receiver && arrival.taken);
@@ -29,12 +30,13 @@ pub(super) fn check(
             if !taken.insert(*event) {
                 continue;
             }
-            let conversation = conversations.get(event).copied().flatten();
-            let before = latest.insert(conversation, *event);
+            let Some(conversation) = conversations.get(event) else {
+                continue;
+            };
+            let before = latest.insert(*conversation, *event);
             if let Some(before) = before.filter(|before| before > event) {
-                let detail = format!(
-                    "receiver {receiver} took {event} after {before} of conversation {conversation:?}"
-                );
+                let detail =
+                    format!("receiver {receiver} took {event} after {before} of conversation {conversation}");
                 problems.push((RULE_ORDER, detail));
             }
         }

@@ -8,7 +8,10 @@ use std::{
 
 use domain::{FailureReason, LeaseToken, MessageId, Status, Timestamp};
 use engine::UNSERVED_AFTER;
-use store::{Accept, Accepted, Claimed, DeadLetter, Disposition, FIRST_LEASE, Kind, Settled, Settlement};
+use futures_util::FutureExt;
+use store::{
+    Accept, Accepted, Claimed, DeadLetter, Disposition, FIRST_LEASE, Kind, Reads, Settled, Settlement,
+};
 use store_model::{Memory, OutboxRow};
 
 use super::attempts;
@@ -39,14 +42,22 @@ pub(super) struct Fencing {
 pub(crate) struct Before {
     row: Option<OutboxRow>,
     status: Option<Status>,
+    receipts: bool,
 }
 
 impl Before {
     pub(crate) fn of(memory: &Memory, id: MessageId) -> Self {
+        let detail = memory.message(id).now_or_never().and_then(Result::ok).flatten();
         Self {
             row: memory.outbox_row(id),
             status: memory.status(id),
+            receipts: detail.is_some_and(|detail| !detail.receipts.is_empty()),
         }
+    }
+
+    /// Whether receipts say that a provider has it.
+    fn is_proved(&self) -> bool {
+        self.receipts && self.row.is_none()
     }
 
     fn is_held(&self, token: LeaseToken) -> bool {
@@ -132,7 +143,10 @@ impl Fencing {
         self.keep(*id, memory);
         if !before.is_held(*token) {
             let invented = settled == Settled::Applied && !self.settled.contains(&(*id, *token));
-            let changed = invented || after != *before;
+            // The id in late evidence may be the one that a receipt waits for.
+            let proved =
+                after.is_proved() && before.row.as_ref().is_some_and(|row| row.leased_until.is_none());
+            let changed = invented || after != *before && !proved;
             return changed.then(|| {
                 (
                     RULE_TOKEN,
@@ -154,11 +168,7 @@ impl Fencing {
             Disposition::DeadLetter(_) => Status::Failed,
         };
         // A receipt that came during the call may prove more.
-        let proved = after.row.is_none()
-            && matches!(
-                after.status,
-                Some(Status::Dispatched | Status::Delivered | Status::Undelivered)
-            );
+        let proved = after.is_proved();
         if before.status != Some(Status::Pending) || after.status != Some(expected) && !proved {
             return Some((
                 RULE_STATUS,

@@ -4,7 +4,7 @@ use super::{Operation, OperationKind};
 use crate::draw::Draw;
 
 /// Share of worlds with a [`Lifecycle`].
-const WORLDS_PERMILLE: u32 = 200;
+const WORLDS_PERMILLE: u32 = 150;
 /// Share of messages to be sent later.
 const SCHEDULED_PERMILLE: u32 = 150;
 /// Requests for each cancellation.
