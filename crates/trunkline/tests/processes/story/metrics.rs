@@ -9,7 +9,7 @@ use hyper::Method;
 use serde_json::json;
 use tokio::{io::AsyncWriteExt, process::Command};
 
-use crate::world::{Kind, SOON, World};
+use crate::world::{Kind, SOON, World, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn promtool_accepts_the_metrics_in_both_formats() {
@@ -72,8 +72,15 @@ async fn promtool_accepts_the_documented_alerts() {
 async fn the_operations_guide_explains_exactly_the_metrics_of_a_node() {
     let world = World::new(Kind::Sqlite);
     let node = world.start_node().await;
-    node.get("/metrics").await;
-    let page = node.get("/metrics").await.body;
+    // The series of an endpoint are there once the node delivers to it.
+    let endpoint = json!({"url": "http://127.0.0.1:9/hook"});
+    node.post("/api/webhook-endpoints", &endpoint).await.expect(201);
+    let page = until("the endpoint has its series", SOON, async || {
+        let page = node.get("/metrics").await.body;
+        let there = String::from_utf8_lossy(&page).contains("trunkline_webhook_lag_seconds{");
+        there.then_some(page)
+    })
+    .await;
     let page = std::str::from_utf8(&page).unwrap();
     let exported: BTreeSet<&str> = page
         .lines()
