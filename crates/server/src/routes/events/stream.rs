@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use domain::{Event, EventId, EventType};
-use futures_util::stream;
+use futures_util::{FutureExt, stream};
 use store::EventsRead;
 use tokio::{
     sync::watch,
@@ -138,7 +138,12 @@ impl EventStream {
                 Ok(EventsRead::Events(events)) if !events.is_empty() => {
                     self.cursor = events.last().map_or(self.cursor, |last| last.id);
                     if let Some(chunk) = self.written(events) {
+                        self.heartbeat.reset();
                         return Some(chunk);
+                    }
+                    // The log may go on and on without an event for this client.
+                    if self.heartbeat.tick().now_or_never().is_some() {
+                        return Some(self.heartbeat());
                     }
                     continue;
                 }
@@ -181,7 +186,6 @@ impl EventStream {
             text.push_str(&format!("id: {id}\nevent: {kind}\ndata: {data}\n\n"));
             self.shown = Some(id);
         }
-        self.heartbeat.reset();
         (!text.is_empty()).then(|| text.into())
     }
 
