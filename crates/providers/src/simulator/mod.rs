@@ -5,6 +5,7 @@
 //! anywhere, and never decides what a failure means for a message.
 
 mod behaviour;
+mod check;
 mod classify;
 mod ledger;
 mod receipts;
@@ -18,10 +19,11 @@ use domain::{Clock, Entropy, ProviderName};
 use parking_lot::Mutex;
 use thiserror::Error;
 
+pub use check::{ConfigError, ConfigProblem};
 pub use receipts::{DueReceipts, RECEIPTS_WAITING_MAX, ReceiptSender, receipt_channel};
 pub use settings::{
-    ConfigError, ConfigProblem, FaultOverrides, Faults, ReceiptOverrides, ReceiptShares, SimulatorConfig,
-    SimulatorInstance, SimulatorSettings,
+    FaultOverrides, Faults, ReceiptOverrides, ReceiptShares, SimulatorConfig, SimulatorInstance,
+    SimulatorSettings,
 };
 
 use ledger::LedgerFile;
