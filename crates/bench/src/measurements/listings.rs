@@ -122,11 +122,11 @@ fn generated(stored: u64, numbers: &str) -> String {
     )
 }
 
-fn outbox(now: &str, delayed: &str, in_a_day: &str) -> String {
+fn outbox(now: &str, in_a_day: &str) -> String {
     let mut sql = String::new();
     let mut offset = 0;
     let dead = ["dead_at, failure_reason", &format!("{now}, 'exhausted'")];
-    for (entries, due, for_later, [columns, values]) in [
+    for (entries, due, delayed, [columns, values]) in [
         (FAILED, now, false, dead),
         (PENDING, now, false, ["attempts", "1"]),
         (SCHEDULED, in_a_day, true, ["attempts", "0"]),
@@ -134,8 +134,8 @@ fn outbox(now: &str, delayed: &str, in_a_day: &str) -> String {
         let _ = write!(
             sql,
             "insert into outbox
-                 (message_id, conversation_id, provider, channel, due_at, {delayed}, lease_token, deadline_at, {columns})
-             select id, conversation_id, provider, channel, {due}, {for_later}, 0, {in_a_day}, {values}
+                 (message_id, conversation_id, provider, channel, due_at, delayed, lease_token, deadline_at, {columns})
+             select id, conversation_id, provider, channel, {due}, {delayed}, 0, {in_a_day}, {values}
              from messages where direction = 'outbound' and resolution = 'none' order by id limit {entries} offset {offset};"
         );
         offset += entries;
@@ -147,7 +147,7 @@ fn postgres(stored: u64) -> String {
     let conversations = stored.div_ceil(MESSAGES_PER_CONVERSATION);
     let generated = generated(stored, &format!("generate_series(0::bigint, {stored} - 1) as n"));
     let at = format!("to_timestamp(0) + ({EPOCH_MS} + n) * interval '1 millisecond'");
-    let outbox = outbox("now()", "delayed", "now() + interval '1 day'");
+    let outbox = outbox("now()", "now() + interval '1 day'");
     format!(
         "insert into conversations (channel, participant_a, participant_b, message_count, last_activity_at, created_at)
          select 'sms', '+1404' || (5550000 + c % {HUBS}), '+1505' || (2000000 + c), 0,
@@ -168,11 +168,7 @@ fn postgres(stored: u64) -> String {
 fn sqlite(stored: u64) -> String {
     let conversations = stored.div_ceil(MESSAGES_PER_CONVERSATION);
     let generated = generated(stored, "numbers");
-    let outbox = outbox(
-        "unixepoch() * 1000000",
-        "for_later",
-        "(unixepoch() + 86400) * 1000000",
-    );
+    let outbox = outbox("unixepoch() * 1000000", "(unixepoch() + 86400) * 1000000");
     let numbers = |to: u64| {
         format!(
             "with recursive numbers (n) as (select 0 union all select n + 1 from numbers where n < {to} - 1)"
