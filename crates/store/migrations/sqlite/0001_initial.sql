@@ -40,12 +40,16 @@ create table messages (
     delivery_at           integer,
     delivery_contradicted integer
 ) strict;
--- With the id, so that the messages of a conversation are found without reading them.
-create index messages_by_thread on messages (conversation_id, timestamp, sequence, id);
+-- Ends with the id and the sender, so that the messages of a participant in a conversation are found without reading them.
+create index messages_by_thread on messages (conversation_id, timestamp, sequence, id, from_participant);
 create index messages_unthreaded on messages (id) where conversation_id is null;
-create index messages_by_kind on messages (provider, channel, direction, resolution, id);
-create index messages_by_sender on messages (from_participant, provider, channel, direction, resolution, id);
-create index messages_by_recipient on messages (to_participant, provider, channel, direction, resolution, id);
+create index messages_unthreaded_by_sender on messages (from_participant, id) where conversation_id is null;
+create index messages_unthreaded_by_recipient on messages (to_participant, id) where conversation_id is null;
+-- New messages come to a few places of this index, one for each kind. An index by participant would write another page for
+-- each message, so the listing goes by the conversations of a participant, or filters this one (src/sqlite/listing.rs).
+create index messages_by_kind on messages (
+    provider, channel, direction, resolution, id, conversation_id, from_participant, to_participant
+);
 
 create table outbox (
     message_id            blob primary key,

@@ -1,21 +1,23 @@
-//! Chooses the indexes that list the messages of a filter, newest processed first. Each part of the filter that an index
-//! knows becomes a list of ids in descending order; the lists are joined without reading the messages.
+//! Lists the messages of a filter, newest processed first. Indexes give lists of ids in that order, which are joined without
+//! reading the messages. The messages of a participant or a conversation are collected along its conversations if they are few.
+//! If they are many, they are found among all messages of their kind; that is fast unless the newest of them are far back.
 
 use domain::{
     Channel, ConversationId, Direction, Message, MessageId, Page, PageRequest, Participant, ProviderName,
     Status, TOTAL_COUNTED_MAX, Timestamp, Total,
 };
-use rusqlite::{Connection, OptionalExtension, params, types::Value};
+use rusqlite::{Connection, params, types::Value};
 use uuid::Uuid;
 
 use super::{
+    conversations,
     ids::{Ids, Index},
     rows,
 };
 use crate::MessageFilter;
 
 /// The most ids that are collected and sorted, because no index has them in order.
-const COLLECTED_MAX: u64 = 10_000;
+pub(super) const COLLECTED_MAX: u64 = 10_000;
 
 /// A page of the messages that match a filter.
 pub(super) fn page(
@@ -35,11 +37,17 @@ pub(super) fn page(
             earliest,
         })
     };
-    let mut counted = 0;
-    for id in from(Some(u128::MAX))?.take(TOTAL_COUNTED_MAX as usize + 1) {
-        id?;
-        counted += 1;
-    }
+    let counted = match conversations::count_many(connection, filter, Way::of(filter))? {
+        Some(counted) => counted,
+        None => {
+            let mut counted = 0;
+            for id in from(Some(u128::MAX))?.take(TOTAL_COUNTED_MAX as usize + 1) {
+                id?;
+                counted += 1;
+            }
+            counted
+        }
+    };
     let next = match page.after() {
         Some(after) => after.as_uuid().as_u128().checked_sub(1),
         None => Some(u128::MAX),
@@ -86,16 +94,15 @@ fn ids(connection: &Connection, filter: &MessageFilter, now: Timestamp) -> rusql
         let all = include_str!("../../sql/messages/ids.sqlite.sql");
         return Ok(Ids::Index(Index::new(all, Vec::new())));
     }
-    let kinds = Kinds::of(connection, filter)?;
+    let way = Way::of(filter);
     let mut all = Vec::new();
-    match (&filter.from, &filter.to, filter.conversation_id) {
-        (None, None, None) if filter.status.is_some_and(has_entry) => {}
-        (None, None, None) => all.push(kinds.ids()),
-        (from, to, None) => {
-            all.extend(from.iter().map(|from| kinds.ids_from(from)));
-            all.extend(to.iter().map(|to| kinds.ids_to(to)));
+    if conversations::is_about_conversations(filter) {
+        match conversations::collect(connection, filter, way)? {
+            Some(few) => all.push(Ids::collected(few)),
+            None => all.push(along_kinds(connection, filter, way)?),
         }
-        (_, _, Some(id)) => all.push(of_conversation(connection, id, filter, &kinds)?),
+    } else if !filter.status.is_some_and(has_entry) {
+        all.push(along_kinds(connection, filter, way)?);
     }
     if let Some(status) = filter.status.filter(|status| has_entry(*status)) {
         let outbox = OutboxEntries {
@@ -113,125 +120,80 @@ fn has_entry(status: Status) -> bool {
     matches!(status, Status::Scheduled | Status::Pending | Status::Failed)
 }
 
-/// The messages of a conversation: collected if they are few, or else along the indexes of both participants. Participants
-/// of SMS are no email addresses, so the channel need not be looked at.
-fn of_conversation(
-    connection: &Connection,
-    id: ConversationId,
-    filter: &MessageFilter,
-    kinds: &Kinds,
-) -> rusqlite::Result<Ids> {
-    let conversation = connection
-        .prepare_cached(include_str!("../../sql/conversations/get.sql"))?
-        .query_row([id.get()], rows::conversation)
-        .optional()?;
-    let Some(conversation) = conversation else {
-        return Ok(Ids::Any(Vec::new()));
-    };
-    let alone = MessageFilter {
-        conversation_id: Some(id),
-        since: filter.since,
-        ..MessageFilter::default()
-    };
-    if *filter == alone && conversation.message_count <= COLLECTED_MAX {
-        let ids = connection
-            .prepare_cached(include_str!("../../sql/messages/ids_of_conversation.sqlite.sql"))?
-            .query_map([id.get()], |row| Ok(row.get::<_, Uuid>(0)?.as_u128()))?
-            .collect::<rusqlite::Result<_>>()?;
-        return Ok(Ids::collected(ids));
-    }
-    let key = &conversation.key;
-    let both = [
-        (key.participant_a(), key.participant_b()),
-        (key.participant_b(), key.participant_a()),
-    ];
-    let asked =
-        |asked: &Option<Participant>, is: &Participant| asked.as_ref().is_none_or(|asked| asked == is);
-    let directions = both
-        .into_iter()
-        .filter(|(from, to)| asked(&filter.from, from) && asked(&filter.to, to));
-    let threaded =
-        directions.map(|(from, to)| Ids::All(vec![kinds.ids_from_threaded(from), kinds.ids_to(to)]));
-    Ok(Ids::Any(threaded.collect()))
-}
-
-/// The kinds of messages that a filter matches. All messages of one kind have the same provider, channel, direction and
-/// resolution, and are a range of each index of messages.
-struct Kinds {
-    kinds: Vec<[Value; 4]>,
+/// What a status and a direction say about the columns of a message; `None` is anything.
+#[derive(Clone, Copy)]
+pub(super) struct Way {
+    pub(super) direction: Option<Direction>,
+    pub(super) resolution: Option<&'static str>,
     /// Only messages without an outbox entry.
-    without_entry: bool,
+    pub(super) without_entry: bool,
+    /// No message is like this.
+    pub(super) impossible: bool,
 }
 
-impl Kinds {
-    fn of(connection: &Connection, filter: &MessageFilter) -> rusqlite::Result<Self> {
+impl Way {
+    fn of(filter: &MessageFilter) -> Self {
         use Direction::{Inbound, Outbound};
-        const CANCELED: &str = rows::CANCELED;
-        let ways = match filter.status {
-            None => &[
-                (Inbound, "none"),
-                (Outbound, "none"),
-                (Outbound, CANCELED),
-                (Outbound, "delivered"),
-                (Outbound, "undelivered"),
-            ][..],
-            Some(Status::Received) => &[(Inbound, "none")],
+        let (direction, resolution) = match filter.status {
+            None => (None, None),
+            Some(Status::Received) => (Some(Inbound), Some("none")),
+            Some(Status::Canceled) => (Some(Outbound), Some(rows::CANCELED)),
+            Some(Status::Delivered) => (Some(Outbound), Some("delivered")),
+            Some(Status::Undelivered) => (Some(Outbound), Some("undelivered")),
             Some(Status::Scheduled | Status::Pending | Status::Failed | Status::Dispatched) => {
-                &[(Outbound, "none")]
+                (Some(Outbound), Some("none"))
             }
-            Some(Status::Canceled) => &[(Outbound, CANCELED)],
-            Some(Status::Delivered) => &[(Outbound, "delivered")],
-            Some(Status::Undelivered) => &[(Outbound, "undelivered")],
         };
-        let sql = include_str!("../../sql/messages/providers.sqlite.sql");
-        let providers = providers(connection, filter, sql)?;
-        let mut kinds = Vec::new();
-        for (direction, resolution) in ways {
-            if filter.direction.is_some_and(|asked| asked != *direction) {
-                continue;
-            }
-            for channel in channels(filter) {
-                let kind = |provider: &String| {
-                    [provider, channel.as_str(), direction.as_str(), resolution].map(text)
-                };
-                kinds.extend(providers.iter().map(kind));
+        Self {
+            direction: direction.or(filter.direction),
+            resolution,
+            without_entry: filter.status == Some(Status::Dispatched),
+            impossible: direction
+                .zip(filter.direction)
+                .is_some_and(|(one, other)| one != other),
+        }
+    }
+}
+
+/// A part for each kind of message: those of one kind have the same provider, channel, direction and resolution, and are a
+/// range of one index, which also knows the conversation and the participants.
+fn along_kinds(connection: &Connection, filter: &MessageFilter, way: Way) -> rusqlite::Result<Ids> {
+    const WAYS: [(Direction, &str); 5] = [
+        (Direction::Inbound, "none"),
+        (Direction::Outbound, "none"),
+        (Direction::Outbound, rows::CANCELED),
+        (Direction::Outbound, "delivered"),
+        (Direction::Outbound, "undelivered"),
+    ];
+    let sql = include_str!("../../sql/messages/ids_of_kind.sqlite.sql");
+    let names = include_str!("../../sql/messages/providers.sqlite.sql");
+    let providers = providers(connection, filter, names)?;
+    let participant =
+        |asked: &Option<Participant>| Value::from(asked.as_ref().map(|asked| asked.as_str().to_owned()));
+    let mut parts = Vec::new();
+    for (direction, resolution) in WAYS {
+        let differs = way.direction.is_some_and(|asked| asked != direction)
+            || way.resolution.is_some_and(|asked| asked != resolution);
+        if differs || way.impossible {
+            continue;
+        }
+        for channel in channels(filter) {
+            for provider in &providers {
+                let parameters = vec![
+                    Value::from(way.without_entry),
+                    text(provider),
+                    text(channel.as_str()),
+                    text(direction.as_str()),
+                    text(resolution),
+                    Value::from(filter.conversation_id.map(ConversationId::get)),
+                    participant(&filter.from),
+                    participant(&filter.to),
+                ];
+                parts.push(Ids::Index(Index::new(sql, parameters)));
             }
         }
-        Ok(Self {
-            kinds,
-            without_entry: filter.status == Some(Status::Dispatched),
-        })
     }
-
-    fn ids(&self) -> Ids {
-        self.along(include_str!("../../sql/messages/ids_of_kind.sqlite.sql"), None)
-    }
-
-    fn ids_from(&self, from: &Participant) -> Ids {
-        self.along(include_str!("../../sql/messages/ids_from.sqlite.sql"), Some(from))
-    }
-
-    /// Without messages that wait for their conversation.
-    fn ids_from_threaded(&self, from: &Participant) -> Ids {
-        self.along(
-            include_str!("../../sql/messages/ids_from_threaded.sqlite.sql"),
-            Some(from),
-        )
-    }
-
-    fn ids_to(&self, to: &Participant) -> Ids {
-        self.along(include_str!("../../sql/messages/ids_to.sqlite.sql"), Some(to))
-    }
-
-    fn along(&self, sql: &'static str, participant: Option<&Participant>) -> Ids {
-        let part = |kind: &[Value; 4]| {
-            let mut parameters = vec![Value::from(self.without_entry)];
-            parameters.extend(kind.iter().cloned());
-            parameters.extend(participant.map(|participant| text(participant.as_str())));
-            Ids::Index(Index::new(sql, parameters))
-        };
-        Ids::Any(self.kinds.iter().map(part).collect())
-    }
+    Ok(Ids::Any(parts))
 }
 
 /// The messages that match a filter and have an outbox entry.

@@ -7,6 +7,7 @@ mod accept;
 mod archive;
 mod claim;
 mod clock;
+mod conversations;
 #[cfg(test)]
 mod durability;
 mod endpoint_rows;

@@ -78,6 +78,7 @@ mod settle;
 mod sqlite_clock;
 mod sqlite_faults;
 mod sqlite_file;
+mod sqlite_listing;
 mod sqlite_plans;
 mod sweep;
 mod thread;
