@@ -5,6 +5,7 @@ mod html;
 mod links;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use serde::Serialize;
 use utoipa::ToSchema;
