@@ -9,6 +9,8 @@ mod inspect;
 mod outbox;
 mod reads;
 mod receipts;
+mod redrive;
+mod sweep;
 mod webhooks;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};

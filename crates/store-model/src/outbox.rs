@@ -1,8 +1,4 @@
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use domain::{
@@ -18,7 +14,7 @@ use store::{
     instant_after,
 };
 
-use crate::{Entry, Memory, Tables, Watched};
+use crate::{Entry, Memory, Tables};
 
 #[async_trait]
 impl Outbox for Memory {
@@ -93,7 +89,7 @@ impl Outbox for Memory {
 
 impl Entry {
     /// When it can be claimed: when it is due, or when its lease expires.
-    fn claimable_at(&self) -> Timestamp {
+    pub(super) fn claimable_at(&self) -> Timestamp {
         if mutants::planted(Mutant::ClaimBeforeDue) {
             return self.leased_until.unwrap_or(Timestamp::MIN);
         }
@@ -311,141 +307,6 @@ impl Tables {
         held.is_some_and(|entry| entry.leased_until.take().is_some())
     }
 
-    pub(super) fn announce(&mut self, serving: &[ProviderName], gap_max: Duration, now: Timestamp) {
-        let alive = self.outbox.values().filter(|entry| entry.dead_at.is_none());
-        let seen: BTreeSet<&ProviderName> = alive.map(|entry| &entry.provider).chain(serving).collect();
-        for provider in seen {
-            let known = self.providers.entry(provider.clone()).or_insert(Watched {
-                unserved_since: now,
-                observed_at: now,
-            });
-            if serving.contains(provider) || now.saturating_since(known.observed_at) > gap_max {
-                known.unserved_since = now;
-            }
-            known.observed_at = now;
-        }
-    }
-
-    pub(super) fn sweep(
-        &mut self,
-        serving: &[ProviderName],
-        UnservedRule { after, gap_max }: UnservedRule,
-        limit: u32,
-        now: Timestamp,
-    ) -> Vec<DeadLetter> {
-        let unserved = |provider: &ProviderName| {
-            let known = self
-                .providers
-                .get(provider)
-                .filter(|_| !serving.contains(provider));
-            known.is_some_and(|known| {
-                now.saturating_since(known.unserved_since) >= after
-                    && now.saturating_since(known.observed_at) <= gap_max
-            })
-        };
-        let expired: Vec<DeadLetter> = self
-            .outbox
-            .iter()
-            .filter(|(_, entry)| {
-                entry.dead_at.is_none() && entry.leased_until.is_none_or(|until| until <= now)
-            })
-            .filter_map(|(id, entry)| {
-                let unserved =
-                    unserved(&entry.provider) && !mutants::planted(Mutant::UnservedNotDeadLettered);
-                let stranded = unserved && instant_after(entry.claimable_at(), after) <= now;
-                if !stranded && entry.deadline_at > now {
-                    return None;
-                }
-                let reason = if unserved {
-                    FailureReason::NoProvider
-                } else {
-                    FailureReason::Deadline
-                };
-                Some(DeadLetter {
-                    id: *id,
-                    provider: entry.provider.clone(),
-                    channel: self.messages.get(id)?.message.content.channel,
-                    reason,
-                    lease_expired: entry.leased_until.is_some(),
-                })
-            })
-            .take(limit as usize)
-            .collect();
-        for DeadLetter { id, reason, .. } in &expired {
-            if let Some(entry) = self.outbox.get_mut(id) {
-                if entry.leased_until.take().is_some() {
-                    entry.record_expired(self.attempts.entry(*id).or_default(), now);
-                }
-                entry.dead_at = Some(now);
-            }
-            self.fail(*id, *reason, now);
-        }
-        expired
-    }
-
-    pub(super) fn redrive(&mut self, id: MessageId, terms: &RedriveTerms, now: Timestamp) -> Redriven {
-        let Some(row) = self.messages.get_mut(&id) else {
-            return Redriven::NotFound;
-        };
-        let channel = row.message.content.channel;
-        match self.outbox.get_mut(&id).filter(|entry| entry.dead_at.is_some()) {
-            None => Redriven::NotFailed,
-            Some(entry) => {
-                entry.dead_at = None;
-                entry.due_at = now;
-                entry.deadline_at = instant_after(now, terms.deadlines.of(channel));
-                entry.progress.counted = 0;
-                if mutants::planted(Mutant::RedriveRestartsNumbers) {
-                    entry.progress.attempts = 0;
-                }
-                entry.progress.rate_limited_in_a_row = 0;
-                entry.progress.panics = 0;
-                entry.progress.not_taken = 0;
-                entry.progress.unsure = false;
-                row.message.failure = None;
-                if let Some(provider) = terms.routes.get(&channel) {
-                    self.route(id, provider);
-                }
-                Redriven::Pending
-            }
-        }
-    }
-
-    pub(super) fn redrive_matching(
-        &mut self,
-        filter: &RedriveFilter,
-        terms: &RedriveTerms,
-        limit: u32,
-        now: Timestamp,
-    ) -> u64 {
-        let matching: Vec<MessageId> = self
-            .outbox
-            .iter()
-            .filter(|(id, entry)| {
-                let Some((dead_at, row)) = entry.dead_at.zip(self.messages.get(id)) else {
-                    return false;
-                };
-                let message = &row.message;
-                let reason = message.failure.as_ref().map(|failure| failure.reason);
-                filter
-                    .provider
-                    .as_ref()
-                    .is_none_or(|provider| *provider == entry.provider)
-                    && filter
-                        .channel
-                        .is_none_or(|channel| channel == message.content.channel)
-                    && filter.reason.is_none_or(|wanted| Some(wanted) == reason)
-                    && filter.failed_before.is_none_or(|instant| dead_at < instant)
-            })
-            .map(|(id, _)| *id)
-            .take(limit as usize)
-            .collect();
-        matching.iter().for_each(|id| {
-            self.redrive(*id, terms, now);
-        });
-        matching.len() as u64
-    }
-
     pub(super) fn cancel(&mut self, id: MessageId, now: Timestamp) -> Canceled {
         let Some(row) = self.messages.get_mut(&id) else {
             return Canceled::NotFound;
@@ -492,7 +353,7 @@ impl Tables {
     }
 
     /// Moves a message and its entry to a provider.
-    fn route(&mut self, id: MessageId, provider: &ProviderName) {
+    pub(super) fn route(&mut self, id: MessageId, provider: &ProviderName) {
         if let Some(entry) = self.outbox.get_mut(&id) {
             entry.provider = provider.clone();
         }
@@ -502,7 +363,7 @@ impl Tables {
     }
 
     /// Fails a message, with the error code of its last attempt.
-    fn fail(&mut self, id: MessageId, reason: FailureReason, now: Timestamp) {
+    pub(super) fn fail(&mut self, id: MessageId, reason: FailureReason, now: Timestamp) {
         let last = self.attempts.get(&id).and_then(|attempts| attempts.last());
         let error_code = last.and_then(|(_, attempt)| attempt.error_code.clone());
         if let Some(row) = self.messages.get_mut(&id) {

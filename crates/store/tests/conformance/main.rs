@@ -84,6 +84,7 @@ mod sweep;
 mod thread;
 mod walks;
 mod webhook_deliveries;
+mod webhook_leases;
 mod webhooks;
 mod world;
 
@@ -273,11 +274,13 @@ suite! {
             there_are_no_more_endpoints_than_the_limit
             a_change_changes_what_it_names
             a_rotated_secret_also_signs_for_a_while
+            a_checkpoint_moves_the_cursor_and_counts
+            a_disabled_endpoint_has_its_event_and_no_lease
+        }
+        webhook_leases {
             one_node_at_a_time_holds_a_lease
             concurrent_leases_never_share_an_endpoint
             every_change_takes_the_lease_away
-            a_checkpoint_moves_the_cursor_and_counts
-            a_disabled_endpoint_has_its_event_and_no_lease
         }
         webhook_deliveries {
             deliveries_read_back_oldest_first

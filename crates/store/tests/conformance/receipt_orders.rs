@@ -73,7 +73,7 @@ struct Run {
 
 impl Run {
     fn of(world: &World, id: MessageId, number: usize, set: usize, order: &[usize]) -> Self {
-        let course = if number % 3 == 0 {
+        let course = if number.is_multiple_of(3) {
             Course::Unsure
         } else {
             Course::Taken

@@ -176,7 +176,7 @@ pub(crate) async fn schedule_and_metadata_read_back_everywhere(world: &World) {
         .expires_in(LATER + MINUTES_30);
     let accept = draft.accept();
     let id = accept.id;
-    world.accept_all(&[accept.clone()]).await;
+    world.accept_all(std::slice::from_ref(&accept)).await;
     let plain = world.accept(world.outbound()).await;
     let message = world.detail(id).await.message;
     assert_eq!(message.content, *accept.message.content);

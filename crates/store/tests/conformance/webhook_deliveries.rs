@@ -17,7 +17,7 @@ fn attempts(count: u16) -> Vec<DeliveryAttempt> {
     let attempt = |number: u16| DeliveryAttempt {
         at: instant(number.into()),
         latency: Duration::from_millis(number.into()),
-        status: (number % 2 == 0).then_some(500 + number),
+        status: number.is_multiple_of(2).then_some(500 + number),
         error: "timeout".into(),
         answer: "\u{0}\"{}\u{e9}".into(),
     };
