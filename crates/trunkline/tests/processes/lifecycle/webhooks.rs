@@ -160,9 +160,13 @@ async fn heal(node: &Node, mut endpoints: Vec<Registered>, dead: SocketAddr) -> 
     for endpoint in &endpoints {
         endpoint.receiver().heal();
         let path = format!("/api/webhook-endpoints/{}", endpoint.id);
-        node.ask(Method::PATCH, &path, &[], Some(&json!({"enabled": true})))
-            .await
-            .expect(200);
+        // A busy node may answer 503.
+        until("it is enabled", SOON, async || {
+            let enable = json!({"enabled": true});
+            let answer = node.ask(Method::PATCH, &path, &[], Some(&enable)).await;
+            (answer.status != 503).then(|| answer.expect(200))
+        })
+        .await;
     }
     endpoints
 }
