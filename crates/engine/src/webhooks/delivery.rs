@@ -11,26 +11,30 @@ use tracing::Instrument;
 use super::{
     CALL_TIMEOUT, Outside, calls,
     metrics::{CallEnd, EndpointMetrics},
-    queue::{CALLS_MAX, CallResult, Now, Progress, Queue},
+    queue::{CallResult, Now, Progress, Queue},
 };
 use crate::{Node, dispatch::Dispatcher};
 
 /// How long another node waits for an endpoint whose node was killed, at most.
 pub(super) const LEASE: Duration = Duration::from_secs(30);
-/// The lease left must exceed a call's timeout by this when the call starts.
-const LEASE_MARGIN: Duration = Duration::from_secs(2);
 /// An idle lease is renewed this often.
 const RENEW_INTERVAL: Duration = Duration::from_secs(8);
 /// No call starts without a checkpoint this long ago at most: a change of the endpoint on another node takes effect by then.
 const CONFIRM_INTERVAL: Duration = Duration::from_secs(1);
+// So a lease always outlasts the calls that start under it.
+const _: () = assert!(CONFIRM_INTERVAL.as_secs() + CALL_TIMEOUT.as_secs() < LEASE.as_secs());
 /// Between two checkpoints with progress.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(50);
 /// Between two checkpoints of a cursor that moved over events of other types.
 const MOVE_INTERVAL: Duration = Duration::from_secs(1);
 /// Bodies made at once, with one read of their messages.
 const BATCH_MAX: usize = 16;
-/// How long free places for calls wait for others, so that one read serves several.
+/// The shortest time between the starts of two batches, so that one read serves several calls.
 const BATCH_INTERVAL: Duration = Duration::from_millis(2);
+/// After the bodies of a batch are made, the next waits this many times as long as that took, and [`BUSY_PAUSE_MAX`] at most. On a
+/// busy node or store it takes long: messages go first.
+const BUSY_PAUSES: u32 = 2;
+const BUSY_PAUSE_MAX: Duration = Duration::from_millis(50);
 /// No more calls start while bodies of this size are under way.
 const BODY_BYTES_MAX: usize = 1 << 20;
 /// How long to leave a failing store alone.
@@ -62,9 +66,12 @@ pub(super) struct Delivery {
     reading: bool,
     storing: bool,
     body_bytes: usize,
-    /// When the lease was last confirmed, when calls were last started, and when a checkpoint last began.
+    /// Since when the bodies of a batch are being made.
+    preparing: Option<Duration>,
+    /// When the next batch may start.
+    next_batch: Duration,
+    /// When the lease was last confirmed, and when a checkpoint last began.
     confirmed: Duration,
-    started: Duration,
     stored: Duration,
     stop_by: Option<Duration>,
 }
@@ -100,7 +107,8 @@ impl Delivery {
             storing: false,
             body_bytes: 0,
             confirmed: leased_at,
-            started: Duration::ZERO,
+            preparing: None,
+            next_batch: Duration::ZERO,
             stored: leased_at,
             stop_by: None,
         }
@@ -111,6 +119,7 @@ impl Delivery {
         let events = Arc::clone(&self.node.events);
         let _following = events.follow();
         let end = self.deliver().await;
+        self.node.metrics.webhooks.remove_gauges(self.endpoint.id);
         if let End::Release = end {
             let released = self
                 .node
@@ -163,11 +172,7 @@ impl Delivery {
 
     /// Starts calls that are due, while the lease certainly outlasts them.
     fn start_calls(&mut self, now: Duration) {
-        if self.stop_by.is_some() || !self.is_confirmed(now) || self.body_bytes >= BODY_BYTES_MAX {
-            return;
-        }
-        let free = CALLS_MAX - self.queue.in_flight();
-        if free < BATCH_MAX && now < self.started + BATCH_INTERVAL {
+        if !self.may_start() || !self.is_confirmed(now) || now < self.next_batch {
             return;
         }
         let events: Vec<_> = std::iter::from_fn(|| self.queue.next(now))
@@ -176,13 +181,26 @@ impl Delivery {
         if events.is_empty() {
             return;
         }
-        self.started = now;
+        self.preparing = Some(now);
         let (node, dispatcher) = (Arc::clone(&self.node), Arc::clone(&self.dispatcher));
         let (outside, payload) = (self.outside.clone(), self.endpoint.config.payload);
         self.work.push(Box::pin(async move {
             let bodies = calls::bodies(&node, &dispatcher, &outside, payload, &events).await;
             Step::Bodies(events, bodies)
         }));
+    }
+
+    fn may_start(&self) -> bool {
+        self.stop_by.is_none() && self.preparing.is_none() && self.body_bytes < BODY_BYTES_MAX
+    }
+
+    /// The bodies of a batch are made.
+    fn prepared(&mut self, now: Duration) {
+        if let Some(began) = self.preparing.take() {
+            let took = now.saturating_sub(began);
+            let pause = (took * BUSY_PAUSES).min(BUSY_PAUSE_MAX);
+            self.next_batch = (now + pause).max(began + BATCH_INTERVAL);
+        }
     }
 
     fn call(&mut self, event: &Event, body: Vec<u8>) {
@@ -292,16 +310,16 @@ impl Delivery {
     }
 
     fn is_confirmed(&self, now: Duration) -> bool {
-        now < self.confirmed + CONFIRM_INTERVAL.min(LEASE - CALL_TIMEOUT - LEASE_MARGIN)
+        now < self.confirmed + CONFIRM_INTERVAL
     }
 
     /// When to look again without any work done. Times for which something else is awaited first are left out.
     fn next_time(&self, now: Duration) -> Duration {
         let lease_ends = self.confirmed + LEASE;
         let checkpoint = (!self.storing).then(|| self.checkpoint_due(now));
-        let starts = self.stop_by.is_none() && self.body_bytes < BODY_BYTES_MAX;
+        let starts = self.may_start();
         let call = self.queue.next_due().filter(|_| starts && self.is_confirmed(now));
-        let call = call.map(|due| due.max(self.started + BATCH_INTERVAL));
+        let call = call.map(|due| due.max(self.next_batch));
         // A call that becomes due later than the lease is confirmed needs a checkpoint then.
         let confirm = self
             .queue
@@ -332,11 +350,13 @@ impl Delivery {
                 }
             }
             Step::Bodies(events, Ok(bodies)) => {
+                self.prepared(now);
                 for (event, body) in events.iter().zip(bodies) {
                     self.call(event, body);
                 }
             }
             Step::Bodies(events, Err(error)) => {
+                self.prepared(now);
                 tracing::debug!(%error, "messages of webhooks cannot be read: trying again");
                 events
                     .iter()

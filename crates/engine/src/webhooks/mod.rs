@@ -13,6 +13,7 @@ mod signature;
 mod supervisor;
 
 use std::{
+    collections::BTreeMap,
     fmt,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -20,12 +21,14 @@ use std::{
 
 use async_trait::async_trait;
 use domain::{DeliveryStatus, Entropy, Event, EventId, Page, PageRequest, Timestamp, WebhookEndpointId};
+use parking_lot::Mutex;
 use store::{
     Endpoint, EndpointChange, EndpointConfig, EndpointUrl, MessageDetail, NewEndpoint, ReplayFrom,
     StoreError, WebhookDelivery, WebhookSecret,
 };
 use thiserror::Error;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use crate::{Hold, Node, dispatch::Dispatcher};
 
@@ -131,8 +134,12 @@ pub struct Webhooks {
     jitter: Entropy,
     /// Notified when an endpoint was changed here.
     changed: Arc<Notify>,
+    running: Arc<Running>,
     outside: OnceLock<Outside>,
 }
+
+/// Ends the task of an endpoint. The task cancels it too when it ends by itself.
+type Running = Mutex<BTreeMap<WebhookEndpointId, CancellationToken>>;
 
 /// What deliveries need from other crates.
 #[derive(Clone)]
@@ -149,6 +156,7 @@ impl Webhooks {
             secrets: entropy.child("webhook secrets"),
             jitter: entropy.child("webhook retries"),
             changed: Arc::default(),
+            running: Arc::default(),
             outside: OnceLock::new(),
         }
     }
@@ -207,7 +215,7 @@ impl Webhooks {
             self.check(url)?;
         }
         let endpoint = self.node.store.change_endpoint(id, change).await?;
-        self.changed.notify_one();
+        self.restart(id);
         Ok(endpoint)
     }
 
@@ -221,7 +229,7 @@ impl Webhooks {
             ..EndpointChange::default()
         };
         let endpoint = self.node.store.change_endpoint(id, &change).await?;
-        self.changed.notify_one();
+        self.restart(id);
         Ok(endpoint)
     }
 
@@ -231,7 +239,8 @@ impl Webhooks {
     /// When the store cannot delete it.
     pub async fn delete(&self, id: WebhookEndpointId) -> Result<bool, StoreError> {
         let deleted = self.node.store.delete_endpoint(id).await?;
-        self.changed.notify_one();
+        self.restart(id);
+        self.node.metrics.webhooks.remove(id);
         Ok(deleted)
     }
 
@@ -245,7 +254,7 @@ impl Webhooks {
         from: ReplayFrom,
     ) -> Result<Option<Endpoint>, StoreError> {
         let endpoint = self.node.store.replay(id, from).await?;
-        self.changed.notify_one();
+        self.restart(id);
         Ok(endpoint)
     }
 
@@ -284,6 +293,16 @@ impl Webhooks {
             error: (!result.delivered).then_some(attempt.error),
             answer: attempt.answer,
         }))
+    }
+
+    /// The endpoint has changed and its lease is gone: ends its task on this node, and looks for endpoints to lease. On another node
+    /// the task ends by itself before its next call.
+    fn restart(&self, id: WebhookEndpointId) {
+        if let Some(running) = self.running.lock().remove(&id) {
+            running.cancel();
+            self.node.metrics.webhooks.remove_gauges(id);
+        }
+        self.changed.notify_one();
     }
 
     fn check(&self, url: &EndpointUrl) -> Result<(), EndpointError> {

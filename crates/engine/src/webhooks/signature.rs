@@ -63,6 +63,9 @@ pub fn sign_webhook(secret: &WebhookSecret, webhook_id: &str, timestamp: &str, b
 
 #[cfg(test)]
 mod tests {
+    use domain::{Entropy, EventId, WebhookEndpointId, WebhookPayload};
+    use store::{EndpointConfig, EndpointUrl};
+
     use super::*;
 
     /// The example of the libraries of Standard Webhooks.
@@ -77,6 +80,50 @@ mod tests {
             sign_webhook(&secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", body),
             "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
         );
+    }
+
+    #[test]
+    fn the_secret_before_signs_until_its_end() {
+        let [secret, before] = [1, 2].map(|byte| WebhookSecret(Box::new([byte; 32])));
+        let until = Timestamp::from_micros(86_400_000_000).unwrap();
+        let endpoint = endpoint(secret.clone(), Some((before.clone(), until)));
+        for (micros, secrets) in [
+            (86_399_999_999, vec![&secret, &before]),
+            (86_400_000_000, vec![&secret]),
+        ] {
+            let now = Timestamp::from_micros(micros).unwrap();
+            let [id, timestamp, signature] = headers(&endpoint, "7".to_owned(), now, b"{}");
+            let seconds = (micros / 1_000_000).to_string();
+            let signatures: Vec<_> = secrets
+                .iter()
+                .map(|secret| sign_webhook(secret, "7", &seconds, b"{}"))
+                .collect();
+            assert_eq!(signature, ("webhook-signature", signatures.join(" ")));
+            assert_eq!((id.1, timestamp.1), ("7".to_owned(), seconds));
+        }
+    }
+
+    fn endpoint(secret: WebhookSecret, previous_secret: Option<(WebhookSecret, Timestamp)>) -> Endpoint {
+        let created_at = Timestamp::EARLIEST;
+        Endpoint {
+            id: WebhookEndpointId::mint(created_at, &Entropy::from_seed(1)),
+            config: EndpointConfig {
+                url: EndpointUrl("https://example.com".into()),
+                types: None,
+                payload: WebhookPayload::Full,
+                description: None,
+            },
+            secret,
+            previous_secret,
+            enabled: true,
+            disabled_reason: None,
+            created_at,
+            cursor: EventId::START,
+            replay_until: None,
+            delivered_total: 0,
+            last_delivered_at: None,
+            failing_since: None,
+        }
     }
 
     #[test]

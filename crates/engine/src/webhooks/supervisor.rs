@@ -1,6 +1,6 @@
 //! Leases endpoints that no node delivers to, and runs a task for each.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use domain::{Entropy, WebhookEndpointId};
 use store::LeasedEndpoint;
@@ -8,7 +8,7 @@ use tokio::{sync::Notify, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Outside, Webhooks,
+    Outside, Running, Webhooks,
     delivery::{Delivery, LEASE},
     queue::PENDING_MAX,
 };
@@ -25,7 +25,7 @@ pub(super) fn start(webhooks: &Webhooks, dispatcher: &Arc<Dispatcher>, outside: 
         jitter: Arc::new(webhooks.jitter.again()),
         changed: Arc::clone(&webhooks.changed),
         outside,
-        running: BTreeMap::new(),
+        running: Arc::clone(&webhooks.running),
     };
     let run = node.ends_with_drain.track_future(supervisor.run());
     node.critical_tasks.spawn("webhooks", run);
@@ -37,8 +37,7 @@ struct Supervisor {
     jitter: Arc<Entropy>,
     changed: Arc<Notify>,
     outside: Outside,
-    /// Ends the task of an endpoint; cancelled by the task when it ends.
-    running: BTreeMap<WebhookEndpointId, CancellationToken>,
+    running: Arc<Running>,
 }
 
 impl Supervisor {
@@ -55,7 +54,7 @@ impl Supervisor {
             match self.node.store.lease_endpoints(LEASE, deliveries_max).await {
                 Ok(leased) => {
                     failing = false;
-                    self.running.retain(|_, running| !running.is_cancelled());
+                    self.running.lock().retain(|_, running| !running.is_cancelled());
                     leased.into_iter().for_each(|leased| self.start(leased, began));
                 }
                 Err(error) => {
@@ -74,7 +73,7 @@ impl Supervisor {
     fn start(&mut self, leased: LeasedEndpoint, leased_at: Duration) {
         let id = leased.endpoint.id;
         let end = CancellationToken::new();
-        if let Some(before) = self.running.insert(id, end.clone()) {
+        if let Some(before) = self.running.lock().insert(id, end.clone()) {
             before.cancel();
         }
         let delivery = Delivery::new(
@@ -92,19 +91,13 @@ impl Supervisor {
             let delivering = end.run_until_cancelled(delivery.run()).await;
             drop(ended);
             if delivering.is_some() {
-                forget_series(&node, id).await;
+                if matches!(node.store.endpoint(id).await, Ok(None)) {
+                    node.metrics.webhooks.remove(id);
+                }
                 changed.notify_one();
             }
         };
         let task = self.node.ends_with_drain.track_future(task);
         self.node.critical_tasks.spawn("webhook endpoint", task);
-    }
-}
-
-async fn forget_series(node: &Node, id: WebhookEndpointId) {
-    let metrics = &node.metrics.webhooks;
-    metrics.remove_gauges(id);
-    if matches!(node.store.endpoint(id).await, Ok(None)) {
-        metrics.remove(id);
     }
 }
