@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use domain::{Entropy, WebhookEndpointId};
+use domain::Entropy;
 use store::LeasedEndpoint;
 use tokio::{sync::Notify, time::timeout};
 use tokio_util::sync::CancellationToken;
