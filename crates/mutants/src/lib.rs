@@ -117,6 +117,46 @@ mutants! {
     ClaimNeverShrinks,
     /// A repeated settlement, whose first answer was lost, is reported as late.
     RepeatedSettlementDenied,
+    /// Some events get their places before the commit: they appear in the log after later ones.
+    PlacedBeforeCommit,
+    /// A settlement writes no event.
+    DispatchedWithoutEvent,
+    /// A receipt that comes before its attempt is on record is acknowledged, and not kept.
+    EarlyReceiptDropped,
+    /// The latest receipt decides the status, whatever came before.
+    LatestReceiptDecides,
+    /// A message is canceled while a worker holds it.
+    CancelIgnoresLease,
+    /// A message is canceled although a provider may have it.
+    CancelAfterTimeout,
+    /// A receipt deletes an entry that a worker holds.
+    LeasedEntryProved,
+    /// A scheduled message is sent at once.
+    ScheduledSentEarly,
+    /// Readers of the event log that fall behind the node's memory miss events.
+    RingSkipsEvents,
+    /// The cursor of an endpoint passes events whose calls are under way.
+    CursorPassesInFlight,
+    /// The events of a conversation do not wait for each other.
+    ConversationOrderLost,
+    /// A node whose lease of an endpoint is lost stores its progress.
+    CheckpointWithoutFence,
+    /// An event whose first call fails counts as delivered.
+    FailedCallDelivered,
+    /// A receipt leaves the dead entry of its message where it is.
+    ProofIgnored,
+    /// A second receipt that says `delivered` writes a second event.
+    DeliveredToldTwice,
+    /// An endpoint that is enabled again goes on at the end of the log.
+    EnableSkipsToEnd,
+}
+
+impl Mutant {
+    /// Whether it shows itself only in worlds with receipts, cancellations, schedules, or readers of the event log.
+    #[must_use]
+    pub const fn needs_lifecycle(self) -> bool {
+        self as usize >= Self::PlacedBeforeCommit as usize
+    }
 }
 
 thread_local! {

@@ -2,16 +2,17 @@
 
 use mutants::Mutant;
 
-use crate::{Violation, campaign::run_seed};
+use crate::{Plan, Violation, campaign::run_seed};
 
-/// Schedules in which a planted bug must show itself.
-pub const SEEDS_MAX: u64 = 200;
+/// Schedules in which a planted bug must show itself, of those whose worlds have what it needs.
+pub const SEEDS_MAX: usize = 200;
 
 /// The first seed that catches a planted bug, and the broken rule; `None` if [`SEEDS_MAX`] seeds do not catch it.
 #[must_use]
 pub fn hunt(mutant: Mutant) -> Option<(u64, Violation)> {
     mutants::choose(Some(mutant));
-    let caught = (0..SEEDS_MAX).find_map(|seed| {
+    let fits = |seed: &u64| !mutant.needs_lifecycle() || Plan::of(*seed).settings.lifecycle.is_some();
+    let caught = (0..).filter(fits).take(SEEDS_MAX).find_map(|seed| {
         let violation = run_seed(seed).violations.into_iter().next()?;
         Some((seed, violation))
     });

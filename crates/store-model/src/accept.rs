@@ -98,7 +98,9 @@ impl Tables {
                 }
                 let Schedule { send_at, expires_at } = accept.message.schedule;
                 let lease = lease.filter(|_| send_at.is_none());
-                let due_at = send_at.map_or(now, |send_at| send_at.max(now));
+                let due_at = send_at
+                    .filter(|_| !mutants::planted(Mutant::ScheduledSentEarly))
+                    .map_or(now, |send_at| send_at.max(now));
                 let entry = Entry {
                     provider: accept.provider.clone(),
                     due_at,

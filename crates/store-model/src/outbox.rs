@@ -246,7 +246,9 @@ impl Tables {
         match disposition {
             Disposition::Finish => {
                 self.outbox.remove(id);
-                self.message_event(EventType::MessageDispatched, *id, now);
+                if !mutants::planted(Mutant::DispatchedWithoutEvent) {
+                    self.message_event(EventType::MessageDispatched, *id, now);
+                }
             }
             Disposition::Retry { after } => entry.due_at = instant_after(now, *after),
             Disposition::Reroute { provider } => {
@@ -317,9 +319,12 @@ impl Tables {
         let waits = self
             .outbox
             .get(&id)
-            .is_some_and(|entry| entry.dead_at.is_none() && entry.leased_until.is_none());
+            .filter(|entry| entry.leased_until.is_none() || mutants::planted(Mutant::CancelIgnoresLease))
+            .is_some_and(|entry| entry.dead_at.is_none());
         let mut attempts = self.attempts.get(&id).into_iter().flatten();
-        if !waits || attempts.any(|(_, attempt)| attempt.outcome.is_unsure()) {
+        let unsure = attempts.any(|(_, attempt)| attempt.outcome.is_unsure())
+            && !mutants::planted(Mutant::CancelAfterTimeout);
+        if !waits || unsure {
             return Canceled::NotCancelable;
         }
         row.canceled = true;

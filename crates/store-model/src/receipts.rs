@@ -9,6 +9,8 @@ use domain::{
     Status, Timestamp, Total,
 };
 
+use mutants::Mutant;
+
 use store::{RECEIPTS_SHOWN_MAX, Receipts, StoreError, StoredReceipt};
 
 use crate::{Memory, ReceiptRow, Tables, reads::part};
@@ -31,7 +33,11 @@ impl Receipts for Memory {
             tables.record_expired_lease(id, now);
             tables.apply(id, &[number], now);
         }
-        Ok(tables.receipts[&number].stored.applied_to)
+        let applied_to = tables.receipts[&number].stored.applied_to;
+        if applied_to.is_none() && mutants::planted(Mutant::EarlyReceiptDropped) {
+            tables.receipts.remove(&number);
+        }
+        Ok(applied_to)
     }
 
     async fn match_receipts(&self, within: Duration, limit: u32) -> Result<u64, StoreError> {
@@ -171,16 +177,22 @@ impl Tables {
     /// Applies receipts to their message, together, unless it is leased. They prove that a provider has it.
     fn apply(&mut self, id: MessageId, receipts: &[u64], now: Timestamp) {
         let entry = self.outbox.get(&id);
-        let leased = entry.is_some_and(|entry| entry.leased_until.is_some());
+        let leased = entry.is_some_and(|entry| entry.leased_until.is_some())
+            && !mutants::planted(Mutant::LeasedEntryProved);
         let Some(row) = self.messages.get_mut(&id).filter(|_| !leased) else {
             return;
         };
-        let proved = self.outbox.remove(&id).is_some();
+        let proved = !mutants::planted(Mutant::ProofIgnored) && self.outbox.remove(&id).is_some();
         let fields = |number| &self.receipts[number].stored.receipt;
         let said = Delivery::fold(receipts.iter().map(fields));
         let before = row.message.delivery.clone();
         row.message.failure = None;
         row.message.delivery = before.clone().into_iter().chain(said).reduce(Delivery::join);
+        if mutants::planted(Mutant::LatestReceiptDecides) {
+            row.message.delivery = receipts
+                .last()
+                .and_then(|number| Delivery::fold([fields(number)]));
+        }
         for number in receipts {
             if let Some(row) = self.receipts.get_mut(number) {
                 row.stored.applied_to = Some(id);
@@ -199,7 +211,9 @@ impl Tables {
             Status::Undelivered => Some(EventType::MessageUndelivered),
             _ => None,
         };
-        if let Some(arrived) = arrived.filter(|_| before != after) {
+        if let Some(arrived) =
+            arrived.filter(|_| before != after || mutants::planted(Mutant::DeliveredToldTwice))
+        {
             self.message_event(arrived, id, now);
         }
     }

@@ -6,6 +6,8 @@ use domain::{
     WebhookEndpointId,
 };
 
+use mutants::Mutant;
+
 use store::{
     Checkpoint, Endpoint, EndpointChange, KeptDelivery, LeasedEndpoint, NewEndpoint, ReplayFrom, StoreError,
     WebhookDelivery, Webhooks, instant_after,
@@ -47,8 +49,14 @@ impl Webhooks for Memory {
         change: &EndpointChange,
     ) -> Result<Option<Endpoint>, StoreError> {
         let (mut tables, now) = self.begin();
-        let row = tables.endpoints.get_mut(&id);
-        Ok(row.map(|row| row.change(change, now)))
+        let Tables { endpoints, log, .. } = &mut *tables;
+        let row = endpoints.get_mut(&id);
+        Ok(row.map(|row| {
+            if change.enabled == Some(true) && mutants::planted(Mutant::EnableSkipsToEnd) {
+                row.endpoint.cursor = log.ends.end;
+            }
+            row.change(change, now)
+        }))
     }
 
     async fn delete_endpoint(&self, id: WebhookEndpointId) -> Result<bool, StoreError> {
@@ -82,7 +90,7 @@ impl Webhooks for Memory {
         let Tables { endpoints, log, .. } = &mut *tables;
         let held = endpoints
             .get_mut(&checkpoint.id)
-            .filter(|row| row.is_held(checkpoint.token));
+            .filter(|row| row.is_held(checkpoint.token) || mutants::planted(Mutant::CheckpointWithoutFence));
         let Some(row) = held else { return Ok(false) };
         row.checkpoint(checkpoint, now);
         if let Some(reason) = checkpoint.disable {

@@ -11,7 +11,7 @@ use crate::plan::Settings;
 const RULE_LEASE: &str = "a call starts only if its lease outlasts it";
 const RULE_DEADLINE: &str = "no call after the deadline";
 const RULE_BUDGET: &str = "no call beyond the budget of tries";
-const RULE_DUE: &str = "no call before its time";
+pub(super) const RULE_DUE: &str = "no call before its time";
 const RULE_RETRY_AFTER: &str = "11: no retry before Retry-After";
 
 /// Judges a call by the database's clock and row.

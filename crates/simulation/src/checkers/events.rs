@@ -33,6 +33,7 @@ pub(super) fn check(
     snapshot: &Snapshot,
     log: &[Event],
     walks: &[Walk],
+    acknowledged: &[Receipt],
     problems: &mut Vec<(&'static str, String)>,
 ) {
     for walk in walks {
@@ -45,7 +46,7 @@ pub(super) fn check(
         }
     }
     check_stories(snapshot, log, problems);
-    check_receipts(memory, snapshot, problems);
+    check_receipts(memory, snapshot, acknowledged, problems);
 }
 
 fn check_stories(snapshot: &Snapshot, log: &[Event], problems: &mut Vec<(&'static str, String)>) {
@@ -103,8 +104,17 @@ fn next(before: Option<Status>, event: EventType) -> Result<Option<Status>, ()> 
     Ok(Some(status))
 }
 
-fn check_receipts(memory: &Memory, snapshot: &Snapshot, problems: &mut Vec<(&'static str, String)>) {
+fn check_receipts(
+    memory: &Memory,
+    snapshot: &Snapshot,
+    acknowledged: &[Receipt],
+    problems: &mut Vec<(&'static str, String)>,
+) {
     let stored = all_pages(|page| memory.receipts(None, page).now_or_never()?.ok());
+    let kept = |receipt: &&Receipt| stored.iter().any(|stored| stored.receipt == **receipt);
+    if let Some(lost) = acknowledged.iter().find(|receipt| !kept(receipt)) {
+        problems.push((RULE_RECEIPTS, format!("acknowledged and not stored: {lost:?}")));
+    }
     let mut applied: BTreeMap<MessageId, Vec<&Receipt>> = BTreeMap::new();
     for stored in &stored {
         match stored.applied_to {

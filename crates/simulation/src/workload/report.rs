@@ -70,10 +70,7 @@ async fn deliver(world: &Arc<World>, receipt: Receipt, draw: &Draw) {
             let (engine, sent) = (Arc::clone(&life.engine), receipt.clone());
             let request = async move { engine.receive_receipt(sent).await };
             if let Some(Ok(_)) = life.request(PATIENCE, request).await {
-                world
-                    .common
-                    .observer
-                    .note("receipt", &[("status", receipt.status.as_str().into())]);
+                world.common.observer.reported(receipt);
                 return;
             }
         }

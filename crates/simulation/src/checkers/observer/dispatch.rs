@@ -171,8 +171,8 @@ impl Observer {
         if let Some((rule, detail)) = calls::may_begin(&call, &self.settings) {
             inner.find(now, rule, detail);
         }
-        if inner.canceled.contains(&message) {
-            inner.find(now, RULE_CANCELED, format!("{message}: attempt {attempt}"));
+        if let Some((rule, detail)) = inner.seen.may_call(message, database_now) {
+            inner.find(now, rule, format!("{message}, attempt {attempt}: {detail}"));
         }
         if inner.called.insert((message, attempt), number).is_some() {
             let detail = format!("{message}: attempt {attempt} was made twice");
@@ -208,8 +208,8 @@ impl Observer {
         let record = &mut inner.calls[call];
         record.taken = true;
         let (message, taken) = (record.message, Taken::of(record));
-        inner.taken.push(taken);
-        if inner.canceled.contains(&message) {
+        inner.seen.taken.push(taken);
+        if inner.seen.canceled.contains(&message) {
             inner.find(now, RULE_CANCELED, format!("{message} was taken"));
         }
         inner.trace.note(now, "taken", &[("message", message.into())]);

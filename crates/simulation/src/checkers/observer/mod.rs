@@ -3,11 +3,7 @@
 mod dispatch;
 mod lifecycle;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use domain::{MessageId, ProviderName, Timestamp};
 use engine::{Metrics, UNSERVED_AFTER};
@@ -15,8 +11,9 @@ use parking_lot::{Mutex, MutexGuard};
 use store::{Accept, Accepted, IdempotentRequest, Kind, MessageDetail};
 use store_model::Memory;
 
+use self::lifecycle::Seen;
 use super::{
-    CallRecord, Cell, Due, Request, Response, Taken, Violation, acknowledged, attempts, breaker, calls,
+    CallRecord, Cell, Due, Request, Response, Violation, acknowledged, attempts, breaker, calls,
     conversations, counters, deliveries, events, fencing, keys, limits, progress, reads, references,
     snapshot::Snapshot,
 };
@@ -24,7 +21,7 @@ use crate::{
     draw::Draw,
     plan::{Knowledge, Plan, Settings},
     trace::{Fact, Trace},
-    world::{Arrival, Report, Time},
+    world::{Report, Time},
 };
 
 const RULE_SERVED: &str = "no provider: nothing is stored";
@@ -67,11 +64,7 @@ struct Inner {
     calls_of: BTreeMap<MessageId, usize>,
     progress: progress::Progress,
     acknowledged: Vec<MessageId>,
-    /// Calls whose message was taken, in this order.
-    taken: Vec<Taken>,
-    canceled: BTreeSet<MessageId>,
-    walks: Vec<events::Walk>,
-    arrivals: Vec<Arrival>,
+    seen: Seen,
     /// Whether a node was stopped before it had finished. It then loses its results, as in a crash.
     cut_off: bool,
 }
@@ -97,10 +90,7 @@ impl Observer {
                 calls_of: BTreeMap::new(),
                 progress: progress::Progress::default(),
                 acknowledged: Vec::new(),
-                taken: Vec::new(),
-                canceled: BTreeSet::new(),
-                walks: Vec::new(),
-                arrivals: Vec::new(),
+                seen: Seen::default(),
                 cut_off: false,
             }),
         }
@@ -270,6 +260,7 @@ impl Observer {
             &[("life", life.into()), ("messages", batch.len().into())],
         );
         inner.fencing.accepted(batch, accepted, memory);
+        inner.seen.accepted(batch, accepted);
         if let Some(detail) = inner.keys.accepted(batch, accepted, now) {
             inner.find(now, keys::RULE, detail);
         }
@@ -318,9 +309,21 @@ impl Observer {
         conversations::check(plan, &snapshot, &mut problems);
         references::check(memory, &mut problems);
         let log = events::read_all(memory);
-        events::check(memory, &snapshot, &log, &inner.walks, &mut problems);
+        events::check(
+            memory,
+            &snapshot,
+            &log,
+            &inner.seen.walks,
+            &inner.seen.receipts,
+            &mut problems,
+        );
         if let Some(lifecycle) = &plan.settings.lifecycle {
-            deliveries::check(lifecycle.receivers.len(), &log, &inner.arrivals, &mut problems);
+            deliveries::check(
+                lifecycle.receivers.len(),
+                &log,
+                &inner.seen.arrivals,
+                &mut problems,
+            );
         }
         breaker::check_edges(
             inner.lives.values().map(|life| life.metrics.as_ref()),

@@ -3,20 +3,13 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use domain::{
-    Content, ConversationId, ConversationKey, ConversationPosition, DeliveryStatus, EventId, LeaseToken,
-    Message, MessageId, Page, PageRequest, ProviderName, Receipt, ReceiptPosition, ThreadPosition,
-    WebhookEndpointId,
-};
+use domain::{Content, ConversationId, ConversationKey, LeaseToken, MessageId, ProviderName};
 use futures_util::FutureExt;
 use mutants::Mutant;
 use store::{
-    Accept, Accepted, Accepting, Archive, Assigned, Canceled, Checkpoint, ClaimLimits, Claims,
-    ConversationFilter, DeadLetter, Endpoint, EndpointChange, EventLog, Events, EventsRead,
-    IdempotentRequest, Import, LeasedEndpoint, ListedConversation, MessageDetail, MessageFilter, NewEndpoint,
-    Outbox, QueueDepth, Reads, Receipts, RedriveFilter, RedriveTerms, Redriven, RedrivenBatch, ReplayFrom,
-    Settled, Settlement, Store, StoreError, StoredReceipt, UnservedRule, WebhookDelivery, Webhooks,
-    WithoutConversation,
+    Accept, Accepted, Accepting, Archive, Assigned, Canceled, ClaimLimits, Claims, DeadLetter,
+    IdempotentRequest, Import, Outbox, QueueDepth, RedriveFilter, RedriveTerms, Redriven, RedrivenBatch,
+    Settled, Settlement, Store, StoreError, UnservedRule, WithoutConversation,
 };
 
 use super::database::{Database, Errand};
@@ -33,6 +26,9 @@ macro_rules! at_once {
         $future.now_or_never().expect("the model never waits")
     };
 }
+
+mod lifecycle;
+mod reads;
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -261,253 +257,6 @@ impl Outbox for Connection {
     async fn queue_depths(&self) -> Result<Vec<QueueDepth>, StoreError> {
         self.database
             .transact(Errand::READ, |database| at_once!(database.memory.queue_depths()))
-            .await
-    }
-}
-
-#[async_trait]
-impl Reads for Connection {
-    async fn message(&self, id: MessageId) -> Result<Option<MessageDetail>, StoreError> {
-        let read = async || {
-            self.database
-                .transact(Errand::READ, move |database| {
-                    at_once!(database.memory.message(id))
-                })
-                .await
-        };
-        let mut detail = read().await?;
-        if mutants::planted(Mutant::TornRead)
-            && let (Some(first), Some(second)) = (&mut detail, read().await?)
-        {
-            first.attempts = second.attempts;
-        }
-        Ok(detail)
-    }
-
-    async fn messages(
-        &self,
-        filter: &MessageFilter,
-        page: &PageRequest<MessageId>,
-    ) -> Result<Page<Message, MessageId>, StoreError> {
-        let (filter, page) = (filter.clone(), *page);
-        self.database
-            .transact(Errand::READ, move |database| {
-                at_once!(database.memory.messages(&filter, &page))
-            })
-            .await
-    }
-
-    async fn conversation(&self, id: ConversationId) -> Result<Option<ListedConversation>, StoreError> {
-        self.database
-            .transact(Errand::READ, move |database| {
-                at_once!(database.memory.conversation(id))
-            })
-            .await
-    }
-
-    async fn conversations(
-        &self,
-        filter: &ConversationFilter,
-        page: &PageRequest<ConversationPosition>,
-    ) -> Result<Page<ListedConversation, ConversationPosition>, StoreError> {
-        let (filter, page) = (filter.clone(), *page);
-        self.database
-            .transact(Errand::READ, move |database| {
-                at_once!(database.memory.conversations(&filter, &page))
-            })
-            .await
-    }
-
-    async fn thread(
-        &self,
-        id: ConversationId,
-        page: &PageRequest<ThreadPosition>,
-    ) -> Result<Option<Page<Message, ThreadPosition>>, StoreError> {
-        let page = *page;
-        self.database
-            .transact(Errand::READ, move |database| {
-                at_once!(database.memory.thread(id, &page))
-            })
-            .await
-    }
-}
-
-#[async_trait]
-impl Receipts for Connection {
-    async fn store_receipt(&self, receipt: &Receipt) -> Result<Option<MessageId>, StoreError> {
-        let receipt = receipt.clone();
-        self.database
-            .transact(Errand::WRITE, move |database| {
-                let changed = at_once!(database.memory.store_receipt(&receipt));
-                database.observer.outbox_changed(&database.memory);
-                changed
-            })
-            .await
-    }
-
-    async fn match_receipts(&self, within: Duration, limit: u32) -> Result<u64, StoreError> {
-        self.database
-            .transact(Errand::WRITE, move |database| {
-                let changed = at_once!(database.memory.match_receipts(within, limit));
-                database.observer.outbox_changed(&database.memory);
-                changed
-            })
-            .await
-    }
-
-    async fn receipts(
-        &self,
-        matched: Option<bool>,
-        page: &PageRequest<ReceiptPosition>,
-    ) -> Result<Page<StoredReceipt, ReceiptPosition>, StoreError> {
-        let page = *page;
-        self.database
-            .transact(Errand::READ, move |database| {
-                at_once!(database.memory.receipts(matched, &page))
-            })
-            .await
-    }
-
-    async fn purge_receipts(&self, kept: Duration, limit: u32) -> Result<u64, StoreError> {
-        self.database
-            .transact(Errand::WRITE, move |database| {
-                at_once!(database.memory.purge_receipts(kept, limit))
-            })
-            .await
-    }
-}
-
-#[async_trait]
-impl Events for Connection {
-    async fn events(&self, after: EventId, limit: u32) -> Result<EventsRead, StoreError> {
-        self.database
-            .transact(Errand::READ, move |database| {
-                at_once!(database.memory.events(after, limit))
-            })
-            .await
-    }
-
-    async fn event_log(&self) -> Result<EventLog, StoreError> {
-        self.database
-            .transact(Errand::READ, |database| at_once!(database.memory.event_log()))
-            .await
-    }
-
-    async fn purge_events(&self, kept: Duration, limit: u32) -> Result<u64, StoreError> {
-        self.database
-            .transact(Errand::WRITE, move |database| {
-                at_once!(database.memory.purge_events(kept, limit))
-            })
-            .await
-    }
-}
-
-#[async_trait]
-impl Webhooks for Connection {
-    async fn create_endpoint(
-        &self,
-        endpoint: &NewEndpoint,
-        max: u32,
-    ) -> Result<Option<Endpoint>, StoreError> {
-        let endpoint = endpoint.clone();
-        self.database
-            .transact(Errand::WRITE, move |database| {
-                at_once!(database.memory.create_endpoint(&endpoint, max))
-            })
-            .await
-    }
-
-    async fn endpoints(&self) -> Result<Vec<Endpoint>, StoreError> {
-        self.database
-            .transact(Errand::READ, |database| at_once!(database.memory.endpoints()))
-            .await
-    }
-
-    async fn endpoint(&self, id: WebhookEndpointId) -> Result<Option<Endpoint>, StoreError> {
-        self.database
-            .transact(Errand::READ, move |database| {
-                at_once!(database.memory.endpoint(id))
-            })
-            .await
-    }
-
-    async fn change_endpoint(
-        &self,
-        id: WebhookEndpointId,
-        change: &EndpointChange,
-    ) -> Result<Option<Endpoint>, StoreError> {
-        let change = change.clone();
-        self.database
-            .transact(Errand::WRITE, move |database| {
-                at_once!(database.memory.change_endpoint(id, &change))
-            })
-            .await
-    }
-
-    async fn delete_endpoint(&self, id: WebhookEndpointId) -> Result<bool, StoreError> {
-        self.database
-            .transact(Errand::WRITE, move |database| {
-                at_once!(database.memory.delete_endpoint(id))
-            })
-            .await
-    }
-
-    async fn replay(&self, id: WebhookEndpointId, from: ReplayFrom) -> Result<Option<Endpoint>, StoreError> {
-        self.database
-            .transact(Errand::WRITE, move |database| {
-                at_once!(database.memory.replay(id, from))
-            })
-            .await
-    }
-
-    async fn lease_endpoints(
-        &self,
-        lease: Duration,
-        deliveries_max: u32,
-    ) -> Result<Vec<LeasedEndpoint>, StoreError> {
-        self.database
-            .transact(Errand::WRITE, move |database| {
-                at_once!(database.memory.lease_endpoints(lease, deliveries_max))
-            })
-            .await
-    }
-
-    async fn checkpoint(&self, checkpoint: &Checkpoint) -> Result<bool, StoreError> {
-        let checkpoint = checkpoint.clone();
-        self.database
-            .transact(Errand::WRITE, move |database| {
-                at_once!(database.memory.checkpoint(&checkpoint))
-            })
-            .await
-    }
-
-    async fn release_endpoint(&self, id: WebhookEndpointId, token: LeaseToken) -> Result<(), StoreError> {
-        self.database
-            .transact(Errand::WRITE, move |database| {
-                at_once!(database.memory.release_endpoint(id, token))
-            })
-            .await
-    }
-
-    async fn deliveries(
-        &self,
-        id: WebhookEndpointId,
-        status: Option<DeliveryStatus>,
-        page: &PageRequest<EventId>,
-    ) -> Result<Option<Page<WebhookDelivery, EventId>>, StoreError> {
-        let page = *page;
-        self.database
-            .transact(Errand::READ, move |database| {
-                at_once!(database.memory.deliveries(id, status, &page))
-            })
-            .await
-    }
-
-    async fn purge_deliveries(&self, limit: u32) -> Result<u64, StoreError> {
-        self.database
-            .transact(Errand::WRITE, move |database| {
-                at_once!(database.memory.purge_deliveries(limit))
-            })
             .await
     }
 }
