@@ -35,7 +35,9 @@ pub struct EventLog {
     metrics: Arc<Metrics>,
     ring: Mutex<Ring>,
     /// The latest event that the task has read; `None` while it does not follow the log.
-    end: watch::Sender<Option<EventId>>,
+    end: Mutex<Option<EventId>>,
+    /// Notified when `end` moves. Not a `watch`: it wakes its readers in random order, and no simulated run could be repeated.
+    moved: Notify,
     followers: watch::Sender<usize>,
     changed: Notify,
     /// Ends all waits.
@@ -61,7 +63,8 @@ impl EventLog {
             clock: Arc::clone(clock),
             metrics: Arc::clone(metrics),
             ring: Mutex::default(),
-            end: watch::Sender::new(None),
+            end: Mutex::default(),
+            moved: Notify::new(),
             followers: watch::Sender::new(0),
             changed: Notify::new(),
             ending: stop.child_token(),
@@ -130,7 +133,7 @@ impl EventLog {
             loop {
                 self.until_followed().await;
                 self.read_while_followed().await;
-                self.end.send_replace(None);
+                self.set_end(None);
                 self.ring.lock().restart(EventId::START);
             }
         };
@@ -180,7 +183,7 @@ impl EventLog {
 
     /// Reads what is new. True if there is probably more.
     async fn read_on(&self) -> Result<bool, StoreError> {
-        let end = *self.end.borrow();
+        let end = *self.end.lock();
         let Some(after) = end else {
             let end = self.store.event_log().await?.end;
             self.restart(end);
@@ -196,7 +199,7 @@ impl EventLog {
                 self.metrics
                     .observe_event_lag(self.clock.now().saturating_since(at));
                 self.ring.lock().append(events);
-                self.end.send_replace(Some(end));
+                self.set_end(Some(end));
                 Ok(full)
             }
             // Readers learn of it from the store.
@@ -214,23 +217,40 @@ impl EventLog {
 
     fn restart(&self, at: EventId) {
         self.ring.lock().restart(at);
-        self.end.send_replace(Some(at));
+        self.set_end(Some(at));
+    }
+
+    fn set_end(&self, end: Option<EventId>) {
+        *self.end.lock() = end;
+        self.moved.notify_waiters();
+    }
+
+    /// The latest event that the task has read, once that is what is waited for. `None` when waits end.
+    async fn end_that(&self, is_awaited: impl Fn(EventId) -> bool) -> Option<EventId> {
+        let awaited = async {
+            loop {
+                // Made before the look: it also wakes for what happens between the two.
+                let moved = self.moved.notified();
+                let end = *self.end.lock();
+                if let Some(end) = end.filter(|end| is_awaited(*end)) {
+                    return end;
+                }
+                moved.await;
+            }
+        };
+        self.ending.run_until_cancelled(awaited).await
     }
 }
 
 impl Following<'_> {
     /// See [`EventLog::beyond`].
     pub async fn beyond(&self, after: EventId) -> bool {
-        let mut ends = self.log.end.subscribe();
-        let beyond = ends.wait_for(|end| end.is_some_and(|end| end > after));
-        self.log.ending.run_until_cancelled(beyond).await.is_some()
+        self.log.end_that(|end| end > after).await.is_some()
     }
 
     /// A place from which [`Following::until`] misses nothing that is committed after this call; `None` when waits end.
     pub(crate) async fn place(&self) -> Option<EventId> {
-        let mut ends = self.log.end.subscribe();
-        let known = ends.wait_for(Option::is_some);
-        *self.log.ending.run_until_cancelled(known).await?.ok()?
+        self.log.end_that(|_| true).await
     }
 
     /// Waits until an event after a place matters, and moves the place on. Events that have left the memory count as such. False
@@ -259,7 +279,7 @@ impl Drop for Following<'_> {
 impl fmt::Debug for EventLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EventLog")
-            .field("end", &*self.end.borrow())
+            .field("end", &*self.end.lock())
             .field("followers", &*self.followers.borrow())
             .finish_non_exhaustive()
     }
