@@ -1,17 +1,20 @@
 """What no schema can say about requests and answers, said to schemathesis."""
 
+import datetime
 import itertools
 import os
 
 import schemathesis
 
 # Ids of messages and conversations that exist: a generated one never does.
-IDS = {"/api/messages/{id}": itertools.cycle(os.environ["MESSAGES"].split()), "/api/conversations/{id}": itertools.cycle(["1"])}
+IDS = {"/api/messages/{id}": itertools.cycle(os.environ["MESSAGES"].split()), "/api/conversations/{id}": itertools.cycle(["1"]), "/api/webhook-endpoints/{id}": itertools.cycle([os.environ["ENDPOINT"]])}
 # Cursors are opaque: only one that the service made is valid. These have its form.
 CURSORS = {
     "/api/conversations": "c1795255200000000.1",
     "/api/conversations/{id}/messages": "t1795255200000000.1",
     "/api/messages": "m01a1fc5f8b3e7c619d0a4f2b6c8e1a35",
+    "/api/receipts": "r1",
+    "/api/webhook-endpoints/{id}/deliveries": "e0000000000000001",
 }
 PROVIDERS = ["sms-mms", "email"]
 # Addresses have a grammar, which descriptions give in words (and crates/domain/tests/edge as inputs).
@@ -20,6 +23,10 @@ SENDERS = itertools.cycle(["+12016661234", "24365", "Acme", "A_1.&-b+!*?"])
 EMAILS = itertools.cycle(["customer@example.com", "Shop+order-17@example.com"])
 EXAMPLES = {"timestamp": "2026-11-21T10:00:00Z", "subject": "Re: Your order"}
 ATTACHMENT = "https://example.com/menu.png"
+# Nothing listens there.
+ENDPOINT_URL = "http://127.0.0.1:9/hook"
+# A wait for something that does not happen takes all of its time.
+WAIT_MS_MAX = 20
 
 
 @schemathesis.hook
@@ -36,14 +43,26 @@ def before_add_examples(context, examples):
 def map_case(context, case):
     if is_positive(case):
         make_valid(case)
+    if case.query and str(case.query.get("wait_ms", "")).isdecimal():
+        case.query["wait_ms"] = min(int(case.query["wait_ms"]), WAIT_MS_MAX)
     return case
 
 
 def make_valid(case):
     if case.query and case.query.get("cursor"):
         case.query["cursor"] = CURSORS[case.operation.path]
-    if case.query and case.query.get("participant"):
-        case.query["participant"] = next(SENDERS)
+    for name in ("participant", "from", "to"):
+        if case.query and case.query.get(name):
+            case.query[name] = next(SENDERS)
+    # These say what a wait is for.
+    for name, value in (("until", "final"), ("count", 1)):
+        if case.query and case.query.get(name) is not None:
+            case.query[name] = value
+            case.query["wait_ms"] = WAIT_MS_MAX
+    if case.query and case.query.get("type"):
+        case.query["type"] = "message.accepted,message.failed"
+    if case.query and case.query.get("after") and case.operation.path == "/api/events":
+        case.query["after"] = "oldest"
     if case.query and case.query.get("provider") and case.method == "POST":
         case.query["provider"] = PROVIDERS[0]
     # A request made from an earlier answer already has an id that exists.
@@ -59,6 +78,13 @@ def make_valid(case):
             add_up(case.body)
         elif "to" in case.body:
             write(case.body)
+        elif case.operation.path.endswith("/replay"):
+            case.body.clear()
+            case.body["failed"] = True
+        elif "/webhook-endpoints" in case.operation.path:
+            case.body["url"] = ENDPOINT_URL
+        elif case.operation.path == "/api/webhooks/receipts":
+            case.body["message_id"] = case.body.get("message_id") or os.environ["MESSAGES"].split()[0]
         elif case.operation.label == "POST /api/messages/redrive" and not any(case.body.values()):
             case.body["reason"] = "exhausted"
 
@@ -110,6 +136,12 @@ def write(message):
         message.pop("attachments", None)
     if message.get("subject"):
         message["subject"] = EXAMPLES["subject"]
+    if message.get("metadata"):
+        message["metadata"] = {"order": "17"}
+    now = datetime.datetime.now(datetime.timezone.utc)
+    for name, days in (("send_at", 1), ("expires_at", 2)):
+        if message.get(name) is not None:
+            message[name] = (now + datetime.timedelta(days=days)).isoformat()
 
 
 def add_up(config):
@@ -120,5 +152,5 @@ def add_up(config):
             add_up(value)
         elif name.endswith("_pct") and isinstance(value, (int, float)):
             config[name] = int(value) // 3
-        elif name == "seed" and isinstance(value, float):
+        elif name in ("seed", "delay_ms") and isinstance(value, float):
             config[name] = int(value)
