@@ -14,7 +14,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use providers::{
     Routes,
-    simulator::{SimulatorSettings, Simulators},
+    simulator::{SimulatorSettings, Simulators, receipt_channel},
 };
 use resilience::{Backoff, BreakerSettings};
 use server::{App, ConnectionSettings, Server, ServerSettings};
@@ -159,8 +159,15 @@ async fn read(response: hyper::Response<Incoming>) -> Answer {
 async fn start() -> (SocketAddr, Server) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let entropy = Entropy::from_seed(7);
-    let simulators =
-        Simulators::new(SimulatorSettings::default(), &entropy, Arc::clone(&clock)).expect("simulators");
+    // Receipts come from requests here.
+    let (receipts, _) = receipt_channel(&clock);
+    let simulators = Simulators::new(
+        SimulatorSettings::default(),
+        &entropy,
+        Arc::clone(&clock),
+        &receipts,
+    );
+    let simulators = simulators.expect("simulators");
     let simulators = Arc::new(simulators);
     let engine = Engine::start(
         settings(),
@@ -202,6 +209,7 @@ fn settings() -> EngineSettings {
             email: Duration::from_secs(172_800),
         },
         idempotency_ttl: Duration::from_secs(86_400),
+        events_retention: Duration::from_secs(604_800),
         commit_batch_max: 512,
         commit_queue_max: 4_096,
         limits: LimitSettings {
