@@ -25,6 +25,7 @@ pub(super) struct Seen {
     pub(super) canceled: BTreeSet<MessageId>,
     pub(super) walks: Vec<Walk>,
     pub(super) arrivals: Vec<Arrival>,
+    pub(super) delivered_up_to: Option<EventId>,
     /// Those that were acknowledged.
     pub(super) receipts: Vec<Receipt>,
     /// When clients want messages to be sent.
@@ -122,6 +123,11 @@ impl Observer {
         inner.seen.walks[walk]
             .seen
             .extend(events.iter().map(|event| event.id));
+    }
+
+    /// Every endpoint has every event up to this one.
+    pub(crate) fn all_delivered(&self, end: EventId) {
+        self.inner().seen.delivered_up_to = Some(end);
     }
 
     /// A webhook arrived.

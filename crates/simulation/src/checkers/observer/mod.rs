@@ -321,6 +321,7 @@ impl Observer {
             deliveries::check(
                 lifecycle.receivers.len(),
                 &log,
+                inner.seen.delivered_up_to,
                 &inner.seen.arrivals,
                 &mut problems,
             );
