@@ -16,9 +16,9 @@ use trunkline_http_client::{AllowedNetworks, Client, ClientError, ClientSettings
 
 #[tokio::test]
 async fn only_a_trusted_certificate_for_the_host_is_accepted() {
-    let ours = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let certificate = ours.cert.der().clone();
-    let key = PrivatePkcs8KeyDer::from(ours.signing_key.serialize_der());
+    let signed = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let certificate = signed.cert.der().clone();
+    let key = PrivatePkcs8KeyDer::from(signed.signing_key.serialize_der());
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

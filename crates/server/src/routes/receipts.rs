@@ -150,25 +150,25 @@ impl ReceiptWebhook {
             let read = name.trim().parse::<ProviderName>();
             read.map_err(|error| FieldError::new("/provider", error))
         });
-        let theirs =
+        let provider_message_id =
             given(self.provider_message_id).map(|id| provider_message_id("/provider_message_id", Some(id)));
-        let ours = given(self.message_id).map(|id| {
+        let message_id = given(self.message_id).map(|id| {
             let read = id.trim().parse::<MessageId>();
             read.map_err(|error| FieldError::new("/message_id", error))
         });
-        // One id is enough: providers echo what they like.
-        let ours = match (&theirs, ours) {
+        // One id is enough: some providers put other text into the field of our id.
+        let message_id = match (&provider_message_id, message_id) {
             (Some(Ok(_)), Some(Err(_))) => None,
             (None, None) => {
                 let detail = "is required, or else provider_message_id";
                 Some(Err(FieldError::new("/message_id", detail)))
             }
-            (_, ours) => ours,
+            (_, message_id) => message_id,
         };
         let mut keep = |error: FieldError| errors.push(error);
         let provider = provider.transpose().map_err(&mut keep).ok().flatten();
-        let provider_message_id = theirs.transpose().map_err(&mut keep).ok().flatten();
-        let message_id = ours.transpose().map_err(&mut keep).ok().flatten();
+        let provider_message_id = provider_message_id.transpose().map_err(&mut keep).ok().flatten();
+        let message_id = message_id.transpose().map_err(&mut keep).ok().flatten();
         let status = status.map_err(&mut keep).ok();
         let (Some(status), true) = (status, errors.is_empty()) else {
             return Err(Problem::invalid(errors));

@@ -68,10 +68,10 @@ fn check_stories(snapshot: &Snapshot, log: &[Event], problems: &mut Vec<(&'stati
     }
     for (id, detail) in &snapshot.messages {
         let story = stories.remove(id).unwrap_or_default();
-        let told = story.iter().try_fold(None, |before, event| next(before, *event));
-        match told {
+        let ends_as = story.iter().try_fold(None, |before, event| next(before, *event));
+        match ends_as {
             Err(()) => problems.push((RULE_STATUS, format!("{id}: {story:?}"))),
-            Ok(told) if told != Some(detail.message.status) => {
+            Ok(status) if status != Some(detail.message.status) => {
                 problems.push((
                     RULE_STORY,
                     format!("{id} is {}: {story:?}", detail.message.status),

@@ -190,10 +190,6 @@ impl World {
                 self.common.observer.all_delivered(self.end_of_log());
                 break;
             }
-            // Retries of webhooks may be hours apart.
-            if served && self.all_final() && self.common.time.elapsed() > healed + patience {
-                break;
-            }
             if self.common.time.elapsed() > healed + patience {
                 let detail = if served {
                     self.pending()

@@ -137,7 +137,7 @@ pub(crate) async fn delete(State(app): AppState, id: PathId) -> Result<StatusCod
 
 /// Replace the secret of a webhook endpoint
 ///
-/// For 24 hours webhooks have two signatures, one with the secret before. The request needs no body.
+/// For 24 hours each webhook has two signatures: one by the new secret, one by the old. The request needs no body.
 #[utoipa::path(
     post, path = "/api/webhook-endpoints/{id}/rotate-secret", operation_id = "rotateWebhookSecret", tag = "Webhooks",
     params(("id" = schemas::WebhookEndpointId, Path, description = "The endpoint's id")),

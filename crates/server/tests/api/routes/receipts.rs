@@ -68,11 +68,11 @@ async fn receipts_fold_and_contradictions_show() {
 async fn a_receipt_that_matches_nothing_is_kept_and_listed() {
     let world = World::new().await;
     let (id, theirs) = dispatched(&world).await;
-    let nobody = "01890a5d-ac96-774b-bcce-b302099a8057";
+    let unknown_id = "01890a5d-ac96-774b-bcce-b302099a8057";
     let unknown = json!({"provider": "elsewhere", "provider_message_id": "x-1", "status": "undelivered", "error_code": 30003});
     for body in [
         unknown,
-        json!({"message_id": nobody, "status": "sent"}),
+        json!({"message_id": unknown_id, "status": "sent"}),
         json!({"provider_message_id": theirs, "status": "sent"}),
     ] {
         world.post(RECEIPTS, &body).await.expect(202);
@@ -85,7 +85,7 @@ async fn a_receipt_that_matches_nothing_is_kept_and_listed() {
     let shown = |receipt: &Value| (receipt["message_id"].clone(), receipt["matched"].clone());
     assert_eq!(
         unmatched.iter().map(shown).collect::<Vec<_>>(),
-        [(json!(nobody), json!(false)), (Value::Null, json!(false))]
+        [(json!(unknown_id), json!(false)), (Value::Null, json!(false))]
     );
     let (at, received_at) = (&unmatched[1]["at"], &unmatched[1]["received_at"]);
     assert_eq!(at, received_at);

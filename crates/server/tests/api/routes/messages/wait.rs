@@ -46,10 +46,10 @@ async fn a_read_that_waits_in_vain_shows_what_is_there() {
             (&json!("timed_out"), &json!("dispatched"))
         );
     }
-    // Only a request that waits is told how it ended.
+    // `wait` is only in answers to requests that waited.
     assert!(world.message(&id).await.get("wait").is_none());
-    let nobody = "/api/messages/01890a5d-ac96-774b-bcce-b302099a8057?wait_ms=30000";
-    world.get(nobody).await.expect_problem(404, "not_found");
+    let unknown = "/api/messages/01890a5d-ac96-774b-bcce-b302099a8057?wait_ms=30000";
+    world.get(unknown).await.expect_problem(404, "not_found");
 }
 
 #[tokio::test]
