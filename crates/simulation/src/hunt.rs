@@ -5,7 +5,7 @@ use mutants::Mutant;
 use crate::{Plan, Violation, campaign::run_seed};
 
 /// Schedules in which a planted bug must show itself, of those whose worlds have what it needs.
-pub const SEEDS_MAX: usize = 200;
+pub const SEEDS_MAX: usize = 500;
 
 /// The first seed that catches a planted bug, and the broken rule; `None` if [`SEEDS_MAX`] seeds do not catch it.
 #[must_use]
