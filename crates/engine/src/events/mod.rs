@@ -71,18 +71,23 @@ impl EventLog {
         }
     }
 
-    /// Up to `limit` events after a place. Events from memory may be fewer than there are, so only an empty answer says that
-    /// there were no more at the time of the call. It holds no event back for long: a followed log is a few milliseconds behind
-    /// the commits of this node, and at most about 50 ms behind those of others. [`EventLog::read_now`] is never behind.
+    /// Up to `limit` events after a place, or fewer. If none are returned, [`EventLog::beyond`] waits for more. While the node
+    /// follows the log, a reader at its end costs the store nothing, however many there are. Then a read is a few milliseconds
+    /// behind the commits of this node, and at most about 50 ms behind those of others; [`EventLog::read_now`] is never behind.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub async fn read(&self, after: EventId, limit: u32) -> Result<EventsRead, StoreError> {
         let recent = self.ring.lock().after(after, limit as usize);
         match recent {
-            Some(events) if !events.is_empty() => Ok(EventsRead::Events(events)),
+            Some(events) if !events.is_empty() || self.is_followed() => Ok(EventsRead::Events(events)),
             _ => self.store.events(after, limit).await,
         }
+    }
+
+    /// Whether the task has read the log up to its end. If it stops after this, [`EventLog::beyond`] starts it again.
+    fn is_followed(&self) -> bool {
+        self.end.lock().is_some()
     }
 
     /// Like [`EventLog::read`], but includes the events of all commits before the call, up to the limit.

@@ -2,7 +2,7 @@
 -- so the order of the numbers is the order of the changes. Nodes take turns: they lock the one row of event_log. One that
 -- waited there may find some of its rows placed: it leaves these alone, and gaps stay.
 with unplaced as materialized (
-    select batch, cardinality(types) as events
+    select ctid, batch, cardinality(types) as events
     from event_batches
     where last_position is null
     order by batch
@@ -12,17 +12,16 @@ with unplaced as materialized (
 log as materialized (
     select end_position from event_log where exists (select from unplaced) for update
 ),
+-- Found again by ctid, which leaves the planner no choice: it knows nothing of the number of rows without a position.
 placed as (
     update event_batches
     set last_position = numbered.last_position
     from (
-        select batch, end_position + sum(events) over (order by batch) as last_position
+        select unplaced.ctid, end_position + sum(events) over (order by batch) as last_position
         from unplaced
         cross join log
     ) as numbered
-    where event_batches.batch = numbered.batch
-        and event_batches.batch = any(array(select batch from unplaced))
-        and event_batches.last_position is null
+    where event_batches.ctid = numbered.ctid and event_batches.last_position is null
 ),
 moved as (
     update event_log
