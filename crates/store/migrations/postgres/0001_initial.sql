@@ -15,6 +15,9 @@ create table conversations (
     message_count    bigint not null,
     last_activity_at timestamptz not null,
     created_at       timestamptz not null,
+    -- Whether a message has this participant outside: outbound messages go to it, inbound ones come from it.
+    outside_a        boolean not null default false,
+    outside_b        boolean not null default false,
     activity_slot    timestamptz not null generated always as
         (date_bin('10 seconds', last_activity_at, timestamptz '0001-01-01 00:00:00+00')) stored,
     -- The participants come first, so that this index also finds the conversations of participant_a.
@@ -23,7 +26,8 @@ create table conversations (
 -- Leaves room for the next version of a row on its page, so that no index changes.
 with (fillfactor = 70);
 create index conversations_by_activity on conversations (channel, activity_slot desc);
-create index conversations_by_participant_b on conversations (participant_b);
+create index conversations_by_participant_b on conversations (participant_b, outside_b);
+create index conversations_outside_a on conversations (participant_a) where outside_a;
 
 -- The id is a UUID of version 7, in the order of processed_at.
 create table messages (
@@ -38,6 +42,9 @@ create table messages (
     recipient        text not null,
     from_participant text collate "C" not null,
     to_participant   text collate "C" not null,
+    -- Our side; the other participant is outside.
+    own_participant  text collate "C" not null generated always as
+        (case direction when 'outbound' then from_participant else to_participant end) stored,
     subject          text,
     body             text not null,
     attachments      jsonb,
@@ -56,16 +63,18 @@ create table messages (
     delivery_at           timestamptz,
     delivery_contradicted boolean
 );
-create index messages_by_thread on messages (conversation_id, timestamp, sequence);
+-- With the id, a conversation is listed in the order of the ids without reading its messages.
+create index messages_by_thread on messages (conversation_id, timestamp, sequence) include (id);
 create index messages_unthreaded on messages (id) where conversation_id is null;
-create index messages_unthreaded_by_participants on messages (from_participant, to_participant, id)
-    where conversation_id is null;
+create index messages_unthreaded_by_sender on messages (from_participant, to_participant) where conversation_id is null;
+create index messages_unthreaded_by_recipient on messages (to_participant) where conversation_id is null;
 -- A kind of message has one provider, channel, direction and resolution. A listing reads one range of these for each kind, of
--- all messages or of a participant, so that no filter makes it read others (sql/messages/list_by_kind, list_of_participant).
--- (Nulls first, so that the planner cannot take the order of the primary key for theirs.)
+-- all messages or of one of our own participants, so that no filter makes it read others (sql/messages/list_by_kind,
+-- list_of_participants). The messages of a participant outside are found along its conversations: an index of them would cost
+-- every accept as much again. (Nulls first, so that the planner cannot take the order of the primary key for theirs.)
 create index messages_by_kind on messages (provider, channel, direction, resolution, id nulls first);
-create index messages_by_sender on messages (from_participant, provider, channel, direction, resolution, id nulls first);
-create index messages_by_recipient on messages (to_participant, provider, channel, direction, resolution, id nulls first);
+create index messages_by_own_participant on messages
+    (own_participant, provider, channel, direction, resolution, id nulls first);
 
 -- One row for each outbound message that is pending or dead. The lease token only grows, so a worker that lost its lease
 -- cannot change the message.

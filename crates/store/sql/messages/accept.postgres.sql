@@ -2,7 +2,7 @@
 -- Arrays are unnested side by side in select lists: in a from clause each would be materialized first.
 with conflict as materialized (
     select
-        coalesce(now() > $35::timestamptz, false)
+        coalesce(now() > $37::timestamptz, false)
         or exists (select from idempotency_keys where key = any($1::text[]))
         or exists (
             select
@@ -37,17 +37,20 @@ new_inbound_ids as (
 -- Each conversation is updated once, for all its messages in the batch.
 counted as (
     insert into conversations as c
-        (channel, participant_a, participant_b, message_count, last_activity_at, created_at)
+        (channel, participant_a, participant_b, message_count, last_activity_at, created_at, outside_a, outside_b)
     select *
     from (
         select
             unnest($10::text[]), unnest($11::text[]), unnest($12::text[]),
-            unnest($13::bigint[]), unnest($14::timestamptz[]), unnest($15::timestamptz[])
+            unnest($13::bigint[]), unnest($14::timestamptz[]), unnest($15::timestamptz[]),
+            unnest($35::boolean[]), unnest($36::boolean[])
     ) as input
     where not (select found from conflict)
     on conflict (participant_a, participant_b, channel) do update set
         message_count = c.message_count + excluded.message_count,
-        last_activity_at = greatest(c.last_activity_at, excluded.last_activity_at)
+        last_activity_at = greatest(c.last_activity_at, excluded.last_activity_at),
+        outside_a = c.outside_a or excluded.outside_a,
+        outside_b = c.outside_b or excluded.outside_b
     returning id, message_count, channel, participant_a, participant_b
 ),
 -- Messages find their conversation by its place in the batch, so RETURNING must keep the input order. If it does not, `ids`

@@ -89,6 +89,8 @@ pub(super) async fn insert(store: &Postgres, batch: &[&Accept]) -> Result<Option
                     Kind::Send { deadline, .. } => Some(millis(deadline)),
                     Kind::Receive { .. } => None,
                 }),
+                &column(&shares, |share| share.outside[0]),
+                &column(&shares, |share| share.outside[1]),
             ],
             &store.server_clock,
         )
@@ -113,6 +115,8 @@ struct Share<'a> {
     messages: i64,
     last_activity_at: Timestamp,
     created_at: Timestamp,
+    /// Whether each participant is outside in one of them.
+    outside: [bool; 2],
 }
 
 /// The conversation of a message, and its place there.
@@ -136,6 +140,7 @@ fn shares<'a>(batch: &[&Accept], conversations: &'a [ConversationKey]) -> (Vec<S
             messages: 0,
             last_activity_at: batch[messages[0]].active_at(),
             created_at: batch[messages[0]].processed_at,
+            outside: [false; 2],
         };
         for message in messages.iter().rev() {
             let accept = batch[*message];
@@ -146,6 +151,12 @@ fn shares<'a>(batch: &[&Accept], conversations: &'a [ConversationKey]) -> (Vec<S
             share.messages += 1;
             share.last_activity_at = share.last_activity_at.max(accept.active_at());
             share.created_at = share.created_at.min(accept.processed_at);
+            let outside = match accept.kind {
+                Kind::Send { .. } => &accept.message.to,
+                Kind::Receive { .. } => &accept.message.from,
+            };
+            share.outside[0] |= share.key[0] == outside.as_str();
+            share.outside[1] |= share.key[1] == outside.as_str();
         }
         shares.push(share);
     }

@@ -11,12 +11,8 @@ use uuid::Uuid;
 use super::{Postgres, rows};
 use crate::{MessageFilter, StoreError};
 
-/// The most messages of conversations that are read and sorted. Larger conversations are listed in the order of the ids.
-const THREADS_SORTED_MAX: i64 = 3_000;
 /// The most outbox entries that are read for a filter about participants, and the most delayed ones that are sorted.
 const ENTRIES_FEW: i64 = 3_000;
-/// Counting the conversations of a participant stops here.
-const CONVERSATIONS_COUNTED_MAX: i64 = 100;
 
 /// A statement that lists messages: its own part and the shared end.
 macro_rules! listing {
@@ -48,15 +44,8 @@ enum Along {
     Entries,
     /// All outbox entries in these states, which are few.
     FewEntries(&'static [&'static str]),
-    /// The messages from a participant, to a participant, or both.
-    Participant {
-        sender: Option<String>,
-        recipient: Option<String>,
-        /// If it is known.
-        total: Option<i64>,
-    },
-    /// The messages of these conversations, and those between the participants that have none.
-    Threads(Vec<i64>),
+    /// The messages of participants and conversations.
+    Participants,
 }
 
 impl Kind {
@@ -122,6 +111,23 @@ impl Postgres {
         } = kind;
         let of_kind: [&(dyn ToSql + Sync); 5] = [&channel, &provider, &direction, &resolution, &status];
         let mut own: Vec<&(dyn ToSql + Sync)> = vec![&count_max, &after, &since];
+        // What a filter for one participant finds if it is our own.
+        let (participant, as_own) = match (from, to, conversation) {
+            (Some(from), None, None) => (Some(from), Some(Direction::Outbound.as_str())),
+            (None, Some(to), None) => (Some(to), Some(Direction::Inbound.as_str())),
+            _ => (None, None),
+        };
+        let key = match (&filter.from, &filter.to, conversation) {
+            // The channel does not matter for the order of the participants.
+            (Some(from), Some(to), None) => Some(ConversationKey::new(
+                ConversationChannel::Sms,
+                from.clone(),
+                to.clone(),
+            )),
+            _ => None,
+        };
+        let pair = [ConversationKey::participant_a, ConversationKey::participant_b]
+            .map(|participant| key.as_ref().map(|key| participant(key).as_str()));
         let sql = match along {
             Along::Ids => listing!("messages/list"),
             Along::Kinds => {
@@ -138,19 +144,11 @@ impl Postgres {
                 own.extend(of_kind.into_iter().chain(others));
                 listing!("outbox/list_few")
             }
-            Along::Participant {
-                sender,
-                recipient,
-                total,
-            } => {
-                let others: [&(dyn ToSql + Sync); 6] = [sender, recipient, &from, &to, &conversation, total];
+            Along::Participants => {
+                let others: [&(dyn ToSql + Sync); 7] =
+                    [&from, &to, &conversation, &participant, &as_own, &pair[0], &pair[1]];
                 own.extend(of_kind.into_iter().chain(others));
-                listing!("messages/list_of_participant")
-            }
-            Along::Threads(threads) => {
-                let others: [&(dyn ToSql + Sync); 4] = [&from, &to, &conversation, threads];
-                own.extend(of_kind.into_iter().chain(others));
-                listing!("messages/list_of_threads")
+                listing!("messages/list_of_participants")
             }
         };
         rows_of_page(self, sql, page, &own).await
@@ -165,19 +163,7 @@ async fn choose(store: &Postgres, filter: &MessageFilter) -> Result<Along, Store
         Some(Status::Failed) => &["dead"],
         _ => &[],
     };
-    let along = if filter.conversation_id.is_some() || (from.is_some() && to.is_some()) {
-        match along_conversations(store, filter).await? {
-            many @ Along::Participant { .. } => many,
-            few => return Ok(few),
-        }
-    } else if from.is_some() || to.is_some() {
-        let of = |participant: &Option<Participant>| participant.as_ref().map(|it| it.as_str().to_owned());
-        Along::Participant {
-            sender: of(from),
-            recipient: of(to),
-            total: None,
-        }
-    } else {
+    if from.is_none() && to.is_none() && filter.conversation_id.is_none() {
         let unfiltered = MessageFilter {
             since: filter.since,
             ..MessageFilter::default()
@@ -187,60 +173,11 @@ async fn choose(store: &Postgres, filter: &MessageFilter) -> Result<Along, Store
             [] => Along::Kinds,
             _ => Along::Entries,
         });
-    };
+    }
     if !states.is_empty() && entries_are_few(store, states).await? {
         return Ok(Along::FewEntries(states));
     }
-    Ok(along)
-}
-
-/// For a conversation, or a sender and a recipient: their conversations if they are small, or else the participant that has
-/// fewer other conversations.
-async fn along_conversations(store: &Postgres, filter: &MessageFilter) -> Result<Along, StoreError> {
-    let id = filter.conversation_id.map(|id| id.get());
-    let key = match (id, &filter.from, &filter.to) {
-        // The channel does not matter for the order of the participants.
-        (None, Some(from), Some(to)) => Some(ConversationKey::new(
-            ConversationChannel::Sms,
-            from.clone(),
-            to.clone(),
-        )),
-        _ => None,
-    };
-    let [one, other] = [ConversationKey::participant_a, ConversationKey::participant_b]
-        .map(|participant| key.as_ref().map(|key| participant(key).as_str()));
-    let sql = include_str!("../../sql/conversations/probe.postgres.sql");
-    let found = store
-        .read(sql, &[&id, &one, &other, &CONVERSATIONS_COUNTED_MAX])
-        .await?;
-    let (mut threads, mut messages) = (Vec::new(), 0);
-    for row in &found {
-        threads.push(rows::get(row, "id")?);
-        messages += rows::get::<i64>(row, "message_count")?;
-    }
-    let Some(row) = found.first().filter(|_| messages > THREADS_SORTED_MAX) else {
-        return Ok(Along::Threads(threads));
-    };
-    let [one, other]: [&str; 2] = [rows::get(row, "participant_a")?, rows::get(row, "participant_b")?];
-    let [of_one, of_other]: [i64; 2] = [
-        rows::get(row, "conversations_a")?,
-        rows::get(row, "conversations_b")?,
-    ];
-    let rarer = if of_one <= of_other { one } else { other };
-    let may_be = |side: &Option<Participant>| side.as_ref().is_none_or(|wanted| wanted.as_str() == rarer);
-    let sender = may_be(&filter.from).then(|| rarer.to_owned());
-    // Messages to oneself are found once.
-    let twice = one == other && sender.is_some();
-    let recipient = (may_be(&filter.to) && !twice).then(|| rarer.to_owned());
-    let whole = MessageFilter {
-        conversation_id: filter.conversation_id,
-        ..MessageFilter::default()
-    };
-    Ok(Along::Participant {
-        sender,
-        recipient,
-        total: (*filter == whole).then_some(messages),
-    })
+    Ok(Along::Participants)
 }
 
 async fn entries_are_few(store: &Postgres, states: &[&str]) -> Result<bool, StoreError> {

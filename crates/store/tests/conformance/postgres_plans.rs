@@ -97,6 +97,8 @@ const DELAYED: i64 = 5_000;
 const CONVERSATIONS: i64 = 20_000;
 /// What a total may read: entries of an index, and for some listings whether there is an outbox entry for each.
 const COUNTING_MAX: i64 = 2 * (TOTAL_COUNTED_MAX as i64 + 1);
+/// What a listing of a conversation may read, or one of a participant outside: each message, and whether it has an outbox entry.
+const SORTING_MAX: i64 = 2 * MESSAGES;
 /// What a page may read for each message on it: its row in the index, in its table, for its size, with its outbox entry, and one
 /// row more of each kind of message.
 const EACH_MAX: i64 = 12;
@@ -106,7 +108,7 @@ fn loaded() -> String {
     format!(
         "insert into conversations (channel, participant_a, participant_b, message_count, last_activity_at, created_at)
          select 'sms', '+1' || n, '+2' || n, 1, now() + n * interval '1 second', now() from generate_series(1, {CONVERSATIONS}) n;
-         update conversations set message_count = {MESSAGES} where id = 1;
+         update conversations set message_count = {MESSAGES}, outside_b = true where id = 1;
          create temporary table ids as
          select n, (lpad(to_hex(1700000000000 + n), 12, '0') || '70008000000000000000')::uuid as id
          from generate_series(1, {MESSAGES}) as n;
@@ -238,7 +240,9 @@ async fn every_read(world: &World) {
         for start in starts {
             let page = PageRequest::new(size, start);
             for filter in &listings {
-                let max = COUNTING_MAX + EACH_MAX * 3 * i64::from(size);
+                let sorted = filter.conversation_id == Some(conversation) || filter.to.is_some();
+                let sorting = if sorted { SORTING_MAX } else { 0 };
+                let max = sorting + COUNTING_MAX + EACH_MAX * 3 * i64::from(size);
                 rows_read(world, &format!("{filter:?} {start:?} {size}"), max, async || {
                     store.messages(filter, &page).await.map(drop)
                 })
