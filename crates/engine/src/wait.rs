@@ -1,15 +1,18 @@
 use std::time::Duration;
 
 use domain::{Direction, Event, EventType, Message, MessageId, Page, PageRequest, Status};
+use futures_util::{FutureExt, future::BoxFuture};
 use store::{MessageDetail, MessageFilter, StoreError};
 use tokio::time::{sleep, timeout};
 
 use crate::{Engine, events::Following};
 
-/// Listings that waits read at the same time.
-pub(crate) const WAIT_QUERIES_MAX: usize = 8;
+/// Listings that waits read at the same time. The store reads more at once, so that others find a connection.
+pub(crate) const WAIT_QUERIES_MAX: usize = 3;
 /// The shortest time between two reads of one wait on a listing.
 const LISTING_INTERVAL_MIN: Duration = Duration::from_millis(25);
+/// How often a wait for `pending` reads: no event says that a scheduled message is due, or that a dead letter is redriven.
+const PENDING_INTERVAL: Duration = Duration::from_millis(250);
 /// How long a wait leaves a failing store alone.
 const FAILURE_PAUSE: Duration = Duration::from_millis(200);
 
@@ -20,119 +23,143 @@ pub struct Waited<T> {
     pub met: bool,
 }
 
+/// A read of a wait.
+struct Look<T> {
+    waited: Waited<T>,
+    /// When to read again without an event.
+    again_in: Option<Duration>,
+}
+
 impl Engine {
-    /// Waits until a message has one of these statuses, for at most `within`; less if the node stops. `None` for an unknown
-    /// message.
+    /// Waits until a message has one of these statuses, for at most `within`; less if the node stops. Then the answer is the
+    /// message as it is by that time. `None` for an unknown message. Each read holds a `room`, which is returned with its
+    /// result: a wait keeps nothing else in memory.
     ///
     /// # Errors
-    /// When the store cannot be read at first. Later failures only delay the answer.
-    pub async fn wait_for_message(
+    /// When the message cannot be read at first or at last.
+    pub async fn wait_for_message<'a, R: Send, E: From<StoreError> + Send>(
         &self,
         id: MessageId,
         until: &[Status],
         within: Duration,
-    ) -> Result<Option<Waited<MessageDetail>>, StoreError> {
-        let met = |detail: &MessageDetail| until.contains(&detail.message.status);
-        let Some(mut value) = self.node.store.message(id).await? else {
-            return Ok(None);
+        room: &(dyn Fn() -> BoxFuture<'a, Result<R, E>> + Sync),
+    ) -> Result<Option<Waited<(MessageDetail, R)>>, E> {
+        let pending = until.contains(&Status::Pending);
+        let look = || {
+            let look = async {
+                let room = room().await?;
+                let detail = self.node.store.message(id).await?;
+                Ok::<_, E>(detail.map(|detail| Look {
+                    again_in: pending.then(|| self.due_in(&detail).min(PENDING_INTERVAL)),
+                    waited: Waited {
+                        met: until.contains(&detail.message.status),
+                        value: (detail, room),
+                    },
+                }))
+            };
+            look.boxed()
         };
-        if met(&value) {
-            return Ok(Some(Waited { value, met: true }));
-        }
         let matters = |event: &Event| event.subject.message_id() == Some(id);
-        let reading = async {
-            let following = self.node.events.follow();
-            let mut place = following.place().await?;
-            loop {
-                match self.node.store.message(id).await {
-                    Ok(Some(detail)) => {
-                        value = detail;
-                        if met(&value) {
-                            return Some(());
-                        }
-                        self.until_event(&following, &mut place, matters, self.due_in(&value))
-                            .await?;
-                    }
-                    Ok(None) => return None,
-                    Err(_) => sleep(FAILURE_PAUSE).await,
-                }
-            }
-        };
-        let met = self.wait_at_most(within, reading).await;
-        Ok(Some(Waited { value, met }))
+        self.wait(within, Duration::ZERO, &matters, &look).await
     }
 
-    /// Waits until a listing has at least `count` messages, for at most `within`; less if the node stops.
+    /// Waits until a listing has at least `count` messages, as [`Engine::wait_for_message`] does.
     ///
     /// # Errors
-    /// When the store cannot be read at first. Later failures only delay the answer.
-    pub async fn wait_for_messages(
+    /// When the listing cannot be read at first or at last.
+    pub async fn wait_for_messages<'a, R: Send, E: From<StoreError> + Send>(
         &self,
         filter: &MessageFilter,
         page: &PageRequest<MessageId>,
         count: u64,
         within: Duration,
-    ) -> Result<Waited<Page<Message, MessageId>>, StoreError> {
-        let met = |page: &Page<Message, MessageId>| page.total.count >= count || page.total.capped;
-        let mut value = self.node.store.messages(filter, page).await?;
-        if met(&value) {
-            return Ok(Waited { value, met: true });
-        }
+        room: &(dyn Fn() -> BoxFuture<'a, Result<R, E>> + Sync),
+    ) -> Result<Waited<(Page<Message, MessageId>, R)>, E> {
+        let pending = filter.status == Some(Status::Pending);
+        let look = || {
+            let look = async {
+                // Never closed.
+                let _query = self.node.wait_queries.acquire().await;
+                let room = room().await?;
+                let page = self.node.store.messages(filter, page).await?;
+                Ok::<_, E>(Some(Look {
+                    again_in: pending.then_some(PENDING_INTERVAL),
+                    waited: Waited {
+                        met: page.total.count >= count || page.total.capped,
+                        value: (page, room),
+                    },
+                }))
+            };
+            look.boxed()
+        };
         let matters = |event: &Event| may_add(filter, event);
-        let reading = async {
+        let waited = self.wait(within, LISTING_INTERVAL_MIN, &matters, &look).await?;
+        waited.ok_or_else(|| StoreError::Refused("a listing is always there".to_owned()).into())
+    }
+
+    /// Looks until what is waited for is there, after events that matter, and once more when the time is over. `None` when a
+    /// look finds nothing to wait for.
+    async fn wait<'a, T: Send, E: Send>(
+        &self,
+        within: Duration,
+        interval_min: Duration,
+        matters: &(dyn Fn(&Event) -> bool + Sync),
+        look: &(dyn Fn() -> BoxFuture<'a, Result<Option<Look<T>>, E>> + Sync),
+    ) -> Result<Option<Waited<T>>, E> {
+        match look().await? {
+            Some(Look { waited, .. }) if !waited.met => drop(waited),
+            at_once => return Ok(at_once.map(|look| look.waited)),
+        }
+        let looking = async {
             let following = self.node.events.follow();
             let mut place = following.place().await?;
             loop {
-                let query = self.node.wait_queries.acquire().await.ok()?;
-                let listed = self.node.store.messages(filter, page).await;
-                drop(query);
-                match listed {
-                    Ok(page) => {
-                        value = page;
-                        if met(&value) {
-                            return Some(());
-                        }
-                        sleep(LISTING_INTERVAL_MIN).await;
-                        self.until_event(&following, &mut place, matters, None).await?;
+                let again_in = match look().await {
+                    Ok(Some(Look { waited, again_in })) if !waited.met => again_in,
+                    Ok(found) => return found.map(|look| look.waited),
+                    Err(_) => {
+                        sleep(FAILURE_PAUSE).await;
+                        continue;
                     }
-                    Err(_) => sleep(FAILURE_PAUSE).await,
-                }
+                };
+                sleep(interval_min).await;
+                until_event(&following, &mut place, matters, again_in).await?;
             }
         };
-        let met = self.wait_at_most(within, reading).await;
-        Ok(Waited { value, met })
+        let under_way = self.node.metrics.wait_began();
+        let found = timeout(within, looking).await.ok().flatten();
+        drop(under_way);
+        let last = match found {
+            None => look().await?.map(|look| look.waited),
+            found => found,
+        };
+        self.node
+            .metrics
+            .count_wait(last.as_ref().is_some_and(|waited| waited.met));
+        Ok(last)
     }
 
-    /// Whether a wait succeeds in time.
-    async fn wait_at_most(&self, within: Duration, reading: impl Future<Output = Option<()>>) -> bool {
-        let _under_way = self.node.metrics.wait_began();
-        let met = timeout(within, reading).await.ok().flatten().is_some();
-        self.node.metrics.count_wait(met);
-        met
-    }
-
-    /// Waits until an event after a place matters, or `due_in` has passed. `None` when waits end.
-    async fn until_event(
-        &self,
-        following: &Following<'_>,
-        place: &mut domain::EventId,
-        matters: impl Fn(&Event) -> bool,
-        due_in: Option<Duration>,
-    ) -> Option<()> {
-        let event = following.until(place, matters);
-        match due_in {
-            None => event.await.then_some(()),
-            Some(due_in) => timeout(due_in, event).await.unwrap_or(true).then_some(()),
-        }
-    }
-
-    /// How long until a scheduled message is pending: no event says so.
-    fn due_in(&self, detail: &MessageDetail) -> Option<Duration> {
-        let waiting = detail
+    /// How long until a scheduled message is pending.
+    fn due_in(&self, detail: &MessageDetail) -> Duration {
+        let scheduled = detail
             .waiting
-            .filter(|_| detail.message.status == Status::Scheduled)?;
-        let due_in = waiting.due_at.saturating_since(self.node.clock.now());
-        Some(due_in.max(LISTING_INTERVAL_MIN))
+            .filter(|_| detail.message.status == Status::Scheduled);
+        let due_in = scheduled.map(|waiting| waiting.due_at.saturating_since(self.node.clock.now()));
+        due_in.unwrap_or(Duration::MAX).max(LISTING_INTERVAL_MIN)
+    }
+}
+
+/// Waits until an event after a place matters, or `again_in` has passed. `None` when waits end.
+async fn until_event(
+    following: &Following<'_>,
+    place: &mut domain::EventId,
+    matters: impl Fn(&Event) -> bool,
+    again_in: Option<Duration>,
+) -> Option<()> {
+    let event = following.until(place, matters);
+    match again_in {
+        None => event.await.then_some(()),
+        Some(again_in) => timeout(again_in, event).await.unwrap_or(true).then_some(()),
     }
 }
 

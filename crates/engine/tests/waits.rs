@@ -8,24 +8,48 @@ mod world;
 #[path = "../../server/tests/api/world/faulty_store.rs"]
 mod faulty_store;
 
-use std::{sync::Arc, time::Duration};
+use std::{cell::Cell, sync::Arc, time::Duration};
 
 use domain::{Channel, Clock, Entropy, Message, MessageId, Page, PageRequest, Start, Status};
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, ready},
+};
 use store::{MessageDetail, MessageFilter, Store, StoreError};
 use store_model::Memory;
 use tokio::task::JoinHandle;
 use trunkline_engine::{EngineSettings, Waited};
 
 use faulty_store::{Fault, FaultyStore};
-use world::{Act, DrivenClock, World, email, message, scheduled, settings, sms};
+use world::{Act, DrivenClock, World, email, error, message, rejected, scheduled, settings, sms};
 
 const FINAL: [Status; 3] = [Status::Dispatched, Status::Failed, Status::Canceled];
 const TEN_SECONDS: Duration = Duration::from_secs(10);
 /// From the commit to the answer, on the same node.
 const AT_ONCE: Duration = Duration::from_millis(12);
 
-type WaitedMessage = Result<Option<Waited<MessageDetail>>, StoreError>;
-type WaitedListing = Result<Waited<Page<Message, MessageId>>, StoreError>;
+type WaitedMessage = Result<Option<Waited<(MessageDetail, Room)>>, StoreError>;
+type WaitedListing = Result<Waited<(Page<Message, MessageId>, Room)>, StoreError>;
+
+/// What a read holds.
+#[derive(Debug, PartialEq, Eq)]
+struct Room;
+
+thread_local! {
+    /// Those of this test, which has a thread to itself.
+    static ROOMS: Cell<usize> = const { Cell::new(0) };
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        ROOMS.set(ROOMS.get() - 1);
+    }
+}
+
+fn room() -> BoxFuture<'static, Result<Room, StoreError>> {
+    ROOMS.set(ROOMS.get() + 1);
+    ready(Ok(Room)).boxed()
+}
 
 fn on_a_faulty_store(settings: EngineSettings) -> (World, Arc<FaultyStore>) {
     let clock: Arc<dyn Clock> = Arc::new(DrivenClock::new());
@@ -44,7 +68,7 @@ fn waiting(
 ) -> JoinHandle<(WaitedMessage, Duration)> {
     let (engine, clock) = (Arc::clone(&world.engine), Arc::clone(&world.clock));
     tokio::spawn(async move {
-        let answer = engine.wait_for_message(id, until, within).await;
+        let answer = engine.wait_for_message(id, until, within, &room).await;
         (answer, clock.monotonic())
     })
 }
@@ -58,14 +82,16 @@ fn listing(
     let (engine, clock) = (Arc::clone(&world.engine), Arc::clone(&world.clock));
     tokio::spawn(async move {
         let page = PageRequest::new(50, Start::First);
-        let answer = engine.wait_for_messages(&filter, &page, count, within).await;
+        let answer = engine
+            .wait_for_messages(&filter, &page, count, within, &room)
+            .await;
         (answer, clock.monotonic())
     })
 }
 
 fn met(answer: WaitedMessage) -> (Status, bool) {
     let waited = answer.unwrap().unwrap();
-    (waited.value.message.status, waited.met)
+    (waited.value.0.message.status, waited.met)
 }
 
 #[tokio::test(start_paused = true)]
@@ -126,7 +152,7 @@ async fn a_wait_that_is_not_met_answers_in_time_with_what_is_there() {
         );
     }
     let (answer, _) = waiting(&world, id, &FINAL, TEN_SECONDS).await.unwrap();
-    assert!(!answer.unwrap().unwrap().value.attempts.is_empty());
+    assert!(!answer.unwrap().unwrap().value.0.attempts.is_empty());
     assert_eq!(world.metric("trunkline_waits_total{result=\"timed_out\"}"), 4);
 }
 
@@ -146,6 +172,65 @@ async fn a_wait_for_pending_answers_at_the_time_to_send() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_listing_of_pending_messages_is_met_when_one_is_due() {
+    let mut drowsy = settings();
+    drowsy.dispatch.poll = Duration::from_secs(3_600);
+    let world = World::new(drowsy).await;
+    let filter = MessageFilter {
+        status: Some(Status::Pending),
+        ..MessageFilter::default()
+    };
+    let send_at = world.clock.now().saturating_add(Duration::from_secs(2));
+    world.sent(scheduled(sms("later"), send_at)).await;
+    let (answer, at) = listing(&world, filter, 1, TEN_SECONDS).await.unwrap();
+    assert!(answer.unwrap().met);
+    assert!(at <= Duration::from_millis(2_300), "{at:?}");
+}
+
+/// No event says that a dead letter is pending again.
+#[tokio::test(start_paused = true)]
+async fn a_wait_for_pending_notices_a_redrive() {
+    let world = World::new(settings()).await;
+    world.sms.play([rejected(), Act::Hang]);
+    let id = world.sent(sms("hello")).await;
+    world.until(id, Status::Failed).await;
+    let wait = waiting(&world, id, &[Status::Pending], TEN_SECONDS);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let redriven = world.clock.monotonic();
+    world.engine.redrive(id).await.unwrap();
+    let (answer, at) = wait.await.unwrap();
+    assert_eq!(met(answer), (Status::Pending, true));
+    assert!(at - redriven <= Duration::from_millis(260), "{:?}", at - redriven);
+}
+
+/// Attempts write no event, and are shown.
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_times_out_shows_the_message_as_it_is_then() {
+    let world = World::new(settings()).await;
+    world.sms.always(error());
+    let id = world.sent(sms("hello")).await;
+    let (answer, _) = waiting(&world, id, &[Status::Dispatched], TEN_SECONDS)
+        .await
+        .unwrap();
+    let now = world.store.message(id).await.unwrap().unwrap();
+    assert!(now.attempts.len() > 1);
+    assert_eq!(answer.unwrap().unwrap().value.0, now);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_holds_nothing_that_it_has_read() {
+    let world = World::new(settings()).await;
+    world.sms.always(Act::Hang);
+    let id = world.sent(sms("hello")).await;
+    let on_message = waiting(&world, id, &FINAL, TEN_SECONDS);
+    let on_listing = listing(&world, MessageFilter::default(), 2, TEN_SECONDS);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(ROOMS.get(), 0);
+    let (_held, _both) = (on_message.await.unwrap(), on_listing.await.unwrap());
+    assert_eq!(ROOMS.get(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_store_that_fails_meanwhile_only_delays_the_answer() {
     let (world, store) = on_a_faulty_store(settings());
     world.sms.play([Act::Slow(Duration::from_secs(1))]);
@@ -156,8 +241,9 @@ async fn a_store_that_fails_meanwhile_only_delays_the_answer() {
     store.set(Fault::Away);
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert!(!wait.is_finished());
+    // What is there is not known.
     let (answer, at) = too_short.await.unwrap();
-    assert_eq!(met(answer), (Status::Pending, false));
+    assert!(answer.is_err());
     assert!(at <= Duration::from_millis(4_050), "{at:?}");
     // The events can be read again, but not the message.
     store.set(Fault::ReadsNoMessage);
@@ -206,7 +292,7 @@ async fn a_wait_on_a_listing_answers_when_enough_match() {
     let (answer, at) = wait.await.unwrap();
     let waited = answer.unwrap();
     assert!(waited.met);
-    assert_eq!(waited.value.items.len(), 3);
+    assert_eq!(waited.value.0.items.len(), 3);
     assert!(at - third <= Duration::from_millis(40), "{:?}", at - third);
 }
 
@@ -244,5 +330,5 @@ async fn waits_on_listings_spare_a_busy_store() {
     let (answer, at) = wait.await.unwrap();
     assert!(!answer.unwrap().met);
     assert!(at - began <= Duration::from_millis(2_001), "{:?}", at - began);
-    assert!(store.listings() <= 82, "{}", store.listings());
+    assert!(store.listings() <= 83, "{}", store.listings());
 }

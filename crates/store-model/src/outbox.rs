@@ -39,9 +39,11 @@ impl Outbox for Memory {
     }
 
     async fn release(&self, leases: &[(MessageId, LeaseToken)]) -> Result<Vec<MessageId>, StoreError> {
-        let (mut tables, _) = self.begin();
+        let (mut tables, now) = self.begin();
         let released = leases.iter().filter(|(id, token)| tables.release(*id, *token));
-        Ok(released.map(|(id, _)| *id).collect())
+        let released: Vec<MessageId> = released.map(|(id, _)| *id).collect();
+        tables.apply_parked(released.iter().copied(), now);
+        Ok(released)
     }
 
     async fn announce(&self, serving: &[ProviderName], gap_max: Duration) -> Result<(), StoreError> {

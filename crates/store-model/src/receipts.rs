@@ -120,7 +120,7 @@ impl Tables {
             || receipt.provider_message_id.is_some() && messages.iter().any(given)
     }
 
-    /// Applies parked receipts of messages that were settled. Leased entries are left alone.
+    /// Applies receipts that came while these messages were leased. Entries that are leased still are left alone.
     pub(super) fn apply_parked(&mut self, settled: impl Iterator<Item = MessageId>, now: Timestamp) {
         let settled: BTreeSet<MessageId> = settled.collect();
         let mut parked: BTreeMap<MessageId, Vec<u64>> = BTreeMap::new();

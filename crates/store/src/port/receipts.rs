@@ -11,8 +11,8 @@ use crate::StoreError;
 /// provider message id, if only one message has such attempts; then, if it names our own message id, an attempt of that message
 /// that ended `success`, `timeout` or `unknown`. A receipt that matches is applied once: it joins the message's
 /// [`Delivery`](domain::Delivery). It also proves that a provider has the message, so the outbox entry of a pending or dead
-/// message is deleted. An entry that is leased is left alone; the receipt is applied when the entry is settled or its lease has
-/// expired, which is first recorded as in [`Outbox::claim`](crate::Outbox::claim). Receipts that match nothing yet are kept.
+/// message is deleted. An entry that is leased is left alone; the receipt is applied when the entry is settled or given back, or its lease
+/// has expired, which is first recorded as in [`Outbox::claim`](crate::Outbox::claim). Receipts that match nothing yet are kept.
 /// Receipts that are applied at the same time change the status once.
 #[async_trait]
 pub trait Receipts: Send + Sync {

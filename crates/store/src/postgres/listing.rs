@@ -11,8 +11,10 @@ use uuid::Uuid;
 use super::{Postgres, rows};
 use crate::{MessageFilter, StoreError};
 
-/// The most outbox entries that are read for a filter about participants, and the most delayed ones that are sorted.
-const ENTRIES_FEW: i64 = 3_000;
+/// The most outbox entries that are read for a filter about participants. With more, the participant's own messages are.
+const ENTRIES_FEW: i64 = 30_000;
+/// The most delayed entries that are sorted.
+const DELAYED_FEW: i64 = 3_000;
 
 /// A statement that lists messages: its own part and the shared end.
 macro_rules! listing {
@@ -135,7 +137,7 @@ impl Postgres {
                 listing!("messages/list_by_kind")
             }
             Along::Entries => {
-                let others: [&(dyn ToSql + Sync); 4] = [&channel, &provider, &status, &ENTRIES_FEW];
+                let others: [&(dyn ToSql + Sync); 4] = [&channel, &provider, &status, &DELAYED_FEW];
                 own.extend(others);
                 listing!("outbox/list")
             }
@@ -145,8 +147,15 @@ impl Postgres {
                 listing!("outbox/list_few")
             }
             Along::Participants => {
-                let others: [&(dyn ToSql + Sync); 7] =
-                    [&from, &to, &conversation, &participant, &as_own, &pair[0], &pair[1]];
+                let others: [&(dyn ToSql + Sync); 7] = [
+                    &from,
+                    &to,
+                    &conversation,
+                    &participant,
+                    &as_own,
+                    &pair[0],
+                    &pair[1],
+                ];
                 own.extend(of_kind.into_iter().chain(others));
                 listing!("messages/list_of_participants")
             }

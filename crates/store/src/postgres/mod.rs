@@ -43,12 +43,14 @@ use self::{
 /// The most connections of a node for accepting, as many for settling, and as many for claiming. Accepting needs one; the
 /// others need one for each lane.
 const HOT_CONNECTIONS_MAX: usize = 4;
-/// The most connections for everything else. They are separate, so that slow reads do not delay accepts.
+/// The most connections for reads. They are separate, so that slow reads delay nothing else.
+const READ_CONNECTIONS_MAX: usize = 4;
+/// The most connections for all other writes: receipts, cancellations, redrives, the progress of webhooks, housekeeping.
 const OTHER_CONNECTIONS_MAX: usize = 4;
 /// The most connections for placing and reading events. They are separate, because a follower reads after every commit, and
 /// planning would cost more than reading.
 const EVENT_CONNECTIONS_MAX: usize = 2;
-/// The most connections of the probe: the one it keeps, and a new one where an old one proves nothing. A node has 20 in
+/// The most connections of the probe: the one it keeps, and a new one where an old one proves nothing. A node has 24 in
 /// all, as docs/operations.md says.
 const PROBE_CONNECTIONS_MAX: usize = 2;
 /// How long a settlement waits for the lock on a row: much longer than claims, sweeps and redrives hold one, and short
@@ -65,6 +67,7 @@ pub struct Postgres {
     settling: Connections,
     claiming: Connections,
     events: Connections,
+    reading: Connections,
     others: Connections,
     probe: Probe,
     server_clock: ServerClock,
@@ -88,6 +91,7 @@ impl Postgres {
             settling: connections(HOT_CONNECTIONS_MAX, &settling),
             claiming: connections(HOT_CONNECTIONS_MAX, PLANNED_ONCE),
             events: connections(EVENT_CONNECTIONS_MAX, &in_order),
+            reading: connections(READ_CONNECTIONS_MAX, PLANNED_EACH_TIME),
             others: connections(OTHER_CONNECTIONS_MAX, PLANNED_EACH_TIME),
             probe: Probe::new(connections(PROBE_CONNECTIONS_MAX, PLANNED_ONCE)),
             server_clock: ServerClock::new(clock),
@@ -109,7 +113,7 @@ impl Postgres {
 
     /// Runs one statement that only reads.
     async fn read(&self, sql: &'static str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
-        self.others.read(sql, params).await
+        self.reading.read(sql, params).await
     }
 
     /// Runs one statement that returns a row for every row it changes, and counts them.

@@ -44,7 +44,10 @@ impl Outbox for Postgres {
     }
 
     async fn release(&self, leases: &[(MessageId, LeaseToken)]) -> Result<Vec<MessageId>, StoreError> {
-        give_back(&self.settling, leases).await
+        let released = give_back(&self.settling, leases).await?;
+        let ids: Vec<Uuid> = released.iter().map(|id| id.as_uuid()).collect();
+        settle::apply_parked(self, &ids, &[], &ids).await;
+        Ok(released)
     }
 
     async fn announce(&self, serving: &[ProviderName], gap_max: Duration) -> Result<(), StoreError> {

@@ -11,8 +11,9 @@ use uuid::Uuid;
 use super::{Postgres, connections::Connections, millis_float, rows};
 use crate::{Receipts, StoreError, StoredReceipt};
 
-/// How many unmatched receipts one call of `match_receipts` looks at, the latest.
-const MATCHED_MAX: i64 = 10_000;
+/// How many unmatched receipts a statement looks at, and one call of `match_receipts` altogether, the latest first.
+const EXAMINED_AT_ONCE: i64 = 5_000;
+const EXAMINED_MAX: i64 = 100_000;
 
 #[async_trait]
 impl Receipts for Postgres {
@@ -46,16 +47,28 @@ impl Receipts for Postgres {
 
     async fn match_receipts(&self, within: Duration, limit: u32) -> Result<u64, StoreError> {
         let sql = include_str!("../../sql/receipts/recent.postgres.sql");
-        let recent = self.read(sql, &[&millis_float(within), &MATCHED_MAX]).await?;
-        if recent.is_empty() {
-            return Ok(0);
+        let (mut before, mut applied) = (i64::MAX, 0);
+        for _ in 0..EXAMINED_MAX / EXAMINED_AT_ONCE {
+            let recent = self
+                .read(sql, &[&millis_float(within), &EXAMINED_AT_ONCE, &before])
+                .await?;
+            let mut matching: Vec<i64> = Vec::new();
+            for row in &recent {
+                before = rows::get(row, "id")?;
+                if rows::get(row, "may_match")? {
+                    matching.push(before);
+                }
+            }
+            if !matching.is_empty() {
+                let left = i64::from(limit) - applied;
+                let matched = apply(&self.others, &matching, ExpiredLeases::Recorded, left).await?;
+                applied += matched.len() as i64;
+            }
+            if recent.len() < EXAMINED_AT_ONCE as usize || applied >= i64::from(limit) {
+                break;
+            }
         }
-        let recent: Vec<i64> = recent
-            .iter()
-            .map(|row| rows::get(row, "id"))
-            .collect::<Result<_, _>>()?;
-        let applied = apply(&self.others, &recent, ExpiredLeases::Recorded, i64::from(limit)).await?;
-        Ok(applied.len() as u64)
+        Ok(applied.unsigned_abs())
     }
 
     async fn receipts(

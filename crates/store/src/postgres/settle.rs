@@ -64,9 +64,13 @@ pub(super) async fn settle(store: &Postgres, batch: &[Settlement]) -> Result<Vec
     }
     // `store_receipt` stores first and looks for an attempt second. This stores attempts first and looks for receipts second.
     // So one of the two sees the other.
-    if let Err(error) = apply_parked(store, &columns).await {
-        tracing::warn!(%error, "receipts of settled messages were not applied: the next round of housekeeping does it");
-    }
+    let ids: Vec<&str> = columns.provider_message_id.iter().copied().flatten().collect();
+    let retried = columns.id.iter().zip(&columns.attempts);
+    let retried: Vec<Uuid> = retried
+        .filter(|(_, attempts)| **attempts > 1)
+        .map(|(id, _)| *id)
+        .collect();
+    apply_parked(store, &columns.id, &ids, &retried).await;
     let result = |settlement| {
         settled
             .get(&key(settlement))
@@ -76,24 +80,24 @@ pub(super) async fn settle(store: &Postgres, batch: &[Settlement]) -> Result<Vec
     Ok(batch.iter().map(result).collect())
 }
 
-/// Applies receipts that came before their messages were settled.
-async fn apply_parked(store: &Postgres, columns: &Columns<'_>) -> Result<(), StoreError> {
-    let ids = columns.provider_message_id.iter().flatten().collect::<Vec<_>>();
-    let retried = columns.id.iter().zip(&columns.attempts);
-    let retried: Vec<Uuid> = retried
-        .filter(|(_, attempts)| **attempts > 1)
-        .map(|(id, _)| *id)
-        .collect();
-    let sql = include_str!("../../sql/receipts/parked.postgres.sql");
-    let parked = store.settling.query(sql, &[&columns.id, &ids, &retried]).await?;
-    let parked: Vec<i64> = parked
-        .iter()
-        .map(|row| rows::get(row, "id"))
-        .collect::<Result<_, _>>()?;
-    if !parked.is_empty() {
-        receipts::apply(&store.settling, &parked, ExpiredLeases::Left, i64::MAX).await?;
+/// Applies receipts that came while these messages were leased. They name a message, one of the provider message ids, or one
+/// that an attempt of the `retried` messages got.
+pub(super) async fn apply_parked(store: &Postgres, messages: &[Uuid], ids: &[&str], retried: &[Uuid]) {
+    let applied = async {
+        let sql = include_str!("../../sql/receipts/parked.postgres.sql");
+        let parked = store.settling.query(sql, &[&messages, &ids, &retried]).await?;
+        let parked: Vec<i64> = parked
+            .iter()
+            .map(|row| rows::get(row, "id"))
+            .collect::<Result<_, _>>()?;
+        if !parked.is_empty() {
+            receipts::apply(&store.settling, &parked, ExpiredLeases::Left, i64::MAX).await?;
+        }
+        Ok::<_, StoreError>(())
+    };
+    if let Err(error) = applied.await {
+        tracing::warn!(%error, "receipts of messages that were leased are not applied: the next round of housekeeping does it");
     }
-    Ok(())
 }
 
 /// Which of the settlements without a held lease were applied by an earlier call. The others add their late outcomes.

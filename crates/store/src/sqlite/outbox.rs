@@ -81,7 +81,7 @@ impl Outbox for Sqlite {
 
     async fn release(&self, leases: &[(MessageId, LeaseToken)]) -> Result<Vec<MessageId>, StoreError> {
         let leases = leases.to_vec();
-        self.write(move |connection, _| {
+        self.write(move |connection, now| {
             let mut statement =
                 connection.prepare_cached(include_str!("../../sql/outbox/release.sqlite.sql"))?;
             let mut released = Vec::new();
@@ -90,6 +90,9 @@ impl Outbox for Sqlite {
                     released.push(id);
                 }
             }
+            let mut events = NewEvents::default();
+            receipts::apply_parked(connection, released.iter().copied(), &mut events)?;
+            events.write(connection, now)?;
             Ok(released)
         })
         .await

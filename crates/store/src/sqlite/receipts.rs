@@ -163,7 +163,7 @@ pub(super) fn of_message(connection: &Connection, id: Uuid) -> rusqlite::Result<
     Ok(receipts)
 }
 
-/// Applies the parked receipts of settled messages. Leased entries are left alone.
+/// Applies receipts that came while these messages were leased. Entries that are leased still are left alone.
 pub(super) fn apply_parked(
     connection: &Connection,
     settled: impl Iterator<Item = MessageId>,

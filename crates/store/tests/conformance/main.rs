@@ -251,6 +251,7 @@ suite! {
         parked_receipts {
             a_receipt_that_comes_first_is_applied_with_the_settlement
             a_receipt_parked_under_a_lease_is_applied_after_any_settlement
+            a_receipt_parked_under_a_lease_is_applied_when_the_lease_is_given_back
             an_untried_settlement_applies_them_too
             a_rerouted_message_is_not_finished_by_a_receipt_for_its_former_attempt
             a_late_outcome_brings_the_id_that_a_receipt_names

@@ -92,6 +92,36 @@ pub(crate) async fn a_receipt_parked_under_a_lease_is_applied_after_any_settleme
     assert_eq!(unmatched(world).await, 0);
 }
 
+pub(crate) async fn a_receipt_parked_under_a_lease_is_applied_when_the_lease_is_given_back(world: &World) {
+    for named in [false, true] {
+        let id = world.accept(world.outbound().leased(NOT_YET)).await;
+        let provider_message_id = format!("given back {named}");
+        let mut timeout = Held::at_accept(id).taken_as(&provider_message_id);
+        timeout.disposition = retry(ALREADY);
+        if let Some(tried) = &mut timeout.tried {
+            tried.outcome = Outcome::Timeout;
+        }
+        world.settle(timeout).await;
+        let held = world.claim_one(SMS, NOT_YET).await;
+        let receipt = if named {
+            world.receipt_for(id, Delivered)
+        } else {
+            world.receipt_of(&provider_message_id, Delivered)
+        };
+        assert_eq!(world.store_receipt(&receipt).await, None);
+        world.release(&[(held.id, held.token)]).await;
+        assert_eq!(
+            (world.status(id).await, unmatched(world).await),
+            (Status::Delivered, 0)
+        );
+        assert_eq!(world.claim(SMS, 10, NOT_YET).await, []);
+        assert_eq!(
+            world.events_of(id).await,
+            [MessageAccepted, MessageDispatched, MessageDelivered]
+        );
+    }
+}
+
 pub(crate) async fn an_untried_settlement_applies_them_too(world: &World) {
     let held = leased_again(world).await;
     world.store_receipt(&world.receipt_for(held.id, Sent)).await;
@@ -206,11 +236,7 @@ pub(crate) async fn matching_takes_recent_receipts_up_to_the_limit(world: &World
             .await;
         ids.push(id);
     }
-    let leases: Vec<_> = world.claim(SMS, 10, NOT_YET).await;
-    let leases: Vec<_> = leases
-        .iter()
-        .map(|claimed| (claimed.leased.id, claimed.leased.token))
-        .collect();
+    assert_eq!(world.claim(SMS, 10, NOT_YET).await.len(), 3);
     for id in &ids {
         world.store_receipt(&world.receipt_for(*id, Sent)).await;
     }
@@ -219,16 +245,16 @@ pub(crate) async fn matching_takes_recent_receipts_up_to_the_limit(world: &World
         Ok(0),
         "all are leased"
     );
-    assert_eq!(world.release(&leases).await, 3);
-    world.pass(NOT_YET).await;
+    // The leases expire.
+    world.pass(NOT_YET * 2).await;
     assert_eq!(
         world.store.match_receipts(NOT_YET, 10).await,
         Ok(0),
         "none is so recent"
     );
-    assert_eq!(world.store.match_receipts(NOT_YET * 2, 2).await, Ok(2));
-    assert_eq!(world.store.match_receipts(NOT_YET * 2, 2).await, Ok(1));
-    assert_eq!(world.store.match_receipts(NOT_YET * 2, 2).await, Ok(0));
+    assert_eq!(world.store.match_receipts(NOT_YET * 4, 2).await, Ok(2));
+    assert_eq!(world.store.match_receipts(NOT_YET * 4, 2).await, Ok(1));
+    assert_eq!(world.store.match_receipts(NOT_YET * 4, 2).await, Ok(0));
     for id in ids {
         assert_eq!(world.status(id).await, Status::Dispatched);
         assert_eq!(world.events_of(id).await, [MessageAccepted, MessageDispatched]);

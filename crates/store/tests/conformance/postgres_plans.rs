@@ -98,6 +98,7 @@ const CONVERSATIONS: i64 = 20_000;
 /// What a total may read: entries of an index, and for some listings whether there is an outbox entry for each.
 const COUNTING_MAX: i64 = 2 * (TOTAL_COUNTED_MAX as i64 + 1);
 /// What a listing of a conversation may read, or one of a participant outside: each message, and whether it has an outbox entry.
+/// A listing of a participant's pending messages may read as many entries with their messages.
 const SORTING_MAX: i64 = 2 * MESSAGES;
 /// What a page may read for each message on it: its row in the index, in its table, for its size, with its outbox entry, and one
 /// row more of each kind of message.
@@ -240,7 +241,9 @@ async fn every_read(world: &World) {
         for start in starts {
             let page = PageRequest::new(size, start);
             for filter in &listings {
-                let sorted = filter.conversation_id == Some(conversation) || filter.to.is_some();
+                let sorted = filter.conversation_id == Some(conversation)
+                    || filter.to.is_some()
+                    || filter.from.is_some() && filter.status == Some(Status::Pending);
                 let sorting = if sorted { SORTING_MAX } else { 0 };
                 let max = sorting + COUNTING_MAX + EACH_MAX * 3 * i64::from(size);
                 rows_read(world, &format!("{filter:?} {start:?} {size}"), max, async || {

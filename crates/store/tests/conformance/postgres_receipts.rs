@@ -51,6 +51,33 @@ fn theirs(id: MessageId) -> String {
     format!("their-{id}")
 }
 
+/// A provider that serves others too reports their messages to us.
+#[tokio::test]
+async fn a_receipt_is_found_among_many_that_match_nothing() {
+    let world = World::create(Kind::Postgres).await;
+    let id = world.accept(world.outbound().leased(NOT_YET)).await;
+    assert_eq!(
+        world.store_receipt(&naming(id, ReceiptStatus::Delivered)).await,
+        None
+    );
+    world
+        .execute(
+            "insert into receipts (provider, provider_message_id, status, at, received_at)
+             select 'sms-mms', 'foreign ' || n, 'sent', now(), now() from generate_series(1, 12000) as n",
+            "",
+        )
+        .await;
+    // A node that is killed before it looks for receipts.
+    let settled = format!(
+        "update outbox set leased_until = null, attempts = 1 where message_id = '{id}';
+         insert into attempts (message_id, number, lease_token, provider, outcome, occurred_at, latency_ms)
+         values ('{id}', 1, 1, 'sms-mms', 'timeout', now(), 1)"
+    );
+    world.execute(&settled, "").await;
+    assert_eq!(world.store.match_receipts(NOT_YET, 10).await, Ok(1));
+    assert_eq!(world.status(id).await, Status::Delivered);
+}
+
 /// The types of all events of a message, in their order.
 pub(crate) async fn events_of(world: &World, id: MessageId) -> Vec<EventType> {
     let mut types = Vec::new();

@@ -5,6 +5,7 @@ use axum::{
     response::Response,
 };
 use domain::{PAGE_BYTES_MAX, PageRequest};
+use futures_util::FutureExt;
 use store::MessageFilter;
 
 use super::view::{MessageDetailView, MessageView};
@@ -72,12 +73,14 @@ pub(crate) async fn get(
         return app.answers().json(room, &show(detail)).await;
     };
     let place = app.waits().request()?;
-    let waited = app.engine().wait_for_message(id, &until, within).await?;
+    let room = || app.answers().room(message_bytes(&app)).boxed();
+    let waited = app.engine().wait_for_message(id, &until, within, &room).await?;
     drop(place);
-    let engine::Waited { value, met } = waited.ok_or_else(unknown)?;
-    // Not before the wait: it would be held for all of it.
-    let room = app.answers().room(message_bytes(&app)).await?;
-    let mut view = show(value);
+    let engine::Waited {
+        value: (detail, room),
+        met,
+    } = waited.ok_or_else(unknown)?;
+    let mut view = show(detail);
     view.wait = Some(Waited::of(met));
     app.answers().json(room, &view).await.map(waiting::on_demand)
 }
@@ -135,11 +138,16 @@ pub(crate) async fn list(
         return answer(&app, room, &request, page, show).await;
     };
     let place = app.waits().request()?;
-    let waiting = app.engine().wait_for_messages(&filter, &request, count, within);
-    let engine::Waited { value, met } = waiting.await?;
+    let room = || app.answers().room(page_bytes(&app, &request)).boxed();
+    let waiting = app
+        .engine()
+        .wait_for_messages(&filter, &request, count, within, &room);
+    let engine::Waited {
+        value: (page, room),
+        met,
+    } = waiting.await?;
     drop(place);
-    let room = app.answers().room(page_bytes(&app, &request)).await?;
-    let answer = answer_waited(&app, room, &request, value, Some(Waited::of(met)), show).await;
+    let answer = answer_waited(&app, room, &request, page, Some(Waited::of(met)), show).await;
     answer.map(waiting::on_demand)
 }
 
