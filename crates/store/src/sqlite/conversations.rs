@@ -1,6 +1,6 @@
 //! The messages of a listing that is about participants or a conversation, found by their conversations.
 
-use domain::{Channel, Participant, ProviderName};
+use domain::{Channel, Participant, ProviderName, TOTAL_COUNTED_MAX};
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
@@ -23,9 +23,17 @@ pub(super) fn collect(
     let mut ids = Vec::new();
     for conversation in conversations {
         let sql = include_str!("../../sql/messages/ids_of_conversation.sqlite.sql");
-        add_ids(connection, sql, Some(conversation), filter, way, &mut ids)?;
+        add_ids(
+            connection,
+            sql,
+            Some(conversation),
+            filter,
+            way,
+            COLLECTED_MAX,
+            &mut ids,
+        )?;
     }
-    add_unthreaded(connection, filter, way, &mut ids)?;
+    add_unthreaded(connection, filter, way, COLLECTED_MAX, &mut ids)?;
     Ok((ids.len() as u64 <= COLLECTED_MAX).then_some(ids))
 }
 
@@ -77,7 +85,7 @@ fn each(
     Ok(())
 }
 
-/// Counts up to [`COLLECTED_MAX`] + 1 messages of participants or a conversation with more of them than that; `None` for other
+/// Counts up to [`TOTAL_COUNTED_MAX`] + 1 messages of participants or a conversation with more than [`COLLECTED_MAX`]; `None` for other
 /// filters. It reads about as many rows as it counts.
 pub(super) fn count_many(
     connection: &Connection,
@@ -101,10 +109,18 @@ pub(super) fn count_many(
     let mut ids = Vec::new();
     each(connection, filter, |conversation, _| {
         let sql = include_str!("../../sql/messages/ids_of_conversation.sqlite.sql");
-        add_ids(connection, sql, Some(conversation), filter, way, &mut ids)?;
-        Ok(ids.len() as u64 <= COLLECTED_MAX)
+        add_ids(
+            connection,
+            sql,
+            Some(conversation),
+            filter,
+            way,
+            TOTAL_COUNTED_MAX,
+            &mut ids,
+        )?;
+        Ok(ids.len() as u64 <= TOTAL_COUNTED_MAX)
     })?;
-    add_unthreaded(connection, filter, way, &mut ids)?;
+    add_unthreaded(connection, filter, way, TOTAL_COUNTED_MAX, &mut ids)?;
     Ok(Some(ids.len() as u64))
 }
 
@@ -113,11 +129,12 @@ pub(super) fn is_about_conversations(filter: &MessageFilter) -> bool {
     filter.from.is_some() || filter.to.is_some() || filter.conversation_id.is_some()
 }
 
-/// Adds the messages that wait for their conversation.
+/// Adds the messages that wait for their conversation, up to `max` + 1 in all.
 fn add_unthreaded(
     connection: &Connection,
     filter: &MessageFilter,
     way: Way,
+    max: u64,
     ids: &mut Vec<u128>,
 ) -> rusqlite::Result<()> {
     if filter.conversation_id.is_some() {
@@ -127,7 +144,7 @@ fn add_unthreaded(
         Some(_) => include_str!("../../sql/messages/ids_unthreaded_from.sqlite.sql"),
         None => include_str!("../../sql/messages/ids_unthreaded_to.sqlite.sql"),
     };
-    add_ids(connection, sql, None, filter, way, ids)
+    add_ids(connection, sql, None, filter, way, max, ids)
 }
 
 fn add_ids(
@@ -136,9 +153,10 @@ fn add_ids(
     conversation: Option<i64>,
     filter: &MessageFilter,
     way: Way,
+    max: u64,
     ids: &mut Vec<u128>,
 ) -> rusqlite::Result<()> {
-    let most = COLLECTED_MAX.cast_signed() + 1 - ids.len() as i64;
+    let most = max.cast_signed() + 1 - ids.len() as i64;
     let mut statement = connection.prepare_cached(sql)?;
     let found = statement.query_map(
         params![

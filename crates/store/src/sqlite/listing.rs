@@ -17,7 +17,7 @@ use super::{
 use crate::MessageFilter;
 
 /// The most ids that are collected and sorted, because no index has them in order.
-pub(super) const COLLECTED_MAX: u64 = 10_000;
+pub(super) const COLLECTED_MAX: u64 = 30_000;
 
 /// A page of the messages that match a filter.
 pub(super) fn page(

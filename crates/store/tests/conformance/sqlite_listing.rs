@@ -9,7 +9,7 @@ use crate::{
     world::{Kind, World},
 };
 
-const MANY: usize = 10_050;
+const MANY: usize = 30_050;
 /// One in so many messages is from the customer.
 const ANSWERED: usize = 100;
 
