@@ -83,10 +83,7 @@ async fn participants_and_conversations_with_many_messages_are_listed() {
     assert_eq!((ids[0], total), (imported, capped));
     assert_eq!(ids[1..], newest(&|accept| from(accept, 1))[..199]);
     let (ids, total) = page(&world, &of(Some(1), Some(2)), Start::First).await;
-    assert_eq!(
-        (ids[0], total.count),
-        (imported, (MANY - MANY.div_ceil(ANSWERED) + 1) as u64)
-    );
+    assert_eq!((ids[0], total), (imported, capped));
     assert_eq!(
         ids[1..],
         newest(&|accept| from(accept, 1) && to(accept, 2))[..199]
@@ -112,8 +109,8 @@ async fn participants_and_conversations_with_many_messages_are_listed() {
     let (ids, total) = page(&world, &in_conversation, Start::First).await;
     let all = newest(&|accept| !to(accept, 3));
     assert_eq!((&ids[..], total), (&all[..200], capped));
-    let (ids, _) = page(&world, &in_conversation, Start::After(all[9_999])).await;
-    assert_eq!(ids, all[10_000..]);
+    let (ids, _) = page(&world, &in_conversation, Start::After(all[29_999])).await;
+    assert_eq!(ids, all[30_000..]);
     // Another one of the busy one's conversations has few.
     let (ids, total) = page(&world, &of(None, Some(3)), Start::First).await;
     let few = newest(&|accept| to(accept, 3));
