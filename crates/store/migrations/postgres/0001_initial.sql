@@ -201,6 +201,7 @@ create table event_batches (
     -- The position of the last event; the others are just before it. Null until it is placed.
     last_position    bigint,
     at               timestamptz not null default now(),
+    -- One for each event, or one for all.
     types            text[] not null,
     -- Of the message, or of the webhook endpoint.
     subject_ids      uuid[] not null,

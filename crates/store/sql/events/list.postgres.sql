@@ -3,8 +3,8 @@ select log.start_position, event.*
 from event_log as log
 left join lateral (
     select
-        batch.last_position - cardinality(batch.types) + place as position,
-        batch.at, type, subject_id, conversation_id, reason, error_code
+        batch.last_position - cardinality(batch.subject_ids) + place as position,
+        batch.at, coalesce(type, batch.types[1]) as type, subject_id, conversation_id, reason, error_code
     from (
         select * from event_batches where last_position > $1 order by last_position limit $2
     ) as batch
@@ -12,7 +12,7 @@ left join lateral (
         batch.types, batch.subject_ids, batch.conversation_ids, batch.reasons, batch.error_codes
     ) with ordinality as event (type, subject_id, conversation_id, reason, error_code, place)
     -- The first of these rows may have events before the position.
-    where batch.last_position - cardinality(batch.types) + place > $1
+    where batch.last_position - cardinality(batch.subject_ids) + place > $1
     order by batch.last_position, place
     limit $2
 ) as event on true

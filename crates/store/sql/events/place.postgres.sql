@@ -2,7 +2,7 @@
 -- so the order of the numbers is the order of the changes. Nodes take turns: they lock the one row of event_log. One that
 -- waited there may find some of its rows placed: it leaves these alone, and gaps stay.
 with unplaced as materialized (
-    select ctid, batch, cardinality(types) as events
+    select ctid, batch, cardinality(subject_ids) as events
     from event_batches
     where last_position is null
     order by batch

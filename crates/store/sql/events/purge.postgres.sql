@@ -7,7 +7,7 @@ with expired as materialized (
             sum(events) over oldest_first - events as before,
             bool_and(at <= now() - $1 * interval '1 millisecond') over oldest_first as all_expired
         from (
-            select last_position, cardinality(types) as events, at
+            select last_position, cardinality(subject_ids) as events, at
             from event_batches
             where last_position is not null
             order by last_position
@@ -20,7 +20,7 @@ with expired as materialized (
 deleted as (
     delete from event_batches
     where last_position = any(array(select last_position from expired))
-    returning last_position, cardinality(types) as events
+    returning last_position, cardinality(subject_ids) as events
 ),
 moved as (
     update event_log

@@ -106,18 +106,22 @@ queued as (
 -- A new conversation is an event of its first message.
 logged as (
     insert into event_batches (types, subject_ids, conversation_ids)
-    select array_agg(type), array_agg(id), array_agg(in_batch_order.ids[place])
-    from in_batch_order
-    cross join (
+    select case when types[1] = all(types) then types[1:1] else types end, subject_ids, conversation_ids
+    from (
         select
-            unnest($16::uuid[]) as id, unnest($17::bigint[]) as place, unnest($18::bigint[]) as following,
-            unnest($34::bigint[]) as deadline_ms
-    ) as input
-    cross join lateral unnest(
-        case when in_batch_order.counts[place] - following = 1 then array['conversation.created'] end
-            || case when deadline_ms is null then 'message.received' else 'message.accepted' end
-    ) as type
-    having count(*) > 0
+            array_agg(type) as types, array_agg(id) as subject_ids, array_agg(in_batch_order.ids[place]) as conversation_ids
+        from in_batch_order
+        cross join (
+            select
+                unnest($16::uuid[]) as id, unnest($17::bigint[]) as place, unnest($18::bigint[]) as following,
+                unnest($34::bigint[]) as deadline_ms
+        ) as input
+        cross join lateral unnest(
+            case when in_batch_order.counts[place] - following = 1 then array['conversation.created'] end
+                || case when deadline_ms is null then 'message.received' else 'message.accepted' end
+        ) as type
+        having count(*) > 0
+    ) as events
 )
 select ids, counts, now() as server_time, 1 / ((select found from conflict) or ids is not null)::integer as in_order
 from (select) as always

@@ -75,11 +75,15 @@ rerouted as (
 ),
 logged as (
     insert into event_batches (types, subject_ids, conversation_ids, reasons, error_codes)
-    select
-        array_agg(case disposition when 'finish' then 'message.dispatched' else 'message.failed' end),
-        array_agg(message_id), array_agg(conversation_id), array_agg(failure_reason), array_agg(failure_code)
-    from held
-    where disposition in ('finish', 'dead_letter')
-    having count(*) > 0
+    select case when types[1] = all(types) then types[1:1] else types end, subject_ids, conversation_ids, reasons, codes
+    from (
+        select
+            array_agg(case disposition when 'finish' then 'message.dispatched' else 'message.failed' end) as types,
+            array_agg(message_id) as subject_ids, array_agg(conversation_id) as conversation_ids,
+            array_agg(failure_reason) as reasons, array_agg(failure_code) as codes
+        from held
+        where disposition in ('finish', 'dead_letter')
+        having count(*) > 0
+    ) as events
 )
 select message_id, lease_token, refused from held

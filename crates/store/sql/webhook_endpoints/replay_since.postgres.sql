@@ -1,9 +1,9 @@
 -- As replay, from before the first event since $2. Positions are almost in the order of time: the first of the oldest batches
 -- is the first of all.
 with since as (
-    select min(last_position - cardinality(types)) as cursor
+    select min(last_position - cardinality(subject_ids)) as cursor
     from (
-        select last_position, types from event_batches
+        select last_position, subject_ids from event_batches
         where at >= $2 and last_position is not null
         order by at
         limit 1000

@@ -221,7 +221,7 @@ async fn all_readers_see_every_event_once_in_one_order() {
                 .unwrap();
             // Others commit meanwhile, at least so many.
             let commits = world.below(60) as i64;
-            let count = "select coalesce(sum(cardinality(types)), 0)::bigint from event_batches";
+            let count = "select coalesce(sum(cardinality(subject_ids)), 0)::bigint from event_batches";
             let begun: i64 = session.query_one(count, &[]).await.unwrap().get(0);
             while writing.load(Ordering::SeqCst) > HELD_OPEN
                 && session.query_one(count, &[]).await.unwrap().get::<_, i64>(0) < begun + commits
