@@ -25,7 +25,7 @@ const SCHEDULED: u64 = 20_000;
 const ROUNDS: u64 = 100;
 const P95_MAX_MS: f64 = 10.0;
 
-const LISTINGS: [(&str, &str); 24] = [
+const LISTINGS: [(&str, &str); 25] = [
     ("all", ""),
     ("status=received", "status=received"),
     ("status=delivered", "status=delivered"),
@@ -50,6 +50,10 @@ const LISTINGS: [(&str, &str); 24] = [
     (
         "from a hub, status=failed, few",
         "from=%2B14045550003&status=failed",
+    ),
+    (
+        "from a hub, status=scheduled",
+        "from=%2B14045550003&status=scheduled",
     ),
     ("to a person", "to=%2B15052000003"),
     ("from a hub to a person", "from=%2B14045550003&to=%2B15052000003"),
