@@ -98,8 +98,11 @@ fn api() -> OpenApiRouter<App> {
 /// These routes exist only while a provider is simulated.
 fn simulated() -> OpenApiRouter<App> {
     OpenApiRouter::new()
-        .routes(routes!(provider_mock::config, provider_mock::replace))
-        .routes(routes!(provider_mock::inbound))
+        .routes(routes!(
+            provider_mock::config::read,
+            provider_mock::config::replace
+        ))
+        .routes(routes!(provider_mock::inbound::inject))
         .routes(routes!(receipts::inject))
 }
 

@@ -1,11 +1,10 @@
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use axum::{
     Json,
     extract::{Request, State},
-    response::Response,
 };
-use domain::{Channel, FieldError, MessageId, Origin, ProviderName, snippet};
+use domain::{FieldError, ProviderName, snippet};
 use providers::simulator::{
     ConfigError, ConfigProblem, FaultOverrides, Faults, ReceiptOverrides, ReceiptShares, SimulatorConfig,
     Simulators,
@@ -13,19 +12,12 @@ use providers::simulator::{
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use utoipa::ToSchema;
 
-use super::{
-    accepted::Accepted,
-    message_body::{message_body, provider_message_id},
-    webhooks::{Inbound, InboundParams, receive},
-};
+use super::simulators;
 use crate::{
-    App,
     extract::AppState,
     json::{escaped, parse, read_body},
-    lenient,
     openapi::{
-        enums,
-        problems::{InjectErrors, SimulatorConfigErrors, SimulatorErrors},
+        problems::{SimulatorConfigErrors, SimulatorErrors},
         schemas,
     },
     problem::Problem,
@@ -33,30 +25,6 @@ use crate::{
 
 /// How much of a provider's name is repeated.
 const NAME_GRAPHEMES: usize = 64;
-
-message_body! {
-    /// A message that a simulated provider delivers.
-    MockInbound {
-        #[schema(required, value_type = enums::Channel)]
-        channel,
-        /// If given, the same as `channel`.
-        #[schema(value_type = Option<enums::Channel>)]
-        r#type,
-        #[schema(required, value_type = schemas::Address)]
-        #[serde(deserialize_with = "lenient::text_or_integer")]
-        from,
-        #[schema(required, value_type = schemas::Address)]
-        #[serde(deserialize_with = "lenient::text_or_integer")]
-        to,
-        /// May be empty or missing.
-        #[schema(value_type = Option<schemas::Text>)]
-        body,
-        /// Made up if missing.
-        #[schema(value_type = Option<schemas::ProviderMessageId>)]
-        #[serde(deserialize_with = "lenient::text_or_integer")]
-        provider_message_id,
-    }
-}
 
 /// How often the simulated providers fail, and in which way.
 #[derive(Deserialize, ToSchema)]
@@ -305,7 +273,7 @@ impl SimulationShown {
     get, path = "/api/provider/mock/config", operation_id = "getSimulation", tag = "Simulated providers",
     responses((status = 200, body = SimulationShown, description = "The configuration, and what holds for each provider."), SimulatorErrors),
 )]
-pub(crate) async fn config(State(app): AppState) -> Result<Json<SimulationShown>, Problem> {
+pub(crate) async fn read(State(app): AppState) -> Result<Json<SimulationShown>, Problem> {
     Ok(Json(SimulationShown::of(simulators(&app)?)))
 }
 
@@ -341,42 +309,6 @@ pub(crate) async fn replace(
     let simulators = simulators(&app)?;
     simulators.replace(config).map_err(invalid)?;
     Ok(Json(SimulationShown::of(simulators)))
-}
-
-/// Inject an inbound message
-///
-/// A `202` means that the message is durable. A repeat (same provider, message id and participants) gets the same answer and
-/// changes nothing. This route exists only while a provider is simulated.
-#[utoipa::path(
-    post, path = "/api/provider/mock/inbound", operation_id = "injectInbound", tag = "Simulated providers",
-    params(InboundParams),
-    request_body(
-        content = MockInbound,
-        examples(
-            ("sms" = (value = json!({"channel": "sms", "from": "+18045551234", "to": "+12016661234", "body": "Hi, who is this?"}))),
-        ),
-    ),
-    responses((status = 202, body = Accepted, description = "Stored, now or before."), InjectErrors),
-)]
-pub(crate) async fn inbound(State(app): AppState, request: Request) -> Result<Response, Problem> {
-    // Real providers always give an id; here it is optional.
-    let new_id = || format!("simulated-{}", MessageId::mint(app.engine().now(), &app.0.ids));
-    receive(&app, request, |body| {
-        let mut body: MockInbound = parse(body)?;
-        let id = body.provider_message_id.take().unwrap_or_else(new_id);
-        Ok(Inbound {
-            provider_message_id: provider_message_id("/provider_message_id", Some(id)),
-            draft: body.draft(Origin::Provider, Channel::ALL)?,
-        })
-    })
-    .await
-}
-
-fn simulators(app: &App) -> Result<&Arc<Simulators>, Problem> {
-    app.0
-        .simulators
-        .as_ref()
-        .ok_or_else(|| Problem::no_such_route(""))
 }
 
 fn invalid(error: ConfigError) -> Problem {
