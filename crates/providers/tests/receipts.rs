@@ -31,6 +31,9 @@ impl Clock for DrivenClock {
     }
 }
 
+/// How long a caller waits for a response.
+const CALL_MAX: Duration = Duration::from_secs(5);
+
 struct World {
     simulators: Simulators,
     sender: ReceiptSender,
@@ -86,6 +89,10 @@ impl World {
         self.simulators.providers().swap_remove(0)
     }
 
+    fn message_id(n: u64) -> MessageId {
+        MessageId::mint(Timestamp::EARLIEST, &Entropy::from_seed(n))
+    }
+
     /// The n-th message, sent once.
     async fn send(&self, n: u64) -> SendResult {
         let address = Address::recipient(Channel::Sms, "+12016661234", None).unwrap();
@@ -99,7 +106,7 @@ impl World {
             metadata: Metadata::default(),
         };
         let call = Call {
-            message_id: MessageId::mint(Timestamp::EARLIEST, &Entropy::from_seed(n)),
+            message_id: Self::message_id(n),
             attempt_number: 1,
             content: &content,
         };
@@ -167,7 +174,7 @@ async fn receipts_follow_from_the_seed_and_change_no_outcome() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_receipt_names_the_provider_and_its_id_and_comes_after_its_delay() {
+async fn a_receipt_names_the_provider_and_both_ids_and_comes_after_its_delay() {
     let mut world = world(all_delivered(Duration::from_secs(3)));
     let SendResult::Success { provider_message_id } = world.send(1).await else {
         panic!("no faults are configured");
@@ -179,13 +186,46 @@ async fn a_receipt_names_the_provider_and_its_id_and_comes_after_its_delay() {
     let expected = Receipt {
         provider: Some("sms-mms".parse().unwrap()),
         provider_message_id,
-        message_id: None,
+        message_id: Some(World::message_id(1)),
         status: ReceiptStatus::Delivered,
         error_code: None,
         at: now,
         received_at: now,
     };
     assert_eq!(receipt, expected);
+}
+
+/// The caller gives up before the response, or there is none: no caller hears the provider's id.
+#[tokio::test(start_paused = true)]
+async fn a_message_that_was_taken_without_a_response_gets_its_receipt() {
+    let slow = Faults {
+        latency: CALL_MAX * 2,
+        ..Faults::default()
+    };
+    let hanging = |timeout_taken_pct| Faults {
+        timeout_pct: 100,
+        timeout_taken_pct,
+        ..Faults::default()
+    };
+    for (faults, due_at) in [
+        (slow, Some(CALL_MAX * 2 + Duration::from_secs(1))),
+        (hanging(100), Some(Duration::from_secs(1))),
+        (hanging(0), None),
+    ] {
+        let mut world = world(SimulatorConfig {
+            faults,
+            ..all_delivered(Duration::from_secs(1))
+        });
+        timeout(CALL_MAX, world.send(1)).await.unwrap_err();
+        let receipt = timeout(CALL_MAX * 3, world.due.next()).await;
+        let Some(due_at) = due_at else {
+            receipt.unwrap_err();
+            continue;
+        };
+        let receipt = receipt.unwrap().unwrap();
+        assert_eq!(receipt.message_id, Some(World::message_id(1)));
+        assert_eq!(world.clock.monotonic(), due_at.max(CALL_MAX));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -28,6 +28,7 @@ fn faults([timeout_pct, error_pct, ratelimit_pct]: [u8; 3], seed: Option<u64>) -
         error_pct,
         ratelimit_pct,
         seed,
+        ..Faults::default()
     }
 }
 
@@ -56,10 +57,7 @@ fn with_ledger(settings: SimulatorSettings) -> (SimulatorSettings, NamedTempFile
 }
 
 fn with_latency(mut settings: SimulatorSettings, latency: Duration) -> SimulatorSettings {
-    settings
-        .instances
-        .iter_mut()
-        .for_each(|instance| instance.latency = latency);
+    settings.config.faults.latency = latency;
     settings
 }
 
@@ -215,14 +213,24 @@ async fn each_fault_gives_the_result_of_a_real_provider() {
     let taken = SendResult::Success {
         provider_message_id: format!("sim-{}-3", message_id()).parse().ok(),
     };
-    for (shares, expected) in [
-        ([0, 0, 0], taken),
-        ([0, 100, 0], error),
-        ([0, 0, 100], limited),
-        ([100, 0, 0], SendResult::Timeout),
+    let rejected = SendResult::Rejected {
+        error_code: ErrorCode::of("provider_rejected"),
+    };
+    let rejecting = Faults {
+        rejected_pct: 100,
+        ..Faults::default()
+    };
+    for (faults, expected, is_taken) in [
+        (faults([0, 0, 0], None), taken, true),
+        (faults([0, 100, 0], None), error, false),
+        (faults([0, 0, 100], None), limited, false),
+        (rejecting, rejected, false),
+        (faults([100, 0, 0], None), SendResult::Timeout, false),
     ] {
-        let simulators = started(settings(faults(shares, None)));
-        assert_eq!(call(&simulators, Channel::Email).await, expected);
+        let (settings, file) = with_ledger(settings(faults));
+        assert_eq!(call(&started(settings), Channel::Email).await, expected);
+        assert_eq!(ledger(&file, "outcome"), [expected.outcome().as_str()]);
+        assert_eq!(ledger(&file, "taken"), [is_taken], "{expected:?}");
     }
 }
 
@@ -251,6 +259,32 @@ async fn a_response_takes_the_latency() {
     let (slow, file) = with_ledger(with_latency(SimulatorSettings::default(), DEADLINE * 2));
     assert_eq!(call(&started(slow), Channel::Email).await, SendResult::Timeout);
     assert_eq!(ledger(&file, "outcome"), ["success"]);
+    assert_eq!(ledger(&file, "taken"), [true]);
+}
+
+#[tokio::test(start_paused = true)]
+#[allow(clippy::disallowed_methods, reason = "the paused clock of the test")]
+async fn latencies_differ_within_their_range_and_repeat_with_the_seed() {
+    let mut first = Vec::new();
+    for run in 0..2 {
+        let spread = Faults {
+            latency: Duration::from_millis(20),
+            latency_max: Some(Duration::from_millis(80)),
+            ..faults([0, 0, 0], Some(42))
+        };
+        let simulators = started(settings(spread));
+        let mut latencies = Vec::new();
+        for _ in 0..12 {
+            let began = tokio::time::Instant::now();
+            call(&simulators, Channel::Sms).await;
+            latencies.push(began.elapsed().as_millis());
+        }
+        if run == 1 {
+            assert_eq!(latencies, first);
+        }
+        first = latencies;
+    }
+    assert_eq!(first, [31, 27, 54, 64, 35, 34, 67, 69, 61, 24, 77, 23]);
 }
 
 #[tokio::test(start_paused = true)]

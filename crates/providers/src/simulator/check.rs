@@ -1,9 +1,13 @@
 //! Whether a configuration can be used.
 
+use std::time::Duration;
+
 use domain::ProviderName;
 use thiserror::Error;
 
-use super::settings::{FaultOverrides, PERCENT_MAX, ReceiptOverrides, ReceiptShares, SimulatorConfig};
+use super::settings::{
+    FaultOverrides, Faults, PERCENT_MAX, ReceiptOverrides, ReceiptShares, SimulatorConfig,
+};
 
 /// A configuration that cannot be used, with its first [`ConfigError::PROBLEMS_MAX`] problems.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -29,7 +33,7 @@ fn prefix(name: Option<&str>) -> String {
 impl SimulatorConfig {
     /// # Errors
     /// When a share is no percentage, when the shares of a simulator add up to more than all of its calls or receipts, when a
-    /// delay is too long, or when overrides name no simulator.
+    /// latency or a delay is too long, when the longest latency is shorter than the shortest, or when overrides name no simulator.
     pub fn check<'a>(
         &self,
         names: impl Iterator<Item = &'a ProviderName> + Clone,
@@ -39,6 +43,10 @@ impl SimulatorConfig {
             timeout_pct: Some(faults.timeout_pct),
             error_pct: Some(faults.error_pct),
             ratelimit_pct: Some(faults.ratelimit_pct),
+            rejected_pct: Some(faults.rejected_pct),
+            timeout_taken_pct: Some(faults.timeout_taken_pct),
+            latency: Some(faults.latency),
+            latency_max: faults.latency_max,
             seed: faults.seed,
             receipts: ReceiptOverrides {
                 delivered_pct: Some(receipts.delivered_pct),
@@ -65,11 +73,12 @@ impl SimulatorConfig {
             let own = self.providers.get(name.as_str()).copied().unwrap_or_default();
             let (faults, receipts) = (self.effective(name), self.effective_receipts(name));
             problems.extend(beyond_together(
-                &[faults.timeout_pct, faults.error_pct, faults.ratelimit_pct],
-                "timeout_pct, error_pct and ratelimit_pct",
+                &faults.failing(),
+                "timeout_pct, error_pct, ratelimit_pct and rejected_pct",
                 own.has_shares().then_some(name),
                 None,
             ));
+            problems.extend(latency_reversed(&faults, own.has_latency().then_some(name)));
             problems.extend(beyond_together(
                 &[receipts.delivered_pct, receipts.undelivered_pct],
                 "delivered_pct and undelivered_pct",
@@ -90,20 +99,40 @@ impl SimulatorConfig {
 
 impl FaultOverrides {
     /// Shares of calls, and then those of receipts.
-    fn shares(&self) -> [(&'static str, Option<u8>); 6] {
+    fn shares(&self) -> [(&'static str, Option<u8>); 8] {
         [
             ("timeout_pct", self.timeout_pct),
             ("error_pct", self.error_pct),
             ("ratelimit_pct", self.ratelimit_pct),
+            ("rejected_pct", self.rejected_pct),
+            ("timeout_taken_pct", self.timeout_taken_pct),
             ("receipts/delivered_pct", self.receipts.delivered_pct),
             ("receipts/undelivered_pct", self.receipts.undelivered_pct),
             ("receipts/duplicate_pct", self.receipts.duplicate_pct),
         ]
     }
 
+    fn durations(&self) -> [(&'static str, Option<Duration>, Duration); 3] {
+        [
+            ("latency_ms", self.latency, Faults::LATENCY_MAX),
+            ("latency_max_ms", self.latency_max, Faults::LATENCY_MAX),
+            ("receipts/delay_ms", self.receipts.delay, ReceiptShares::DELAY_MAX),
+        ]
+    }
+
+    /// Whether some of the shares that add up are its own.
     fn has_shares(&self) -> bool {
-        let shares = [self.timeout_pct, self.error_pct, self.ratelimit_pct];
+        let shares = [
+            self.timeout_pct,
+            self.error_pct,
+            self.ratelimit_pct,
+            self.rejected_pct,
+        ];
         shares.iter().any(Option::is_some)
+    }
+
+    fn has_latency(&self) -> bool {
+        self.latency.is_some() || self.latency_max.is_some()
     }
 }
 
@@ -122,18 +151,26 @@ fn beyond_all(provider: Option<&str>, own: FaultOverrides) -> Vec<ConfigProblem>
     let beyond = shares.filter(|(_, share)| share.is_some_and(|share| share > PERCENT_MAX));
     let percentage = format!("use an integer from 0 to {PERCENT_MAX}");
     let beyond = beyond.map(|(field, _)| (field, percentage.clone()));
-    let delay_max = ReceiptShares::DELAY_MAX;
-    let late = own.receipts.delay.filter(|delay| *delay > delay_max);
-    let late = late.map(|_| {
-        let milliseconds = format!("use an integer from 0 to {}", delay_max.as_millis());
-        ("receipts/delay_ms", milliseconds)
-    });
+    let durations = own.durations().into_iter();
+    let late = durations.filter(|(_, duration, max)| duration.is_some_and(|duration| duration > *max));
+    let late = late.map(|(field, _, max)| (field, format!("use an integer from 0 to {}", max.as_millis())));
     let problem = |(field, detail)| ConfigProblem {
         provider: provider.map(str::to_owned),
         field: Some(field),
         detail,
     };
     beyond.chain(late).map(problem).collect()
+}
+
+/// The problem of a range that ends before it begins. Without a latency of its own, a simulator has the one from the
+/// configuration for all.
+fn latency_reversed(faults: &Faults, provider: Option<&ProviderName>) -> Option<ConfigProblem> {
+    let (least, most) = faults.latency_range();
+    (most < least).then(|| ConfigProblem {
+        provider: provider.map(ToString::to_string),
+        field: Some("latency_max_ms"),
+        detail: format!("use latency_ms, which is {} here, or more", least.as_millis()),
+    })
 }
 
 /// The problem of shares that are percentages each, but more than everything together. Without shares of its own, a simulator
@@ -154,174 +191,4 @@ fn beyond_together(
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::simulator::{Faults, SimulatorSettings};
-
-    fn shares([timeout_pct, error_pct, ratelimit_pct]: [u8; 3]) -> Faults {
-        Faults {
-            timeout_pct,
-            error_pct,
-            ratelimit_pct,
-            seed: None,
-        }
-    }
-
-    fn own([timeout_pct, error_pct, ratelimit_pct]: [Option<u8>; 3]) -> FaultOverrides {
-        FaultOverrides {
-            timeout_pct,
-            error_pct,
-            ratelimit_pct,
-            ..FaultOverrides::default()
-        }
-    }
-
-    fn problems(all: [u8; 3], providers: &[(&str, FaultOverrides)]) -> Vec<String> {
-        let mut config = SimulatorConfig::from(shares(all));
-        let providers = providers.iter().map(|(name, own)| ((*name).to_owned(), *own));
-        config.providers.extend(providers);
-        let settings = SimulatorSettings {
-            config,
-            ..SimulatorSettings::default()
-        };
-        let error = settings.check().err();
-        error.map_or_else(Vec::new, |error| {
-            error.problems.iter().map(ToString::to_string).collect()
-        })
-    }
-
-    #[test]
-    fn overrides_win_field_by_field() {
-        let mut config = SimulatorConfig::from(Faults {
-            seed: Some(1),
-            ..shares([10, 20, 30])
-        });
-        let overrides = FaultOverrides {
-            error_pct: Some(0),
-            seed: Some(2),
-            ..FaultOverrides::default()
-        };
-        config.providers.insert("email".to_owned(), overrides);
-        let effective = |name: &str| config.effective(&name.parse().unwrap());
-        assert_eq!(
-            effective("sms-mms"),
-            Faults {
-                seed: Some(1),
-                ..shares([10, 20, 30])
-            }
-        );
-        assert_eq!(
-            effective("email"),
-            Faults {
-                seed: Some(2),
-                ..shares([10, 0, 30])
-            }
-        );
-        assert_eq!(
-            ["sms-mms", "email"].map(|name| effective(name).success_pct()),
-            [40, 60]
-        );
-    }
-
-    #[test]
-    fn each_problem_names_its_place() {
-        let sum = |sum| {
-            format!(
-                "timeout_pct, error_pct and ratelimit_pct add up to {sum} here: lower them to 100 or less together"
-            )
-        };
-        let percentage = "error_pct: use an integer from 0 to 100".to_owned();
-        let at_email = |detail: &str| format!("email: {detail}");
-        let calm = own([Some(0), None, None]);
-        let more = own([None, Some(31), None]);
-        for (all, providers, expected) in [
-            ([100, 0, 0], &[][..], vec![]),
-            ([50, 30, 20], &[], vec![]),
-            ([0, 200, 0], &[], vec![percentage.clone()]),
-            (
-                [0, 0, 0],
-                &[("email", own([None, Some(101), None]))],
-                vec![at_email(&percentage)],
-            ),
-            ([50, 30, 20], &[("email", more)], vec![at_email(&sum(101))]),
-            // Only what is in effect for a simulator counts.
-            ([90, 90, 0], &[], vec![sum(180)]),
-            ([90, 90, 0], &[("email", calm)], vec![sum(180)]),
-            (
-                [90, 90, 0],
-                &[("email", more)],
-                vec![sum(180), at_email(&sum(121))],
-            ),
-            ([90, 90, 0], &[("email", calm), ("sms-mms", calm)], vec![]),
-            (
-                [0, 0, 0],
-                &[("sms", calm)],
-                vec!["sms: is no simulated provider: use sms-mms or email".to_owned()],
-            ),
-        ] {
-            assert_eq!(problems(all, providers), expected, "{all:?} {providers:?}");
-        }
-    }
-
-    #[test]
-    fn receipts_are_overridden_and_checked_like_faults() {
-        let settings = |receipts: ReceiptShares, own: ReceiptOverrides| {
-            let mut settings = SimulatorSettings::default();
-            settings.config.receipts = receipts;
-            let own = FaultOverrides {
-                receipts: own,
-                ..FaultOverrides::default()
-            };
-            settings.config.providers.insert("email".to_owned(), own);
-            settings
-        };
-        let all = ReceiptShares {
-            delivered_pct: 60,
-            undelivered_pct: 40,
-            delay: Duration::from_secs(1),
-            duplicate_pct: 100,
-        };
-        let own = ReceiptOverrides {
-            undelivered_pct: Some(0),
-            delay: Some(Duration::ZERO),
-            ..ReceiptOverrides::default()
-        };
-        let good = settings(all, own);
-        assert_eq!(good.check(), Ok(()));
-        let effective = |name: &str| good.config.effective_receipts(&name.parse().unwrap());
-        assert_eq!(effective("sms-mms"), all);
-        let email = ReceiptShares {
-            undelivered_pct: 0,
-            delay: Duration::ZERO,
-            ..all
-        };
-        assert_eq!(effective("email"), email);
-
-        let more = ReceiptOverrides {
-            undelivered_pct: Some(41),
-            delay: Some(ReceiptShares::DELAY_MAX + Duration::from_millis(1)),
-            duplicate_pct: Some(101),
-            ..ReceiptOverrides::default()
-        };
-        let error = settings(all, more).check().unwrap_err().to_string();
-        for problem in [
-            "email: receipts: delivered_pct and undelivered_pct add up to 101 here: lower them to 100 or less together",
-            "email: receipts/delay_ms: use an integer from 0 to 86400000",
-            "email: receipts/duplicate_pct: use an integer from 0 to 100",
-        ] {
-            assert!(error.contains(problem), "{error}");
-        }
-    }
-
-    #[test]
-    fn the_number_of_problems_is_bounded() {
-        let names: Vec<String> = (0..1_000).map(|number| number.to_string()).collect();
-        let providers: Vec<_> = names
-            .iter()
-            .map(|name| (name.as_str(), FaultOverrides::default()))
-            .collect();
-        assert_eq!(problems([0, 0, 0], &providers).len(), ConfigError::PROBLEMS_MAX);
-    }
-}
+mod tests;

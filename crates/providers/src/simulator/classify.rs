@@ -22,6 +22,7 @@ impl Response {
             Behaviour::Hang => return None,
             Behaviour::Fail => (500, None, None),
             Behaviour::PushBack => (429, Some(retry_after), None),
+            Behaviour::Refuse => (400, None, None),
             Behaviour::Accept => (202, None, message_id(call)),
         };
         Some(Self {
@@ -34,7 +35,7 @@ impl Response {
 
 /// Unique, and the same in every run: each message that a real provider takes has an id of its own, also the
 /// duplicates.
-fn message_id(call: &Call<'_>) -> Option<ProviderMessageId> {
+pub(super) fn message_id(call: &Call<'_>) -> Option<ProviderMessageId> {
     format!("sim-{}-{}", call.message_id, call.attempt_number)
         .parse()
         .ok()
@@ -44,6 +45,9 @@ pub(super) fn classify(response: Response) -> SendResult {
     match response.status {
         202 => SendResult::Success {
             provider_message_id: response.message_id,
+        },
+        400 => SendResult::Rejected {
+            error_code: ErrorCode::of("provider_rejected"),
         },
         429 => SendResult::RateLimited {
             retry_after: response.retry_after,
@@ -75,6 +79,9 @@ mod tests {
             error_code: ErrorCode::of(code),
         };
         let unexpected = error("provider_unexpected_reply");
+        let rejected = SendResult::Rejected {
+            error_code: ErrorCode::of("provider_rejected"),
+        };
         for (label, status, expected) in [
             (
                 "taken",
@@ -83,10 +90,12 @@ mod tests {
                     provider_message_id: id.clone(),
                 },
             ),
+            ("refused for good", 400, rejected),
             ("slow down", 429, limited(hint)),
             ("failed", 500, error("provider_error")),
             ("overloaded", 503, error("provider_error")),
             ("moved", 302, unexpected.clone()),
+            ("not found", 404, unexpected.clone()),
             ("no status of HTTP", 0, unexpected),
         ] {
             let response = Response {

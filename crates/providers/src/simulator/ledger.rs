@@ -22,6 +22,8 @@ pub(super) struct LedgerEntry<'a> {
     pub(super) channel: Channel,
     /// As the simulator decided it. The caller may have given up before the answer.
     pub(super) outcome: Outcome,
+    /// Whether the simulator has the message now. It can have it although the call timed out.
+    pub(super) taken: bool,
 }
 
 /// Several simulators and processes may append to the same file.
@@ -80,7 +82,8 @@ mod tests {
             message_id: "018bcfe5-6800-7004-8000-000000000001".parse().unwrap(),
             attempt_number: 2,
             channel: Channel::Mms,
-            outcome: Outcome::RateLimited,
+            outcome: Outcome::Timeout,
+            taken: true,
         }
     }
 
@@ -94,7 +97,7 @@ mod tests {
             std::fs::read_to_string(file.path()).unwrap(),
             "{\"at\":\"2023-11-14T22:13:20.000001Z\",\"provider\":\"sms-mms\",\"call\":7,\
              \"message_id\":\"018bcfe5-6800-7004-8000-000000000001\",\"attempt_number\":2,\
-             \"channel\":\"mms\",\"outcome\":\"rate_limited\"}\n"
+             \"channel\":\"mms\",\"outcome\":\"timeout\",\"taken\":true}\n"
         );
     }
 

@@ -1,8 +1,8 @@
 //! The simulator: fake providers in this process, behind the same port as real ones, that fail on demand.
 //!
 //! The outcome of the n-th call at a simulator follows from its seed, its name and n, and from nothing else: not
-//! from other providers, threads or time; so do its receipts. A simulator never looks at what a message says, never sends anything
-//! anywhere, and never decides what a failure means for a message.
+//! from other providers, threads or time; so do its latency and its receipts. A simulator never looks at what a message says,
+//! never sends anything anywhere, and never decides what a failure means for a message.
 
 mod behaviour;
 mod check;

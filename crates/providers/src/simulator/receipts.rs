@@ -10,8 +10,11 @@ use std::{
     time::Duration,
 };
 
-use domain::{Clock, ErrorCode, ProviderMessageId, ProviderName, Receipt, ReceiptStatus};
+use domain::{Clock, ErrorCode, MessageId, ProviderMessageId, ProviderName, Receipt, ReceiptStatus};
 use tokio::{sync::mpsc, time::timeout};
+
+use super::classify::message_id;
+use crate::Call;
 
 /// Receipts that wait in the channel, and as many that wait for their time. Each takes less than 512 bytes.
 pub const RECEIPTS_WAITING_MAX: usize = 8_192;
@@ -56,7 +59,8 @@ struct Sent {
     /// By the monotonic clock.
     due: Duration,
     provider: ProviderName,
-    provider_message_id: ProviderMessageId,
+    provider_message_id: Option<ProviderMessageId>,
+    message_id: MessageId,
     status: ReceiptStatus,
 }
 
@@ -73,14 +77,15 @@ impl ReceiptSender {
     pub(super) fn send(
         &self,
         provider: &ProviderName,
-        provider_message_id: &ProviderMessageId,
+        call: &Call<'_>,
         status: ReceiptStatus,
         delay: Duration,
     ) {
         let sent = Sent {
             due: self.clock.monotonic().saturating_add(delay),
             provider: provider.clone(),
-            provider_message_id: provider_message_id.clone(),
+            provider_message_id: message_id(call),
+            message_id: call.message_id,
             status,
         };
         if let Err(mpsc::error::TrySendError::Full(_)) = self.queue.try_send(sent) {
@@ -144,8 +149,9 @@ impl DueReceipts {
         let undelivered = sent.status == ReceiptStatus::Undelivered;
         Receipt {
             provider: Some(sent.provider),
-            provider_message_id: Some(sent.provider_message_id),
-            message_id: None,
+            provider_message_id: sent.provider_message_id,
+            // After a timeout, no attempt on record has the provider's id.
+            message_id: Some(sent.message_id),
             status: sent.status,
             error_code: undelivered.then(|| ErrorCode::of("simulated_undelivered")),
             at: now,

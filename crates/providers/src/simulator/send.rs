@@ -1,7 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use domain::{Channel, Clock, ProviderName, ReceiptStatus};
+use domain::{Channel, Clock, ProviderName};
 use parking_lot::Mutex;
 
 use super::{
@@ -32,23 +32,18 @@ pub(super) struct Course {
     pub(super) sequence: Sequence,
 }
 
-/// What happens in a call.
-struct Taken {
-    behaviour: Behaviour,
-    /// Of a message that the simulator takes: the status, whether it comes twice, and when after the call.
-    receipt: Option<(ReceiptStatus, bool, Duration)>,
-}
-
 impl Simulator {
-    /// Numbers a call, decides what happens and enters it into the ledger.
-    fn take(&self, call: &Call<'_>) -> Taken {
+    /// Numbers a call, decides what happens and how long it takes, enters it into the ledger, and sends the receipts of a message
+    /// that is taken. They come also if the caller gives up.
+    fn begin(&self, call: &Call<'_>) -> (Behaviour, Duration) {
         let name = &self.instance.name;
         let (faults, receipts, (seed, number)) = {
             let mut course = self.course.lock();
             (course.faults, course.receipts, course.sequence.next())
         };
         let behaviour = Behaviour::of(faults, name.as_str(), seed, number);
-        let receipt = behaviour::receipt(receipts, name.as_str(), seed, number);
+        let taken = behaviour.takes(faults, name.as_str(), seed, number);
+        let latency = behaviour::latency(faults, name.as_str(), seed, number);
         if let Some(ledger) = &self.ledger {
             ledger.append(&LedgerEntry {
                 at: self.clock.now(),
@@ -58,25 +53,17 @@ impl Simulator {
                 attempt_number: call.attempt_number,
                 channel: call.content.channel,
                 outcome: behaviour.outcome(),
+                taken,
             });
         }
-        let receipt = receipt.map(|(status, twice)| (status, twice, receipts.delay));
-        Taken { behaviour, receipt }
-    }
-
-    /// A message that was not taken gets no receipt.
-    fn send_receipt(&self, result: &SendResult, receipt: Option<(ReceiptStatus, bool, Duration)>) {
-        let SendResult::Success {
-            provider_message_id: Some(id),
-        } = result
-        else {
-            return;
-        };
-        if let Some((status, twice, delay)) = receipt {
+        let receipt = behaviour::receipt(receipts, name.as_str(), seed, number);
+        if let Some((status, twice)) = receipt.filter(|_| taken) {
+            let delay = latency.saturating_add(receipts.delay);
             for _ in 0..=u8::from(twice) {
-                self.receipts.send(&self.instance.name, id, status, delay);
+                self.receipts.send(name, call, status, delay);
             }
         }
+        (behaviour, latency)
     }
 }
 
@@ -91,15 +78,13 @@ impl Provider for Simulator {
     }
 
     async fn send(&self, call: Call<'_>) -> SendResult {
-        let Taken { behaviour, receipt } = self.take(&call);
+        let (behaviour, latency) = self.begin(&call);
         let Some(response) = Response::of(behaviour, self.instance.retry_after, &call) else {
             return std::future::pending().await;
         };
-        if !self.instance.latency.is_zero() {
-            tokio::time::sleep(self.instance.latency).await;
+        if !latency.is_zero() {
+            tokio::time::sleep(latency).await;
         }
-        let result = classify(response);
-        self.send_receipt(&result, receipt);
-        result
+        classify(response)
     }
 }

@@ -25,8 +25,6 @@ pub struct SimulatorSettings {
 pub struct SimulatorInstance {
     pub name: ProviderName,
     pub channels: Vec<Channel>,
-    /// How long a response takes.
-    pub latency: Duration,
     /// The hint of a response that asks to slow down.
     pub retry_after: Duration,
 }
@@ -42,7 +40,7 @@ pub struct SimulatorConfig {
     pub providers: BTreeMap<String, FaultOverrides>,
 }
 
-/// Of a hundred calls, how many fail in which way.
+/// Of a hundred calls, how many fail in which way, and how long the others take.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Faults {
     /// Hang until the caller gives up.
@@ -50,6 +48,14 @@ pub struct Faults {
     pub error_pct: u8,
     /// Are asked to slow down.
     pub ratelimit_pct: u8,
+    /// Are refused for good.
+    pub rejected_pct: u8,
+    /// Of a hundred timeouts, in how many the simulator takes the message all the same.
+    pub timeout_taken_pct: u8,
+    /// How long a response takes: at least this, if there is a `latency_max`. At most [`Faults::LATENCY_MAX`].
+    pub latency: Duration,
+    /// How long a response takes at most; `None` if it always takes `latency`. Not less than that.
+    pub latency_max: Option<Duration>,
     /// Makes the sequence of outcomes repeatable; without one, it differs from run to run.
     pub seed: Option<u64>,
 }
@@ -71,6 +77,10 @@ pub struct FaultOverrides {
     pub timeout_pct: Option<u8>,
     pub error_pct: Option<u8>,
     pub ratelimit_pct: Option<u8>,
+    pub rejected_pct: Option<u8>,
+    pub timeout_taken_pct: Option<u8>,
+    pub latency: Option<Duration>,
+    pub latency_max: Option<Duration>,
     pub seed: Option<u64>,
     pub receipts: ReceiptOverrides,
 }
@@ -90,7 +100,6 @@ impl Default for SimulatorSettings {
         let instance = |name: &str, channels: &[Channel]| SimulatorInstance {
             name: name.parse().expect("a provider name"),
             channels: channels.to_vec(),
-            latency: Duration::ZERO,
             retry_after: Duration::from_secs(1),
         };
         Self {
@@ -114,11 +123,28 @@ impl SimulatorSettings {
 }
 
 impl Faults {
+    pub const LATENCY_MAX: Duration = Duration::from_secs(3_600);
+
     /// What is left.
     #[must_use]
     pub fn success_pct(&self) -> u8 {
-        let failing = [self.timeout_pct, self.error_pct, self.ratelimit_pct];
-        failing.into_iter().fold(PERCENT_MAX, u8::saturating_sub)
+        self.failing().into_iter().fold(PERCENT_MAX, u8::saturating_sub)
+    }
+
+    /// The shortest and the longest time that a response takes.
+    #[must_use]
+    pub fn latency_range(&self) -> (Duration, Duration) {
+        (self.latency, self.latency_max.unwrap_or(self.latency))
+    }
+
+    /// The shares that add up to all calls at most.
+    pub(super) fn failing(&self) -> [u8; 4] {
+        [
+            self.timeout_pct,
+            self.error_pct,
+            self.ratelimit_pct,
+            self.rejected_pct,
+        ]
     }
 }
 
@@ -141,6 +167,10 @@ impl SimulatorConfig {
             timeout_pct: own.timeout_pct.unwrap_or(all.timeout_pct),
             error_pct: own.error_pct.unwrap_or(all.error_pct),
             ratelimit_pct: own.ratelimit_pct.unwrap_or(all.ratelimit_pct),
+            rejected_pct: own.rejected_pct.unwrap_or(all.rejected_pct),
+            timeout_taken_pct: own.timeout_taken_pct.unwrap_or(all.timeout_taken_pct),
+            latency: own.latency.unwrap_or(all.latency),
+            latency_max: own.latency_max.or(all.latency_max),
             seed: own.seed.or(all.seed),
         }
     }

@@ -16,14 +16,16 @@ pub(super) fn draw(draw: &Draw) -> Option<SimulatorSettings> {
             error_pct: share(draw),
             ratelimit_pct: share(draw),
             seed: Some(draw.below(1_000)),
+            ..Faults::default()
         };
         let mut settings = SimulatorSettings {
             config: faults.into(),
             ..SimulatorSettings::default()
         };
-        let (latency, retry_after) = (draw.millis(0, 50), Duration::from_secs(draw.pick(&[1, 7])));
+        settings.config.faults.latency = draw.millis(0, 50);
+        let retry_after = Duration::from_secs(draw.pick(&[1, 7]));
         for instance in &mut settings.instances {
-            (instance.latency, instance.retry_after) = (latency, retry_after);
+            instance.retry_after = retry_after;
         }
         settings
     })

@@ -13,7 +13,7 @@ use mutants::Mutant;
 use parking_lot::Mutex;
 use providers::{
     Provider, Routes,
-    simulator::{SimulatorConfig, Simulators, receipt_channel},
+    simulator::{Faults, Simulators, receipt_channel},
 };
 use store::Store;
 use tokio::sync::oneshot;
@@ -182,8 +182,13 @@ impl Life {
     /// Makes the product's simulators behave well from now on.
     pub(crate) fn calm_simulators(&self) {
         if let Some(simulators) = &self.simulators {
-            let calm = SimulatorConfig::default();
-            simulators.replace(calm).expect("nothing is not more than all");
+            let calm = Faults {
+                latency: simulators.config().faults.latency,
+                ..Faults::default()
+            };
+            simulators
+                .replace(calm.into())
+                .expect("nothing is not more than all");
         }
     }
 

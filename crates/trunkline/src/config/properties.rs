@@ -178,6 +178,7 @@ proptest! {
             Just("worker_call_timeout_ms"), Just("worker_claim_timeout_secs"), Just("worker_backoff_base_ms"),
             Just("worker_backoff_max_ms"), Just("breaker_open_secs"), Just("breaker_max_open_secs"), Just("provider_error_pct"),
             Just("provider_timeout_pct"), Just("provider_sms_error_pct"), Just("provider_email_ratelimit_pct"),
+            Just("provider_sms_rejected_pct"), Just("provider_latency_ms"), Just("provider_email_latency_max_ms"),
         ], (1_u64..100).prop_map(|number| number.to_string()), 1..6),
     ) {
         claims::of_sources(None, &BTreeMap::new(), &numbers);

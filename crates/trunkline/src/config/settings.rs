@@ -126,6 +126,10 @@ settings! {
         "Percentage of simulated calls that answer 500";
     provider_ratelimit_pct: u8 = "0", number(0..=100),
         "Percentage of simulated calls that answer 429";
+    provider_rejected_pct: u8 = "0", number(0..=100),
+        "Percentage of simulated calls that are refused for good";
+    provider_timeout_taken_pct: u8 = "0", number(0..=100),
+        "Percentage of the calls without a response in which the simulator takes the message all the same";
     provider_seed: Option<u64> = "", optional(number(0..=u64::MAX)),
         "Seed that makes the simulated outcomes repeatable";
     provider_sms_timeout_pct: Option<u8> = "", optional(number(0..=100)),
@@ -134,6 +138,14 @@ settings! {
         "API_PROVIDER_ERROR_PCT for the default simulator sms-mms alone";
     provider_sms_ratelimit_pct: Option<u8> = "", optional(number(0..=100)),
         "API_PROVIDER_RATELIMIT_PCT for the default simulator sms-mms alone";
+    provider_sms_rejected_pct: Option<u8> = "", optional(number(0..=100)),
+        "API_PROVIDER_REJECTED_PCT for the default simulator sms-mms alone";
+    provider_sms_timeout_taken_pct: Option<u8> = "", optional(number(0..=100)),
+        "API_PROVIDER_TIMEOUT_TAKEN_PCT for the default simulator sms-mms alone";
+    provider_sms_latency_ms: Option<Duration> = "", optional(millis(0..=HOUR * 1_000)),
+        "API_PROVIDER_LATENCY_MS for the default simulator sms-mms alone";
+    provider_sms_latency_max_ms: Option<Duration> = "", optional(millis(0..=HOUR * 1_000)),
+        "API_PROVIDER_LATENCY_MAX_MS for the default simulator sms-mms alone";
     provider_sms_seed: Option<u64> = "", optional(number(0..=u64::MAX)),
         "API_PROVIDER_SEED for the default simulator sms-mms alone";
     provider_sms_receipts_delivered_pct: Option<u8> = "", optional(number(0..=100)),
@@ -150,6 +162,14 @@ settings! {
         "API_PROVIDER_ERROR_PCT for the default simulator email alone";
     provider_email_ratelimit_pct: Option<u8> = "", optional(number(0..=100)),
         "API_PROVIDER_RATELIMIT_PCT for the default simulator email alone";
+    provider_email_rejected_pct: Option<u8> = "", optional(number(0..=100)),
+        "API_PROVIDER_REJECTED_PCT for the default simulator email alone";
+    provider_email_timeout_taken_pct: Option<u8> = "", optional(number(0..=100)),
+        "API_PROVIDER_TIMEOUT_TAKEN_PCT for the default simulator email alone";
+    provider_email_latency_ms: Option<Duration> = "", optional(millis(0..=HOUR * 1_000)),
+        "API_PROVIDER_LATENCY_MS for the default simulator email alone";
+    provider_email_latency_max_ms: Option<Duration> = "", optional(millis(0..=HOUR * 1_000)),
+        "API_PROVIDER_LATENCY_MAX_MS for the default simulator email alone";
     provider_email_seed: Option<u64> = "", optional(number(0..=u64::MAX)),
         "API_PROVIDER_SEED for the default simulator email alone";
     provider_email_receipts_delivered_pct: Option<u8> = "", optional(number(0..=100)),
@@ -169,7 +189,9 @@ settings! {
     provider_receipts_duplicate_pct: u8 = "0", number(0..=100),
         "Percentage of simulated receipts that come twice";
     provider_latency_ms: Duration = "0", millis(0..=HOUR * 1_000),
-        "Milliseconds a simulated call takes";
+        "Milliseconds a simulated call takes; at least, with API_PROVIDER_LATENCY_MAX_MS";
+    provider_latency_max_ms: Option<Duration> = "", optional(millis(0..=HOUR * 1_000)),
+        "Milliseconds a simulated call takes at most, if calls differ";
     provider_retry_after_ms: Duration = "1000", millis(0..=DAY * 1_000),
         "Milliseconds in the Retry-After of a simulated 429";
     provider_ledger: Option<PathBuf> = "", optional(parsed("the path of a file")),

@@ -11,7 +11,7 @@ use toml::{Table, Value};
 const KINDS: [&str; 1] = ["simulator"];
 
 /// Keys of a provider's table, and the settings that they replace for this provider: same range, same default.
-pub(crate) const OWN_SETTINGS: [(&str, &str); 17] = [
+pub(crate) const OWN_SETTINGS: [(&str, &str); 20] = [
     ("concurrency", "worker_concurrency"),
     ("call_timeout_ms", "worker_call_timeout_ms"),
     ("breaker.error_threshold", "breaker_error_threshold"),
@@ -22,8 +22,11 @@ pub(crate) const OWN_SETTINGS: [(&str, &str); 17] = [
     ("faults.timeout_pct", "provider_timeout_pct"),
     ("faults.error_pct", "provider_error_pct"),
     ("faults.ratelimit_pct", "provider_ratelimit_pct"),
+    ("faults.rejected_pct", "provider_rejected_pct"),
+    ("faults.timeout_taken_pct", "provider_timeout_taken_pct"),
     ("faults.seed", "provider_seed"),
     ("faults.latency_ms", "provider_latency_ms"),
+    ("faults.latency_max_ms", "provider_latency_max_ms"),
     ("faults.retry_after_ms", "provider_retry_after_ms"),
     ("receipts.delivered_pct", "provider_receipts_delivered_pct"),
     ("receipts.undelivered_pct", "provider_receipts_undelivered_pct"),
@@ -269,8 +272,8 @@ mod tests {
             (backup.name.as_str(), &backup.channels[..]),
             ("backup", &[Sms, Mms, Email][..])
         );
-        assert_eq!(backup.latency, Duration::from_millis(5));
         let effective = |name| config.simulators.config.effective(name);
+        assert_eq!(effective(&backup.name).latency, Duration::from_millis(5));
         assert_eq!(
             (effective(&primary.name).error_pct, effective(&primary.name).seed),
             (30, Some(42))
@@ -404,8 +407,13 @@ mod tests {
             ),
             (
                 with_a("faults={error_pct=60,timeout_pct=60}"),
-                "API_PROVIDER_TIMEOUT_PCT, _ERROR_PCT, _RATELIMIT_PCT and _RECEIPTS_…, or the faults and receipts of a [[provider]]: a: \
-                 timeout_pct, error_pct and ratelimit_pct add up to 120 here: lower them to 100 or less together",
+                "API_PROVIDER_…, or the faults and receipts of a [[provider]]: a: timeout_pct, error_pct, ratelimit_pct and \
+                 rejected_pct add up to 120 here: lower them to 100 or less together",
+            ),
+            (
+                with_a("faults={latency_ms=20,latency_max_ms=10}"),
+                "API_PROVIDER_…, or the faults and receipts of a [[provider]]: a: latency_max_ms: use latency_ms, which is \
+                 20 here, or more",
             ),
             (
                 with_a(a),

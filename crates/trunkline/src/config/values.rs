@@ -174,6 +174,10 @@ fn providers(
         timeout_pct: settings.provider_timeout_pct,
         error_pct: settings.provider_error_pct,
         ratelimit_pct: settings.provider_ratelimit_pct,
+        rejected_pct: settings.provider_rejected_pct,
+        timeout_taken_pct: settings.provider_timeout_taken_pct,
+        latency: settings.provider_latency_ms,
+        latency_max: settings.provider_latency_max_ms,
         seed: settings.provider_seed,
     };
     let mut simulators = SimulatorSettings {
@@ -212,10 +216,7 @@ fn providers(
         }
     }
     if let Err(error) = simulators.check() {
-        bail!(
-            "API_PROVIDER_TIMEOUT_PCT, _ERROR_PCT, _RATELIMIT_PCT and _RECEIPTS_…, or the faults and receipts of a \
-             [[provider]]: {error}"
-        );
+        bail!("API_PROVIDER_…, or the faults and receipts of a [[provider]]: {error}");
     }
     Ok((simulators, lanes))
 }
@@ -227,6 +228,12 @@ fn simulator(table: &ProviderTable, settings: &Settings) -> (SimulatorInstance, 
         timeout_pct: own("provider_timeout_pct", settings.provider_timeout_pct),
         error_pct: own("provider_error_pct", settings.provider_error_pct),
         ratelimit_pct: own("provider_ratelimit_pct", settings.provider_ratelimit_pct),
+        rejected_pct: own("provider_rejected_pct", settings.provider_rejected_pct),
+        timeout_taken_pct: own("provider_timeout_taken_pct", settings.provider_timeout_taken_pct),
+        latency: is_own("provider_latency_ms").then_some(settings.provider_latency_ms),
+        latency_max: settings
+            .provider_latency_max_ms
+            .filter(|_| is_own("provider_latency_max_ms")),
         seed: settings.provider_seed.filter(|_| is_own("provider_seed")),
         receipts: ReceiptOverrides {
             delivered_pct: own(
@@ -247,7 +254,6 @@ fn simulator(table: &ProviderTable, settings: &Settings) -> (SimulatorInstance, 
     let instance = SimulatorInstance {
         name: table.name.clone(),
         channels: table.channels.clone(),
-        latency: settings.provider_latency_ms,
         retry_after: settings.provider_retry_after_ms,
     };
     (instance, overrides)
@@ -258,6 +264,10 @@ fn default_simulators(settings: &Settings) -> Vec<(SimulatorInstance, FaultOverr
         timeout_pct: settings.provider_sms_timeout_pct,
         error_pct: settings.provider_sms_error_pct,
         ratelimit_pct: settings.provider_sms_ratelimit_pct,
+        rejected_pct: settings.provider_sms_rejected_pct,
+        timeout_taken_pct: settings.provider_sms_timeout_taken_pct,
+        latency: settings.provider_sms_latency_ms,
+        latency_max: settings.provider_sms_latency_max_ms,
         seed: settings.provider_sms_seed,
         receipts: ReceiptOverrides {
             delivered_pct: settings.provider_sms_receipts_delivered_pct,
@@ -270,6 +280,10 @@ fn default_simulators(settings: &Settings) -> Vec<(SimulatorInstance, FaultOverr
         timeout_pct: settings.provider_email_timeout_pct,
         error_pct: settings.provider_email_error_pct,
         ratelimit_pct: settings.provider_email_ratelimit_pct,
+        rejected_pct: settings.provider_email_rejected_pct,
+        timeout_taken_pct: settings.provider_email_timeout_taken_pct,
+        latency: settings.provider_email_latency_ms,
+        latency_max: settings.provider_email_latency_max_ms,
         seed: settings.provider_email_seed,
         receipts: ReceiptOverrides {
             delivered_pct: settings.provider_email_receipts_delivered_pct,
@@ -286,11 +300,9 @@ fn default_simulators(settings: &Settings) -> Vec<(SimulatorInstance, FaultOverr
     let instances = instances.filter(|(_, (enabled, _))| *enabled);
     instances
         .map(|(instance, (_, own))| {
-            let latency = settings.provider_latency_ms;
             let retry_after = settings.provider_retry_after_ms;
             (
                 SimulatorInstance {
-                    latency,
                     retry_after,
                     ..instance
                 },

@@ -26,7 +26,7 @@ use crate::{
 /// How much of a provider's name is repeated.
 const NAME_GRAPHEMES: usize = 64;
 
-/// How often the simulated providers fail, and in which way.
+/// How often the simulated providers fail and in which way, and how long they take.
 #[derive(Deserialize, ToSchema)]
 struct Simulation {
     #[schema(required, value_type = schemas::Percentage)]
@@ -35,6 +35,18 @@ struct Simulation {
     error_pct: Option<u64>,
     #[schema(required, value_type = schemas::Percentage)]
     ratelimit_pct: Option<u64>,
+    /// Share of calls that are refused for good; 0 without it.
+    #[schema(value_type = Option<schemas::Percentage>)]
+    rejected_pct: Option<u64>,
+    /// Share of timeouts in which the provider takes the message all the same; 0 without it.
+    #[schema(value_type = Option<schemas::Percentage>)]
+    timeout_taken_pct: Option<u64>,
+    /// How long a response takes, in milliseconds: an hour at most, 0 without it.
+    #[schema(value_type = Option<schemas::Count>, maximum = 3_600_000)]
+    latency_ms: Option<u64>,
+    /// With it, a response takes from `latency_ms` to this, another time in each call.
+    #[schema(value_type = Option<schemas::Count>, maximum = 3_600_000)]
+    latency_max_ms: Option<u64>,
     #[schema(value_type = Option<schemas::Seed>)]
     seed: Option<u64>,
     #[schema(value_type = Option<SimulatedReceipts>)]
@@ -60,6 +72,18 @@ struct SimulatedOverride {
     #[schema(value_type = Option<schemas::Percentage>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     ratelimit_pct: Option<u64>,
+    #[schema(value_type = Option<schemas::Percentage>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rejected_pct: Option<u64>,
+    #[schema(value_type = Option<schemas::Percentage>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeout_taken_pct: Option<u64>,
+    #[schema(value_type = Option<schemas::Count>, maximum = 3_600_000)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    latency_ms: Option<u64>,
+    #[schema(value_type = Option<schemas::Count>, maximum = 3_600_000)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    latency_max_ms: Option<u64>,
     #[schema(value_type = Option<schemas::Seed>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     seed: Option<u64>,
@@ -96,6 +120,17 @@ pub(crate) struct SimulationShown {
     error_pct: u8,
     #[schema(value_type = schemas::Percentage)]
     ratelimit_pct: u8,
+    #[schema(value_type = schemas::Percentage)]
+    rejected_pct: u8,
+    /// Share of timeouts in which the provider takes the message all the same.
+    #[schema(value_type = schemas::Percentage)]
+    timeout_taken_pct: u8,
+    /// How long a response takes, in milliseconds; at least, with `latency_max_ms`.
+    #[schema(value_type = schemas::Count)]
+    latency_ms: u64,
+    #[schema(value_type = Option<schemas::Count>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    latency_max_ms: Option<u64>,
     #[schema(value_type = Option<schemas::Seed>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     seed: Option<u64>,
@@ -116,9 +151,20 @@ struct SimulatedEffect {
     error_pct: u8,
     #[schema(value_type = schemas::Percentage)]
     ratelimit_pct: u8,
+    #[schema(value_type = schemas::Percentage)]
+    rejected_pct: u8,
     /// The rest.
     #[schema(value_type = schemas::Percentage)]
     success_pct: u8,
+    /// Share of timeouts in which the provider takes the message all the same.
+    #[schema(value_type = schemas::Percentage)]
+    timeout_taken_pct: u8,
+    /// How long a response takes at least, in milliseconds.
+    #[schema(value_type = schemas::Count)]
+    latency_ms: u64,
+    /// How long a response takes at most, in milliseconds.
+    #[schema(value_type = schemas::Count)]
+    latency_max_ms: u64,
     #[schema(value_type = Option<schemas::Seed>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     seed: Option<u64>,
@@ -141,6 +187,10 @@ impl Simulation {
             timeout_pct: required("timeout_pct", self.timeout_pct),
             error_pct: required("error_pct", self.error_pct),
             ratelimit_pct: required("ratelimit_pct", self.ratelimit_pct),
+            rejected_pct: self.rejected_pct.map_or(0, share),
+            timeout_taken_pct: self.timeout_taken_pct.map_or(0, share),
+            latency: self.latency_ms.map_or(Duration::ZERO, Duration::from_millis),
+            latency_max: self.latency_max_ms.map(Duration::from_millis),
             seed: self.seed,
         };
         if !missing.is_empty() {
@@ -160,12 +210,20 @@ fn share(number: u64) -> u8 {
     u8::try_from(number).unwrap_or(u8::MAX)
 }
 
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl From<SimulatedOverride> for FaultOverrides {
     fn from(own: SimulatedOverride) -> Self {
         Self {
             timeout_pct: own.timeout_pct.map(share),
             error_pct: own.error_pct.map(share),
             ratelimit_pct: own.ratelimit_pct.map(share),
+            rejected_pct: own.rejected_pct.map(share),
+            timeout_taken_pct: own.timeout_taken_pct.map(share),
+            latency: own.latency_ms.map(Duration::from_millis),
+            latency_max: own.latency_max_ms.map(Duration::from_millis),
             seed: own.seed,
             receipts: own.receipts.unwrap_or_default().overrides(),
         }
@@ -178,6 +236,10 @@ impl From<FaultOverrides> for SimulatedOverride {
             timeout_pct: own.timeout_pct.map(u64::from),
             error_pct: own.error_pct.map(u64::from),
             ratelimit_pct: own.ratelimit_pct.map(u64::from),
+            rejected_pct: own.rejected_pct.map(u64::from),
+            timeout_taken_pct: own.timeout_taken_pct.map(u64::from),
+            latency_ms: own.latency.map(milliseconds),
+            latency_max_ms: own.latency_max.map(milliseconds),
             seed: own.seed,
             receipts: (own.receipts != ReceiptOverrides::default())
                 .then(|| SimulatedReceipts::own(own.receipts)),
@@ -211,7 +273,6 @@ impl SimulatedReceipts {
     }
 
     fn own(own: ReceiptOverrides) -> Self {
-        let milliseconds = |delay: Duration| u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
         Self {
             delivered_pct: own.delivered_pct.map(u64::from),
             undelivered_pct: own.undelivered_pct.map(u64::from),
@@ -235,11 +296,16 @@ impl SimulationShown {
         let config = simulators.config();
         let effect = |name: &ProviderName| {
             let faults = config.effective(name);
+            let (least, most) = faults.latency_range();
             let effect = SimulatedEffect {
                 timeout_pct: faults.timeout_pct,
                 error_pct: faults.error_pct,
                 ratelimit_pct: faults.ratelimit_pct,
+                rejected_pct: faults.rejected_pct,
                 success_pct: faults.success_pct(),
+                timeout_taken_pct: faults.timeout_taken_pct,
+                latency_ms: milliseconds(least),
+                latency_max_ms: milliseconds(most),
                 seed: faults.seed,
                 receipts: SimulatedReceipts::all(config.effective_receipts(name)),
             };
@@ -255,6 +321,10 @@ impl SimulationShown {
             timeout_pct: faults.timeout_pct,
             error_pct: faults.error_pct,
             ratelimit_pct: faults.ratelimit_pct,
+            rejected_pct: faults.rejected_pct,
+            timeout_taken_pct: faults.timeout_taken_pct,
+            latency_ms: milliseconds(faults.latency),
+            latency_max_ms: faults.latency_max.map(milliseconds),
             seed: faults.seed,
             receipts: SimulatedReceipts::all(receipts),
             providers: providers
@@ -279,8 +349,8 @@ pub(crate) async fn read(State(app): AppState) -> Result<Json<SimulationShown>, 
 
 /// Replace the simulators' configuration
 ///
-/// Replaces the whole configuration at once. The three percentages that hold for a provider add up to 100 at most; otherwise
-/// nothing changes. A seed restarts the sequences it governs, also when it is the same. This route exists only while a
+/// Replaces the whole configuration at once. `timeout_pct`, `error_pct`, `ratelimit_pct` and `rejected_pct` of a provider add
+/// up to 100 at most; otherwise nothing changes. A seed restarts the sequences it governs, also when it is the same. This route exists only while a
 /// provider is simulated.
 #[utoipa::path(
     put, path = "/api/provider/mock/config", operation_id = "putSimulation", tag = "Simulated providers",
@@ -290,6 +360,10 @@ pub(crate) async fn read(State(app): AppState) -> Result<Json<SimulationShown>, 
             ("calm" = (value = json!({"timeout_pct": 0, "error_pct": 0, "ratelimit_pct": 0}))),
             ("storm" = (value = json!({
                 "timeout_pct": 5, "error_pct": 40, "ratelimit_pct": 10, "seed": 42, "providers": {"email": {"error_pct": 0}},
+            }))),
+            ("hard" = (value = json!({
+                "timeout_pct": 10, "timeout_taken_pct": 50, "error_pct": 0, "ratelimit_pct": 0, "rejected_pct": 5,
+                "latency_ms": 50, "latency_max_ms": 400,
             }))),
             ("receipts" = (value = json!({
                 "timeout_pct": 0, "error_pct": 0, "ratelimit_pct": 0,

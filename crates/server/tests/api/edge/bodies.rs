@@ -33,8 +33,8 @@ fn storing() -> Vec<(&'static str, Value)> {
 /// The other routes that take a body.
 fn ruling() -> Vec<(&'static str, &'static str, Value)> {
     let config = json!({
-        "timeout_pct": 0, "error_pct": 5, "ratelimit_pct": 5, "seed": 7,
-        "providers": {"email": {"error_pct": 0}, "sms-mms": {"seed": 1}},
+        "timeout_pct": 0, "error_pct": 5, "ratelimit_pct": 5, "rejected_pct": 5, "latency_ms": 1, "latency_max_ms": 3, "seed": 7,
+        "providers": {"email": {"error_pct": 0, "timeout_taken_pct": 50}, "sms-mms": {"seed": 1}},
     });
     let redrive = json!({
         "provider": "email", "channel": "email", "reason": "exhausted", "failed_before": "2026-11-21T10:00:00Z",

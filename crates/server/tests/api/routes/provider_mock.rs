@@ -13,9 +13,17 @@ fn calm() -> Value {
 fn effective(shares: [u8; 4]) -> Value {
     let [timeout, error, ratelimit, success] = shares;
     json!({
-        "timeout_pct": timeout, "error_pct": error, "ratelimit_pct": ratelimit, "success_pct": success,
-        "receipts": receipts([0, 0, 0, 0]),
+        "timeout_pct": timeout, "error_pct": error, "ratelimit_pct": ratelimit, "rejected_pct": 0, "success_pct": success,
+        "timeout_taken_pct": 0, "latency_ms": 0, "latency_max_ms": 0, "receipts": receipts([0, 0, 0, 0]),
     })
+}
+
+/// As shown: with the fields that may be missing.
+fn shown(config: &Value) -> Value {
+    let defaults = json!({"rejected_pct": 0, "timeout_taken_pct": 0, "latency_ms": 0, "receipts": receipts([0, 0, 0, 0])});
+    let defaults = defaults.as_object().unwrap().clone().into_iter();
+    let missing = defaults.filter(|(field, _)| config.get(field).is_none());
+    missing.fold(config.clone(), |config, (field, value)| with(&config, &field, value))
 }
 
 fn receipts([delivered, undelivered, delay, duplicate]: [u32; 4]) -> Value {
@@ -27,7 +35,7 @@ async fn the_configuration_is_replaced_whole_and_shown_with_what_is_in_effect() 
     let world = World::new().await;
     let both = |one: Value, other: Value| json!({"sms-mms": one, "email": other});
     let calm_shown = with(
-        &with(&calm(), "receipts", receipts([0, 0, 0, 0])),
+        &shown(&calm()),
         "effective",
         both(effective([0, 0, 0, 100]), effective([0, 0, 0, 100])),
     );
@@ -43,14 +51,28 @@ async fn the_configuration_is_replaced_whole_and_shown_with_what_is_in_effect() 
         with(&effective([5, 10, 15, 70]), "seed", 7),
         with(&effective([0, 80, 15, 5]), "seed", 42),
     );
-    let shown = with(&set, "effective", in_effect);
-    let shown = with(&shown, "receipts", receipts([0, 0, 0, 0]));
-    let replaced = world.client.put(CONFIG, &set).await.expect(200);
-    assert_eq!(replaced.json(), shown);
-    assert_eq!(world.get(CONFIG).await.json(), shown);
-    // What was shown can be put back.
-    let same = world.client.put(CONFIG, &shown).await;
-    assert_eq!(same.expect(200).json(), shown);
+    let newer = json!({
+        "timeout_pct": 5, "timeout_taken_pct": 50, "error_pct": 10, "ratelimit_pct": 15, "rejected_pct": 20,
+        "latency_ms": 30, "latency_max_ms": 60,
+        "providers": {"email": {"rejected_pct": 0, "timeout_taken_pct": 1, "latency_ms": 60}, "sms-mms": {"latency_max_ms": 40}},
+    });
+    let changed = |shares: [u8; 4], own: Value| {
+        let own = own.as_object().unwrap().clone().into_iter();
+        own.fold(effective(shares), |effect, (field, value)| with(&effect, &field, value))
+    };
+    let newer_in_effect = both(
+        changed([5, 10, 15, 50], json!({"rejected_pct": 20, "timeout_taken_pct": 50, "latency_ms": 30, "latency_max_ms": 40})),
+        changed([5, 10, 15, 70], json!({"timeout_taken_pct": 1, "latency_ms": 60, "latency_max_ms": 60})),
+    );
+    for (set, in_effect) in [(set, in_effect), (newer, newer_in_effect)] {
+        let shown = with(&shown(&set), "effective", in_effect);
+        let replaced = world.client.put(CONFIG, &set).await.expect(200);
+        assert_eq!(replaced.json(), shown);
+        assert_eq!(world.get(CONFIG).await.json(), shown);
+        // What was shown can be put back.
+        let same = world.client.put(CONFIG, &shown).await;
+        assert_eq!(same.expect(200).json(), shown);
+    }
 
     // No overrides and no seed any more.
     let replaced = world.client.put(CONFIG, &calm()).await.expect(200);
@@ -90,6 +112,18 @@ async fn what_is_invalid_changes_nothing() {
                 "providers": {"sms-mms": {"ratelimit_pct": 1}},
             }),
             &["/providers/sms-mms"],
+        ),
+        (only("rejected_pct", json!(101)), &["/rejected_pct"]),
+        (only("timeout_taken_pct", json!(-1)), &["/timeout_taken_pct"]),
+        (only("latency_ms", json!(3_600_001)), &["/latency_ms"]),
+        (only("latency_max_ms", json!(u64::MAX)), &["/latency_max_ms"]),
+        (
+            json!({"timeout_pct": 0, "error_pct": 0, "ratelimit_pct": 50, "rejected_pct": 51}),
+            &[""],
+        ),
+        (
+            only("providers", json!({"email": {"latency_ms": 2, "latency_max_ms": 1}})),
+            &["/providers/email/latency_max_ms"],
         ),
         (only("recipients", json!({})), &["/recipients"]),
         (
@@ -199,6 +233,37 @@ async fn a_new_configuration_holds_at_once() {
         world.clock.advance(std::time::Duration::from_secs(60));
         world.until(&id, "dispatched").await;
     }
+}
+
+#[tokio::test]
+async fn a_refusal_for_good_is_final_and_counts_as_an_answer() {
+    let world = World::new().await;
+    world.simulate(with(&calm(), "rejected_pct", 100)).await;
+    // More than the failures in a row that open a breaker.
+    for number in 0..6 {
+        let id = world.sent(&sms(&number.to_string())).await;
+        let message = world.until(&id, "failed").await;
+        let attempts = message["attempts"].as_array().unwrap();
+        let [attempt] = &attempts[..] else {
+            panic!("{message}")
+        };
+        assert_eq!(
+            (&attempt["outcome"], &attempt["error_code"], &message["failure"]["reason"]),
+            (&json!("rejected"), &json!("provider_rejected"), &json!("rejected"))
+        );
+    }
+    let provider = until("the counts are in", async || {
+        let providers = world.get("/api/providers").await.expect(200).json();
+        let mut items = providers["items"].as_array().unwrap().clone().into_iter();
+        items.find(|item| item["name"] == "sms-mms" && item["counts"]["rejected"] == 6)
+    })
+    .await;
+    assert_eq!(
+        (&provider["breaker"]["state"], &provider["breaker"]["consecutive_failures"]),
+        (&json!("closed"), &json!(0))
+    );
+    let attempts = "trunkline_dispatch_attempts_total{provider=\"sms-mms\",channel=\"sms\",outcome=\"rejected\"}";
+    assert_eq!(world.metric(attempts).await, 6.0);
 }
 
 #[tokio::test]

@@ -16,7 +16,11 @@ const RECEIPTS_PER_KILL: usize = 60;
 /// A call takes this long; receipts come up to three times as late.
 const CALL_MS: u64 = 20;
 
-on_both_databases!(kills_lose_no_receipt, simulated_receipts_end_in_the_right_status);
+on_both_databases!(
+    kills_lose_no_receipt,
+    simulated_receipts_end_in_the_right_status,
+    a_simulated_receipt_proves_that_a_timed_out_call_was_taken
+);
 
 async fn kills_lose_no_receipt(kind: Kind) {
     let world = World::new(kind)
@@ -113,6 +117,41 @@ async fn simulated_receipts_end_in_the_right_status(kind: Kind) {
                 "{shown}"
             );
         }
+        node.stop().await;
+    }
+}
+
+/// Every call times out and every message is taken. A receipt that comes before the attempt is on record waits for it; a later
+/// one calls the retry off.
+async fn a_simulated_receipt_proves_that_a_timed_out_call_was_taken(kind: Kind) {
+    for delay_ms in [0, 400] {
+        let world = World::new(kind)
+            .set("API_PROVIDER_TIMEOUT_PCT", 100)
+            .set("API_PROVIDER_TIMEOUT_TAKEN_PCT", 100)
+            .set("API_PROVIDER_RECEIPTS_DELIVERED_PCT", 100)
+            .set("API_PROVIDER_RECEIPTS_DELAY_MS", delay_ms)
+            .set("API_WORKER_CALL_TIMEOUT_MS", 100)
+            .set("API_WORKER_BACKOFF_BASE_MS", 3_600_000)
+            .set("API_WORKER_BACKOFF_MAX_MS", 3_600_000);
+        let node = world.start_node().await;
+        let message =
+            json!({"channel": "sms", "from": "+12016661234", "to": "+18045551234", "body": "Hi"});
+        let accepted = node.post("/api/messages", &message).await.expect(202);
+        let path = format!(
+            "/api/messages/{}?wait_ms=30000&until=delivered",
+            text(&accepted["id"])
+        );
+        let shown = node.get(&path).await.expect(200);
+        let attempts = shown["attempts"].as_array().unwrap();
+        assert_eq!(
+            (&shown["status"], attempts.len(), &attempts[0]["outcome"]),
+            (&json!("delivered"), 1, &json!("timeout")),
+            "{shown}"
+        );
+        assert_eq!(shown.get("next_attempt_at"), None, "{shown}");
+        world.until_all_final(SOON).await;
+        let calls = world.ledger();
+        assert_eq!((calls.len(), calls[0].taken), (1, true));
         node.stop().await;
     }
 }

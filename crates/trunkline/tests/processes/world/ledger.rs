@@ -10,10 +10,12 @@ pub(crate) struct Call {
     pub(crate) message: Id,
     pub(crate) attempt_number: u64,
     pub(crate) outcome: String,
+    /// Whether the provider took the message.
+    pub(crate) taken: bool,
 }
 
 impl Call {
-    /// Whether the provider took the message.
+    /// Whether a caller must reckon with a message that the provider took.
     pub(crate) fn may_have_sent(&self) -> bool {
         matches!(self.outcome.as_str(), "success" | "timeout")
     }
@@ -32,6 +34,7 @@ pub(crate) fn read(path: &Path) -> Vec<Call> {
             message: Id::of(&text(&line["message_id"])),
             attempt_number: line["attempt_number"].as_u64().unwrap(),
             outcome: text(&line["outcome"]),
+            taken: line["taken"].as_bool().unwrap(),
         }
     };
     lines.lines().map(call).collect()
