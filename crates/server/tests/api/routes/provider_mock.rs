@@ -23,7 +23,9 @@ fn shown(config: &Value) -> Value {
     let defaults = json!({"rejected_pct": 0, "timeout_taken_pct": 0, "latency_ms": 0, "receipts": receipts([0, 0, 0, 0])});
     let defaults = defaults.as_object().unwrap().clone().into_iter();
     let missing = defaults.filter(|(field, _)| config.get(field).is_none());
-    missing.fold(config.clone(), |config, (field, value)| with(&config, &field, value))
+    missing.fold(config.clone(), |config, (field, value)| {
+        with(&config, &field, value)
+    })
 }
 
 fn receipts([delivered, undelivered, delay, duplicate]: [u32; 4]) -> Value {
@@ -58,11 +60,19 @@ async fn the_configuration_is_replaced_whole_and_shown_with_what_is_in_effect() 
     });
     let changed = |shares: [u8; 4], own: Value| {
         let own = own.as_object().unwrap().clone().into_iter();
-        own.fold(effective(shares), |effect, (field, value)| with(&effect, &field, value))
+        own.fold(effective(shares), |effect, (field, value)| {
+            with(&effect, &field, value)
+        })
     };
     let newer_in_effect = both(
-        changed([5, 10, 15, 50], json!({"rejected_pct": 20, "timeout_taken_pct": 50, "latency_ms": 30, "latency_max_ms": 40})),
-        changed([5, 10, 15, 70], json!({"timeout_taken_pct": 1, "latency_ms": 60, "latency_max_ms": 60})),
+        changed(
+            [5, 10, 15, 50],
+            json!({"rejected_pct": 20, "timeout_taken_pct": 50, "latency_ms": 30, "latency_max_ms": 40}),
+        ),
+        changed(
+            [5, 10, 15, 70],
+            json!({"timeout_taken_pct": 1, "latency_ms": 60, "latency_max_ms": 60}),
+        ),
     );
     for (set, in_effect) in [(set, in_effect), (newer, newer_in_effect)] {
         let shown = with(&shown(&set), "effective", in_effect);
@@ -122,7 +132,10 @@ async fn what_is_invalid_changes_nothing() {
             &[""],
         ),
         (
-            only("providers", json!({"email": {"latency_ms": 2, "latency_max_ms": 1}})),
+            only(
+                "providers",
+                json!({"email": {"latency_ms": 2, "latency_max_ms": 1}}),
+            ),
             &["/providers/email/latency_max_ms"],
         ),
         (only("recipients", json!({})), &["/recipients"]),
@@ -248,8 +261,16 @@ async fn a_refusal_for_good_is_final_and_counts_as_an_answer() {
             panic!("{message}")
         };
         assert_eq!(
-            (&attempt["outcome"], &attempt["error_code"], &message["failure"]["reason"]),
-            (&json!("rejected"), &json!("provider_rejected"), &json!("rejected"))
+            (
+                &attempt["outcome"],
+                &attempt["error_code"],
+                &message["failure"]["reason"]
+            ),
+            (
+                &json!("rejected"),
+                &json!("provider_rejected"),
+                &json!("rejected")
+            )
         );
     }
     let provider = until("the counts are in", async || {
@@ -259,10 +280,14 @@ async fn a_refusal_for_good_is_final_and_counts_as_an_answer() {
     })
     .await;
     assert_eq!(
-        (&provider["breaker"]["state"], &provider["breaker"]["consecutive_failures"]),
+        (
+            &provider["breaker"]["state"],
+            &provider["breaker"]["consecutive_failures"]
+        ),
         (&json!("closed"), &json!(0))
     );
-    let attempts = "trunkline_dispatch_attempts_total{provider=\"sms-mms\",channel=\"sms\",outcome=\"rejected\"}";
+    let attempts =
+        "trunkline_dispatch_attempts_total{provider=\"sms-mms\",channel=\"sms\",outcome=\"rejected\"}";
     assert_eq!(world.metric(attempts).await, 6.0);
 }
 

@@ -134,8 +134,7 @@ async fn a_simulated_receipt_proves_that_a_timed_out_call_was_taken(kind: Kind) 
             .set("API_WORKER_BACKOFF_BASE_MS", 3_600_000)
             .set("API_WORKER_BACKOFF_MAX_MS", 3_600_000);
         let node = world.start_node().await;
-        let message =
-            json!({"channel": "sms", "from": "+12016661234", "to": "+18045551234", "body": "Hi"});
+        let message = json!({"channel": "sms", "from": "+12016661234", "to": "+18045551234", "body": "Hi"});
         let accepted = node.post("/api/messages", &message).await.expect(202);
         let path = format!(
             "/api/messages/{}?wait_ms=30000&until=delivered",
