@@ -38,12 +38,13 @@ fn run(arguments: &ArgMatches) -> anyhow::Result<()> {
         "config" if commands::config::wants_document(own) => return commands::config::document(),
         "openapi" => return commands::openapi::run(),
         // These use a running service, which has settings of its own.
-        "send" | "conversations" | "listen" | "demo" => {
+        "send" | "conversations" | "listen" | "ready" | "demo" => {
             no_settings(name, arguments)?;
             return match name {
                 "send" => commands::send::run(own),
                 "conversations" => commands::conversations::run(own),
                 "listen" => commands::listen::run(own),
+                "ready" => commands::ready::run(own),
                 _ => commands::demo::run(own),
             };
         }
@@ -103,6 +104,7 @@ fn command() -> Command {
             commands::send::command(),
             commands::conversations::command(),
             commands::listen::command(),
+            commands::ready::command(),
             commands::demo::command(),
             commands::config::command(),
             commands::openapi::command(),
@@ -152,7 +154,7 @@ mod tests {
                 "{name}"
             );
         }
-        for name in ["send", "conversations", "listen", "demo"] {
+        for name in ["send", "conversations", "listen", "ready", "demo"] {
             assert!(!help(name).contains("--database-url"), "{name}");
             assert!(help(name).contains("--url"), "{name}");
         }

@@ -14,6 +14,7 @@ pub(crate) mod import;
 pub(crate) mod listen;
 pub(crate) mod migrate;
 pub(crate) mod openapi;
+pub(crate) mod ready;
 pub(crate) mod send;
 pub(crate) mod serve;
 

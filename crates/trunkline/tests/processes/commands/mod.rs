@@ -6,6 +6,7 @@ mod demo;
 mod history;
 mod import;
 mod listen;
+mod ready;
 mod settings;
 
 use std::process::Output;
