@@ -50,7 +50,10 @@ fn run(arguments: &ArgMatches) -> anyhow::Result<()> {
         }
         _ => {}
     }
-    let resolved = settings(&[arguments, own])?;
+    let mut resolved = settings(&[arguments, own])?;
+    if name == "serve" && own.get_flag(commands::serve::TEST_FLAG) {
+        resolved = resolved.for_test()?;
+    }
     if name == "config" {
         return commands::config::run(&resolved);
     }
@@ -89,7 +92,7 @@ fn command() -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .about("Sends and receives SMS, MMS and email. An acknowledged message is never lost.")
         .after_help(
-            "Without a command, this is `trunkline serve` and takes its flags.\n\n\
+            "Without a command, this is `trunkline serve` and takes its settings.\n\n\
              Examples:\n  trunkline                                      start on the SQLite file trunkline.db\n  \
              trunkline --database-url postgres://localhost/trunkline\n  \
              trunkline send --from +12016661234 --to +18045551234 --body 'Hello!' --wait\n  \

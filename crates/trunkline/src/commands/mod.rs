@@ -6,6 +6,8 @@ use anyhow::bail;
 use domain::Clock;
 use store::Store;
 
+use crate::config::is_in_memory;
+
 pub(crate) mod backfill;
 pub(crate) mod config;
 pub(crate) mod conversations;
@@ -23,7 +25,7 @@ pub(crate) mod serve;
 /// # Errors
 /// When it would end with the command.
 fn open_lasting(url: &str, clock: Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Store>> {
-    if matches!(url.trim(), "sqlite::memory:" | "sqlite://:memory:") {
+    if is_in_memory(url) {
         bail!("sqlite::memory: ends with this command: set DATABASE_URL to the database of the service");
     }
     Ok(store::open(url, clock)?)

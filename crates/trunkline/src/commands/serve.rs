@@ -1,12 +1,11 @@
 use std::{
-    io::{self, Write},
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
 
 use anyhow::{Context, bail};
-use clap::Command;
+use clap::{Arg, ArgAction, Command};
 use domain::{Clock, Entropy, SystemClock};
 use engine::{Engine, Metrics};
 use providers::{
@@ -22,6 +21,7 @@ use crate::{
     logging,
     signals::{Signals, StopSignal},
     simulated_receipts,
+    terminal::print,
     threads::Threads,
     webhook_caller::HttpCaller,
 };
@@ -33,14 +33,22 @@ const STORE_RETRIES_PER_LINE: u32 = 60;
 /// Time to record the results of calls, even if requests have used up the drain time.
 const RECORD_TIME: Duration = Duration::from_secs(2);
 
+pub(crate) const TEST_FLAG: &str = "test";
+
 pub(crate) fn command() -> Command {
+    let test = Arg::new(TEST_FLAG)
+        .long(TEST_FLAG)
+        .action(ArgAction::SetTrue)
+        .help("Run a server for tests: messages in memory, a free port of 127.0.0.1, no rate limits; prints its URL as JSON");
     Command::new("serve")
         .about("Run the service (the default without a command)")
+        .arg(test)
         .args(flags::all())
         .after_help(
             "Examples:\n  trunkline serve                                start on the SQLite file trunkline.db\n  \
              trunkline serve --database-url postgres://localhost/trunkline --bind 127.0.0.1:9000\n  \
-             API_PROVIDER_ERROR_PCT=30 trunkline serve      start with providers that fail",
+             API_PROVIDER_ERROR_PCT=30 trunkline serve      start with providers that fail\n  \
+             trunkline serve --test                         start for a test run (docs/testing.md)",
         )
 }
 
@@ -106,8 +114,13 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
         server.draining(),
     );
     server.ready(app);
+    let announcement = if config.is_test {
+        format!("{{\"url\": \"{}\"}}\n", local_url(address))
+    } else {
+        greeting(config, &database, address)
+    };
     // An error means that standard output is closed. The service runs on.
-    let _ = io::stdout().write_all(greeting(config, &database, address).as_bytes());
+    let _ = print(&announcement);
     let stop = tokio::select! {
         biased;
         stop = signals.next() => stop,
@@ -187,6 +200,16 @@ impl Database {
     }
 }
 
+/// Where programs on this machine reach the service: all addresses include loopback.
+fn local_url(address: SocketAddr) -> String {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    format!("http://{}", SocketAddr::new(ip, address.port()))
+}
+
 /// Where the service listens, and what to try first.
 fn greeting(config: &Config, database: &Database, address: SocketAddr) -> String {
     let Database { kind, place } = database;
@@ -211,6 +234,18 @@ fn greeting(config: &Config, database: &Database, address: SocketAddr) -> String
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_test_server_on_all_addresses_names_loopback() {
+        for (address, url) in [
+            ("127.0.0.1:81", "http://127.0.0.1:81"),
+            ("0.0.0.0:81", "http://127.0.0.1:81"),
+            ("[::]:81", "http://[::1]:81"),
+            ("10.0.0.7:81", "http://10.0.0.7:81"),
+        ] {
+            assert_eq!(local_url(address.parse().unwrap()), url);
+        }
+    }
 
     #[test]
     fn the_database_is_named_without_the_white_space_around_its_url() {

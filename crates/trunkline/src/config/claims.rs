@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::{Config, Resolved, SETTINGS, Setting};
+use crate::config::{Config, Resolved, SETTINGS, Setting, is_in_memory};
 
 /// Stands for a key or a password in made-up settings.
 pub(crate) const SECRET: &str = "hunter2hunter2";
@@ -70,6 +70,12 @@ fn later_sources_win(
 }
 
 fn fit(resolved: &Resolved) {
+    if let Ok(test) = resolved.clone().for_test()
+        && let Ok(config) = Config::new(&test)
+    {
+        let closed = config.bind.ip().is_loopback() || config.server.api_keys.is_some();
+        assert!(closed || is_in_memory(&config.database_url));
+    }
     match Config::new(resolved) {
         Ok(config) => {
             for setting in SETTINGS {

@@ -11,10 +11,12 @@ mod properties;
 mod resolved;
 mod settings;
 mod tables;
+mod test_server;
 mod value_types;
 mod values;
 
 pub(crate) use resolved::Resolved;
 pub(crate) use settings::{SETTINGS, Setting};
 pub(crate) use tables::{EXAMPLE, OWN_SETTINGS};
+pub(crate) use test_server::is_in_memory;
 pub(crate) use values::{Config, LogFormat};

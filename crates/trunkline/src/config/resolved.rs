@@ -17,12 +17,14 @@ const DEFAULT_FILE: &str = "trunkline.toml";
 /// The value of every setting, as text, and where it came from; and the tables of the file.
 #[derive(Debug, Clone)]
 pub(crate) struct Resolved {
-    values: BTreeMap<&'static str, (String, Source)>,
+    pub(super) values: BTreeMap<&'static str, (String, Source)>,
     pub(super) providers: Vec<ProviderTable>,
     pub(super) routes: Vec<RouteTable>,
     /// The tables as they stand in the file.
     tables: toml::Table,
     unknown_variables: Vec<String>,
+    /// See [`Resolved::for_test`].
+    pub(super) is_test: bool,
 }
 
 /// Where a value came from; later ones win.
@@ -116,6 +118,7 @@ impl Resolved {
             routes,
             tables,
             unknown_variables: unknown.cloned().collect(),
+            is_test: false,
         })
     }
 

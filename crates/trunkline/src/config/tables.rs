@@ -7,8 +7,9 @@ use domain::{Channel, ProviderName, likely_meant};
 use providers::{Pattern, RouteSettings};
 use toml::{Table, Value};
 
-/// The value_types of providers.
-const KINDS: [&str; 1] = ["simulator"];
+pub(super) const SIMULATOR: &str = "simulator";
+/// The kinds of providers.
+const KINDS: [&str; 1] = [SIMULATOR];
 
 /// Keys of a provider's table, and the settings that they replace for this provider: same range, same default.
 pub(crate) const OWN_SETTINGS: [(&str, &str); 20] = [
@@ -64,6 +65,8 @@ providers = ["backup"]
 pub(super) struct ProviderTable {
     pub(super) place: String,
     pub(super) name: ProviderName,
+    /// One of `KINDS`.
+    pub(super) kind: String,
     pub(super) channels: Vec<Channel>,
     /// The settings that it replaces, by their keys: the key in the table, and the value.
     pub(super) own: BTreeMap<&'static str, (&'static str, String)>,
@@ -194,6 +197,7 @@ impl ProviderTable {
         Ok(Self {
             place,
             name,
+            kind,
             channels,
             own,
         })

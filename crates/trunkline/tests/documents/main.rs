@@ -2,7 +2,7 @@
 //!
 //! All `sh` blocks of a document are one script, run by `sh` in an empty directory. The programs it finds are those in
 //! `bin` beside this file and the few named in [`TOOLS`]: any other command is not found and
-//! fails. CONTRIBUTING.md says how to write one.
+//! fails. CONTRIBUTING.md says how to write one. The programs in docs/testing.md run too.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
@@ -10,6 +10,7 @@ mod blocks;
 mod image;
 mod links;
 mod operations;
+mod programs;
 mod script;
 mod settings;
 
@@ -24,8 +25,8 @@ use blocks::blocks;
 /// The repository.
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 /// Programs that documents may use besides curl and trunkline.
-const TOOLS: [&str; 13] = [
-    "sh", "cat", "cut", "date", "grep", "head", "ls", "mkdir", "rm", "sed", "sleep", "tail", "wc",
+const TOOLS: [&str; 14] = [
+    "sh", "cat", "cut", "date", "grep", "head", "ls", "mkdir", "mkfifo", "rm", "sed", "sleep", "tail", "wc",
 ];
 
 #[tokio::test]

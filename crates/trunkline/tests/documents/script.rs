@@ -15,7 +15,7 @@ use tokio::process::Command;
 use crate::{TOOLS, blocks::Block};
 
 /// How long one document may take: much longer than any does.
-const DOCUMENT_MAX: Duration = Duration::from_secs(120);
+pub(crate) const DOCUMENT_MAX: Duration = Duration::from_secs(120);
 /// Lines of what a document that fails has written.
 const LINES_SHOWN: usize = 30;
 /// Where documents expect the service.
@@ -113,7 +113,7 @@ fn said_answer(line: &str) -> Option<(&str, &str)> {
     (sure && is_status).then_some((command, status))
 }
 
-fn on_path(tool: &str) -> PathBuf {
+pub(crate) fn on_path(tool: &str) -> PathBuf {
     env::split_paths(&env::var_os("PATH").unwrap())
         .map(|directory| directory.join(tool))
         .find(|path| is_file(path))

@@ -8,6 +8,7 @@ mod import;
 mod listen;
 mod ready;
 mod settings;
+mod test_server;
 
 use std::process::Output;
 

@@ -180,6 +180,16 @@ impl World {
         Node::start_unready(self.directory.path(), &self.settings, &name).await
     }
 
+    /// Starts `serve --test` with these settings only.
+    pub(crate) async fn start_test_server(&self, settings: &[(&str, &str)]) -> Node {
+        let name = format!("node-{}", self.next_node());
+        let owned = settings.iter();
+        let variables: Vec<_> = owned
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        Node::start_test_server(self.directory.path(), &variables, &name).await
+    }
+
     fn next_node(&self) -> u32 {
         self.nodes.fetch_add(1, Ordering::Relaxed) + 1
     }

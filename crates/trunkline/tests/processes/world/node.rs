@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::{
-    client::{Answer, Client},
+    client::{Answer, Client, text},
     log::Log,
     memory::Memory,
     wait::{SOON, Stopwatch, until},
@@ -145,6 +145,26 @@ impl Node {
         node
     }
 
+    /// Starts `serve --test`, and waits for the line with its URL.
+    pub(crate) async fn start_test_server(
+        directory: &Path,
+        variables: &[(String, String)],
+        name: &str,
+    ) -> Self {
+        let command = program(directory, variables, &["serve", "--test"]);
+        let mut node = Self::spawn(command, directory, name);
+        let line: Value = until("the URL is printed", SOON, async || {
+            let printed = fs::read_to_string(&node.output).unwrap();
+            let ended = node.process.try_wait().unwrap();
+            assert!(ended.is_none(), "it ended: {ended:?}\n{}", node.log.text());
+            let (line, _) = printed.split_once('\n')?;
+            Some(serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        })
+        .await;
+        node.url = text(&line["url"]);
+        node
+    }
+
     fn spawn(mut command: Command, directory: &Path, name: &str) -> Self {
         let (output, log) = (
             directory.join(format!("{name}.stdout")),
@@ -190,7 +210,7 @@ impl Node {
         self.process.try_wait().unwrap().is_none()
     }
 
-    /// What it printed when it was ready.
+    /// Everything it printed: once it is ready, its greeting.
     pub(crate) fn greeting(&self) -> String {
         fs::read_to_string(&self.output).unwrap()
     }
