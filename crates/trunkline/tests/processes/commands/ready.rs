@@ -44,6 +44,9 @@ async fn it_waits_for_a_node_that_starts_later() {
     let node = world.start_node_at(address).await;
     let output = running.output().await;
     assert!(output.status.success(), "{}", told(&output));
+    // The node itself has said so.
+    let answered = "trunkline_http_requests_total{route=\"/readyz\",method=\"GET\",status=\"200\"}";
+    assert_eq!(node.metric(answered).await, 1.0);
     node.stop().await;
 }
 
