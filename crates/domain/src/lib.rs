@@ -21,6 +21,7 @@ mod metadata;
 mod page;
 mod phone;
 mod receipt;
+mod script;
 mod snippet;
 mod text;
 mod timestamp;
@@ -49,6 +50,7 @@ pub use page::{
 };
 pub use phone::{PHONE_CHARS_MAX, Region, RegionError};
 pub use receipt::{Delivery, Receipt, ReceiptStatus};
+pub use script::{FollowUp, FollowUpAction, Script, Step};
 pub use snippet::snippet;
 pub use text::{Attachments, AttachmentsError, Body, Subject, TextError};
 pub use timestamp::Timestamp;
