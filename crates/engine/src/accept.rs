@@ -96,6 +96,14 @@ impl Engine {
         request: Option<IdempotentRequest>,
     ) -> SentOutcome {
         let channel = message.content.channel;
+        if let Some(provider) = self.node.routes.scripted_for(&message.to) {
+            // Tests in parallel must not use up each other's limits.
+            let provider = provider.name().clone();
+            return SentOutcome {
+                result: self.accept_for_sending(message, request, provider).await,
+                sender: None,
+            };
+        }
         let route = self.node.routes.choose(channel, &message.from, &message.to);
         let Some(provider) = route.map(Route::first) else {
             let result = self

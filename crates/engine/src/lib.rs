@@ -11,6 +11,7 @@ mod critical_tasks;
 mod depths;
 mod dispatch;
 mod events;
+mod follow_ups;
 mod hold;
 mod housekeeping;
 mod limits;
@@ -34,7 +35,7 @@ use std::{
 use domain::{Clock, Entropy, ProviderName, Timestamp};
 use providers::{Provider, Routes};
 use store::{CommitReport, GroupCommit, GroupCommitLimits, QueueDepth, Store, StoreError};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use accept::{Rejection, SendError, Sent, SentOutcome};
@@ -116,6 +117,7 @@ impl Engine {
             tasks,
             stop,
             wait_queries: Semaphore::new(WAIT_QUERIES_MAX),
+            followed: Notify::new(),
             ends_with_drain: TaskTracker::new(),
         });
         let events = Arc::clone(&node.events);
@@ -125,7 +127,7 @@ impl Engine {
         node.critical_tasks.spawn("events", following);
         let dispatcher = Arc::new(Dispatcher::start(&node, settings.dispatch.clone(), entropy));
         housekeeping::start(&settings, Arc::clone(&dispatcher), &node);
-        Arc::new(Self {
+        let engine = Arc::new(Self {
             webhooks: Webhooks::new(&node, entropy),
             node,
             commits,
@@ -135,7 +137,9 @@ impl Engine {
             ids: entropy.child("ids"),
             settings,
             store_away: AtomicBool::new(false),
-        })
+        });
+        follow_ups::start(&engine);
+        engine
     }
 
     /// For reads: they need nothing else of the engine.

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use domain::Clock;
 use providers::Routes;
 use store::Store;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{EventLog, Metrics, Spawn, critical_tasks::CriticalTasks, dispatch::WakeUps};
@@ -18,6 +18,8 @@ pub(crate) struct Node {
     /// Taken by each query of a wait on a listing.
     pub(crate) wait_queries: Semaphore,
     pub(crate) wake_ups: WakeUps,
+    /// Notified when a settlement stored follow-ups.
+    pub(crate) followed: Notify,
     pub(crate) tasks: Arc<dyn Spawn>,
     pub(crate) critical_tasks: CriticalTasks,
     pub(crate) stop: CancellationToken,

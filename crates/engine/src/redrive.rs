@@ -1,4 +1,4 @@
-use domain::{Channel, MessageId};
+use domain::{Channel, MessageId, Script};
 use store::{RedriveFilter, RedriveTerms, Redriven, StoreError};
 
 use crate::Engine;
@@ -49,7 +49,8 @@ impl Engine {
         }
     }
 
-    /// Messages go to the first provider that their channel's route has now. They keep their provider if this node has no route
+    /// Messages go to the first provider that their channel's route has now, but for those to scripted recipients: no other provider
+    /// may see them, even if scripts are switched off by now. They also keep their provider if this node has no route
     /// for the channel, since another node may have one, or if the route depends on the participants, which a batch does not
     /// read.
     fn redrive_terms(&self) -> RedriveTerms {
@@ -60,6 +61,7 @@ impl Engine {
         RedriveTerms {
             deadlines: self.settings.deadlines,
             routes: Channel::ALL.iter().filter_map(route).collect(),
+            kept: vec![Script::provider()],
         }
     }
 }

@@ -4,6 +4,9 @@ use domain::{ProviderName, Region};
 use resilience::{Backoff, BreakerSettings, Quota};
 use store::Deadlines;
 
+/// Calls for scripted recipients at the same time: calls that hang do not hold up others.
+const SCRIPTED_CONCURRENCY: usize = 256;
+
 #[derive(Debug, Clone)]
 pub struct EngineSettings {
     /// How long messages may be tried.
@@ -57,6 +60,8 @@ pub struct LaneSettings {
     /// How long a call may take. At most half the lease.
     pub call_timeout: Duration,
     pub breaker: BreakerSettings,
+    /// Without one, failures never stop the calls.
+    pub has_breaker: bool,
 }
 
 impl DispatchSettings {
@@ -64,5 +69,15 @@ impl DispatchSettings {
     #[must_use]
     pub fn lane_of(&self, provider: &ProviderName) -> LaneSettings {
         self.lanes.get(provider).copied().unwrap_or(self.lane)
+    }
+
+    /// The settings of the lane for scripted recipients. Their failures are on purpose.
+    #[must_use]
+    pub(crate) fn scripted_lane(&self) -> LaneSettings {
+        LaneSettings {
+            concurrency: SCRIPTED_CONCURRENCY,
+            has_breaker: false,
+            ..self.lane
+        }
     }
 }

@@ -1,43 +1,55 @@
-//! A file with one line for each call of a simulator: tests compare it with the store, across kills and nodes. It
+//! A file with one line for each simulated call: tests compare it with the store, across kills and nodes. It
 //! holds ids only, no addresses and no content.
 
 use std::{
     fs::{File, OpenOptions},
     io::{self, Write},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use domain::{Channel, MessageId, Outcome, ProviderName, Timestamp};
 use serde::Serialize;
+use thiserror::Error;
 
 /// One line, as JSON.
 #[derive(Debug, Serialize)]
-pub(super) struct LedgerEntry<'a> {
-    pub(super) at: Timestamp,
-    pub(super) provider: &'a ProviderName,
+pub(crate) struct LedgerEntry<'a> {
+    pub(crate) at: Timestamp,
+    pub(crate) provider: &'a ProviderName,
     /// The place in the provider's sequence: 1, 2, 3 …, from 1 again whenever the sequence restarts.
-    pub(super) call: u64,
-    pub(super) message_id: MessageId,
-    pub(super) attempt_number: u32,
-    pub(super) channel: Channel,
-    /// As the simulator decided it. The caller may have given up before the answer.
-    pub(super) outcome: Outcome,
-    /// Whether the simulator has the message now. It can have it although the call timed out.
-    pub(super) taken: bool,
+    pub(crate) call: u64,
+    pub(crate) message_id: MessageId,
+    pub(crate) attempt_number: u32,
+    pub(crate) channel: Channel,
+    /// As the simulated provider decided it. The caller may have given up before the answer.
+    pub(crate) outcome: Outcome,
+    /// Whether the provider has the message: it may also take one without an answer.
+    pub(crate) taken: bool,
 }
 
-/// Several simulators and processes may append to the same file.
+#[derive(Debug, Error)]
+#[error("cannot append to the ledger file {}: {source}; choose one that can be written", .path.display())]
+pub struct LedgerError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// Several providers and processes may append to the same file.
 #[derive(Debug)]
-pub(super) struct LedgerFile(File);
+pub(crate) struct LedgerFile(File);
 
 impl LedgerFile {
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
-        OpenOptions::new().append(true).create(true).open(path).map(Self)
+    pub(crate) fn open(path: &Path) -> Result<Self, LedgerError> {
+        let opened = OpenOptions::new().append(true).create(true).open(path);
+        opened.map(Self).map_err(|source| LedgerError {
+            path: path.to_owned(),
+            source,
+        })
     }
 
     /// The operating system has the line when this returns, so that it outlives the process; it is not synced. If
     /// the line cannot be written, that is logged and the call goes on.
-    pub(super) fn append(&self, entry: &LedgerEntry<'_>) {
+    pub(crate) fn append(&self, entry: &LedgerEntry<'_>) {
         if let Err(error) = self.write_line(entry) {
             tracing::error!(
                 provider = %entry.provider,

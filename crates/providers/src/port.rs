@@ -1,7 +1,7 @@
 use std::{fmt::Debug, time::Duration};
 
 use async_trait::async_trait;
-use domain::{Channel, Content, ErrorCode, MessageId, Outcome, ProviderMessageId, ProviderName};
+use domain::{Channel, Content, ErrorCode, FollowUp, MessageId, Outcome, ProviderMessageId, ProviderName};
 
 /// One attempt to hand a message to a provider.
 #[derive(Clone, Copy, Debug)]
@@ -10,6 +10,8 @@ pub struct Call<'a> {
     pub message_id: MessageId,
     /// 1, 2, 3 … without gaps.
     pub attempt_number: u32,
+    /// Earlier attempts whose result is known: calls that a crash cut off do not count. Scripts follow it.
+    pub completed_attempts: u32,
     pub content: &'a Content,
 }
 
@@ -72,4 +74,11 @@ pub trait Provider: Debug + Send + Sync {
     /// Makes one call. The caller sets a deadline, records a missed one as [`SendResult::Timeout`], and drops the
     /// call: that must leave nothing broken.
     async fn send(&self, call: Call<'_>) -> SendResult;
+
+    /// What happens outside after a call that took the message, also if it got no answer. Only scripts know; real providers send
+    /// receipts by themselves.
+    fn follow_ups(&self, call: &Call<'_>) -> Vec<FollowUp> {
+        let _ = call;
+        Vec::new()
+    }
 }

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use domain::{Address, Channel, Content, Participant, ProviderName, Region};
+use domain::{Address, Channel, Content, Participant, ProviderName, Region, Script};
 use thiserror::Error;
 
 use crate::{Pattern, Provider};
@@ -10,6 +10,7 @@ use crate::{Pattern, Provider};
 pub struct Routes {
     providers: Vec<Arc<dyn Provider>>,
     routes: Vec<Route>,
+    scripted: Option<Arc<dyn Provider>>,
 }
 
 /// Which providers take the messages of a channel between some participants.
@@ -74,7 +75,11 @@ impl Routes {
         };
         let routes = Channel::ALL.iter().map(route);
         let routes = routes.filter(|route| !route.providers.is_empty()).collect();
-        Ok(Self { providers, routes })
+        Ok(Self {
+            providers,
+            routes,
+            scripted: None,
+        })
     }
 
     /// Puts the configured routes in the place of those of their channels; a channel without any keeps its own.
@@ -106,6 +111,27 @@ impl Routes {
             failover_after: route.failover_after,
         }));
         Ok(self)
+    }
+
+    /// Sends the messages to scripted recipients to this provider, which is on no route.
+    #[must_use]
+    pub fn with_scripted(self, provider: Arc<dyn Provider>) -> Self {
+        Self {
+            scripted: Some(provider),
+            ..self
+        }
+    }
+
+    /// The provider of the messages to scripted recipients.
+    #[must_use]
+    pub fn scripted(&self) -> Option<&Arc<dyn Provider>> {
+        self.scripted.as_ref()
+    }
+
+    /// The provider that plays the script of a recipient, instead of those on any route. `None` for an ordinary recipient.
+    #[must_use]
+    pub fn scripted_for(&self, to: &Participant) -> Option<&Arc<dyn Provider>> {
+        self.scripted.as_ref().filter(|_| Script::of(to).is_some())
     }
 
     /// The first route that a message fits; `None` when no provider takes it.
@@ -144,7 +170,7 @@ impl Routes {
             .find(|provider| provider.channels().contains(&channel))
     }
 
-    /// All of them, in the order of configuration.
+    /// The configured ones, in their order.
     #[must_use]
     pub fn providers(&self) -> &[Arc<dyn Provider>] {
         &self.providers

@@ -108,6 +108,7 @@ impl World {
         let call = Call {
             message_id: Self::message_id(n),
             attempt_number: 1,
+            completed_attempts: 0,
             content: &content,
         };
         self.sms().send(call).await

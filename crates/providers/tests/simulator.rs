@@ -103,6 +103,7 @@ async fn call_provider(provider: &dyn Provider, channel: Channel) -> SendResult 
     let call = Call {
         message_id: message_id(),
         attempt_number: 3,
+        completed_attempts: 2,
         content: &content,
     };
     let result = timeout(DEADLINE, provider.send(call)).await;

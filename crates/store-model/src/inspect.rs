@@ -52,6 +52,7 @@ impl Memory {
         let of_events = events.filter_map(|event| event.subject.message_id());
         let about_messages = about_messages
             .chain(applied.map(|id| ("receipts", id)))
+            .chain(tables.followed_messages().map(|id| ("follow_ups", id)))
             .chain(of_events.map(|id| ("event_batches", id)));
         let dangling = about_messages.filter(|(_, id)| !tables.messages.contains_key(id));
         let threads = (tables.messages.values())

@@ -5,6 +5,7 @@
 mod accept;
 mod archive;
 mod events;
+mod follow_ups;
 mod inspect;
 mod outbox;
 mod reads;
@@ -26,7 +27,8 @@ use domain::{
     Timestamp, WebhookEndpointId,
 };
 
-use store::{Endpoint, EventLog, Progress, Store, StoreError, StoredReceipt, WebhookDelivery};
+use follow_ups::FollowUpRow;
+use store::{Endpoint, EventLog, FollowUpKey, Progress, Store, StoreError, StoredReceipt, WebhookDelivery};
 
 pub struct Memory {
     tables: Mutex<Tables>,
@@ -42,6 +44,7 @@ struct Tables {
     attempts: BTreeMap<MessageId, Vec<(LeaseToken, Attempt)>>,
     keys: BTreeMap<IdempotencyKey, Key>,
     inbound_ids: BTreeMap<InboundId, MessageId>,
+    follow_ups: BTreeMap<FollowUpKey, FollowUpRow>,
     providers: BTreeMap<ProviderName, Watched>,
     /// By their positions, from 1.
     receipts: BTreeMap<u64, ReceiptRow>,

@@ -105,6 +105,7 @@ impl Entry {
             return;
         }
         self.progress.attempts += 1;
+        self.progress.lost += 1;
         self.progress.counted += u32::from(mutants::planted(Mutant::ExpiredAttemptCounted));
         self.progress.rate_limited_in_a_row = 0;
         self.progress.unsure = true;
@@ -205,6 +206,7 @@ impl Tables {
             tried,
             disposition,
             progress,
+            follow_ups: _,
         } = settlement;
         let attempts = self.attempts.entry(*id).or_default();
         let Some(entry) = self.outbox.get_mut(id).filter(|entry| entry.is_held(*token)) else {
@@ -244,7 +246,12 @@ impl Tables {
             attempts.push((*token, attempt));
         }
         entry.leased_until = None;
-        entry.progress = Progress { unsure, ..*progress };
+        entry.progress = Progress {
+            lost: entry.progress.lost,
+            unsure,
+            ..*progress
+        };
+        let taken_by = entry.provider.clone();
         match disposition {
             Disposition::Finish => {
                 self.outbox.remove(id);
@@ -262,6 +269,7 @@ impl Tables {
                 self.fail(*id, *reason, now);
             }
         }
+        self.follow(settlement, &taken_by, now);
         Settled::Applied
     }
 
@@ -273,6 +281,7 @@ impl Tables {
             tried,
             disposition,
             progress,
+            follow_ups: _,
         } = settlement;
         let own = self
             .attempts
@@ -381,6 +390,6 @@ impl Tables {
 }
 
 /// The databases return whole milliseconds.
-fn whole_millis(duration: Duration) -> Duration {
+pub(super) fn whole_millis(duration: Duration) -> Duration {
     Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }

@@ -27,7 +27,8 @@ impl Tables {
                 entry.progress.not_taken = 0;
                 entry.progress.unsure = false;
                 row.message.failure = None;
-                if let Some(provider) = terms.routes.get(&channel) {
+                let kept = terms.kept.contains(&entry.provider);
+                if let Some(provider) = terms.routes.get(&channel).filter(|_| !kept) {
                     self.route(id, provider);
                 }
                 Redriven::Pending

@@ -3,15 +3,17 @@ use std::{sync::Arc, time::Duration};
 use domain::{Entropy, ProviderName, Timestamp};
 use parking_lot::{Mutex, MutexGuard};
 use resilience::{
-    Breaker, BreakerSettings,
+    Breaker,
     breaker::{BreakerSettingsError, BreakerState, Capacity, Permit, Transition, Verdict},
 };
 
-use crate::{Node, metrics::ProviderMetrics};
+use crate::{LaneSettings, Node, metrics::ProviderMetrics};
 
 /// The breaker of one provider, driven by the node's clock. It counts and logs the transitions.
 pub(crate) struct Circuit {
     breaker: Mutex<Breaker>,
+    /// Else no call asks the breaker, which stays closed.
+    is_asked: bool,
     provider: ProviderName,
     node: Arc<Node>,
     metrics: Arc<ProviderMetrics>,
@@ -21,6 +23,7 @@ pub(crate) struct Circuit {
 /// The right to make one call. A call that is dropped or panics gives it back.
 pub(super) struct Permitted<'a> {
     circuit: &'a Circuit,
+    /// `None` without a breaker, and once it is given back.
     permit: Option<Permit>,
 }
 
@@ -37,15 +40,16 @@ pub struct BreakerReport {
 
 impl Circuit {
     pub(super) fn new(
-        settings: BreakerSettings,
+        settings: &LaneSettings,
         provider: ProviderName,
         node: Arc<Node>,
         metrics: Arc<ProviderMetrics>,
         jitter: Entropy,
     ) -> Result<Self, BreakerSettingsError> {
-        let breaker = Mutex::new(Breaker::new(settings)?);
+        let breaker = Mutex::new(Breaker::new(settings.breaker)?);
         Ok(Self {
             breaker,
+            is_asked: settings.has_breaker,
             provider,
             node,
             metrics,
@@ -55,6 +59,12 @@ impl Circuit {
 
     /// `None` when no call may start now.
     pub(super) fn admit(&self) -> Option<Permitted<'_>> {
+        if !self.is_asked {
+            return Some(Permitted {
+                circuit: self,
+                permit: None,
+            });
+        }
         let (permit, transition) = self
             .breaker()
             .admit(self.node.clock.monotonic(), self.jitter.next_u64());

@@ -61,7 +61,7 @@ impl Lane {
         let (queue, waiting) = Queue::new(held_max(&settings, dispatch.lease));
         let lane = Self {
             circuit: Circuit::new(
-                settings.breaker,
+                &settings,
                 provider.name().clone(),
                 Arc::clone(node),
                 Arc::clone(&metrics),

@@ -74,8 +74,11 @@ impl Dispatcher {
             settings: Arc::new(settings),
         };
         let running = FuturesUnordered::new();
-        for provider in node.routes.providers() {
-            let lane = dispatcher.settings.lane_of(provider.name());
+        let configured = node.routes.providers().iter();
+        let configured = configured.map(|provider| (provider, dispatcher.settings.lane_of(provider.name())));
+        let scripted = node.routes.scripted().into_iter();
+        let scripted = scripted.map(|provider| (provider, dispatcher.settings.scripted_lane()));
+        for (provider, lane) in configured.chain(scripted) {
             let recorder = dispatcher.add_lane(Arc::clone(provider), lane);
             running.push(recorder.expect("the settings of lanes were checked when they were read"));
         }

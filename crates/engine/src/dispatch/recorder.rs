@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use domain::{Channel, LeaseToken, MessageId, ProviderName};
+use domain::{Channel, FollowUp, LeaseToken, MessageId, ProviderName};
 use parking_lot::Mutex;
 use resilience::BatchSize;
 use store::{Disposition, Leased, Settled, Settlement, StoreError};
@@ -63,8 +63,15 @@ pub(super) struct RecorderState {
     /// Whether results that were ready when the store failed still wait.
     behind: AtomicBool,
     any_sent: AtomicBool,
-    /// Messages that the provider has and whose results are set aside, with the lease under which each was sent.
-    sent: Mutex<BTreeMap<MessageId, LeaseToken>>,
+    /// Messages that the provider has and whose results are set aside.
+    sent: Mutex<BTreeMap<MessageId, Sent>>,
+}
+
+/// A message that the provider has, and whose result is not recorded.
+struct Sent {
+    /// The lease under which it was sent.
+    token: LeaseToken,
+    follow_ups: Vec<FollowUp>,
 }
 
 impl Recorder {
@@ -223,7 +230,7 @@ impl Recorder {
         if let Work::Settle(settlement, _) = &work
             && settlement.disposition == Disposition::Finish
         {
-            self.state.note_sent(settlement.id, settlement.token);
+            self.state.note_sent(settlement);
         }
         self.aside.push(work, self.now());
         self.show_set_aside();
@@ -270,6 +277,12 @@ impl Recorder {
             match self.node.store.settle(&settlements).await {
                 Ok(settled) => {
                     self.node.events.changed();
+                    if settlements
+                        .iter()
+                        .any(|settlement| !settlement.follow_ups.is_empty())
+                    {
+                        self.node.followed.notify_one();
+                    }
                     let all = settlements.drain(..).zip(channels.drain(..)).zip(settled);
                     for ((settlement, channel), settled) in all {
                         self.note(settlement, channel, settled);
@@ -351,8 +364,12 @@ impl RecorderState {
         self.behind.swap(behind, Ordering::Relaxed)
     }
 
-    pub(super) fn note_sent(&self, id: MessageId, token: LeaseToken) {
-        self.sent.lock().insert(id, token);
+    pub(super) fn note_sent(&self, settlement: &Settlement) {
+        let sent = Sent {
+            token: settlement.token,
+            follow_ups: settlement.follow_ups.clone(),
+        };
+        self.sent.lock().insert(settlement.id, sent);
         self.any_sent.store(true, Ordering::Relaxed);
     }
 
@@ -362,12 +379,13 @@ impl RecorderState {
         self.any_sent.store(!sent.is_empty(), Ordering::Relaxed);
     }
 
-    /// Whether an entry was sent under the lease before this one.
-    pub(super) fn was_sent(&self, leased: &Leased) -> bool {
+    /// The follow-ups of an entry that was sent under the lease before this one; `None` if it was not.
+    pub(super) fn sent_before(&self, leased: &Leased) -> Option<Vec<FollowUp>> {
         if !self.any_sent.load(Ordering::Relaxed) {
-            return false;
+            return None;
         }
-        let sent = self.sent.lock().get(&leased.id).copied();
-        sent.is_some_and(|token| token.0 + 1 == leased.token.0)
+        let sent = self.sent.lock();
+        let sent = sent.get(&leased.id)?;
+        (sent.token.0 + 1 == leased.token.0).then(|| sent.follow_ups.clone())
     }
 }

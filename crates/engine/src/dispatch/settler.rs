@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use domain::{LeaseToken, MessageId, ProviderName};
+use domain::{FollowUp, LeaseToken, MessageId, ProviderName};
 use store::{AttemptRecord, Disposition, Leased, Progress, Settlement};
 use tokio::sync::{mpsc, oneshot};
 
@@ -41,6 +41,7 @@ impl Settler {
         attempt: Option<AttemptRecord>,
         progress: Progress,
         disposition: Disposition,
+        follow_ups: Vec<FollowUp>,
     ) {
         let settlement = Settlement {
             id: leased.id,
@@ -48,6 +49,7 @@ impl Settler {
             tried: attempt,
             disposition,
             progress,
+            follow_ups,
         };
         let work = Work::Settle(settlement, leased.content.channel);
         self.put(Item::Work(work)).await;
@@ -61,12 +63,12 @@ impl Settler {
     /// Finishes a claimed entry if it was sent under its previous lease and that result is still set aside. False when it is not
     /// known to be sent.
     pub(super) async fn finish_sent(&self, leased: &Leased) -> bool {
-        let sent = self.state.was_sent(leased);
-        if sent {
-            self.settle(leased, None, leased.progress, Disposition::Finish)
-                .await;
-        }
-        sent
+        let Some(follow_ups) = self.state.sent_before(leased) else {
+            return false;
+        };
+        self.settle(leased, None, leased.progress, Disposition::Finish, follow_ups)
+            .await;
+        true
     }
 
     /// Waits until everything queued so far is recorded.

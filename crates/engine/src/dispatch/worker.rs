@@ -78,7 +78,7 @@ impl Lane {
 
     async fn end_without_call(&self, leased: &Leased, disposition: Disposition) {
         self.settler
-            .settle(leased, None, leased.progress, disposition)
+            .settle(leased, None, leased.progress, disposition, Vec::new())
             .await;
     }
 
@@ -88,6 +88,7 @@ impl Lane {
         let call = Call {
             message_id: leased.id,
             attempt_number: leased.progress.attempts + 1,
+            completed_attempts: leased.progress.completed(),
             content: &leased.content,
         };
         let span = tracing::info_span!(
@@ -118,6 +119,10 @@ impl Lane {
             Ok(result) => (result.outcome(), result.error_code()),
             Err(Panicked) => (Outcome::Error, Some(ErrorCode::of("worker_panic"))),
         };
+        let follow_ups = match &ended {
+            Ok(SendResult::Success { .. } | SendResult::Timeout) => self.provider.follow_ups(&call),
+            _ => Vec::new(),
+        };
         let provider_message_id = match ended {
             Ok(SendResult::Success { provider_message_id }) => provider_message_id,
             _ => None,
@@ -131,7 +136,7 @@ impl Lane {
             provider_message_id,
         };
         self.settler
-            .settle(leased, Some(attempt), progress, disposition)
+            .settle(leased, Some(attempt), progress, disposition, follow_ups)
             .await;
     }
 

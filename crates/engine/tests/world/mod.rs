@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    path::Path,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -14,7 +15,7 @@ use domain::{
     Address, Attachments, Body, Channel, Clock, Content, Entropy, ErrorCode, Fingerprint, MessageId,
     NewMessage, Outcome, ProviderName, Status, Timestamp,
 };
-use providers::{Call, Provider, RouteSettings, Routes, SendResult};
+use providers::{Call, Provider, RouteSettings, Routes, SendResult, scripted};
 use resilience::{Backoff, BreakerSettings};
 use store::{Deadlines, IdempotentRequest, MessageDetail, Store};
 use store_model::Memory;
@@ -220,6 +221,7 @@ pub fn settings() -> EngineSettings {
                     half_open_samples: 3,
                     half_open_in_flight: 2,
                 },
+                has_breaker: true,
             },
             lanes: BTreeMap::new(),
         },
@@ -258,6 +260,29 @@ impl World {
         serving: &[Channel],
         routes: Vec<RouteSettings>,
     ) -> Self {
+        Self::build(settings, store, clock, serving, routes, None)
+    }
+
+    /// A node that plays the scripts of recipients, on a store that others may share.
+    pub fn with_scripts(
+        settings: EngineSettings,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        serving: &[Channel],
+        ledger: Option<&Path>,
+    ) -> Self {
+        let scripts = scripted::Scripted::new(None, ledger, Arc::clone(&clock)).unwrap();
+        Self::build(settings, store, clock, serving, Vec::new(), Some(scripts))
+    }
+
+    fn build(
+        settings: EngineSettings,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        serving: &[Channel],
+        routes: Vec<RouteSettings>,
+        scripts: Option<scripted::Scripted>,
+    ) -> Self {
         let scripted = |name: &str, channels| {
             Arc::new(Scripted {
                 name: name.parse().unwrap(),
@@ -282,7 +307,10 @@ impl World {
         if !routes.is_empty() {
             providers.push(backup.clone());
         }
-        let routes = Routes::new(providers).unwrap().with(routes).unwrap();
+        let mut routes = Routes::new(providers).unwrap().with(routes).unwrap();
+        if let Some(scripts) = scripts {
+            routes = routes.with_scripted(Arc::new(scripts));
+        }
         let metrics = Arc::new(Metrics::new());
         let entropy = Entropy::from_seed(7);
         let engine = Engine::start(

@@ -7,13 +7,12 @@
 mod behaviour;
 mod check;
 mod classify;
-mod ledger;
 mod receipts;
 mod send;
 mod sequence;
 mod settings;
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use domain::{Clock, Entropy, ProviderName};
 use parking_lot::Mutex;
@@ -26,11 +25,13 @@ pub use settings::{
     SimulatorSettings,
 };
 
-use ledger::LedgerFile;
 use send::{Course, Simulator};
 use sequence::Sequence;
 
-use crate::Provider;
+use crate::{
+    Provider,
+    ledger::{LedgerError, LedgerFile},
+};
 
 /// All simulators of a node.
 #[derive(Debug)]
@@ -43,8 +44,8 @@ pub struct Simulators {
 pub enum SimulatorsError {
     #[error(transparent)]
     Config(#[from] ConfigError),
-    #[error("cannot append to the ledger file {}: {source}; choose one that can be written", .path.display())]
-    Ledger { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
 }
 
 impl Simulators {
@@ -64,13 +65,8 @@ impl Simulators {
             config,
             ledger,
         } = settings;
-        let ledger = match ledger {
-            Some(path) => match LedgerFile::open(&path) {
-                Ok(file) => Some(Arc::new(file)),
-                Err(source) => return Err(SimulatorsError::Ledger { path, source }),
-            },
-            None => None,
-        };
+        let ledger = ledger.map(|path| LedgerFile::open(&path)).transpose()?;
+        let ledger = ledger.map(Arc::new);
         let simulator = |instance: SimulatorInstance| {
             let faults = config.effective(&instance.name);
             let shares = config.effective_receipts(&instance.name);

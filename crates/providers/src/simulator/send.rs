@@ -7,12 +7,14 @@ use parking_lot::Mutex;
 use super::{
     behaviour::{self, Behaviour},
     classify::{Response, classify},
-    ledger::{LedgerEntry, LedgerFile},
     receipts::ReceiptSender,
     sequence::Sequence,
     settings::{Faults, ReceiptShares, SimulatorInstance},
 };
-use crate::{Call, Provider, SendResult};
+use crate::{
+    Call, Provider, SendResult,
+    ledger::{LedgerEntry, LedgerFile},
+};
 
 #[derive(Debug)]
 pub(super) struct Simulator {

@@ -57,6 +57,7 @@ async fn send(provider: &Acme, attempt_number: u32) -> SendResult {
     let call = Call {
         message_id: message_id(),
         attempt_number,
+        completed_attempts: attempt_number - 1,
         content: &content,
     };
     provider.send(call).await

@@ -65,6 +65,7 @@ impl Settings {
             concurrency: draw.pick(&[1, 2, 4, 16]),
             call_timeout,
             breaker,
+            has_breaker: true,
         };
         let dispatch = DispatchSettings {
             batch_messages_max: draw.pick(&[1, 2, 8, 100]),

@@ -93,6 +93,8 @@ create table outbox (
     deadline_at           timestamptz not null,
     dead_at               timestamptz,
     attempts              integer not null default 0,
+    -- Attempts that ended unknown because a lease expired.
+    lost                  integer not null default 0,
     counted               integer not null default 0,
     rate_limited_in_a_row integer not null default 0,
     panics                integer not null default 0,
@@ -168,6 +170,25 @@ create table attempts (
 -- Finds the message of a receipt.
 create index attempts_by_provider_message_id on attempts (provider_message_id, message_id)
     where provider_message_id is not null;
+
+-- What happens outside after an attempt took its message. A row is deleted once it is done.
+create table follow_ups (
+    message_id          uuid not null,
+    attempt             integer not null,
+    -- Among those of the attempt, from 0.
+    place               integer not null,
+    provider            text not null,
+    provider_message_id text,
+    due_at              timestamptz not null,
+    -- A node performs it; from then on another one may.
+    taken_until         timestamptz,
+    -- A receipt has a status; all others are replies.
+    receipt_status      text,
+    error_code          text,
+    reply_body          text,
+    primary key (message_id, attempt, place)
+);
+create index follow_ups_due on follow_ups (coalesce(taken_until, due_at));
 
 -- The receipts of providers as they came.
 create table receipts (

@@ -64,6 +64,7 @@ create table outbox (
     deadline_at           integer not null,
     dead_at               integer,
     attempts              integer not null default 0,
+    lost                  integer not null default 0,
     counted               integer not null default 0,
     rate_limited_in_a_row integer not null default 0,
     panics                integer not null default 0,
@@ -123,6 +124,21 @@ create table attempts (
     primary key (message_id, number)
 ) strict, without rowid;
 create index attempts_by_provider_message_id on attempts (provider_message_id) where provider_message_id is not null;
+
+create table follow_ups (
+    message_id          blob not null,
+    attempt             integer not null,
+    place               integer not null,
+    provider            text not null,
+    provider_message_id text,
+    due_at              integer not null,
+    taken_until         integer,
+    receipt_status      text,
+    error_code          text,
+    reply_body          text,
+    primary key (message_id, attempt, place)
+) strict, without rowid;
+create index follow_ups_due on follow_ups (coalesce(taken_until, due_at));
 
 create table receipts (
     -- A purge does not free a number for another receipt.

@@ -47,14 +47,15 @@ leased as (
         leased_until = now() + $3 * interval '1 millisecond',
         lease_token = lease_token + 1,
         attempts = attempts + lease_expired::integer,
+        lost = lost + lease_expired::integer,
         rate_limited_in_a_row = case when lease_expired then 0 else rate_limited_in_a_row end,
         unsure = unsure or lease_expired
     from claimable
     where outbox.message_id = any(array(select message_id from claimable))
         and outbox.message_id = claimable.message_id
     returning
-        outbox.message_id, lease_token, attempts, counted, rate_limited_in_a_row, panics, not_taken, unsure, lease_expired, deadline_at,
-        bytes_so_far
+        outbox.message_id, lease_token, attempts, lost, counted, rate_limited_in_a_row, panics, not_taken, unsure,
+        lease_expired, deadline_at, bytes_so_far
 )
 -- Content beyond the first $5 bytes is loaded by another statement, so that this answer is small, arrives in time, and no
 -- lease is lost with it.
@@ -65,7 +66,7 @@ select
     case when bytes_so_far <= $5 then attachments::text end as attachments,
     case when bytes_so_far <= $5 then metadata::text end as metadata,
     bytes_so_far > $5 as to_be_loaded, bytes_so_far,
-    lease_token, attempts, counted, rate_limited_in_a_row, panics, not_taken, unsure, lease_expired,
+    lease_token, attempts, lost, counted, rate_limited_in_a_row, panics, not_taken, unsure, lease_expired,
     (extract(epoch from deadline_at - now()) * 1000)::bigint as deadline_in_ms,
     (select count(*) from claimable) < (select count(*) from sized) as cut_short,
     now() as server_time, coalesce(now() > $6::timestamptz, false) as too_late

@@ -1,6 +1,6 @@
 -- The sizes come from the headers of the rows, so no content is read for them.
 select
-    message_id, lease_token, attempts, counted, rate_limited_in_a_row, panics, not_taken, unsure,
+    message_id, lease_token, attempts, lost, counted, rate_limited_in_a_row, panics, not_taken, unsure,
     leased_until is not null as lease_expired,
     max(0, deadline_at - ?2) / 1000 as deadline_in_ms,
     (

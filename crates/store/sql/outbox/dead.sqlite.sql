@@ -1,4 +1,4 @@
-select message_id, channel
+select message_id, channel, provider
 from outbox
 where dead_at is not null
     and (?1 is null or message_id = ?1)

@@ -7,7 +7,7 @@ with unserved as (
 select
     message_id, conversation_id, outbox.provider, channel,
     case when outbox.provider in (select provider from unserved) then 'no_provider' else 'deadline' end as reason,
-    lease_token, attempts, counted, rate_limited_in_a_row, panics, not_taken, unsure,
+    lease_token, attempts, lost, counted, rate_limited_in_a_row, panics, not_taken, unsure,
     leased_until is not null as lease_expired,
     (select error_code from attempts where message_id = outbox.message_id order by number desc limit 1) as error_code
 from outbox

@@ -5,7 +5,7 @@ with chosen as (
         (
             select route.provider
             from unnest($9::text[], $10::text[]) as route (channel, provider)
-            where route.channel = outbox.channel
+            where route.channel = outbox.channel and outbox.provider <> all($11)
         ) as route
     from outbox
     where dead_at is not null

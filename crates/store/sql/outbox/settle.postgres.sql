@@ -66,6 +66,19 @@ kept as (
     where outbox.message_id = held.message_id
         and outbox.message_id = any(array(select message_id from held where disposition <> 'finish' and not refused))
 ),
+followed as (
+    insert into follow_ups
+        (message_id, attempt, place, provider, provider_message_id, due_at, receipt_status, error_code, reply_body)
+    select
+        held.message_id, held.attempts, follow_up.place, held.provider, held.provider_message_id,
+        now() + follow_up.after_ms * interval '1 millisecond', follow_up.receipt_status, follow_up.error_code,
+        follow_up.reply_body
+    from json_to_recordset($17::text::json) as follow_up (
+        message_id uuid, place integer, after_ms bigint, receipt_status text, error_code text, reply_body text
+    )
+    join held using (message_id)
+    where not held.refused
+),
 rerouted as (
     update messages
     set provider = held.route

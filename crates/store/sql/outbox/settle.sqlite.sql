@@ -4,6 +4,7 @@ set
     leased_until = null,
     dead_at = ?3,
     attempts = ?4,
+    lost = ?13,
     counted = ?5,
     rate_limited_in_a_row = ?6,
     panics = ?7,

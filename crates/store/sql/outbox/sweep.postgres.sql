@@ -55,6 +55,7 @@ dead as (
         dead_at = now(),
         leased_until = null,
         attempts = attempts + lease_expired::integer,
+        lost = lost + lease_expired::integer,
         rate_limited_in_a_row = case when lease_expired then 0 else rate_limited_in_a_row end,
         unsure = unsure or lease_expired,
         failure_reason = reason,

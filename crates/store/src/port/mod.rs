@@ -3,6 +3,7 @@
 mod accept;
 mod archive;
 mod events;
+mod follow_ups;
 mod outage;
 mod outbox;
 mod reads;
@@ -18,6 +19,7 @@ use thiserror::Error;
 pub use accept::{Accept, Accepted, Accepting, FIRST_LEASE, IdempotentRequest, Kind};
 pub use archive::{Archive, Assigned, Import, WithoutConversation};
 pub use events::{EventLog, Events, EventsRead};
+pub use follow_ups::{DueFollowUp, FollowUpKey, FollowUps, TakenFollowUps};
 pub use outage::{Outage, Unavailable};
 pub use outbox::{
     AttemptRecord, Canceled, ClaimLimits, Claimed, Claims, DeadLetter, Deadlines, Disposition, Leased,
@@ -35,7 +37,9 @@ pub use webhooks::{
 /// Durable storage. Every method of every trait is one transaction: it takes effect whole or not at all. Durations are cut to
 /// a thousand years.
 #[async_trait]
-pub trait Store: Accepting + Outbox + Receipts + Reads + Events + Webhooks + Archive + Debug {
+pub trait Store:
+    Accepting + Outbox + FollowUps + Receipts + Reads + Events + Webhooks + Archive + Debug
+{
     /// Brings the schema up to date and returns the names of the migrations it applied. Fails also when the schema is newer
     /// than this program.
     async fn migrate(&self) -> Result<Vec<String>, StoreError>;

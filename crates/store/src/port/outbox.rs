@@ -2,8 +2,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use domain::{
-    Channel, Content, ConversationChannel, ConversationId, ErrorCode, FailureReason, LeaseToken, MessageId,
-    Outcome, ProviderMessageId, ProviderName, Timestamp,
+    Channel, Content, ConversationChannel, ConversationId, ErrorCode, FailureReason, FollowUp, LeaseToken,
+    MessageId, Outcome, ProviderMessageId, ProviderName, Timestamp,
 };
 
 use crate::StoreError;
@@ -98,11 +98,13 @@ pub struct Claimed {
     pub lease_expired: bool,
 }
 
-/// The state of an entry's attempts. All but `attempts` starts again with a redrive.
+/// The state of an entry's attempts. All but `attempts` and `lost` starts again with a redrive.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
     /// All attempts ever; the next one has this number plus one.
     pub attempts: u32,
+    /// Those of them that ended `unknown` because a lease expired. The store keeps it; what a settlement says here is ignored.
+    pub lost: u32,
     /// Attempts that count against the budget.
     pub counted: u32,
     /// The latest attempts that ended `rate_limited`, without another one between.
@@ -113,6 +115,14 @@ pub struct Progress {
     pub not_taken: u32,
     /// Whether an attempt ended `timeout` or `unknown`. The store keeps it; what a settlement says here is ignored.
     pub unsure: bool,
+}
+
+impl Progress {
+    /// Attempts whose result is known. A call that a crash cut off is none.
+    #[must_use]
+    pub const fn completed(&self) -> u32 {
+        self.attempts.saturating_sub(self.lost)
+    }
 }
 
 /// The result of a leased entry.
@@ -126,6 +136,9 @@ pub struct Settlement {
     pub disposition: Disposition,
     /// This attempt included.
     pub progress: Progress,
+    /// What happens after the provider took the message, stored with the settlement. They belong to the attempt of the number
+    /// [`Progress::attempts`].
+    pub follow_ups: Vec<FollowUp>,
 }
 
 /// An attempt to be recorded; its number is [`Progress::attempts`].
@@ -213,6 +226,8 @@ pub struct RedriveTerms {
     pub deadlines: Deadlines,
     /// The provider of each channel. A message of another channel keeps its provider.
     pub routes: BTreeMap<Channel, ProviderName>,
+    /// A message of one of these providers keeps it, whatever its channel.
+    pub kept: Vec<ProviderName>,
 }
 
 /// The result of [`Outbox::redrive_matching`].

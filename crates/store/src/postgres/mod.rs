@@ -5,6 +5,7 @@ mod archive;
 mod connections;
 mod events;
 mod failure;
+mod follow_ups;
 mod hosts;
 mod insert;
 mod listing;

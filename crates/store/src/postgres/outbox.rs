@@ -276,7 +276,11 @@ async fn redrive_some(
         reason,
         failed_before,
     } = filter;
-    let RedriveTerms { deadlines, routes } = terms;
+    let RedriveTerms {
+        deadlines,
+        routes,
+        kept,
+    } = terms;
     let channels: Vec<&str> = routes.keys().map(|channel| channel.as_str()).collect();
     let providers: Vec<&str> = routes.values().map(ProviderName::as_str).collect();
     let rows = store
@@ -293,6 +297,7 @@ async fn redrive_some(
                 &i64::from(limit),
                 &channels,
                 &providers,
+                &names(kept),
             ],
         )
         .await?;

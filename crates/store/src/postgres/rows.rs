@@ -4,13 +4,13 @@ use std::{str::FromStr, sync::Arc, time::Duration};
 
 use domain::{
     Attempt, Body, Content, Conversation, ConversationId, ConversationKey, Delivery, ErrorCode, Event,
-    EventId, EventSubject, EventType, Failure, GivenAddress, LeaseToken, Message, MessageId, Participant,
-    Receipt, ReceiptPosition, Schedule, Subject, Timestamp,
+    EventId, EventSubject, EventType, Failure, FollowUpAction, GivenAddress, LeaseToken, Message, MessageId,
+    Participant, Receipt, ReceiptPosition, Schedule, Subject, Timestamp,
 };
 use tokio_postgres::{Row, types::FromSql};
 use uuid::Uuid;
 
-use crate::{Claimed, Leased, Progress, StoreError, StoredReceipt, json};
+use crate::{Claimed, DueFollowUp, FollowUpKey, Leased, Progress, StoreError, StoredReceipt, json};
 
 pub(super) fn message(row: &Row) -> Result<Message, StoreError> {
     let conversation_id: Option<i64> = get(row, "conversation_id")?;
@@ -104,6 +104,29 @@ pub(super) fn receipt(row: &Row) -> Result<Receipt, StoreError> {
     })
 }
 
+pub(super) fn due_follow_up(row: &Row) -> Result<DueFollowUp, StoreError> {
+    let action = match optional_word(row, "receipt_status")? {
+        Some(status) => FollowUpAction::Receipt {
+            status,
+            error_code: error_code(row, "error_code")?,
+        },
+        None => FollowUpAction::Reply {
+            body: Body::new(get::<String>(row, "reply_body")?).map_err(|_| corrupt("reply_body"))?,
+        },
+    };
+    Ok(DueFollowUp {
+        key: FollowUpKey {
+            message_id: get::<Uuid>(row, "message_id")?.into(),
+            attempt: count(i64::from(get::<i32>(row, "attempt")?))?,
+            place: count(i64::from(get::<i32>(row, "place")?))?,
+        },
+        provider: word(row, "provider")?,
+        provider_message_id: optional_word(row, "provider_message_id")?,
+        due_at: get::<jiff::Timestamp>(row, "due_at")?.into(),
+        action,
+    })
+}
+
 pub(super) fn event(row: &Row) -> Result<Event, StoreError> {
     let kind = word(row, "type")?;
     let subject_id: Uuid = get(row, "subject_id")?;
@@ -136,6 +159,7 @@ pub(super) fn event_id(row: &Row, column: &'static str) -> Result<EventId, Store
 pub(super) fn claimed(row: &Row, content_row: &Row) -> Result<Claimed, StoreError> {
     let progress = Progress {
         attempts: count(i64::from(get::<i32>(row, "attempts")?))?,
+        lost: count(i64::from(get::<i32>(row, "lost")?))?,
         counted: count(i64::from(get::<i32>(row, "counted")?))?,
         rate_limited_in_a_row: count(i64::from(get::<i32>(row, "rate_limited_in_a_row")?))?,
         panics: count(i64::from(get::<i32>(row, "panics")?))?,

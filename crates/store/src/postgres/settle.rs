@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use domain::{ErrorCode, ProviderMessageId};
+use domain::{ErrorCode, FollowUpAction, ProviderMessageId};
+use serde_json::{Value, json};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -16,7 +17,8 @@ use crate::{Disposition, Settled, Settlement, StoreError};
 pub(super) async fn settle(store: &Postgres, batch: &[Settlement]) -> Result<Vec<Settled>, StoreError> {
     let mut ordered: Vec<&Settlement> = batch.iter().collect();
     ordered.sort_unstable_by_key(|settlement| settlement.id);
-    let columns = Columns::of(ordered);
+    let columns = Columns::of(ordered.iter().copied());
+    let follow_ups = follow_ups(&ordered);
     let held = store
         .settling
         .query(
@@ -38,6 +40,7 @@ pub(super) async fn settle(store: &Postgres, batch: &[Settlement]) -> Result<Vec
                 &columns.rate_limited_in_a_row,
                 &columns.panics,
                 &columns.not_taken,
+                &follow_ups,
             ],
         )
         .await?;
@@ -129,6 +132,29 @@ fn lease(row: &Row) -> Result<(Uuid, i64), StoreError> {
     Ok((rows::get(row, "message_id")?, rows::get(row, "lease_token")?))
 }
 
+/// The follow-ups of settlements as a JSON array; `None` without any, as nearly always.
+fn follow_ups(settlements: &[&Settlement]) -> Option<String> {
+    let rows = settlements.iter().flat_map(|settlement| {
+        let places = settlement.follow_ups.iter().enumerate();
+        places.map(|(place, follow_up)| {
+            let (status, error_code, body) = match &follow_up.action {
+                FollowUpAction::Receipt { status, error_code } => (Some(*status), error_code.as_ref(), None),
+                FollowUpAction::Reply { body } => (None, None, Some(body)),
+            };
+            json!({
+                "message_id": settlement.id,
+                "place": place,
+                "after_ms": millis(follow_up.after),
+                "receipt_status": status,
+                "error_code": error_code,
+                "reply_body": body,
+            })
+        })
+    });
+    let rows: Vec<Value> = rows.collect();
+    (!rows.is_empty()).then(|| Value::from(rows).to_string())
+}
+
 /// Settlements as one array per column.
 #[derive(Default)]
 struct Columns<'a> {
@@ -166,6 +192,7 @@ impl<'a> Columns<'a> {
             tried,
             disposition,
             progress,
+            follow_ups: _,
         } = settlement;
         let (word, retry_after, reason, route) = match disposition {
             Disposition::Finish => ("finish", None, None, None),

@@ -58,6 +58,7 @@ impl Claimable {
                 instant_after(now, lease).as_micros(),
                 token,
                 progress.attempts,
+                progress.lost,
                 progress.rate_limited_in_a_row,
                 progress.unsure,
             ])?;
@@ -87,6 +88,7 @@ impl Claimable {
 pub(super) fn read_progress(row: &Row<'_>) -> rusqlite::Result<Progress> {
     Ok(Progress {
         attempts: row.get("attempts")?,
+        lost: row.get("lost")?,
         counted: row.get("counted")?,
         rate_limited_in_a_row: row.get("rate_limited_in_a_row")?,
         panics: row.get("panics")?,
@@ -106,6 +108,7 @@ pub(super) fn record_expired(
     now: Timestamp,
 ) -> rusqlite::Result<()> {
     progress.attempts += 1;
+    progress.lost += 1;
     progress.rate_limited_in_a_row = 0;
     progress.unsure = true;
     connection

@@ -12,6 +12,7 @@ mod conversations;
 mod durability;
 mod endpoint_rows;
 mod events;
+mod follow_ups;
 mod ids;
 mod listing;
 mod outbox;

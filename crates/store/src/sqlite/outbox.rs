@@ -266,7 +266,7 @@ fn redrive_some(
         reason,
         failed_before,
     } = filter;
-    let dead: Vec<(Uuid, domain::Channel)> = connection
+    let dead: Vec<(Uuid, domain::Channel, ProviderName)> = connection
         .prepare_cached(include_str!("../../sql/outbox/dead.sqlite.sql"))?
         .query_map(
             params![
@@ -277,12 +277,22 @@ fn redrive_some(
                 failed_before.map(Timestamp::as_micros),
                 limit,
             ],
-            |row| Ok((row.get("message_id")?, rows::word(row, "channel")?)),
+            |row| {
+                Ok((
+                    row.get("message_id")?,
+                    rows::word(row, "channel")?,
+                    rows::word(row, "provider")?,
+                ))
+            },
         )?
         .collect::<rusqlite::Result<_>>()?;
-    for (id, channel) in &dead {
+    for (id, channel, provider) in &dead {
         let deadline_at = instant_after(now, terms.deadlines.of(*channel)).as_micros();
-        let route = terms.routes.get(channel).map(ProviderName::as_str);
+        let route = terms
+            .routes
+            .get(channel)
+            .filter(|_| !terms.kept.contains(provider));
+        let route = route.map(ProviderName::as_str);
         connection
             .prepare_cached(include_str!("../../sql/outbox/revive.sqlite.sql"))?
             .execute(params![id, now.as_micros(), deadline_at, route])?;

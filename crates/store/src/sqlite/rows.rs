@@ -185,7 +185,7 @@ pub(super) fn optional_word<T: FromStr>(row: &Row<'_>, column: &'static str) -> 
         .transpose()
 }
 
-fn error_code(row: &Row<'_>, column: &'static str) -> rusqlite::Result<Option<ErrorCode>> {
+pub(super) fn error_code(row: &Row<'_>, column: &'static str) -> rusqlite::Result<Option<ErrorCode>> {
     Ok(row
         .get_ref(column)?
         .as_str_or_null()?

@@ -8,9 +8,9 @@ use uuid::Uuid;
 use super::{
     claim::{LEASE_EXPIRED, read_progress, record_expired},
     events::NewEvents,
-    rows,
+    follow_ups, rows,
 };
-use crate::{DeadLetter, Disposition, Progress, Settled, Settlement, instant_after};
+use crate::{DeadLetter, Disposition, FollowUpKey, Progress, Settled, Settlement, instant_after};
 
 pub(super) fn settle_one(
     connection: &Connection,
@@ -24,20 +24,22 @@ pub(super) fn settle_one(
         tried,
         disposition,
         progress,
+        follow_ups,
     } = settlement;
     let id = id.as_uuid();
-    let held: Option<(i64, String, bool)> = connection
+    let held: Option<(i64, String, u32, bool)> = connection
         .prepare_cached(include_str!("../../sql/outbox/held.sqlite.sql"))?
         .query_row(params![id, token.0], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
         })
         .optional()?;
-    let Some((conversation_id, provider, unsure)) = held else {
+    let Some((conversation_id, provider, lost, unsure)) = held else {
         return settle_late(connection, settlement);
     };
     let conversation_id = rows::conversation_id(conversation_id)?;
     let outcome = tried.as_ref().map(|tried| tried.outcome);
     let progress = Progress {
+        lost,
         unsure: unsure || outcome.is_some_and(Outcome::is_unsure),
         ..*progress
     };
@@ -60,6 +62,17 @@ pub(super) fn settle_one(
                 i64::try_from(tried.latency.as_millis()).unwrap_or(i64::MAX),
                 tried.provider_message_id.as_ref().map(ProviderMessageId::as_str),
             ])?;
+    }
+    for (place, follow_up) in (0..).zip(follow_ups) {
+        let key = FollowUpKey {
+            message_id: settlement.id,
+            attempt: progress.attempts,
+            place,
+        };
+        let taken_as = tried
+            .as_ref()
+            .and_then(|tried| tried.provider_message_id.as_ref());
+        follow_ups::insert(connection, key, &provider, taken_as, follow_up, now)?;
     }
     match disposition {
         Disposition::Finish => {
@@ -103,6 +116,7 @@ fn settle_late(connection: &Connection, settlement: &Settlement) -> rusqlite::Re
         tried,
         disposition,
         progress,
+        follow_ups: _,
     } = settlement;
     let id = id.as_uuid();
     if let Some(tried) = tried {
@@ -164,6 +178,7 @@ fn keep(
             error_code,
             provider.map(ProviderName::as_str),
             progress.not_taken,
+            progress.lost,
         ])?;
     Ok(())
 }

@@ -297,12 +297,14 @@ impl Held {
             disposition,
             progress: Progress {
                 attempts: self.progress.attempts + 1,
+                lost: self.progress.lost,
                 counted: self.progress.counted + u32::from(!limited),
                 rate_limited_in_a_row,
                 panics: self.progress.panics,
                 not_taken: self.progress.not_taken,
                 unsure: self.progress.unsure,
             },
+            follow_ups: Vec::new(),
         }
     }
 
@@ -333,6 +335,7 @@ impl Held {
             tried: None,
             disposition,
             progress: self.progress,
+            follow_ups: Vec::new(),
         }
     }
 }
@@ -361,6 +364,7 @@ pub(crate) fn in_place(sms: Duration, email: Duration) -> RedriveTerms {
     RedriveTerms {
         deadlines: Deadlines { sms, email },
         routes: BTreeMap::new(),
+        kept: Vec::new(),
     }
 }
 

@@ -132,6 +132,7 @@ pub(crate) async fn an_expired_lease_is_recorded_as_unknown(world: &World) {
     assert!(claimed[0].leased.token > vanishing.token);
     let progress = Progress {
         attempts: 2,
+        lost: 1,
         counted: 0,
         rate_limited_in_a_row: 0,
         panics: 0,

@@ -301,12 +301,14 @@ pub(crate) async fn every_settlement_meets_its_own_entry(world: &World) {
             disposition,
             progress: Progress {
                 attempts: u32::from(tried),
+                lost: 0,
                 counted: number as u32,
                 rate_limited_in_a_row: number as u32 + 1_000,
                 panics: number as u32 + 2_000,
                 not_taken: number as u32 + 3_000,
                 unsure: outcome.is_unsure() && tried,
             },
+            follow_ups: Vec::new(),
         }
     };
     let batch: Vec<Settlement> = held

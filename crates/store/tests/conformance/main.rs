@@ -38,6 +38,7 @@ mod detail;
 mod driven_clock;
 mod events;
 mod filters;
+mod follow_ups;
 mod group_commit;
 mod idempotency;
 mod import;
@@ -186,9 +187,20 @@ suite! {
             the_lease_of_an_unknown_message_is_lost
             absurd_delays_are_bounded
             an_unsure_attempt_is_remembered_until_a_redrive
+            lost_attempts_are_counted_for_ever
             reroute_moves_the_entry_and_keeps_its_budget
             reroute_without_an_attempt_takes_effect_once
             reroute_is_refused_unless_every_attempt_was_certainly_not_taken
+        }
+        follow_ups {
+            a_settlement_stores_them_and_they_come_when_they_are_due
+            an_attempt_without_an_answer_has_them_too
+            what_is_taken_comes_again_after_its_lease_until_it_is_done
+            the_earliest_are_taken_first_up_to_the_limit
+            only_what_takes_effect_stores_them_and_once
+            an_untried_settlement_stores_them_for_the_last_attempt
+            each_is_taken_once_by_two_nodes_at_once
+            many_settlements_of_one_batch_store_theirs
         }
         release {
             gives_back_as_if_never_claimed
@@ -215,6 +227,7 @@ suite! {
             matching_each_filter
             matching_takes_the_first_accepted_up_to_the_limit
             goes_to_the_provider_that_serves_its_channel_now
+            a_kept_provider_stays
             matching_returns_the_databases_time
         }
         schedule {

@@ -252,6 +252,26 @@ pub(crate) async fn matching_takes_the_first_accepted_up_to_the_limit(world: &Wo
 }
 
 /// The provider that served its channel may be gone for good: that is why it failed.
+pub(crate) async fn a_kept_provider_stays(world: &World) {
+    let mut terms = terms();
+    terms.routes.insert(Channel::Sms, name("new"));
+    terms.kept = vec![name("fixed"), name("other")];
+    let mut ids = Vec::new();
+    for provider in ["fixed", SMS, "fixed", SMS] {
+        ids.push(dead_letter(world, world.outbound().by(provider), FailureReason::Exhausted).await);
+    }
+    for id in &ids[..2] {
+        assert_eq!(world.store.redrive(*id, &terms).await, Ok(Redriven::Pending));
+    }
+    let rest = RedriveFilter::default();
+    let batch = world.store.redrive_matching(&rest, &terms, 10).await.unwrap();
+    assert_eq!(batch.redriven, 2);
+    for (id, provider) in ids.iter().zip(["fixed", "new", "fixed", "new"]) {
+        assert_eq!(world.detail(*id).await.message.provider, Some(name(provider)));
+    }
+    assert_eq!(world.claim("fixed", 10, NOT_YET).await.len(), 2);
+}
+
 pub(crate) async fn goes_to_the_provider_that_serves_its_channel_now(world: &World) {
     let by_old = |world: &World| world.outbound().by("old");
     let one = dead_letter(world, by_old(world), FailureReason::NoProvider).await;

@@ -32,6 +32,8 @@ pub(crate) const AUDIT: &str = "
     where receipts.message_id is not null
         and not exists (select 1 from messages where messages.id = receipts.message_id)
     union all
+    select 'follow_ups' from follow_ups where not exists (select 1 from messages where id = message_id)
+    union all
     select 'webhook_deliveries' from webhook_deliveries
     where not exists (select 1 from webhook_endpoints where webhook_endpoints.id = endpoint_id)
     union all
@@ -39,7 +41,7 @@ pub(crate) const AUDIT: &str = "
     where messages.resolution <> 'none' or messages.delivery_status is not null";
 
 /// Rows that refer to a missing message or conversation; `$now` and `$missing` are written differently in each database.
-const ABOUT_NOTHING: [&str; 6] = [
+const ABOUT_NOTHING: [&str; 7] = [
     "insert into outbox (message_id, conversation_id, provider, channel, due_at, lease_token, deadline_at)
      values ($missing, 1, 'sms-mms', 'sms', $now, 0, $now)",
     "insert into attempts (message_id, number, lease_token, provider, outcome, occurred_at, latency_ms)
@@ -51,6 +53,7 @@ const ABOUT_NOTHING: [&str; 6] = [
         body, timestamp, processed_at, provider)
      values ($missing, 99, 1, 'inbound', 'sms', 'a', 'b', 'a', 'b', 'c', $now, $now, 'sms-mms')",
     "insert into receipts (message_id, status, at, received_at) values ($missing, 'sent', $now, $now)",
+    "insert into follow_ups (message_id, attempt, place, provider, due_at) values ($missing, 1, 0, 'scripted', $now)",
 ];
 
 pub(crate) async fn the_audit_finds_dangling_references(world: &World) {
@@ -78,7 +81,8 @@ pub(crate) async fn the_audit_finds_dangling_references(world: &World) {
             "idempotency_keys",
             "inbound_ids",
             "messages",
-            "receipts"
+            "receipts",
+            "follow_ups"
         ]
     );
     // An entry of another conversation than its message's, and one of a message that is final.

@@ -47,6 +47,7 @@ pub(crate) async fn retry_waits_and_keeps_the_progress(world: &World) {
     let mut settlement = held.tried(Outcome::Error, retry(ALREADY));
     settlement.progress = Progress {
         attempts: 1,
+        lost: 0,
         counted: 0,
         rate_limited_in_a_row: 3,
         panics: 2,
@@ -326,6 +327,38 @@ pub(crate) async fn an_unsure_attempt_is_remembered_until_a_redrive(world: &Worl
     let terms = in_place(NOT_YET, NOT_YET);
     assert_eq!(world.store.redrive(id, &terms).await, Ok(Redriven::Pending));
     assert!(!world.claim_one(SMS, NOT_YET).await.progress.unsure);
+}
+
+pub(crate) async fn lost_attempts_are_counted_for_ever(world: &World) {
+    let id = world.accept(world.outbound().deadline(NOT_YET)).await;
+    let progress = async |attempts, lost| {
+        let held = world.claim_one(SMS, ALREADY).await;
+        assert_eq!(
+            (held.progress.attempts, held.progress.lost),
+            (attempts, lost),
+            "{attempts} attempts"
+        );
+        assert_eq!(held.progress.completed(), attempts - lost);
+        held
+    };
+    progress(0, 0).await;
+    let held = progress(1, 1).await;
+    let mut settlement = held.tried(Outcome::Unknown, retry(ALREADY));
+    // The store keeps it by itself.
+    settlement.progress.lost = 7;
+    world.settle(settlement).await;
+    progress(2, 1).await;
+    let held = progress(3, 2).await;
+    world
+        .settle(held.tried(Outcome::Error, dead(FailureReason::Exhausted)))
+        .await;
+    let terms = in_place(ALREADY, ALREADY);
+    world.store.redrive(id, &terms).await.unwrap();
+    progress(4, 2).await;
+    // A sweep finds the lease expired and the deadline passed.
+    assert_eq!(world.sweep(&[SMS], 10).await.len(), 1);
+    world.store.redrive(id, &terms).await.unwrap();
+    progress(5, 3).await;
 }
 
 pub(crate) async fn reroute_moves_the_entry_and_keeps_its_budget(world: &World) {

@@ -236,6 +236,7 @@ impl World {
                 "update providers set unserved_since = unserved_since - {by}, observed_at = observed_at - {by};
                 update outbox set due_at = due_at - {by}, leased_until = leased_until - {by},
                     deadline_at = deadline_at - {by}, dead_at = dead_at - {by};
+                update follow_ups set due_at = due_at - {by}, taken_until = taken_until - {by};
                 update receipts set stored_at = stored_at - {by};
                 update event_batches set at = at - {by};
                 update webhook_endpoints set leased_until = leased_until - {by};"

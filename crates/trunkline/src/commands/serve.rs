@@ -10,6 +10,7 @@ use domain::{Clock, Entropy, SystemClock};
 use engine::{Engine, Metrics};
 use providers::{
     Routes,
+    scripted::Scripted,
     simulator::{Simulators, receipt_channel},
 };
 use server::{App, Server, WebhookBodies};
@@ -92,7 +93,12 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     let simulators = Simulators::new(config.simulators.clone(), &entropy, Arc::clone(&clock), &receipts)?;
     let simulated = simulators.providers();
     let simulators = (!simulated.is_empty()).then(|| Arc::new(simulators));
-    let routes = Routes::new(simulated)?.with(config.routes.clone())?;
+    let mut routes = Routes::new(simulated)?.with(config.routes.clone())?;
+    if config.sandboxes && simulators.is_some() {
+        let region = config.engine.dispatch.default_region;
+        let ledger = config.simulators.ledger.as_deref();
+        routes = routes.with_scripted(Arc::new(Scripted::new(region, ledger, Arc::clone(&clock))?));
+    }
     let metrics = Arc::new(Metrics::new());
     let engine = Engine::start(
         config.engine.clone(),

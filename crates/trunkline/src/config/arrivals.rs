@@ -61,6 +61,7 @@ const VALUES: &[(&str, &str)] = &[
     ("provider_latency_max_ms", "144"),
     ("provider_retry_after_ms", "112"),
     ("provider_ledger", "calls.jsonl"),
+    ("sandboxes", "false"),
     ("breaker_error_threshold", "113"),
     ("breaker_open_secs", "114"),
     ("breaker_max_open_secs", "1115"),

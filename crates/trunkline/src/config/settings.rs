@@ -200,6 +200,8 @@ settings! {
         "Whether there is a default simulator sms-mms";
     provider_email_enabled: bool = "true", flag(),
         "Whether there is a default simulator email";
+    sandboxes: bool = "true", flag(),
+        "Whether recipients such as +12025550151 fail on demand (docs/testing.md), while any provider is simulated";
     breaker_error_threshold: u32 = "5", number(1..=1_000_000),
         "Failures in a row that open a breaker";
     breaker_open_secs: Duration = "30", secs(1..=DAY),

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use anyhow::{anyhow, bail};
-use domain::{Channel, ProviderName, likely_meant};
+use domain::{Channel, ProviderName, Script, likely_meant};
 use providers::{Pattern, RouteSettings};
 use toml::{Table, Value};
 
@@ -175,6 +175,10 @@ impl Keys {
 impl ProviderTable {
     pub(super) fn read(mut keys: Keys) -> anyhow::Result<Self> {
         let name: ProviderName = keys.required("name")?;
+        if name == Script::provider() {
+            let detail = format!("{name} is the provider of scripted recipients: choose another name");
+            return Err(keys.invalid("name", detail));
+        }
         keys.place = format!("{} {name:?}", keys.place, name = name.as_str());
         let kind: String = keys.required("kind")?;
         if !KINDS.contains(&kind.as_str()) {
@@ -354,6 +358,10 @@ mod tests {
             (
                 "[[provider]]\nname='a'".to_owned(),
                 &*format!("{at_a}kind: is required"),
+            ),
+            (
+                "[[provider]]\nname='scripted'".to_owned(),
+                "t.toml: [[provider]] 1: name: scripted is the provider of scripted recipients: choose another name",
             ),
             (
                 "[[provider]]\nname='a'\nkind='twilio'".to_owned(),

@@ -29,6 +29,8 @@ pub(crate) struct Config {
     pub(crate) server: ServerSettings,
     pub(crate) engine: EngineSettings,
     pub(crate) simulators: SimulatorSettings,
+    /// Whether scripted recipients are simulated.
+    pub(crate) sandboxes: bool,
     pub(crate) routes: Vec<RouteSettings>,
     /// How long a node goes on listening after SIGTERM.
     pub(crate) lame_duck: Duration,
@@ -114,6 +116,7 @@ impl Config {
                 trusted_proxies: settings.trusted_proxies,
             },
             simulators,
+            sandboxes: settings.sandboxes,
             routes,
             lame_duck: settings.lame_duck_secs,
             drain: settings.drain_secs,
@@ -170,6 +173,7 @@ fn lane(resolved: &Resolved, settings: &Settings) -> anyhow::Result<LaneSettings
         concurrency: settings.worker_concurrency,
         call_timeout: settings.worker_call_timeout_ms,
         breaker,
+        has_breaker: true,
     })
 }
 

@@ -14,11 +14,11 @@ use domain::{
 };
 use store::{
     Accept, Accepted, Accepting, Archive, Assigned, AttemptRecord, Canceled, Checkpoint, ClaimLimits, Claims,
-    ConversationFilter, DeadLetter, Endpoint, EndpointChange, EventLog, Events, EventsRead,
-    IdempotentRequest, Import, Kind, LeasedEndpoint, ListedConversation, MessageDetail, MessageFilter,
-    NewEndpoint, Outage, Outbox, QueueDepth, Reads, Receipts, RedriveFilter, RedriveTerms, Redriven,
-    RedrivenBatch, ReplayFrom, Settled, Settlement, Store, StoreError, StoredReceipt, UnservedRule,
-    WebhookDelivery, Webhooks, WithoutConversation,
+    ConversationFilter, DeadLetter, Endpoint, EndpointChange, EventLog, Events, EventsRead, FollowUpKey,
+    FollowUps, IdempotentRequest, Import, Kind, LeasedEndpoint, ListedConversation, MessageDetail,
+    MessageFilter, NewEndpoint, Outage, Outbox, QueueDepth, Reads, Receipts, RedriveFilter, RedriveTerms,
+    Redriven, RedrivenBatch, ReplayFrom, Settled, Settlement, Store, StoreError, StoredReceipt,
+    TakenFollowUps, UnservedRule, WebhookDelivery, Webhooks, WithoutConversation,
 };
 use tokio::sync::watch;
 
@@ -58,6 +58,8 @@ pub enum Fault {
     RefusesErrors,
     /// It cannot be reached to sweep.
     SweepsNothing,
+    /// It cannot be reached to delete follow-ups that are done.
+    FinishesNothing,
     /// It cannot be reached to read a message.
     ReadsNoMessage,
 }
@@ -310,6 +312,20 @@ impl Reads for FaultyStore {
         page: &PageRequest<ThreadPosition>,
     ) -> Result<Option<Page<Message, ThreadPosition>>, StoreError> {
         self.reached()?.thread(id, page).await
+    }
+}
+
+#[async_trait]
+impl FollowUps for FaultyStore {
+    async fn take_follow_ups(&self, limit: u32, lease: Duration) -> Result<TakenFollowUps, StoreError> {
+        self.reached()?.take_follow_ups(limit, lease).await
+    }
+
+    async fn finish_follow_ups(&self, done: &[FollowUpKey]) -> Result<(), StoreError> {
+        if self.fault() == Fault::FinishesNothing {
+            return Err(away());
+        }
+        self.reached()?.finish_follow_ups(done).await
     }
 }
 

@@ -91,6 +91,7 @@ impl Default for Settings {
                         half_open_samples: 3,
                         half_open_in_flight: 2,
                     },
+                    has_breaker: true,
                 },
                 lanes: BTreeMap::new(),
             },

@@ -1,4 +1,4 @@
-//! Receipts, the event log and webhook endpoints.
+//! Follow-ups, receipts, the event log and webhook endpoints.
 
 use std::time::Duration;
 
@@ -10,8 +10,9 @@ use domain::{
 use futures_util::FutureExt;
 use mutants::Mutant;
 use store::{
-    Checkpoint, Endpoint, EndpointChange, EventLog, Events, EventsRead, LeasedEndpoint, NewEndpoint,
-    Receipts, ReplayFrom, StoreError, StoredReceipt, WebhookDelivery, Webhooks,
+    Checkpoint, Endpoint, EndpointChange, EventLog, Events, EventsRead, FollowUpKey, FollowUps,
+    LeasedEndpoint, NewEndpoint, Receipts, ReplayFrom, StoreError, StoredReceipt, TakenFollowUps,
+    WebhookDelivery, Webhooks,
 };
 
 use super::Connection;
@@ -20,6 +21,26 @@ use crate::world::database::Errand;
 /// One of so many events commits late.
 const LATE_SHARE: u64 = 5;
 const LATE_BY: Duration = Duration::from_millis(700);
+
+#[async_trait]
+impl FollowUps for Connection {
+    async fn take_follow_ups(&self, limit: u32, lease: Duration) -> Result<TakenFollowUps, StoreError> {
+        self.database
+            .transact(Errand::WRITE, move |database| {
+                at_once!(database.memory.take_follow_ups(limit, lease))
+            })
+            .await
+    }
+
+    async fn finish_follow_ups(&self, done: &[FollowUpKey]) -> Result<(), StoreError> {
+        let done = done.to_vec();
+        self.database
+            .transact(Errand::WRITE, move |database| {
+                at_once!(database.memory.finish_follow_ups(&done))
+            })
+            .await
+    }
+}
 
 #[async_trait]
 impl Receipts for Connection {

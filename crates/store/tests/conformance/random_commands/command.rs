@@ -65,6 +65,12 @@ pub(super) enum Command {
     PurgeEvents {
         all: bool,
     },
+    TakeFollowUps {
+        limit: u32,
+        expired: bool,
+    },
+    /// Of those that were ever taken.
+    FinishFollowUps(Vec<usize>),
     Webhook(WebhookCommand),
     /// Only where the clock is driven does any time pass.
     Pass(Duration),
@@ -339,6 +345,8 @@ pub(super) fn commands(driven: bool) -> impl Strategy<Value = Command> {
         2 => (any::<bool>(), limit()).prop_map(|(recent, limit)| Command::MatchReceipts { recent, limit }),
         1 => (any::<bool>(), limit()).prop_map(|(all, limit)| Command::PurgeReceipts { all, limit }),
         1 => any::<bool>().prop_map(|all| Command::PurgeEvents { all }),
+        3 => (limit(), any::<bool>()).prop_map(|(limit, expired)| Command::TakeFollowUps { limit, expired }),
+        1 => prop::collection::vec(any::<usize>(), 0..4).prop_map(Command::FinishFollowUps),
         6 => webhook_commands().prop_map(Command::Webhook),
         2 => (0..minutes_max).prop_map(|minutes| Command::Pass(Duration::from_secs(minutes * 60))),
     ]

@@ -6,7 +6,9 @@ use domain::{
     Attempt, Conversation, ConversationId, Message, MessageId, PageRequest, Receipt, Start, Status,
     Timestamp, Total,
 };
-use trunkline_store::{Accepted, Claimed, MessageDetail, MessageFilter, QueueDepth, Reads, Store};
+use trunkline_store::{
+    Accepted, Claimed, MessageDetail, MessageFilter, QueueDepth, Reads, Store, TakenFollowUps,
+};
 
 use super::pair::Pair;
 use crate::{
@@ -54,6 +56,22 @@ impl Pair {
             theirs.deadline_in = ours.deadline_in;
         }
         assert_eq!(*ours, theirs);
+    }
+
+    pub(super) fn compare_follow_ups(&self, ours: &TakenFollowUps, mut theirs: TakenFollowUps) {
+        let mut ours = ours.clone();
+        if !self.exactly {
+            assert_eq!(ours.next_in.is_some(), theirs.next_in.is_some());
+            theirs.next_in = ours.next_in;
+            for taken in [&mut ours, &mut theirs] {
+                taken.due.sort_unstable_by_key(|follow_up| follow_up.key);
+                taken
+                    .due
+                    .iter_mut()
+                    .for_each(|follow_up| follow_up.due_at = instant(0));
+            }
+        }
+        assert_eq!(ours, theirs);
     }
 
     pub(super) async fn compare_everything(&mut self) {

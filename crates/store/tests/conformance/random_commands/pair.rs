@@ -6,8 +6,9 @@ use domain::{
 };
 use store_model::Memory;
 use trunkline_store::{
-    Accept, Accepted, Accepting, Archive, Assigned, DeadLetter, Disposition, Events, Import, Kind,
-    LeasedEndpoint, Outbox, Receipts, RedriveFilter, RedriveTerms, Settlement, Store, UnservedRule,
+    Accept, Accepted, Accepting, Archive, Assigned, DeadLetter, Disposition, Events, FollowUpKey, FollowUps,
+    Import, Kind, LeasedEndpoint, Outbox, Receipts, RedriveFilter, RedriveTerms, Settlement, Store,
+    UnservedRule,
 };
 
 use super::{
@@ -19,6 +20,7 @@ use crate::{
         ALREADY, Draft, EMAIL, Held, NOT_YET, SMS, dead, in_place, instant, name, request, reroute, retry,
     },
     driven_clock::DrivenClock,
+    follow_ups::{receipt, reply},
     import::key_of,
     walks::check_conversations,
 };
@@ -33,6 +35,7 @@ pub(super) struct Pair {
     pub(super) entropy: Entropy,
     pub(super) messages: Vec<MessageId>,
     leases: Vec<Held>,
+    taken: Vec<FollowUpKey>,
     /// The store's number of each of the model's conversations.
     pub(super) conversations: BTreeMap<ConversationId, ConversationId>,
     pub(super) log: Logs,
@@ -51,6 +54,7 @@ impl Pair {
             entropy: Entropy::from_seed(4),
             messages: Vec::new(),
             leases: Vec::new(),
+            taken: Vec::new(),
             conversations: BTreeMap::new(),
             log: Logs::default(),
             endpoints: Vec::new(),
@@ -224,6 +228,20 @@ impl Pair {
                 let ours = self.model.purge_events(over_or_not(*all), LIMITLESS).await;
                 assert_eq!(ours, self.store.purge_events(over_or_not(*all), LIMITLESS).await);
             }
+            Command::TakeFollowUps { limit, expired } => {
+                let lease = over_or_not(*expired);
+                let ours = self.model.take_follow_ups(*limit, lease).await.unwrap();
+                let theirs = self.store.take_follow_ups(*limit, lease).await.unwrap();
+                self.compare_follow_ups(&ours, theirs);
+                self.taken.extend(ours.due.iter().map(|follow_up| follow_up.key));
+            }
+            Command::FinishFollowUps(places) => {
+                let place = |place: &usize| place.checked_rem(self.taken.len());
+                let done = places.iter().filter_map(place).map(|place| self.taken[place]);
+                let done: Vec<FollowUpKey> = done.collect();
+                let ours = self.model.finish_follow_ups(&done).await;
+                assert_eq!(ours, self.store.finish_follow_ups(&done).await);
+            }
             Command::Webhook(command) => self.carry_out_on_webhooks(command).await,
             Command::Pass(duration) => self.clock.advance(*duration),
         }
@@ -351,6 +369,11 @@ impl Pair {
             .map(|(place, mut settlement)| {
                 if let Some(tried) = &mut settlement.tried {
                     tried.provider_message_id = (place % 4 > 0).then(|| provider_id((place / 4 % 6) as u8));
+                    settlement.follow_ups = match place % 5 {
+                        0 => vec![receipt(ALREADY), reply(over_or_not(place % 2 == 0), "YES")],
+                        1 => vec![reply(ALREADY, "STOP")],
+                        _ => Vec::new(),
+                    };
                 }
                 settlement
             })
@@ -362,6 +385,7 @@ impl Pair {
 fn terms(expired: bool, rerouted: bool) -> RedriveTerms {
     let mut terms = in_place(over_or_not(expired), NOT_YET);
     if rerouted {
+        terms.kept.extend(expired.then(|| name(SMS)));
         terms.routes.insert(Channel::Sms, name(EMAIL));
     }
     terms

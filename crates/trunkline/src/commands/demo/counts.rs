@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use domain::Script;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
@@ -204,9 +205,14 @@ impl DemoCounts {
     }
 }
 
+/// The configured providers: the demo sends nothing to scripted recipients.
+pub(super) fn configured(reports: &Value) -> impl Iterator<Item = &Value> {
+    let items = reports["items"].as_array().into_iter().flatten();
+    items.filter(|report| report["name"] != Script::provider().as_str())
+}
+
 pub(super) fn providers(reports: &Value) -> impl Iterator<Item = ProviderTally> {
-    let items = reports["items"].as_array();
-    items.into_iter().flatten().map(ProviderTally::of)
+    configured(reports).map(ProviderTally::of)
 }
 
 #[cfg(test)]

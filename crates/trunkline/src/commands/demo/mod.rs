@@ -25,7 +25,7 @@ use tokio::{
 };
 
 use self::{
-    counts::{DemoCounts, ProviderTally, providers},
+    counts::{DemoCounts, ProviderTally, configured, providers},
     people::CONTACTS_MAX,
     play::{Event, Gate, play},
     script::{Script, Terms},
@@ -132,8 +132,7 @@ impl Demo {
         let seed = arguments.get_one("seed").copied().unwrap_or(made_up);
         let reports = api.get("/api/providers", &[]).await?.done()?;
         let weather = Weather::found(&api, seed).await?;
-        let served = reports["items"].as_array().into_iter().flatten();
-        let served = served
+        let served = configured(&reports)
             .filter_map(|report| report["channels"].as_array())
             .flatten()
             .filter_map(|channel| channel.as_str()?.parse().ok())

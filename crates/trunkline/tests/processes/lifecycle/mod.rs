@@ -3,6 +3,7 @@
 mod cancel;
 mod event_log;
 mod receipts;
+mod scripted;
 mod webhooks;
 
 use crate::world::World;

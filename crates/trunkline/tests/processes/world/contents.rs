@@ -25,6 +25,8 @@ pub(crate) struct Contents {
     pub(crate) inbound_ids: Vec<(String, Id)>,
     /// The messages of receipts that were applied.
     pub(crate) applied_receipts: Vec<Id>,
+    /// The messages of follow-ups that are still to be performed.
+    pub(crate) follow_ups: Vec<Id>,
 }
 
 #[derive(Debug)]
@@ -110,6 +112,7 @@ impl Contents {
             "select {} from receipts where message_id is not null",
             id("message_id")
         );
+        let follow_ups = format!("select {} from follow_ups", id("message_id"));
         let ids_by_name = async |statement: &str| {
             let rows = rows(database, statement).await.into_iter();
             rows.map(|[name, id]: [String; 2]| (name, Id::of(&id))).collect()
@@ -134,6 +137,11 @@ impl Contents {
             keys: ids_by_name(&keys).await,
             inbound_ids: ids_by_name(&inbound_ids).await,
             applied_receipts: rows(database, &receipts)
+                .await
+                .into_iter()
+                .map(|[id]: [String; 1]| Id(id))
+                .collect(),
+            follow_ups: rows(database, &follow_ups)
                 .await
                 .into_iter()
                 .map(|[id]: [String; 1]| Id(id))

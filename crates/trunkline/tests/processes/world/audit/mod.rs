@@ -175,6 +175,7 @@ impl Audit<'_> {
             keys,
             inbound_ids,
             applied_receipts,
+            follow_ups,
             ..
         } = self.contents;
         let messages: BTreeSet<&Id> = messages.iter().map(|message| &message.id).collect();
@@ -182,7 +183,8 @@ impl Audit<'_> {
             .chain(attempts.iter().map(|attempt| ("attempts", &attempt.message)))
             .chain(keys.iter().map(|(_, id)| ("idempotency_keys", id)))
             .chain(inbound_ids.iter().map(|(_, id)| ("inbound_ids", id)))
-            .chain(applied_receipts.iter().map(|id| ("receipts", id)));
+            .chain(applied_receipts.iter().map(|id| ("receipts", id)))
+            .chain(follow_ups.iter().map(|id| ("follow_ups", id)));
         for (table, id) in references {
             found.expect(ReferencesHold, messages.contains(id), || {
                 format!("a row of {table} is about {id:?}, which is not there")
