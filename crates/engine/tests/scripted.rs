@@ -10,10 +10,13 @@ mod faulty_store;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use domain::{
-    Attempt, Channel, Clock, Direction, Entropy, FailureReason, Message, MessageId, Outcome, PageRequest,
-    ReceiptStatus, Script, Start, Status,
+    Attempt, Channel, Clock, Direction, Entropy, FailureReason, FollowUp, Message, MessageId, Outcome,
+    PageRequest, Participant, ProviderName, ReceiptStatus, Script, Start, Status,
 };
+use providers::{Call, Provider, SendResult};
+use resilience::Backoff;
 use serde_json::Value;
 use store::{Accept, FollowUps, Kind, MessageFilter, RedriveFilter, Store};
 use store_model::Memory;
@@ -248,6 +251,68 @@ async fn what_is_performed_twice_is_stored_once() {
     assert_eq!(world.detail(id).await.receipts.len(), performed, "it is done now");
     let left = store.take_follow_ups(10, Duration::ZERO).await.unwrap();
     assert_eq!(left, store::TakenFollowUps::default());
+}
+
+/// Takes every message, reports and answers, but its own answers are lost.
+#[derive(Debug)]
+struct Silent(ProviderName);
+
+#[async_trait]
+impl Provider for Silent {
+    fn name(&self) -> &ProviderName {
+        &self.0
+    }
+
+    fn channels(&self) -> &[Channel] {
+        Channel::ALL
+    }
+
+    async fn send(&self, _: Call<'_>) -> SendResult {
+        std::future::pending().await
+    }
+
+    fn follow_ups(&self, call: &Call<'_>) -> Vec<FollowUp> {
+        assert_eq!((call.attempt_number, call.completed_attempts), (1, 0));
+        Script::of(&Participant::from_stored("+12025550159"))
+            .unwrap()
+            .follow_ups
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_taken_without_an_answer_is_reported_and_replied_to() {
+    let clock: Arc<dyn Clock> = Arc::new(DrivenClock::new());
+    let store: Arc<dyn Store> = Arc::new(Memory::new(Arc::clone(&clock)));
+    let provider = Arc::new(Silent(Script::provider()));
+    let mut patient = settings();
+    // The report comes before the retry.
+    patient.dispatch.backoff = Backoff::new(Duration::from_secs(900), Duration::from_secs(900)).unwrap();
+    let world = World::with_scripts_of(patient, store, clock, BOTH, provider);
+    let id = world.sent(text_to(59)).await;
+    world.until(id, Status::Delivered).await;
+    settle_down().await;
+    let detail = world.detail(id).await;
+    assert_eq!(
+        recorded(&detail.attempts),
+        [TIMEOUT],
+        "the report calls the retry off"
+    );
+    assert_eq!(detail.receipts.len(), 1);
+    assert_eq!(replies(&world, id).await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn follow_ups_outlive_a_result_that_cannot_be_recorded() {
+    let clock: Arc<dyn Clock> = Arc::new(DrivenClock::new());
+    let store = Arc::new(FaultyStore::new(Arc::new(Memory::new(Arc::clone(&clock)))));
+    let world = World::with_scripts(settings(), store.clone(), clock, BOTH, None);
+    store.set(Fault::RefusesSuccesses);
+    let id = world.sent(text_to(59)).await;
+    // The lease expires. The node knows that it sent the message, and says so without an attempt.
+    world.until(id, Status::Delivered).await;
+    assert_eq!(world.outcomes(id).await, [Outcome::Unknown]);
+    settle_down().await;
+    assert_eq!(replies(&world, id).await.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]

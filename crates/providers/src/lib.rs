@@ -1,5 +1,5 @@
 //! The port that every provider implements, the routes that choose providers for a message, and one folder for each kind
-//! of provider. All folders have the same parts: settings, `send` (one call), `classify` (what a response means).
+//! of provider. The folders have the same parts: settings, if there are any, `send` (one call), `classify` (what a response means).
 //!
 //! A provider makes one call and says how it ended. The engine decides when to call, how often and with which deadline.
 

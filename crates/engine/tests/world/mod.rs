@@ -272,7 +272,18 @@ impl World {
         ledger: Option<&Path>,
     ) -> Self {
         let scripts = scripted::Scripted::new(None, ledger, Arc::clone(&clock)).unwrap();
-        Self::build(settings, store, clock, serving, Vec::new(), Some(scripts))
+        Self::with_scripts_of(settings, store, clock, serving, Arc::new(scripts))
+    }
+
+    /// A node whose scripts another provider plays.
+    pub fn with_scripts_of(
+        settings: EngineSettings,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        serving: &[Channel],
+        provider: Arc<dyn Provider>,
+    ) -> Self {
+        Self::build(settings, store, clock, serving, Vec::new(), Some(provider))
     }
 
     fn build(
@@ -281,7 +292,7 @@ impl World {
         clock: Arc<dyn Clock>,
         serving: &[Channel],
         routes: Vec<RouteSettings>,
-        scripts: Option<scripted::Scripted>,
+        scripts: Option<Arc<dyn Provider>>,
     ) -> Self {
         let scripted = |name: &str, channels| {
             Arc::new(Scripted {
@@ -309,7 +320,7 @@ impl World {
         }
         let mut routes = Routes::new(providers).unwrap().with(routes).unwrap();
         if let Some(scripts) = scripts {
-            routes = routes.with_scripted(Arc::new(scripts));
+            routes = routes.with_scripted(scripts);
         }
         let metrics = Arc::new(Metrics::new());
         let entropy = Entropy::from_seed(7);

@@ -13,7 +13,7 @@ use domain::{
     WebhookEndpointId,
 };
 use store::{
-    Accept, Accepted, Accepting, Archive, Assigned, AttemptRecord, Canceled, Checkpoint, ClaimLimits, Claims,
+    Accept, Accepted, Accepting, Archive, Assigned, Canceled, Checkpoint, ClaimLimits, Claims,
     ConversationFilter, DeadLetter, Endpoint, EndpointChange, EventLog, Events, EventsRead, FollowUpKey,
     FollowUps, IdempotentRequest, Import, Kind, LeasedEndpoint, ListedConversation, MessageDetail,
     MessageFilter, NewEndpoint, Outage, Outbox, QueueDepth, Reads, Receipts, RedriveFilter, RedriveTerms,
@@ -56,6 +56,8 @@ pub enum Fault {
     SettlesNothing,
     /// It refuses for good to settle attempts that ended in an error.
     RefusesErrors,
+    /// It refuses for good to settle attempts that succeeded.
+    RefusesSuccesses,
     /// It cannot be reached to sweep.
     SweepsNothing,
     /// It cannot be reached to delete follow-ups that are done.
@@ -221,10 +223,11 @@ impl Outbox for FaultyStore {
 
     async fn settle(&self, batch: &[Settlement]) -> Result<Vec<Settled>, StoreError> {
         let tried = batch.iter().filter_map(|settlement| settlement.tried.as_ref());
-        let is_error = |tried: &AttemptRecord| tried.outcome == Outcome::Error;
+        let mut outcomes = tried.map(|tried| tried.outcome);
         match self.fault() {
             Fault::SettlesNothing => Err(away()),
-            Fault::RefusesErrors if tried.into_iter().any(is_error) => Err(refused()),
+            Fault::RefusesErrors if outcomes.any(|outcome| outcome == Outcome::Error) => Err(refused()),
+            Fault::RefusesSuccesses if outcomes.any(|outcome| outcome == Outcome::Success) => Err(refused()),
             _ => self.reached()?.settle(batch).await,
         }
     }

@@ -12,8 +12,8 @@ use rand_pcg::Pcg64;
 const AREA_CODES: [u32; 20] = [
     201, 202, 203, 205, 206, 207, 208, 209, 210, 212, 213, 214, 215, 216, 217, 218, 219, 224, 225, 228,
 ];
-/// Numbers for fiction in one area code.
-const NUMBERS_PER_AREA: usize = 100;
+/// Numbers of one area code, from 555-0100 on. Some of the others are scripted recipients.
+const NUMBERS_PER_AREA: usize = 50;
 
 /// Contacts with different numbers.
 pub(super) const CONTACTS_MAX: usize = AREA_CODES.len() * NUMBERS_PER_AREA;
