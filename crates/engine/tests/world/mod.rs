@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 #![allow(dead_code, reason = "each test file uses its part of the world")]
 
+pub mod scripts;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     path::Path,
