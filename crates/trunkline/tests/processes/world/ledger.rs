@@ -15,7 +15,7 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// Whether a caller must reckon with a message that the provider took.
+    /// Whether the provider may have taken the message, as far as a caller can know.
     pub(crate) fn may_have_sent(&self) -> bool {
         matches!(self.outcome.as_str(), "success" | "timeout")
     }
