@@ -132,11 +132,14 @@ impl Housekeeper {
                 .store
                 .match_receipts(RECEIPTS_MATCHED_WITHIN, BATCH_ROWS_MAX)
                 .await?;
-            if matched > 0 {
-                self.metrics.count_receipts_matched_later(matched);
+            if !matched.is_empty() {
+                self.metrics.count_receipts_matched_later(matched.len() as u64);
+                matched
+                    .iter()
+                    .for_each(|applied| self.metrics.count_expired_lease(applied));
                 self.events.changed();
             }
-            if matched < u64::from(BATCH_ROWS_MAX) {
+            if matched.len() < BATCH_ROWS_MAX as usize {
                 return Ok(());
             }
         }

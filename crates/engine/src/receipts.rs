@@ -14,17 +14,19 @@ impl Engine {
         let node = Arc::clone(&self.node);
         let answer = self.run_to_completion(async move {
             let applied = node.store.store_receipt(&receipt).await;
-            match applied {
+            match &applied {
                 Ok(None) => node.metrics.count_receipt(receipt.status, false),
-                Ok(Some(message_id)) => {
+                Ok(Some(applied)) => {
                     node.events.changed();
                     node.metrics.count_receipt(receipt.status, true);
+                    node.metrics.count_expired_lease(applied);
+                    let message_id = applied.message_id;
                     tracing::debug!(%message_id, status = %receipt.status, "a receipt was applied");
                 }
                 // It may be applied.
                 Err(_) => node.events.changed(),
             }
-            applied
+            applied.map(|applied| applied.map(|applied| applied.message_id))
         });
         let applied = answer_in_time(answer).await.ok_or(Rejection::OutcomeUnknown)?;
         applied.map_err(|error| self.rejection_of(error, "a receipt cannot be stored"))

@@ -5,19 +5,19 @@ use std::{
 
 use async_trait::async_trait;
 use domain::{
-    Delivery, EventType, MessageId, Outcome, Page, PageRequest, ProviderName, Receipt, ReceiptPosition,
-    Status, Timestamp, Total,
+    Channel, Delivery, EventType, MessageId, Outcome, Page, PageRequest, ProviderName, Receipt,
+    ReceiptPosition, Status, Timestamp, Total,
 };
 
 use mutants::Mutant;
 
-use store::{RECEIPTS_SHOWN_MAX, Receipts, StoreError, StoredReceipt};
+use store::{AppliedReceipt, RECEIPTS_SHOWN_MAX, Receipts, StoreError, StoredReceipt};
 
 use crate::{Memory, ReceiptRow, Tables, reads::part};
 
 #[async_trait]
 impl Receipts for Memory {
-    async fn store_receipt(&self, receipt: &Receipt) -> Result<Option<MessageId>, StoreError> {
+    async fn store_receipt(&self, receipt: &Receipt) -> Result<Option<AppliedReceipt>, StoreError> {
         let (mut tables, now) = self.begin();
         tables.receipts_stored += 1;
         let number = tables.receipts_stored;
@@ -29,18 +29,22 @@ impl Receipts for Memory {
         let stored_at = now;
         tables.receipts.insert(number, ReceiptRow { stored, stored_at });
         let message = tables.message_of(receipt);
+        let mut lease_expired = None;
         if let Some(id) = message {
-            tables.record_expired_lease(id, now);
+            lease_expired = tables.record_expired_lease(id, now);
             tables.apply(id, &[number], now);
         }
         let applied_to = tables.receipts[&number].stored.applied_to;
         if applied_to.is_none() && mutants::planted(Mutant::EarlyReceiptDropped) {
             tables.receipts.remove(&number);
         }
-        Ok(applied_to)
+        Ok(applied_to.map(|message_id| AppliedReceipt {
+            message_id,
+            lease_expired,
+        }))
     }
 
-    async fn match_receipts(&self, within: Duration, limit: u32) -> Result<u64, StoreError> {
+    async fn match_receipts(&self, within: Duration, limit: u32) -> Result<Vec<AppliedReceipt>, StoreError> {
         let (mut tables, now) = self.begin();
         Ok(tables.match_receipts(within, limit, now))
     }
@@ -141,7 +145,7 @@ impl Tables {
         }
     }
 
-    fn match_receipts(&mut self, within: Duration, limit: u32, now: Timestamp) -> u64 {
+    fn match_receipts(&mut self, within: Duration, limit: u32, now: Timestamp) -> Vec<AppliedReceipt> {
         let mut matching: BTreeMap<MessageId, Vec<u64>> = BTreeMap::new();
         let can_be_applied = |id: &MessageId| {
             let entry = self.outbox.get(id);
@@ -157,21 +161,25 @@ impl Tables {
         for (number, id) in recent.take(limit as usize) {
             matching.entry(id).or_default().push(number);
         }
-        let applied = matching.values().map(|receipts| receipts.len() as u64).sum();
-        for (id, receipts) in matching {
-            self.record_expired_lease(id, now);
-            self.apply(id, &receipts, now);
+        let mut applied = Vec::new();
+        for (message_id, receipts) in matching {
+            let mut lease_expired = self.record_expired_lease(message_id, now);
+            self.apply(message_id, &receipts, now);
+            applied.extend(receipts.iter().map(|_| AppliedReceipt {
+                message_id,
+                lease_expired: lease_expired.take(),
+            }));
         }
         applied
     }
 
-    fn record_expired_lease(&mut self, id: MessageId, now: Timestamp) {
-        let Some(entry) = self.outbox.get_mut(&id) else {
-            return;
-        };
-        if entry.leased_until.take_if(|until| *until <= now).is_some() {
-            entry.record_expired(self.attempts.entry(id).or_default(), now);
-        }
+    /// Returns the provider and channel of the attempt that it records.
+    fn record_expired_lease(&mut self, id: MessageId, now: Timestamp) -> Option<(ProviderName, Channel)> {
+        let entry = self.outbox.get_mut(&id)?;
+        entry.leased_until.take_if(|until| *until <= now)?;
+        entry.record_expired(self.attempts.entry(id).or_default(), now);
+        let channel = self.messages[&id].message.content.channel;
+        Some((entry.provider.clone(), channel))
     }
 
     /// Applies receipts to their message, together, unless it is leased. They prove that a provider has it.

@@ -15,7 +15,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
-use store::{CommitReport, QueueDepth};
+use store::{AppliedReceipt, CommitReport, QueueDepth};
 
 pub(crate) use self::provider::ProviderMetrics;
 
@@ -277,6 +277,13 @@ impl Metrics {
         self.attempts
             .get_or_create(&by_outcome(provider, channel, outcome))
             .inc();
+    }
+
+    /// The attempt that was recorded for an expired lease before a receipt was applied.
+    pub(crate) fn count_expired_lease(&self, applied: &AppliedReceipt) {
+        if let Some((provider, channel)) = &applied.lease_expired {
+            self.count_attempt(provider, *channel, Outcome::Unknown);
+        }
     }
 
     pub(crate) fn count_dead_letter(&self, provider: &ProviderName, reason: FailureReason) {

@@ -81,7 +81,7 @@ locked as materialized (
     ) as entry on true
     cross join lateral (
         select
-            conversation_id, resolution, delivery_status, delivery_error_code, delivery_at, delivery_contradicted,
+            conversation_id, channel, resolution, delivery_status, delivery_error_code, delivery_at, delivery_contradicted,
             array_position(array['sent', 'undelivered', 'delivered'], delivery_status) as delivery_rank
         from messages
         where id = target.message_id
@@ -103,7 +103,7 @@ said as (
 ),
 folded as materialized (
     select
-        locked.message_id, conversation_id, proved, lease_expired, provider, lease_token, expired_attempt,
+        locked.message_id, conversation_id, channel, proved, lease_expired, provider, lease_token, expired_attempt,
         resolution as old_resolution,
         case
             when resolution = 'canceled' or greatest(rank, delivery_rank) = 1 then resolution
@@ -172,4 +172,10 @@ applied as (
         and receipts.message_id is null
     returning receipts.message_id
 )
-select message_id from applied
+select
+    message_id, channel,
+    case
+        when lease_expired and row_number() over (partition by message_id) = 1 then provider
+    end as expired_at_provider
+from applied
+join folded using (message_id)

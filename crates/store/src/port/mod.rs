@@ -27,7 +27,7 @@ pub use outbox::{
     Settled, Settlement, UnservedRule,
 };
 pub use reads::{ConversationFilter, ListedConversation, MessageDetail, MessageFilter, Reads, Waiting};
-pub use receipts::{RECEIPTS_SHOWN_MAX, Receipts, StoredReceipt};
+pub use receipts::{AppliedReceipt, RECEIPTS_SHOWN_MAX, Receipts, StoredReceipt};
 pub use webhooks::{
     ANSWER_KEPT_BYTES, Checkpoint, DELIVERY_ATTEMPTS_KEPT, DeliveryAttempt, Endpoint, EndpointChange,
     EndpointConfig, EndpointUrl, KeptDelivery, LeasedEndpoint, NewEndpoint, ReplayFrom, WebhookDelivery,

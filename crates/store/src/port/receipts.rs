@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::{MessageId, Page, PageRequest, Receipt, ReceiptPosition};
+use domain::{Channel, MessageId, Page, PageRequest, ProviderName, Receipt, ReceiptPosition};
 
 use crate::StoreError;
 
@@ -16,14 +16,14 @@ use crate::StoreError;
 /// Receipts that are applied at the same time change the status once.
 #[async_trait]
 pub trait Receipts: Send + Sync {
-    /// Stores a receipt, then applies it if it matches. Returns the message it was applied to. It is durable also if only the
+    /// Stores a receipt, then applies it if it matches. It is durable also if only the
     /// second step failed: then this returns `None`, and [`Receipts::match_receipts`] applies it.
-    async fn store_receipt(&self, receipt: &Receipt) -> Result<Option<MessageId>, StoreError>;
+    async fn store_receipt(&self, receipt: &Receipt) -> Result<Option<AppliedReceipt>, StoreError>;
 
-    /// Applies up to `limit` receipts that were stored within the last `within` and match by now. Returns how many.
+    /// Applies up to `limit` receipts that were stored within the last `within` and match by now.
     /// [`Outbox::settle`](crate::Outbox::settle) applies those of the messages it settles itself; this is for what a crash or a
     /// race left.
-    async fn match_receipts(&self, within: Duration, limit: u32) -> Result<u64, StoreError>;
+    async fn match_receipts(&self, within: Duration, limit: u32) -> Result<Vec<AppliedReceipt>, StoreError>;
 
     /// Receipts, the latest first; `matched` filters by whether they were applied to a message.
     async fn receipts(
@@ -38,6 +38,14 @@ pub trait Receipts: Send + Sync {
 
 /// The most receipts of one message that a read returns, the latest received.
 pub const RECEIPTS_SHOWN_MAX: usize = 100;
+
+/// A receipt that was applied to a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppliedReceipt {
+    pub message_id: MessageId,
+    /// The provider and channel of the `unknown` attempt that was recorded for an expired lease; once for each message.
+    pub lease_expired: Option<(ProviderName, Channel)>,
+}
 
 /// A receipt in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::{Postgres, connections::Connections, millis_float, rows};
-use crate::{Receipts, StoreError, StoredReceipt};
+use crate::{AppliedReceipt, Receipts, StoreError, StoredReceipt};
 
 /// How many unmatched receipts a statement looks at, and one call of `match_receipts` altogether, the latest first.
 const EXAMINED_AT_ONCE: i64 = 5_000;
@@ -17,7 +17,7 @@ const EXAMINED_MAX: i64 = 100_000;
 
 #[async_trait]
 impl Receipts for Postgres {
-    async fn store_receipt(&self, receipt: &Receipt) -> Result<Option<MessageId>, StoreError> {
+    async fn store_receipt(&self, receipt: &Receipt) -> Result<Option<AppliedReceipt>, StoreError> {
         let stored = self
             .write(
                 include_str!("../../sql/receipts/insert.postgres.sql"),
@@ -45,9 +45,9 @@ impl Receipts for Postgres {
         }))
     }
 
-    async fn match_receipts(&self, within: Duration, limit: u32) -> Result<u64, StoreError> {
+    async fn match_receipts(&self, within: Duration, limit: u32) -> Result<Vec<AppliedReceipt>, StoreError> {
         let sql = include_str!("../../sql/receipts/recent.postgres.sql");
-        let (mut before, mut applied) = (i64::MAX, 0);
+        let (mut before, mut applied) = (i64::MAX, Vec::new());
         for _ in 0..EXAMINED_MAX / EXAMINED_AT_ONCE {
             let recent = self
                 .read(sql, &[&millis_float(within), &EXAMINED_AT_ONCE, &before])
@@ -60,15 +60,14 @@ impl Receipts for Postgres {
                 }
             }
             if !matching.is_empty() {
-                let left = i64::from(limit) - applied;
-                let matched = apply(&self.others, &matching, ExpiredLeases::Recorded, left).await?;
-                applied += matched.len() as i64;
+                let left = i64::from(limit) - applied.len() as i64;
+                applied.extend(apply(&self.others, &matching, ExpiredLeases::Recorded, left).await?);
             }
-            if recent.len() < EXAMINED_AT_ONCE as usize || applied >= i64::from(limit) {
+            if recent.len() < EXAMINED_AT_ONCE as usize || applied.len() >= limit as usize {
                 break;
             }
         }
-        Ok(applied.unsigned_abs())
+        Ok(applied)
     }
 
     async fn receipts(
@@ -111,28 +110,48 @@ pub(super) enum ExpiredLeases {
     Left,
 }
 
-/// Applies those of these receipts that match by now, and returns their messages.
+/// Applies those of these receipts that match by now.
 pub(super) async fn apply(
     connections: &Connections,
     receipts: &[i64],
     expired: ExpiredLeases,
     limit: i64,
-) -> Result<Vec<MessageId>, StoreError> {
+) -> Result<Vec<AppliedReceipt>, StoreError> {
     let sql = include_str!("../../sql/receipts/apply.postgres.sql");
     let expired = expired == ExpiredLeases::Recorded;
     let applied = connections.query(sql, &[&receipts, &expired, &limit]).await?;
-    applied.iter().map(message_id).collect()
+    let applied = applied.iter().map(|row| {
+        let expired_at = rows::get::<Option<String>>(row, "expired_at_provider")?;
+        let lease_expired = match expired_at {
+            Some(_) => Some((
+                rows::word(row, "expired_at_provider")?,
+                rows::word(row, "channel")?,
+            )),
+            None => None,
+        };
+        Ok(AppliedReceipt {
+            message_id: message_id(row)?,
+            lease_expired,
+        })
+    });
+    applied.collect()
 }
 
-async fn apply_stored(store: &Postgres, receipt: i64) -> Result<Option<MessageId>, StoreError> {
-    let applied = apply(&store.others, &[receipt], ExpiredLeases::Recorded, 1).await?;
-    if let Some(id) = applied.first() {
-        return Ok(Some(*id));
+async fn apply_stored(store: &Postgres, receipt: i64) -> Result<Option<AppliedReceipt>, StoreError> {
+    let mut applied = apply(&store.others, &[receipt], ExpiredLeases::Recorded, 1).await?;
+    if let Some(applied) = applied.pop() {
+        return Ok(Some(applied));
     }
     // A settlement may have applied it meanwhile.
     let sql = include_str!("../../sql/receipts/applied_to.postgres.sql");
     let rows = store.read(sql, &[&receipt]).await?;
-    rows.first().map(message_id).transpose()
+    let applied = rows.first().map(|row| {
+        Ok(AppliedReceipt {
+            message_id: message_id(row)?,
+            lease_expired: None,
+        })
+    });
+    applied.transpose()
 }
 
 fn message_id(row: &Row) -> Result<MessageId, StoreError> {

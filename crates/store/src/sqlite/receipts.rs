@@ -5,7 +5,7 @@ use std::{
 
 use async_trait::async_trait;
 use domain::{
-    Delivery, ErrorCode, EventSubject, EventType, LeaseToken, MessageId, Page, PageRequest,
+    Channel, Delivery, ErrorCode, EventSubject, EventType, LeaseToken, MessageId, Page, PageRequest,
     ProviderMessageId, ProviderName, Receipt, ReceiptPosition, Status, TOTAL_COUNTED_MAX, Timestamp, Total,
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -17,21 +17,25 @@ use super::{
     events::NewEvents,
     micros, rows,
 };
-use crate::{RECEIPTS_SHOWN_MAX, Receipts, StoreError, StoredReceipt};
+use crate::{AppliedReceipt, RECEIPTS_SHOWN_MAX, Receipts, StoreError, StoredReceipt};
 
 /// The latest unmatched receipts that one round looks at.
 const EXAMINED_MAX: u32 = 100_000;
 
 #[async_trait]
 impl Receipts for Sqlite {
-    async fn store_receipt(&self, receipt: &Receipt) -> Result<Option<MessageId>, StoreError> {
+    async fn store_receipt(&self, receipt: &Receipt) -> Result<Option<AppliedReceipt>, StoreError> {
         let receipt = receipt.clone();
         self.write(move |connection, now| {
             let mut events = NewEvents::default();
-            let applied_to = match matching(connection, &receipt)? {
+            let applied = match matching(connection, &receipt)? {
                 Some(id) => {
-                    record_expired_lease(connection, id, now)?;
-                    apply(connection, id, &[&receipt], &mut events)?.then_some(id)
+                    let lease_expired = record_expired_lease(connection, id, now)?;
+                    let applied = apply(connection, id, &[&receipt], &mut events)?;
+                    applied.then(|| AppliedReceipt {
+                        message_id: id.into(),
+                        lease_expired,
+                    })
                 }
                 None => None,
             };
@@ -44,20 +48,20 @@ impl Receipts for Sqlite {
                         .as_ref()
                         .map(ProviderMessageId::as_str),
                     receipt.message_id.map(MessageId::as_uuid),
-                    applied_to,
+                    applied.as_ref().map(|applied| applied.message_id.as_uuid()),
                     receipt.status.as_str(),
                     receipt.error_code.as_ref().map(ErrorCode::as_str),
                     receipt.at.as_micros(),
                     receipt.received_at.as_micros(),
                 ])?;
             events.write(connection, now)?;
-            Ok(applied_to.map(MessageId::from))
+            Ok(applied)
         })
         .await
     }
 
     /// Looks for them on a connection for reading, because the writing thread has other work.
-    async fn match_receipts(&self, within: Duration, limit: u32) -> Result<u64, StoreError> {
+    async fn match_receipts(&self, within: Duration, limit: u32) -> Result<Vec<AppliedReceipt>, StoreError> {
         let numbers: Vec<i64> = self
             .read(move |connection, now| {
                 let earliest = now.as_micros().saturating_sub(micros(within));
@@ -68,15 +72,15 @@ impl Receipts for Sqlite {
             })
             .await?;
         if numbers.is_empty() {
-            return Ok(0);
+            return Ok(Vec::new());
         }
         self.write(move |connection, now| {
             let mut get =
                 connection.prepare_cached(include_str!("../../sql/receipts/get_unmatched.sqlite.sql"))?;
             let mut parked: BTreeMap<Uuid, Vec<StoredReceipt>> = BTreeMap::new();
-            let mut applied = 0;
+            let mut chosen = 0;
             for number in numbers {
-                if applied >= u64::from(limit) {
+                if chosen >= limit {
                     break;
                 }
                 let Some(unmatched) = get.query_row([number], rows::receipt).optional()? else {
@@ -87,13 +91,18 @@ impl Receipts for Sqlite {
                 };
                 if !is_held(entry(connection, id)?.as_ref(), now) {
                     parked.entry(id).or_default().push(unmatched);
-                    applied += 1;
+                    chosen += 1;
                 }
             }
             let mut events = NewEvents::default();
+            let mut applied = Vec::new();
             for (id, receipts) in &parked {
-                record_expired_lease(connection, *id, now)?;
+                let mut lease_expired = record_expired_lease(connection, *id, now)?;
                 apply_stored(connection, *id, receipts, &mut events)?;
+                applied.extend(receipts.iter().map(|_| AppliedReceipt {
+                    message_id: (*id).into(),
+                    lease_expired: lease_expired.take(),
+                }));
             }
             events.write(connection, now)?;
             Ok(applied)
@@ -248,21 +257,28 @@ fn is_held(entry: Option<&Entry>, now: Timestamp) -> bool {
 }
 
 /// If the lease of a message's entry has expired, records the attempt of its holder and gives the lease back.
-fn record_expired_lease(connection: &Connection, id: Uuid, now: Timestamp) -> rusqlite::Result<()> {
+/// Returns the provider and channel of the attempt that it records.
+fn record_expired_lease(
+    connection: &Connection,
+    id: Uuid,
+    now: Timestamp,
+) -> rusqlite::Result<Option<(ProviderName, Channel)>> {
     let expired = entry(connection, id)?.filter(|entry| entry.leased_until.is_some_and(|until| until <= now));
-    if let Some(Entry {
+    let Some(Entry {
         provider,
+        channel,
         token,
         mut progress,
         ..
     }) = expired
-    {
-        record_expired(connection, id, token.0, &provider, &mut progress, now)?;
-        connection
-            .prepare_cached(include_str!("../../sql/outbox/release.sqlite.sql"))?
-            .execute(params![id, token.0])?;
-    }
-    Ok(())
+    else {
+        return Ok(None);
+    };
+    record_expired(connection, id, token.0, &provider, &mut progress, now)?;
+    connection
+        .prepare_cached(include_str!("../../sql/outbox/release.sqlite.sql"))?
+        .execute(params![id, token.0])?;
+    Ok(Some((provider, channel)))
 }
 
 /// Applies receipts, which prove that a provider has the message. False if its entry is leased: then they wait.
@@ -335,6 +351,7 @@ fn apply(
 /// The outbox entry of a message that a receipt is about.
 struct Entry {
     provider: ProviderName,
+    channel: Channel,
     token: LeaseToken,
     leased_until: Option<Timestamp>,
     progress: crate::Progress,
@@ -344,6 +361,7 @@ impl Entry {
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
             provider: rows::word(row, "provider")?,
+            channel: rows::word(row, "channel")?,
             token: LeaseToken(row.get("lease_token")?),
             leased_until: rows::optional_instant(row, "leased_until")?,
             progress: read_progress(row)?,

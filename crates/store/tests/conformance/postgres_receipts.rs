@@ -74,7 +74,7 @@ async fn a_receipt_is_found_among_many_that_match_nothing() {
          values ('{id}', 1, 1, 'sms-mms', 'timeout', now(), 1)"
     );
     world.execute(&settled, "").await;
-    assert_eq!(world.store.match_receipts(NOT_YET, 10).await, Ok(1));
+    assert_eq!(world.match_receipts(NOT_YET, 10).await, 1);
     assert_eq!(world.status(id).await, Status::Delivered);
 }
 
@@ -329,7 +329,7 @@ async fn an_expired_lease_is_recorded_before_its_receipt_is_applied() {
     let held = world.accept(world.outbound().leased(ALREADY)).await;
     world.claim_one(SMS, Duration::ZERO).await;
     let proof = naming(held, ReceiptStatus::Sent);
-    assert_eq!(world.store.store_receipt(&proof).await, Ok(Some(held)));
+    assert_eq!(world.store_receipt(&proof).await, Some(held));
     let detail = world.detail(held).await;
     let outcomes: Vec<_> = detail
         .attempts

@@ -176,7 +176,7 @@ pub(crate) async fn what_matches_nothing_is_kept_and_listed(world: &World) {
         assert_eq!(world.store_receipt(receipt).await, None, "{receipt:?}");
     }
     assert_eq!(world.status(id).await, Status::Dispatched);
-    assert_eq!(world.store.match_receipts(NOT_YET, 10).await, Ok(0));
+    assert_eq!(world.match_receipts(NOT_YET, 10).await, 0);
     let mut listed = listed(world, Some(false)).await;
     listed.reverse();
     assert!(listed.is_sorted_by_key(|stored| stored.position));

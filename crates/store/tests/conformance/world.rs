@@ -291,7 +291,13 @@ impl World {
     }
 
     pub(crate) async fn store_receipt(&self, receipt: &Receipt) -> Option<MessageId> {
-        self.store.store_receipt(receipt).await.unwrap()
+        let applied = self.store.store_receipt(receipt).await.unwrap();
+        applied.map(|applied| applied.message_id)
+    }
+
+    /// How many were applied.
+    pub(crate) async fn match_receipts(&self, within: Duration, limit: u32) -> usize {
+        self.store.match_receipts(within, limit).await.unwrap().len()
     }
 
     /// Every event that is kept, in the order of the log.

@@ -13,11 +13,11 @@ use domain::{
     WebhookEndpointId,
 };
 use store::{
-    Accept, Accepted, Accepting, Archive, Assigned, Canceled, Checkpoint, ClaimLimits, Claims,
-    ConversationFilter, DeadLetter, Endpoint, EndpointChange, EventLog, Events, EventsRead, FollowUpKey,
-    FollowUps, IdempotentRequest, Import, Kind, LeasedEndpoint, ListedConversation, MessageDetail,
-    MessageFilter, NewEndpoint, Outage, Outbox, QueueDepth, Reads, Receipts, RedriveFilter, RedriveTerms,
-    Redriven, RedrivenBatch, ReplayFrom, Settled, Settlement, Store, StoreError, StoredReceipt,
+    Accept, Accepted, Accepting, AppliedReceipt, Archive, Assigned, Canceled, Checkpoint, ClaimLimits,
+    Claims, ConversationFilter, DeadLetter, Endpoint, EndpointChange, EventLog, Events, EventsRead,
+    FollowUpKey, FollowUps, IdempotentRequest, Import, Kind, LeasedEndpoint, ListedConversation,
+    MessageDetail, MessageFilter, NewEndpoint, Outage, Outbox, QueueDepth, Reads, Receipts, RedriveFilter,
+    RedriveTerms, Redriven, RedrivenBatch, ReplayFrom, Settled, Settlement, Store, StoreError, StoredReceipt,
     TakenFollowUps, UnservedRule, WebhookDelivery, Webhooks, WithoutConversation,
 };
 use tokio::sync::watch;
@@ -334,11 +334,11 @@ impl FollowUps for FaultyStore {
 
 #[async_trait]
 impl Receipts for FaultyStore {
-    async fn store_receipt(&self, receipt: &Receipt) -> Result<Option<MessageId>, StoreError> {
+    async fn store_receipt(&self, receipt: &Receipt) -> Result<Option<AppliedReceipt>, StoreError> {
         self.reached()?.store_receipt(receipt).await
     }
 
-    async fn match_receipts(&self, within: Duration, limit: u32) -> Result<u64, StoreError> {
+    async fn match_receipts(&self, within: Duration, limit: u32) -> Result<Vec<AppliedReceipt>, StoreError> {
         self.reached()?.match_receipts(within, limit).await
     }
 

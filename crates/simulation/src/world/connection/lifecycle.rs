@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::{
-    DeliveryStatus, Event, EventId, LeaseToken, MessageId, Page, PageRequest, Receipt, ReceiptPosition,
+    DeliveryStatus, Event, EventId, LeaseToken, Page, PageRequest, Receipt, ReceiptPosition,
     WebhookEndpointId,
 };
 use futures_util::FutureExt;
 use mutants::Mutant;
 use store::{
-    Checkpoint, Endpoint, EndpointChange, EventLog, Events, EventsRead, FollowUpKey, FollowUps,
-    LeasedEndpoint, NewEndpoint, Receipts, ReplayFrom, StoreError, StoredReceipt, TakenFollowUps,
+    AppliedReceipt, Checkpoint, Endpoint, EndpointChange, EventLog, Events, EventsRead, FollowUpKey,
+    FollowUps, LeasedEndpoint, NewEndpoint, Receipts, ReplayFrom, StoreError, StoredReceipt, TakenFollowUps,
     WebhookDelivery, Webhooks,
 };
 
@@ -44,7 +44,7 @@ impl FollowUps for Connection {
 
 #[async_trait]
 impl Receipts for Connection {
-    async fn store_receipt(&self, receipt: &Receipt) -> Result<Option<MessageId>, StoreError> {
+    async fn store_receipt(&self, receipt: &Receipt) -> Result<Option<AppliedReceipt>, StoreError> {
         let receipt = receipt.clone();
         self.database
             .transact(Errand::WRITE, move |database| {
@@ -55,7 +55,7 @@ impl Receipts for Connection {
             .await
     }
 
-    async fn match_receipts(&self, within: Duration, limit: u32) -> Result<u64, StoreError> {
+    async fn match_receipts(&self, within: Duration, limit: u32) -> Result<Vec<AppliedReceipt>, StoreError> {
         self.database
             .transact(Errand::WRITE, move |database| {
                 let changed = at_once!(database.memory.match_receipts(within, limit));
