@@ -198,6 +198,7 @@ pub(crate) async fn each_is_taken_once_by_two_nodes_at_once(world: &World) {
                 return Ok(all);
             }
             all.extend(keys(&taken));
+            assert!(all.len() <= 120, "taken again");
         }
     };
     let (ours, theirs) = tokio::join!(all(&*one), all(&*other));
