@@ -242,18 +242,19 @@ impl EndpointRow {
                 let first = log.events.values().find(|event| event.at >= since);
                 first.and_then(|event| EventId::new(event.id.get() - 1))
             }
-            ReplayFrom::Failed => {
-                let deliveries = self.deliveries.values_mut();
-                for delivery in deliveries.filter(|delivery| delivery.status == DeliveryStatus::Failed) {
-                    delivery.status = DeliveryStatus::Pending;
-                    delivery.due_at = Some(now);
-                    delivery.attempts.clear();
-                }
-                None
-            }
+            ReplayFrom::Failed => Some(EventId::START),
         };
+        let after = self.deliveries.values_mut();
+        for delivery in after.filter(|delivery| place.is_some_and(|place| delivery.event.id > place)) {
+            if delivery.status == DeliveryStatus::Failed {
+                delivery.status = DeliveryStatus::Pending;
+                delivery.due_at = Some(now);
+                delivery.attempts.clear();
+            }
+        }
         let endpoint = &mut self.endpoint;
-        if let Some(place) = place.filter(|place| *place < endpoint.cursor) {
+        let place = place.filter(|place| *place < endpoint.cursor);
+        if let Some(place) = place.filter(|_| from != ReplayFrom::Failed) {
             endpoint.replay_until = endpoint.replay_until.max(Some(endpoint.cursor));
             endpoint.cursor = place;
         }
@@ -263,20 +264,13 @@ impl EndpointRow {
     fn lease(&mut self, lease: Duration, deliveries_max: u32, now: Timestamp) -> LeasedEndpoint {
         self.token = LeaseToken(self.token.0 + 1);
         self.leased_until = Some(instant_after(now, lease));
-        let of = |status| {
-            let deliveries = self.deliveries.values();
-            deliveries.filter(move |delivery| delivery.status == status)
-        };
-        let failed = of(DeliveryStatus::Failed).map(|delivery| delivery.event.id);
+        let deliveries = self.deliveries.values();
+        let pending = deliveries.filter(|delivery| delivery.status == DeliveryStatus::Pending);
         LeasedEndpoint {
             endpoint: self.endpoint.clone(),
             token: self.token,
             leased_at: now,
-            deliveries: of(DeliveryStatus::Pending)
-                .take(deliveries_max as usize)
-                .cloned()
-                .collect(),
-            failed_after_cursor: failed.filter(|event| *event > self.endpoint.cursor).collect(),
+            deliveries: pending.take(deliveries_max as usize).cloned().collect(),
         }
     }
 

@@ -8,16 +8,25 @@ with since as (
         order by at
         limit 1000
     ) as oldest
+),
+changed as (
+    update webhook_endpoints
+    set
+        cursor = least(webhook_endpoints.cursor, since.cursor),
+        replay_until = case
+            when since.cursor < webhook_endpoints.cursor then greatest(replay_until, webhook_endpoints.cursor)
+            else replay_until
+        end,
+        lease_token = lease_token + 1,
+        leased_until = null
+    from since
+    where id = $1
+    returning webhook_endpoints.*
+),
+due as (
+    update webhook_deliveries
+    set status = 'pending', due_at = now(), attempts = '[]'
+    from since
+    where endpoint_id = $1 and status = 'failed' and event_id > since.cursor
 )
-update webhook_endpoints
-set
-    cursor = least(webhook_endpoints.cursor, since.cursor),
-    replay_until = case
-        when since.cursor < webhook_endpoints.cursor then greatest(replay_until, webhook_endpoints.cursor)
-        else replay_until
-    end,
-    lease_token = lease_token + 1,
-    leased_until = null
-from since
-where id = $1
-returning webhook_endpoints.*
+select * from changed

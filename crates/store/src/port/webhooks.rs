@@ -139,9 +139,10 @@ pub struct EndpointChange {
 /// Which events to deliver again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReplayFrom {
-    /// All events after this place: the cursor goes back to it, unless it is there already.
+    /// All events after this place: the cursor goes back to it, unless it is there already, and failed deliveries after it
+    /// become pending as with [`ReplayFrom::Failed`].
     After(EventId),
-    /// All events since this time.
+    /// All events since this time, likewise.
     Since(Timestamp),
     /// The events of failed deliveries: they become pending, due at once, with fresh attempts.
     Failed,
@@ -155,8 +156,6 @@ pub struct LeasedEndpoint {
     pub leased_at: Timestamp,
     /// Pending ones.
     pub deliveries: Vec<WebhookDelivery>,
-    /// The events after the cursor that have failed deliveries: they are not delivered again.
-    pub failed_after_cursor: Vec<EventId>,
 }
 
 /// An event that did not get through to an endpoint, or waits behind one that did not.

@@ -136,19 +136,12 @@ impl Webhooks for Postgres {
             let of_endpoint = pending.entry(rows::get(row, "endpoint_id")?).or_default();
             of_endpoint.push(delivery_of(row)?);
         }
-        let sql = include_str!("../../sql/webhook_deliveries/failed.postgres.sql");
-        let mut failed: HashMap<Uuid, Vec<EventId>> = HashMap::new();
-        for row in &self.write(sql, &[&ids]).await? {
-            let of_endpoint = failed.entry(rows::get(row, "endpoint_id")?).or_default();
-            of_endpoint.push(event_id(rows::get(row, "event_id")?)?);
-        }
         let leased = leased.iter().zip(ids).map(|(row, id)| {
             Ok(LeasedEndpoint {
                 endpoint: endpoint_of(row)?,
                 token: LeaseToken(rows::get(row, "lease_token")?),
                 leased_at: rows::get::<jiff::Timestamp>(row, "leased_at")?.into(),
                 deliveries: pending.remove(&id).unwrap_or_default(),
-                failed_after_cursor: failed.remove(&id).unwrap_or_default(),
             })
         });
         leased.collect()

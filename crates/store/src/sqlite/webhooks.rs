@@ -110,16 +110,17 @@ impl Webhooks for Sqlite {
             let place = match from {
                 ReplayFrom::After(place) => Some(place),
                 ReplayFrom::Since(since) => events::before(connection, since)?,
-                ReplayFrom::Failed => {
-                    connection
-                        .prepare_cached(include_str!(
-                            "../../sql/webhook_deliveries/retry_failed.sqlite.sql"
-                        ))?
-                        .execute(params![id.as_uuid(), now.as_micros()])?;
-                    None
-                }
+                ReplayFrom::Failed => Some(EventId::START),
             };
-            if let Some(place) = place.filter(|place| *place < endpoint.cursor) {
+            if let Some(place) = place {
+                connection
+                    .prepare_cached(include_str!(
+                        "../../sql/webhook_deliveries/retry_failed.sqlite.sql"
+                    ))?
+                    .execute(params![id.as_uuid(), now.as_micros(), number(place)])?;
+            }
+            let place = place.filter(|place| *place < endpoint.cursor);
+            if let Some(place) = place.filter(|_| from != ReplayFrom::Failed) {
                 endpoint.replay_until = endpoint.replay_until.max(Some(endpoint.cursor));
                 endpoint.cursor = place;
             }
@@ -156,20 +157,11 @@ impl Webhooks for Sqlite {
                         endpoint_rows::delivery,
                     )?
                     .collect::<rusqlite::Result<_>>()?;
-                let failed_after_cursor = connection
-                    .prepare_cached(include_str!(
-                        "../../sql/webhook_deliveries/failed_after.sqlite.sql"
-                    ))?
-                    .query_map(params![id, number(endpoint.cursor)], |row| {
-                        events::event_id(row.get(0)?)
-                    })?
-                    .collect::<rusqlite::Result<_>>()?;
                 leased.push(LeasedEndpoint {
                     endpoint,
                     token: LeaseToken(token),
                     leased_at: now,
                     deliveries,
-                    failed_after_cursor,
                 });
             }
             Ok(leased)

@@ -299,7 +299,8 @@ suite! {
         webhook_deliveries {
             deliveries_read_back_oldest_first
             a_checkpoint_replaces_and_removes_deliveries
-            a_lease_brings_what_is_pending_and_what_failed_after_the_cursor
+            a_lease_brings_what_is_pending
+            a_replay_sends_failed_deliveries_after_its_place_again
             a_deleted_endpoint_leaves_no_deliveries
             enabling_makes_pending_deliveries_due_at_once
             a_replay_goes_back_and_is_done_where_it_began

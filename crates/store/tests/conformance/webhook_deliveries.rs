@@ -147,7 +147,7 @@ pub(crate) async fn a_checkpoint_replaces_and_removes_deliveries(world: &World) 
     assert_eq!(deliveries(world, id, None).await, all);
 }
 
-pub(crate) async fn a_lease_brings_what_is_pending_and_what_failed_after_the_cursor(world: &World) {
+pub(crate) async fn a_lease_brings_what_is_pending(world: &World) {
     let (leased, events) = troubled(world).await;
     let id = leased.endpoint.id;
     let pending = deliveries(world, id, Some(Pending)).await;
@@ -155,20 +155,35 @@ pub(crate) async fn a_lease_brings_what_is_pending_and_what_failed_after_the_cur
     let first = world.store.lease_endpoints(NOT_YET, 1).await.unwrap().remove(0);
     assert_eq!(first.deliveries, pending[..1]);
     assert_eq!(first.endpoint, read(world, id).await);
-    assert_eq!(first.failed_after_cursor, []);
     // Another endpoint has none.
     let other = created(world).await.id;
     assert_eq!(lease_one(world).await.deliveries, []);
     world.store.delete_endpoint(other).await.unwrap();
-    // A replay passes the failed one again.
-    world
-        .store
-        .replay(id, ReplayFrom::After(events[2].id))
-        .await
-        .unwrap();
-    let again = lease_one(world).await;
-    assert_eq!(again.deliveries, pending);
-    assert_eq!(again.failed_after_cursor, [events[3].id]);
+}
+
+pub(crate) async fn a_replay_sends_failed_deliveries_after_its_place_again(world: &World) {
+    for by_time in [false, true] {
+        let (leased, events) = troubled(world).await;
+        let id = leased.endpoint.id;
+        let before = deliveries(world, id, None).await;
+        let [behind, ahead] = if by_time {
+            let late = events[4].at.saturating_add(NOT_YET);
+            [late, events[0].at].map(ReplayFrom::Since)
+        } else {
+            [events[4].id, events[2].id].map(ReplayFrom::After)
+        };
+        world.store.replay(id, behind).await.unwrap().unwrap();
+        assert_eq!(deliveries(world, id, None).await, before);
+        world.store.replay(id, ahead).await.unwrap().unwrap();
+        let after = deliveries(world, id, None).await;
+        assert_eq!(after[..2], before[..2], "pending ones stay as they are");
+        assert_eq!((after[2].event.id, after[2].status), (events[3].id, Pending));
+        assert_eq!(
+            (after[2].due_at.is_some(), &after[2].attempts),
+            (true, &Vec::new())
+        );
+        world.store.delete_endpoint(id).await.unwrap();
+    }
 }
 
 pub(crate) async fn a_deleted_endpoint_leaves_no_deliveries(world: &World) {

@@ -110,8 +110,6 @@ pub(super) struct Queue {
     fresh: BTreeSet<EventId>,
     /// Delivered while an earlier event was still fresh.
     ahead: BTreeSet<EventId>,
-    /// Deliveries given up that the log would yield again.
-    failed_after_cursor: BTreeSet<EventId>,
     /// The log was read up to here.
     read_to: EventId,
     /// Up to here, all pending deliveries are in memory. `None` without an end.
@@ -138,7 +136,6 @@ impl Queue {
             endpoint,
             leased_at,
             deliveries,
-            failed_after_cursor,
             ..
         } = leased;
         let known_to = deliveries.last().map(|last| last.event.id);
@@ -151,7 +148,6 @@ impl Queue {
             in_flight: 0,
             fresh: BTreeSet::new(),
             ahead: BTreeSet::new(),
-            failed_after_cursor: failed_after_cursor.into_iter().collect(),
             read_to: endpoint.cursor,
             pause_until: now,
             // The outage began before this node knew: the monotonic origin is early enough.
@@ -216,7 +212,7 @@ impl Queue {
             self.read_to = event.id;
             if let Some(entry) = self.entries.get(&event.id) {
                 self.offer_head(LaneKey::of(&entry.event));
-            } else if self.takes(event.kind) && !self.failed_after_cursor.remove(&event.id) {
+            } else if self.takes(event.kind) {
                 self.insert(Entry {
                     event,
                     on_record: false,
@@ -339,6 +335,8 @@ impl Queue {
     fn give_up(&mut self, id: EventId, now: Duration) {
         let Some(entry) = self.remove(id) else { return };
         let lane = LaneKey::of(&entry.event);
+        // The cursor passes it with the same checkpoint, or the log would yield it again.
+        self.to_keep.extend(self.fresh.range(..id));
         self.given_up.push(KeptDelivery {
             event: entry.event,
             status: DeliveryStatus::Failed,

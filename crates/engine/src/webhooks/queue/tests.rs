@@ -38,7 +38,7 @@ impl World {
             failing_since: None,
             last_success: None,
             disabled: None,
-            queue: Queue::new(leased(EventId::START, Vec::new(), Vec::new(), None, None), HOUR),
+            queue: Queue::new(leased(EventId::START, Vec::new(), None, None), HOUR),
             calls: Vec::new(),
             delivered: Vec::new(),
             attempts: BTreeMap::new(),
@@ -79,20 +79,27 @@ impl World {
             .rows
             .values()
             .filter(|row| row.status == DeliveryStatus::Pending);
-        let failed = self
-            .rows
-            .values()
-            .filter(|row| row.status == DeliveryStatus::Failed);
-        let failed = failed.map(|row| row.event.id).filter(|id| *id > self.cursor);
         let mut leased = leased(
             self.cursor,
             pending.take(PENDING_MAX).cloned().collect(),
-            failed.collect(),
             self.failing_since,
             self.last_success,
         );
         leased.leased_at = self.wall();
         self.queue = Queue::new(leased, self.now);
+    }
+
+    /// As the store replays the events after a place.
+    fn replay(&mut self, place: EventId) {
+        self.cursor = self.cursor.min(place);
+        let due_at = Some(self.wall());
+        for row in self.rows.values_mut().filter(|row| row.event.id > place) {
+            if row.status == DeliveryStatus::Failed {
+                row.status = DeliveryStatus::Pending;
+                (row.due_at, row.attempts) = (due_at, Vec::new());
+            }
+        }
+        self.lease();
     }
 
     fn read(&mut self) {
@@ -178,6 +185,13 @@ impl World {
         let failing_since = self.failing_since.unwrap_or_else(|| self.wall());
         self.failing_since = progress.failing.then_some(failing_since);
         self.disabled = progress.disable;
+        let failed = |row: &&WebhookDelivery| row.status == DeliveryStatus::Failed;
+        let ahead = self
+            .rows
+            .values()
+            .filter(failed)
+            .find(|row| row.event.id > self.cursor);
+        assert!(ahead.is_none(), "the log yields {ahead:?} again");
         self.check_nothing_is_lost();
     }
 
@@ -239,7 +253,6 @@ impl World {
 fn leased(
     cursor: EventId,
     deliveries: Vec<WebhookDelivery>,
-    failed_after_cursor: Vec<EventId>,
     failing_since: Option<Timestamp>,
     last_delivered_at: Option<Timestamp>,
 ) -> LeasedEndpoint {
@@ -268,7 +281,6 @@ fn leased(
         token: LeaseToken(1),
         leased_at: created_at,
         deliveries,
-        failed_after_cursor,
     }
 }
 
@@ -507,7 +519,7 @@ fn a_call_that_takes_long_does_not_hold_the_cursor() {
 }
 
 #[test]
-fn a_replay_keeps_the_order_and_skips_what_was_given_up() {
+fn a_replay_keeps_the_order_and_sends_what_was_given_up_again() {
     let mut world = World::new();
     let events = [(); 6].map(|()| world.append(0));
     world.settle(|_| 200);
@@ -520,16 +532,34 @@ fn a_replay_keeps_the_order_and_skips_what_was_given_up() {
     });
     world.rows.extend(given_up.map(|row| (row.event.id, row)));
     world.delivered.clear();
-    world.cursor = EventId::START;
-    world.lease();
+    world.replay(EventId::START);
     // The delivery on record is due before the events in front of it are read.
     world.now += HOUR;
     world.start();
     assert!(world.calls.is_empty());
     world.settle(|_| 200);
-    let again = [&events[..3], &events[4..], &[last]].concat();
-    assert_eq!(world.delivered, again);
-    assert_eq!(world.cursor, last);
+    assert_eq!(world.delivered, [&events[..], &[last]].concat());
+    assert_eq!((world.cursor, world.rows.len()), (last, 0));
+}
+
+#[test]
+fn an_event_that_is_given_up_is_behind_the_cursor_with_the_same_checkpoint() {
+    let mut world = World::new();
+    let slow = world.append(0);
+    let poison = world.append(1);
+    world.settle(|conversation| if conversation == 1 { 500 } else { 200 });
+    world.now += SECOND;
+    world.append(2);
+    world.settle(|_| 200);
+    world.replay(EventId::START);
+    world.now += GIVE_UP_AFTER;
+    world.read();
+    world.start();
+    let call = world.calls.iter().position(|event| event.id == poison);
+    world.finish(call.unwrap(), Some(500), None);
+    world.checkpoint();
+    assert_eq!(world.rows[&poison].status, DeliveryStatus::Failed);
+    assert_eq!(world.rows[&slow].status, DeliveryStatus::Pending);
 }
 
 #[test]
@@ -572,7 +602,7 @@ fn types_that_are_not_wanted_are_passed_over_also_on_record() {
     world.settle(|_| 500);
     world.append(0);
     let rows = world.rows.values().cloned().collect();
-    let mut leased = leased(world.cursor, rows, Vec::new(), None, None);
+    let mut leased = leased(world.cursor, rows, None, None);
     leased.endpoint.config.types = Some(vec![EventType::MessageFailed]);
     world.queue = Queue::new(leased, world.now);
     world.read();
