@@ -4,6 +4,10 @@
 
 mod world;
 
+#[allow(dead_code, reason = "other tests break more of it")]
+#[path = "../../server/tests/api/world/faulty_store.rs"]
+mod faulty_store;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
@@ -15,6 +19,7 @@ use domain::{
     Channel, Clock, DeliveryStatus, DisabledReason, Event, EventId, EventType, Page, PageRequest, Start,
     Timestamp, WebhookEndpointId, WebhookPayload,
 };
+use faulty_store::{Fault, FaultyStore};
 use store::{
     Endpoint, EndpointChange, EndpointConfig, EndpointUrl, EventsRead, ReplayFrom, Store, WebhookDelivery,
     WebhookSecret,
@@ -152,7 +157,17 @@ struct Hooks {
 
 impl Hooks {
     async fn new() -> Self {
-        let world = World::new(settings()).await;
+        Self::in_world(World::new(settings()).await)
+    }
+
+    fn on_a_faulty_store() -> (Self, Arc<FaultyStore>) {
+        let clock: Arc<dyn Clock> = Arc::new(DrivenClock::new());
+        let store = Arc::new(FaultyStore::new(Arc::new(Memory::new(Arc::clone(&clock)))));
+        let world = World::on(settings(), store.clone(), clock, &[Channel::Sms]);
+        (Self::in_world(world), store)
+    }
+
+    fn in_world(world: World) -> Self {
         let receivers = Arc::new(Receivers {
             clock: Arc::clone(&world.clock),
             seen: Mutex::default(),
@@ -325,6 +340,28 @@ async fn a_failing_event_is_tried_again_and_holds_its_conversation_alone() {
         "{pause:?}"
     );
     assert!(hooks.deliveries(endpoint.id).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_whose_deliveries_cannot_be_loaded_is_leased_again_within_a_second_and_holds_up_no_other()
+{
+    let (hooks, store) = Hooks::on_a_faulty_store();
+    let endpoint = hooks.endpoint(OK).await;
+    let other = hooks.endpoint("http://other.example").await;
+    hooks.send(1, "a").await;
+    hooks.until_delivered(endpoint.id, 3, SECOND).await;
+    hooks.until_delivered(other.id, 3, SECOND).await;
+    store.set(Fault::LoadsNoDeliveries);
+    let webhooks = hooks.world.engine.webhooks();
+    // It takes the lease away.
+    let unchanged = EndpointChange::default();
+    webhooks.change(endpoint.id, &unchanged).await.unwrap();
+    tokio::time::sleep(5 * SECOND).await;
+    hooks.send(1, "b").await;
+    hooks.until_delivered(other.id, 5, SECOND).await;
+    assert_eq!(hooks.now(endpoint.id).await.delivered_total, 3);
+    store.set(Fault::None);
+    hooks.until_delivered(endpoint.id, 5, SECOND).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, ops::Bound, time::Duration};
 
 use async_trait::async_trait;
 use domain::{
@@ -9,8 +9,8 @@ use domain::{
 use mutants::Mutant;
 
 use store::{
-    Checkpoint, Endpoint, EndpointChange, KeptDelivery, LeasedEndpoint, NewEndpoint, ReplayFrom, StoreError,
-    WebhookDelivery, Webhooks, instant_after,
+    Checkpoint, Endpoint, EndpointChange, KeptDelivery, LeasedEndpoint, NewEndpoint, PendingLimits,
+    PendingPage, ReplayFrom, StoreError, WebhookDelivery, Webhooks, instant_after,
 };
 
 use crate::{EndpointRow, Log, Memory, Tables, reads::part};
@@ -69,20 +69,39 @@ impl Webhooks for Memory {
         Ok(endpoints.get_mut(&id).map(|row| row.replay(from, log, now)))
     }
 
-    async fn lease_endpoints(
-        &self,
-        lease: Duration,
-        deliveries_max: u32,
-    ) -> Result<Vec<LeasedEndpoint>, StoreError> {
+    async fn lease_endpoints(&self, lease: Duration, max: u32) -> Result<Vec<LeasedEndpoint>, StoreError> {
         let (mut tables, now) = self.begin();
         let mut leased = Vec::new();
         for id in tables.oldest_first() {
             let row = tables.endpoints.get_mut(&id);
             let free =
                 row.filter(|row| row.endpoint.enabled && row.leased_until.is_none_or(|until| until <= now));
-            leased.extend(free.map(|row| row.lease(lease, deliveries_max, now)));
+            if leased.len() < max as usize {
+                leased.extend(free.map(|row| row.lease(lease, now)));
+            }
         }
         Ok(leased)
+    }
+
+    async fn pending_deliveries(
+        &self,
+        id: WebhookEndpointId,
+        token: LeaseToken,
+        after: EventId,
+        limits: PendingLimits,
+    ) -> Result<Option<PendingPage>, StoreError> {
+        let (tables, now) = self.begin();
+        let Some(row) = tables.endpoints.get(&id).filter(|row| row.is_held(token)) else {
+            return Ok(None);
+        };
+        let after = row.deliveries.range((Bound::Excluded(after), Bound::Unbounded));
+        let pending = after.filter(|(_, delivery)| delivery.status == DeliveryStatus::Pending);
+        let sized = pending.map(|(_, delivery)| {
+            let bytes = delivery.attempts.iter().map(|attempt| attempt.answer.len());
+            (delivery.clone(), bytes.sum())
+        });
+        let found = sized.take(limits.rows as usize + 1).collect();
+        Ok(Some(PendingPage::of(found, limits, now)))
     }
 
     async fn checkpoint(&self, checkpoint: &Checkpoint) -> Result<bool, StoreError> {
@@ -261,16 +280,12 @@ impl EndpointRow {
         endpoint.clone()
     }
 
-    fn lease(&mut self, lease: Duration, deliveries_max: u32, now: Timestamp) -> LeasedEndpoint {
+    fn lease(&mut self, lease: Duration, now: Timestamp) -> LeasedEndpoint {
         self.token = LeaseToken(self.token.0 + 1);
         self.leased_until = Some(instant_after(now, lease));
-        let deliveries = self.deliveries.values();
-        let pending = deliveries.filter(|delivery| delivery.status == DeliveryStatus::Pending);
         LeasedEndpoint {
             endpoint: self.endpoint.clone(),
             token: self.token,
-            leased_at: now,
-            deliveries: pending.take(deliveries_max as usize).cloned().collect(),
         }
     }
 

@@ -4,7 +4,7 @@ use std::{future::pending, pin::Pin, sync::Arc, time::Duration};
 
 use domain::{DisabledReason, Entropy, Event, EventId, LeaseToken};
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use store::{Checkpoint, Endpoint, EventsRead, LeasedEndpoint, StoreError};
+use store::{Checkpoint, Endpoint, EventsRead, LeasedEndpoint, PendingLimits, PendingPage, StoreError};
 use tokio::time::sleep;
 use tracing::Instrument;
 
@@ -37,15 +37,22 @@ const BUSY_PAUSES: u32 = 2;
 const BUSY_PAUSE_MAX: Duration = Duration::from_millis(50);
 /// No more calls start while bodies of this size are under way.
 const BODY_BYTES_MAX: usize = 1 << 20;
+/// Pending deliveries loaded at once, at most. One has up to 20 attempts, and so takes a few KiB.
+const PAGE: PendingLimits = PendingLimits {
+    rows: 256,
+    bytes: 1 << 20,
+};
 /// How long to leave a failing store alone.
 const STORE_PAUSE: Duration = Duration::from_millis(500);
-/// How long calls under way may take when the node stops. After it another node makes them again.
+/// How long calls under way may take when the node stops or gives the lease back. After it another node makes them again.
 const STOP_GRACE: Duration = Duration::from_secs(2);
 
 type Work = Pin<Box<dyn Future<Output = Step> + Send>>;
 
 /// Work that is done.
 enum Step {
+    /// `None` if the lease is lost.
+    Loaded(Result<Option<PendingPage>, StoreError>),
     Read(EventsRead),
     Bodies(Vec<Event>, Result<Vec<Vec<u8>>, StoreError>),
     Called(EventId, usize, CallResult),
@@ -63,6 +70,7 @@ pub(super) struct Delivery {
     metrics: EndpointMetrics,
     queue: Queue,
     work: FuturesUnordered<Work>,
+    loading: bool,
     reading: bool,
     storing: bool,
     body_bytes: usize,
@@ -98,11 +106,12 @@ impl Delivery {
             dispatcher: Arc::clone(dispatcher),
             outside: outside.clone(),
             jitter: Arc::clone(jitter),
-            endpoint: Arc::new(leased.endpoint.clone()),
-            token: leased.token,
             metrics: node.metrics.webhooks.of(leased.endpoint.id),
-            queue: Queue::new(leased, node.clock.monotonic()),
+            queue: Queue::new(&leased.endpoint, node.clock.monotonic()),
+            endpoint: Arc::new(leased.endpoint),
+            token: leased.token,
             work: FuturesUnordered::new(),
+            loading: false,
             reading: false,
             storing: false,
             body_bytes: 0,
@@ -140,6 +149,7 @@ impl Delivery {
                 return end;
             }
             self.start_calls(now);
+            self.start_loading();
             self.start_reading();
             self.start_checkpoint(now);
             let wake = self.next_time(now);
@@ -166,8 +176,7 @@ impl Delivery {
             .stop_by
             .is_some_and(|stop_by| now >= stop_by || self.queue.in_flight() == 0);
         let stored = !self.storing && !self.queue.has_progress() && !self.queue.has_moved();
-        let ends = stopped || self.queue.must_reload();
-        (ends && stored).then_some(End::Release)
+        (stopped && stored).then_some(End::Release)
     }
 
     /// Starts calls that are due, while the lease certainly outlasts them.
@@ -220,6 +229,27 @@ impl Delivery {
             Step::Called(id, bytes, result)
         };
         self.work.push(Box::pin(call.instrument(span)));
+    }
+
+    fn start_loading(&mut self) {
+        if self.loading || self.stop_by.is_some() {
+            return;
+        }
+        let Some(after) = self.queue.wants_deliveries() else {
+            return;
+        };
+        self.loading = true;
+        let node = Arc::clone(&self.node);
+        let (id, token) = (self.endpoint.id, self.token);
+        self.work.push(Box::pin(async move {
+            let loaded = node.store.pending_deliveries(id, token, after, PAGE).await;
+            if let Err(error) = &loaded {
+                tracing::debug!(%error, webhook_endpoint_id = %id, "pending deliveries were not loaded: the lease is given back");
+                // The other endpoints are leased first.
+                sleep(STORE_PAUSE).await;
+            }
+            Step::Loaded(loaded)
+        }));
     }
 
     fn start_reading(&mut self) {
@@ -336,6 +366,15 @@ impl Delivery {
     fn take(&mut self, step: Step) -> Option<End> {
         let now = self.node.clock.monotonic();
         match step {
+            Step::Loaded(Ok(Some(page))) => {
+                self.loading = false;
+                self.queue.load(page, now);
+            }
+            Step::Loaded(Ok(None)) => return Some(End::Lost),
+            // Perhaps another node can load them.
+            Step::Loaded(Err(_)) => {
+                self.stop_by.get_or_insert(now + STOP_GRACE);
+            }
             Step::Read(read) => {
                 self.reading = false;
                 match read {

@@ -3,19 +3,20 @@
 use std::{sync::Arc, time::Duration};
 
 use domain::Entropy;
-use store::LeasedEndpoint;
+use store::{LeasedEndpoint, StoreError};
 use tokio::{sync::Notify, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Outside, Running, Webhooks,
+    ENDPOINTS_MAX, Outside, Running, Webhooks,
     delivery::{Delivery, LEASE},
-    queue::PENDING_MAX,
 };
 use crate::{Node, dispatch::Dispatcher};
 
 /// How often to look for endpoints that no node holds. A change on this node is noticed at once.
 const POLL: Duration = Duration::from_secs(1);
+/// Endpoints leased by one statement, at most: if its answer is lost, only so many wait for the end of the lease.
+const LEASED_AT_ONCE_MAX: u32 = 16;
 
 pub(super) fn start(webhooks: &Webhooks, dispatcher: &Arc<Dispatcher>, outside: Outside) {
     let node = &webhooks.node;
@@ -49,14 +50,8 @@ impl Supervisor {
     async fn lease_and_run(&mut self) {
         let mut failing = false;
         loop {
-            let began = self.node.clock.monotonic();
-            let deliveries_max = u32::try_from(PENDING_MAX).unwrap_or(u32::MAX);
-            match self.node.store.lease_endpoints(LEASE, deliveries_max).await {
-                Ok(leased) => {
-                    failing = false;
-                    self.running.lock().retain(|_, running| !running.is_cancelled());
-                    leased.into_iter().for_each(|leased| self.start(leased, began));
-                }
+            match self.lease_free().await {
+                Ok(()) => failing = false,
                 Err(error) => {
                     if !std::mem::replace(&mut failing, true) {
                         tracing::warn!(
@@ -68,6 +63,21 @@ impl Supervisor {
             }
             let _ = timeout(POLL, self.changed.notified()).await;
         }
+    }
+
+    /// Leases every endpoint that is free now. One whose task gives its lease back meanwhile waits for the next time.
+    async fn lease_free(&mut self) -> Result<(), StoreError> {
+        for _ in 0..ENDPOINTS_MAX.div_ceil(LEASED_AT_ONCE_MAX) {
+            let began = self.node.clock.monotonic();
+            let leased = self.node.store.lease_endpoints(LEASE, LEASED_AT_ONCE_MAX).await?;
+            self.running.lock().retain(|_, running| !running.is_cancelled());
+            let count = leased.len();
+            leased.into_iter().for_each(|leased| self.start(leased, began));
+            if count < LEASED_AT_ONCE_MAX as usize {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn start(&mut self, leased: LeasedEndpoint, leased_at: Duration) {

@@ -38,13 +38,18 @@ pub trait Webhooks: Send + Sync {
     /// continues it.
     async fn replay(&self, id: WebhookEndpointId, from: ReplayFrom) -> Result<Option<Endpoint>, StoreError>;
 
-    /// Leases all enabled endpoints that no node holds, for `lease`. Up to `deliveries_max` pending deliveries of each are
-    /// returned with it, oldest events first.
-    async fn lease_endpoints(
+    /// Leases up to `max` enabled endpoints that no node holds, for `lease`. Their deliveries are loaded one endpoint at a time,
+    /// so that one with many holds up no other.
+    async fn lease_endpoints(&self, lease: Duration, max: u32) -> Result<Vec<LeasedEndpoint>, StoreError>;
+
+    /// The pending deliveries of an endpoint after the event `after`, oldest events first. `None` if the lease is lost.
+    async fn pending_deliveries(
         &self,
-        lease: Duration,
-        deliveries_max: u32,
-    ) -> Result<Vec<LeasedEndpoint>, StoreError>;
+        id: WebhookEndpointId,
+        token: LeaseToken,
+        after: EventId,
+        limits: PendingLimits,
+    ) -> Result<Option<PendingPage>, StoreError>;
 
     /// Records progress under a lease and renews it, in one transaction. False if the lease is lost: then nothing changed.
     async fn checkpoint(&self, checkpoint: &Checkpoint) -> Result<bool, StoreError>;
@@ -152,10 +157,41 @@ pub enum ReplayFrom {
 pub struct LeasedEndpoint {
     pub endpoint: Endpoint,
     pub token: LeaseToken,
-    /// When it was leased, by the database's clock.
-    pub leased_at: Timestamp,
-    /// Pending ones.
+}
+
+/// How much of an endpoint's pending deliveries to load at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PendingLimits {
+    pub rows: u32,
+    /// Of their attempts, as the store writes them. A first delivery that is larger is returned alone.
+    pub bytes: u32,
+}
+
+/// A part of an endpoint's pending deliveries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PendingPage {
     pub deliveries: Vec<WebhookDelivery>,
+    /// When it was read, by the database's clock.
+    pub read_at: Timestamp,
+    /// Whether no more follow.
+    pub is_last: bool,
+}
+
+impl PendingPage {
+    /// From up to one more delivery than fits, each with its bytes.
+    pub fn of(found: Vec<(WebhookDelivery, usize)>, limits: PendingLimits, read_at: Timestamp) -> Self {
+        let (count, mut bytes) = (found.len(), 0);
+        let fits = found.into_iter().enumerate().take_while(|(place, (_, size))| {
+            bytes += size;
+            *place < limits.rows as usize && (*place == 0 || bytes <= limits.bytes as usize)
+        });
+        let deliveries: Vec<_> = fits.map(|(_, (delivery, _))| delivery).collect();
+        Self {
+            is_last: deliveries.len() == count,
+            deliveries,
+            read_at,
+        }
+    }
 }
 
 /// An event that did not get through to an endpoint, or waits behind one that did not.

@@ -1,4 +1,4 @@
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::{
@@ -11,7 +11,8 @@ use uuid::Uuid;
 use super::{Postgres, millis_float, rows};
 use crate::{
     Checkpoint, Endpoint, EndpointChange, EndpointConfig, EndpointUrl, Events, KeptDelivery, LeasedEndpoint,
-    NewEndpoint, ReplayFrom, StoreError, WebhookDelivery, WebhookSecret, Webhooks, json,
+    NewEndpoint, PendingLimits, PendingPage, ReplayFrom, StoreError, WebhookDelivery, WebhookSecret,
+    Webhooks, json,
 };
 
 #[async_trait]
@@ -114,37 +115,53 @@ impl Webhooks for Postgres {
         only(&changed)
     }
 
-    async fn lease_endpoints(
-        &self,
-        lease: Duration,
-        deliveries_max: u32,
-    ) -> Result<Vec<LeasedEndpoint>, StoreError> {
+    async fn lease_endpoints(&self, lease: Duration, max: u32) -> Result<Vec<LeasedEndpoint>, StoreError> {
         let sql = include_str!("../../sql/webhook_endpoints/lease.postgres.sql");
-        let leased = self.write(sql, &[&millis_float(lease)]).await?;
-        if leased.is_empty() {
-            return Ok(Vec::new());
-        }
-        let ids: Vec<Uuid> = leased
-            .iter()
-            .map(|row| rows::get(row, "id"))
-            .collect::<Result<_, _>>()?;
-        // After the lease, which ends the changes of its former holder: the statement that takes it may not see the last ones.
-        // On a primary, because a standby may not have them yet.
-        let sql = include_str!("../../sql/webhook_deliveries/pending.postgres.sql");
-        let mut pending: HashMap<Uuid, Vec<WebhookDelivery>> = HashMap::new();
-        for row in &self.write(sql, &[&ids, &i64::from(deliveries_max)]).await? {
-            let of_endpoint = pending.entry(rows::get(row, "endpoint_id")?).or_default();
-            of_endpoint.push(delivery_of(row)?);
-        }
-        let leased = leased.iter().zip(ids).map(|(row, id)| {
+        let leased = self.write(sql, &[&millis_float(lease), &i64::from(max)]).await?;
+        let leased = leased.iter().map(|row| {
             Ok(LeasedEndpoint {
                 endpoint: endpoint_of(row)?,
                 token: LeaseToken(rows::get(row, "lease_token")?),
-                leased_at: rows::get::<jiff::Timestamp>(row, "leased_at")?.into(),
-                deliveries: pending.remove(&id).unwrap_or_default(),
             })
         });
         leased.collect()
+    }
+
+    async fn pending_deliveries(
+        &self,
+        id: WebhookEndpointId,
+        token: LeaseToken,
+        after: EventId,
+        limits: PendingLimits,
+    ) -> Result<Option<PendingPage>, StoreError> {
+        // On a primary, because a standby may not have the changes of the lease's former holder yet.
+        let found = self
+            .write(
+                include_str!("../../sql/webhook_deliveries/pending.postgres.sql"),
+                &[
+                    &id.as_uuid(),
+                    &token.0,
+                    &place(after),
+                    &i64::from(limits.rows),
+                    &i64::from(limits.bytes),
+                ],
+            )
+            .await?;
+        let Some(first) = found.first() else {
+            return Ok(None);
+        };
+        let mut deliveries = Vec::with_capacity(found.len());
+        // An empty page is one row without a delivery.
+        for row in &found {
+            if rows::get::<Option<i64>>(row, "event_id")?.is_some() {
+                deliveries.push(delivery_of(row)?);
+            }
+        }
+        Ok(Some(PendingPage {
+            is_last: rows::get::<i64>(first, "listed")? == deliveries.len() as i64,
+            deliveries,
+            read_at: rows::get::<jiff::Timestamp>(first, "read_at")?.into(),
+        }))
     }
 
     async fn checkpoint(&self, checkpoint: &Checkpoint) -> Result<bool, StoreError> {

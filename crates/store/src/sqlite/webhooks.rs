@@ -14,8 +14,8 @@ use super::{
     rows,
 };
 use crate::{
-    Checkpoint, Endpoint, EndpointChange, EndpointConfig, LeasedEndpoint, NewEndpoint, ReplayFrom,
-    StoreError, WebhookDelivery, Webhooks, instant_after,
+    Checkpoint, Endpoint, EndpointChange, EndpointConfig, LeasedEndpoint, NewEndpoint, PendingLimits,
+    PendingPage, ReplayFrom, StoreError, WebhookDelivery, Webhooks, instant_after,
 };
 
 #[async_trait]
@@ -130,15 +130,11 @@ impl Webhooks for Sqlite {
         .await
     }
 
-    async fn lease_endpoints(
-        &self,
-        lease: Duration,
-        deliveries_max: u32,
-    ) -> Result<Vec<LeasedEndpoint>, StoreError> {
+    async fn lease_endpoints(&self, lease: Duration, max: u32) -> Result<Vec<LeasedEndpoint>, StoreError> {
         self.write(move |connection, now| {
             let free: Vec<(Endpoint, i64)> = connection
                 .prepare_cached(include_str!("../../sql/webhook_endpoints/free.sqlite.sql"))?
-                .query_map([now.as_micros()], |row| {
+                .query_map(params![now.as_micros(), max], |row| {
                     Ok((endpoint_rows::endpoint(row)?, row.get("lease_token")?))
                 })?
                 .collect::<rusqlite::Result<_>>()?;
@@ -148,23 +144,49 @@ impl Webhooks for Sqlite {
                 connection
                     .prepare_cached(include_str!("../../sql/webhook_endpoints/lease.sqlite.sql"))?
                     .execute(params![id, instant_after(now, lease).as_micros(), token])?;
-                let deliveries = connection
-                    .prepare_cached(include_str!(
-                        "../../sql/webhook_deliveries/list_by_status.sqlite.sql"
-                    ))?
-                    .query_map(
-                        params![id, 0, deliveries_max, 0, DeliveryStatus::Pending.as_str()],
-                        endpoint_rows::delivery,
-                    )?
-                    .collect::<rusqlite::Result<_>>()?;
                 leased.push(LeasedEndpoint {
                     endpoint,
                     token: LeaseToken(token),
-                    leased_at: now,
-                    deliveries,
                 });
             }
             Ok(leased)
+        })
+        .await
+    }
+
+    async fn pending_deliveries(
+        &self,
+        id: WebhookEndpointId,
+        token: LeaseToken,
+        after: EventId,
+        limits: PendingLimits,
+    ) -> Result<Option<PendingPage>, StoreError> {
+        self.read(move |connection, now| {
+            let held = connection
+                .prepare_cached(include_str!("../../sql/webhook_endpoints/held.sqlite.sql"))?
+                .exists(params![id.as_uuid(), token.0])?;
+            if !held {
+                return Ok(None);
+            }
+            let found = connection
+                .prepare_cached(include_str!(
+                    "../../sql/webhook_deliveries/list_by_status.sqlite.sql"
+                ))?
+                .query_map(
+                    params![
+                        id.as_uuid(),
+                        number(after),
+                        i64::from(limits.rows) + 1,
+                        0,
+                        DeliveryStatus::Pending.as_str()
+                    ],
+                    |row| {
+                        let bytes = row.get_ref("attempts")?.as_str()?.len();
+                        Ok((endpoint_rows::delivery(row)?, bytes))
+                    },
+                )?
+                .collect::<rusqlite::Result<_>>()?;
+            Ok(Some(PendingPage::of(found, limits, now)))
         })
         .await
     }

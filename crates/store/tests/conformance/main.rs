@@ -86,6 +86,7 @@ mod thread;
 mod walks;
 mod webhook_deliveries;
 mod webhook_leases;
+mod webhook_load;
 mod webhooks;
 mod world;
 
@@ -295,11 +296,12 @@ suite! {
             one_node_at_a_time_holds_a_lease
             concurrent_leases_never_share_an_endpoint
             every_change_takes_the_lease_away
+            no_more_than_the_limit_are_leased_at_once
         }
         webhook_deliveries {
             deliveries_read_back_oldest_first
             a_checkpoint_replaces_and_removes_deliveries
-            a_lease_brings_what_is_pending
+            the_holder_of_a_lease_loads_pending_deliveries_in_bounded_parts
             a_replay_sends_failed_deliveries_after_its_place_again
             a_deleted_endpoint_leaves_no_deliveries
             enabling_makes_pending_deliveries_due_at_once
@@ -389,6 +391,9 @@ suite! {
         }
     }
     databases: {
+        webhook_load {
+            endpoints_with_many_deliveries_hold_up_no_other
+        }
         refusal {
             a_refused_message_fails_alone
             a_refused_batch_leaves_no_trace

@@ -2,12 +2,13 @@ use std::time::Duration;
 
 use domain::{DeliveryStatus, Event, EventId, PageRequest, Start, Total, WebhookEndpointId};
 use trunkline_store::{
-    Checkpoint, DeliveryAttempt, EndpointChange, KeptDelivery, LeasedEndpoint, ReplayFrom, WebhookDelivery,
+    Checkpoint, DeliveryAttempt, EndpointChange, KeptDelivery, LeasedEndpoint, PendingLimits, ReplayFrom,
+    WebhookDelivery,
 };
 
 use crate::{
     builders::{ALREADY, NOT_YET, instant},
-    webhooks::{checkpoint, created, events, lease, lease_one, read, save},
+    webhooks::{checkpoint, created, events, lease_one, pending, read, save},
     world::World,
 };
 
@@ -147,18 +148,48 @@ pub(crate) async fn a_checkpoint_replaces_and_removes_deliveries(world: &World) 
     assert_eq!(deliveries(world, id, None).await, all);
 }
 
-pub(crate) async fn a_lease_brings_what_is_pending(world: &World) {
+pub(crate) async fn the_holder_of_a_lease_loads_pending_deliveries_in_bounded_parts(world: &World) {
     let (leased, events) = troubled(world).await;
     let id = leased.endpoint.id;
     let pending = deliveries(world, id, Some(Pending)).await;
+    let load = async |leased: &LeasedEndpoint, after: EventId, rows, bytes| {
+        let limits = PendingLimits { rows, bytes };
+        let loaded = world
+            .store
+            .pending_deliveries(leased.endpoint.id, leased.token, after, limits);
+        loaded.await.unwrap().map(|page| (page.deliveries, page.is_last))
+    };
+    let [start, large] = [EventId::START, EventId::new(1 << 40).unwrap()];
+    assert_eq!(
+        load(&leased, start, 2, 1 << 20).await,
+        Some((pending.clone(), true))
+    );
+    assert_eq!(
+        load(&leased, start, 1, 1 << 20).await,
+        Some((pending[..1].to_vec(), false))
+    );
+    assert_eq!(
+        load(&leased, start, 2, 1).await,
+        Some((pending[..1].to_vec(), false))
+    );
+    assert_eq!(
+        load(&leased, events[0].id, 1, 1).await,
+        Some((pending[1..].to_vec(), true))
+    );
+    assert_eq!(load(&leased, large, 1, 1).await, Some((Vec::new(), true)));
+    let other = created(world).await;
+    let other_leased = lease_one(world).await;
+    assert_eq!(
+        load(&other_leased, start, 2, 1 << 20).await,
+        Some((Vec::new(), true))
+    );
+    world.store.delete_endpoint(other.id).await.unwrap();
+    assert_eq!(load(&other_leased, start, 2, 1 << 20).await, None);
     world.store.release_endpoint(id, leased.token).await.unwrap();
-    let first = world.store.lease_endpoints(NOT_YET, 1).await.unwrap().remove(0);
-    assert_eq!(first.deliveries, pending[..1]);
-    assert_eq!(first.endpoint, read(world, id).await);
-    // Another endpoint has none.
-    let other = created(world).await.id;
-    assert_eq!(lease_one(world).await.deliveries, []);
-    world.store.delete_endpoint(other).await.unwrap();
+    assert_eq!(load(&leased, start, 2, 1 << 20).await, None);
+    let again = lease_one(world).await;
+    assert_eq!(load(&leased, start, 2, 1 << 20).await, None);
+    assert_eq!(load(&again, start, 2, 1 << 20).await, Some((pending, true)));
 }
 
 pub(crate) async fn a_replay_sends_failed_deliveries_after_its_place_again(world: &World) {
@@ -302,7 +333,8 @@ pub(crate) async fn a_replay_of_failed_deliveries_makes_them_due_afresh(world: &
     assert_eq!((after[2].event.id, after[2].status), (events[3].id, Pending));
     assert_eq!(after[2].attempts, []);
     assert!(after[2].due_at < Some(events[0].at.saturating_add(NOT_YET / 2)) && after[2].due_at.is_some());
-    assert_eq!(lease(world, NOT_YET).await[0].deliveries, after);
+    let leased = lease_one(world).await;
+    assert_eq!(pending(world, &leased, 2).await, after);
 }
 
 pub(crate) async fn a_purge_deletes_failed_deliveries_of_events_that_are_gone(world: &World) {

@@ -72,8 +72,8 @@ pub(crate) async fn concurrent_leases_never_share_an_endpoint(world: &World) {
     let leasing = |store: Arc<dyn Store>| {
         tokio::spawn(async move {
             let mut leased = Vec::new();
-            for _ in 0..4 {
-                leased.extend(store.lease_endpoints(NOT_YET, 10).await.unwrap());
+            for _ in 0..8 {
+                leased.extend(store.lease_endpoints(NOT_YET, 1).await.unwrap());
                 tokio::task::yield_now().await;
             }
             leased
@@ -127,4 +127,16 @@ pub(crate) async fn every_change_takes_the_lease_away(world: &World) {
         assert!(!save(world, &guessed).await, "step {step}");
     }
     assert_eq!(lease(world, NOT_YET).await, []);
+}
+
+pub(crate) async fn no_more_than_the_limit_are_leased_at_once(world: &World) {
+    for _ in 0..3 {
+        created(world).await;
+    }
+    let mut leased = world.store.lease_endpoints(NOT_YET, 2).await.unwrap();
+    assert_eq!(leased.len(), 2);
+    leased.extend(world.store.lease_endpoints(NOT_YET, 2).await.unwrap());
+    leased.sort_by_key(|leased| leased.endpoint.id);
+    leased.dedup_by_key(|leased| leased.endpoint.id);
+    assert_eq!(leased.len(), 3);
 }

@@ -3,7 +3,7 @@ use std::time::Duration;
 use domain::{DisabledReason, EventId, EventType, WebhookEndpointId, WebhookPayload};
 use trunkline_store::{
     Checkpoint, Endpoint, EndpointChange, EndpointConfig, EndpointUrl, LeasedEndpoint, NewEndpoint,
-    WebhookSecret,
+    PendingLimits, PendingPage, WebhookDelivery, WebhookSecret,
 };
 
 use crate::{builders::NOT_YET, world::World};
@@ -29,7 +29,7 @@ pub(crate) fn new_endpoint(world: &World, url: &str) -> NewEndpoint {
 
 pub(crate) async fn created(world: &World) -> Endpoint {
     let endpoint = new_endpoint(world, "https://example.com/hook");
-    let created = world.store.create_endpoint(&endpoint, 100).await;
+    let created = world.store.create_endpoint(&endpoint, 1_000).await;
     created.unwrap().unwrap()
 }
 
@@ -47,6 +47,25 @@ pub(crate) async fn lease_one(world: &World) -> LeasedEndpoint {
     let mut leased = lease(world, NOT_YET).await;
     assert_eq!(leased.len(), 1, "{leased:?}");
     leased.remove(0)
+}
+
+/// The pending deliveries of a leased endpoint, so many at once.
+pub(crate) async fn pending(world: &World, leased: &LeasedEndpoint, rows: u32) -> Vec<WebhookDelivery> {
+    let limits = PendingLimits { rows, bytes: 1 << 20 };
+    let (mut all, mut after) = (Vec::new(), EventId::START);
+    loop {
+        let (id, token) = (leased.endpoint.id, leased.token);
+        let page = insist!(world.store.pending_deliveries(id, token, after, limits).await).await;
+        let PendingPage {
+            deliveries, is_last, ..
+        } = page.unwrap();
+        assert!(deliveries.len() <= rows as usize);
+        all.extend(deliveries);
+        if is_last {
+            return all;
+        }
+        after = all.last().unwrap().event.id;
+    }
 }
 
 /// A checkpoint that changes nothing.

@@ -17,13 +17,14 @@ use domain::{
     WebhookEndpointId,
 };
 use store::{
-    ANSWER_KEPT_BYTES, DELIVERY_ATTEMPTS_KEPT, DeliveryAttempt, KeptDelivery, LeasedEndpoint, WebhookDelivery,
+    ANSWER_KEPT_BYTES, DELIVERY_ATTEMPTS_KEPT, DeliveryAttempt, Endpoint, KeptDelivery, PendingPage,
+    WebhookDelivery,
 };
 
 use super::schedule::{self, GIVE_UP_AFTER};
 
 /// Pending deliveries on record of an endpoint, at most; only a replay makes more. Each has at most [`ANSWERS_KEPT`] answers.
-pub(super) const PENDING_MAX: usize = 1_000;
+const PENDING_MAX: usize = 1_000;
 /// Events in memory that are neither delivered nor on record, at most.
 const FRESH_MAX: usize = 256;
 /// Calls at the same time, at most.
@@ -130,18 +131,11 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// From a lease that asked for [`PENDING_MAX`] deliveries.
-    pub(super) fn new(leased: LeasedEndpoint, now: Duration) -> Self {
-        let LeasedEndpoint {
-            endpoint,
-            leased_at,
-            deliveries,
-            ..
-        } = leased;
-        let known_to = deliveries.last().map(|last| last.event.id);
-        let mut queue = Self {
-            known_to: known_to.filter(|_| deliveries.len() >= PENDING_MAX),
-            types: endpoint.config.types,
+    /// Without the deliveries on record: see [`Queue::wants_deliveries`].
+    pub(super) fn new(endpoint: &Endpoint, now: Duration) -> Self {
+        Self {
+            known_to: Some(EventId::START),
+            types: endpoint.config.types.clone(),
             entries: BTreeMap::new(),
             lanes: BTreeMap::new(),
             callable: BTreeSet::new(),
@@ -160,14 +154,30 @@ impl Queue {
             done: Vec::new(),
             delivered: 0,
             disable: None,
-        };
-        for delivery in deliveries {
-            queue.load(delivery, leased_at, now);
         }
-        queue
     }
 
-    fn load(&mut self, delivery: WebhookDelivery, leased_at: Timestamp, now: Duration) {
+    /// After which event to load more deliveries on record; `None` if all are in memory, or as many as fit.
+    pub(super) fn wants_deliveries(&self) -> Option<EventId> {
+        let room = self.entries.len() < PENDING_MAX && self.disable.is_none();
+        self.known_to.filter(|_| room)
+    }
+
+    /// Takes the deliveries on record that follow.
+    pub(super) fn load(&mut self, page: PendingPage, now: Duration) {
+        let PendingPage {
+            deliveries,
+            read_at,
+            is_last,
+        } = page;
+        let last = deliveries.last().map(|last| last.event.id);
+        self.known_to = if is_last { None } else { last.or(self.known_to) };
+        for delivery in deliveries {
+            self.load_one(delivery, read_at, now);
+        }
+    }
+
+    fn load_one(&mut self, delivery: WebhookDelivery, read_at: Timestamp, now: Duration) {
         let WebhookDelivery {
             event,
             due_at,
@@ -178,7 +188,7 @@ impl Queue {
             self.done.push(event.id);
             return;
         }
-        let due = now + due_at.map_or(Duration::ZERO, |due| due.saturating_since(leased_at));
+        let due = now + due_at.map_or(Duration::ZERO, |due| due.saturating_since(read_at));
         self.insert(Entry {
             event,
             on_record: true,
@@ -392,14 +402,6 @@ impl Queue {
     /// Whether the cursor moved since the last checkpoint, perhaps over events of other types only.
     pub(super) fn has_moved(&self) -> bool {
         self.cursor() != self.stored
-    }
-
-    /// Whether more deliveries are on record than are in memory, and it is time to load them.
-    pub(super) fn must_reload(&self) -> bool {
-        self.known_to.is_some()
-            && self.in_flight == 0
-            && self.fresh.is_empty()
-            && self.entries.len() <= PENDING_MAX / 2
     }
 
     pub(super) fn is_disabled(&self) -> bool {

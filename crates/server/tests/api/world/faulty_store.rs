@@ -13,12 +13,7 @@ use domain::{
     WebhookEndpointId,
 };
 use store::{
-    Accept, Accepted, Accepting, AppliedReceipt, Archive, Assigned, Canceled, Checkpoint, ClaimLimits,
-    Claims, ConversationFilter, DeadLetter, Endpoint, EndpointChange, EventLog, Events, EventsRead,
-    FollowUpKey, FollowUps, IdempotentRequest, Import, Kind, LeasedEndpoint, ListedConversation,
-    MessageDetail, MessageFilter, NewEndpoint, Outage, Outbox, QueueDepth, Reads, Receipts, RedriveFilter,
-    RedriveTerms, Redriven, RedrivenBatch, ReplayFrom, Settled, Settlement, Store, StoreError, StoredReceipt,
-    TakenFollowUps, UnservedRule, WebhookDelivery, Webhooks, WithoutConversation,
+    Accept, Accepted, Accepting, AppliedReceipt, Archive, Assigned, AttemptRecord, Canceled, Checkpoint, ClaimLimits, Claims, ConversationFilter, DeadLetter, Endpoint, EndpointChange, EventLog, Events, EventsRead, FollowUpKey, FollowUps, IdempotentRequest, Import, Kind, LeasedEndpoint, ListedConversation, MessageDetail, MessageFilter, NewEndpoint, Outage, Outbox, PendingLimits, PendingPage, QueueDepth, Reads, Receipts, RedriveFilter, RedriveTerms, Redriven, RedrivenBatch, ReplayFrom, Settled, Settlement, Store, StoreError, StoredReceipt, TakenFollowUps, UnservedRule, WebhookDelivery, Webhooks, WithoutConversation,
 };
 use tokio::sync::watch;
 
@@ -64,6 +59,8 @@ pub enum Fault {
     FinishesNothing,
     /// It cannot be reached to read a message.
     ReadsNoMessage,
+    /// It cannot be reached to load pending deliveries.
+    LoadsNoDeliveries,
 }
 
 /// A store that fails as a test demands, and otherwise does what the one behind it does.
@@ -405,12 +402,22 @@ impl Webhooks for FaultyStore {
         self.reached()?.replay(id, from).await
     }
 
-    async fn lease_endpoints(
+    async fn lease_endpoints(&self, lease: Duration, max: u32) -> Result<Vec<LeasedEndpoint>, StoreError> {
+        self.reached()?.lease_endpoints(lease, max).await
+    }
+
+    async fn pending_deliveries(
         &self,
-        lease: Duration,
-        deliveries_max: u32,
-    ) -> Result<Vec<LeasedEndpoint>, StoreError> {
-        self.reached()?.lease_endpoints(lease, deliveries_max).await
+        id: WebhookEndpointId,
+        token: LeaseToken,
+        after: EventId,
+        limits: PendingLimits,
+    ) -> Result<Option<PendingPage>, StoreError> {
+        let store = self.reached()?;
+        if self.fault() == Fault::LoadsNoDeliveries {
+            return Err(StoreError::unavailable(Outage::Away, "no deliveries"));
+        }
+        store.pending_deliveries(id, token, after, limits).await
     }
 
     async fn checkpoint(&self, checkpoint: &Checkpoint) -> Result<bool, StoreError> {

@@ -179,16 +179,26 @@ impl Webhooks for Connection {
             .await
     }
 
-    async fn lease_endpoints(
-        &self,
-        lease: Duration,
-        deliveries_max: u32,
-    ) -> Result<Vec<LeasedEndpoint>, StoreError> {
+    async fn lease_endpoints(&self, lease: Duration, max: u32) -> Result<Vec<LeasedEndpoint>, StoreError> {
         self.database
             .transact(Errand::WRITE, move |database| {
-                let leased = at_once!(database.memory.lease_endpoints(lease, deliveries_max))?;
+                let leased = at_once!(database.memory.lease_endpoints(lease, max))?;
                 database.observer.leased_endpoints(&leased);
                 Ok(leased)
+            })
+            .await
+    }
+
+    async fn pending_deliveries(
+        &self,
+        id: WebhookEndpointId,
+        token: LeaseToken,
+        after: EventId,
+        limits: PendingLimits,
+    ) -> Result<Option<PendingPage>, StoreError> {
+        self.database
+            .transact(Errand::READ, move |database| {
+                at_once!(database.memory.pending_deliveries(id, token, after, limits))
             })
             .await
     }

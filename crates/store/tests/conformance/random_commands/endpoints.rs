@@ -6,7 +6,7 @@ use domain::{
 };
 use trunkline_store::{
     Checkpoint, DeliveryAttempt, Endpoint, EndpointChange, EndpointConfig, EndpointUrl, KeptDelivery,
-    LeasedEndpoint, NewEndpoint, ReplayFrom, Store, WebhookDelivery, Webhooks,
+    LeasedEndpoint, NewEndpoint, PendingLimits, ReplayFrom, Store, WebhookDelivery, Webhooks,
 };
 
 use super::{
@@ -134,9 +134,21 @@ impl Pair {
         assert_eq!(ours.len(), theirs.len(), "{ours:?} {theirs:?}");
         for (ours, theirs) in ours.into_iter().zip(theirs) {
             self.compare_answers([Some(ours.endpoint.clone()), Some(theirs.endpoint.clone())]);
-            self.compare_deliveries(&ours.deliveries, &theirs.deliveries);
-            if self.exactly {
-                assert_eq!(ours.leased_at, theirs.leased_at);
+            let limits = PendingLimits {
+                rows: LIMITLESS,
+                bytes: LIMITLESS,
+            };
+            let [model, store] = self.stores();
+            let load = async |store: &dyn Store, leased: &LeasedEndpoint| {
+                let LeasedEndpoint { endpoint, token } = leased;
+                let page = store.pending_deliveries(endpoint.id, *token, EventId::START, limits);
+                page.await.unwrap()
+            };
+            let (our_page, their_page) = (load(model, &ours).await, load(store, &theirs).await);
+            assert_eq!(our_page.is_some(), their_page.is_some());
+            if let (Some(ours), Some(theirs)) = (our_page, their_page) {
+                self.compare_deliveries(&ours.deliveries, &theirs.deliveries);
+                assert_eq!(ours.is_last, theirs.is_last);
             }
             self.endpoint_leases.push([ours, theirs]);
         }
