@@ -424,18 +424,22 @@ async fn a_change_takes_effect_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_rotation_both_secrets_sign() {
+async fn after_rotations_each_secret_of_the_last_24_hours_signs() {
     let hooks = Hooks::new().await;
     let endpoint = hooks.endpoint(OK).await;
     let webhooks = hooks.world.engine.webhooks();
     let rotated = webhooks.rotate_secret(endpoint.id).await.unwrap().unwrap();
     assert_ne!(rotated.secret, endpoint.secret);
     assert_eq!(rotated.secret.0.len(), 32);
+    // As if the answer had been lost.
+    let again = webhooks.rotate_secret(endpoint.id).await.unwrap().unwrap();
     hooks.send(1, "text").await;
     hooks.until_delivered(endpoint.id, 3, SECOND).await;
     for seen in hooks.receivers.seen(OK) {
-        assert_eq!(seen.signatures.len(), 2);
-        assert!(is_signed(&seen, &rotated.secret) && is_signed(&seen, &endpoint.secret));
+        assert_eq!(seen.signatures.len(), 3);
+        for secret in [&again.secret, &rotated.secret, &endpoint.secret] {
+            assert!(is_signed(&seen, secret));
+        }
     }
 }
 

@@ -187,7 +187,7 @@ impl EndpointRow {
             id,
             config,
             secret,
-            previous_secret: None,
+            previous_secrets: Vec::new(),
             enabled: true,
             disabled_reason: None,
             created_at: now,
@@ -232,8 +232,7 @@ impl EndpointRow {
         config.payload = payload.unwrap_or(config.payload);
         config.description = description.unwrap_or_else(|| config.description.clone());
         if let Some((secret, kept)) = rotate {
-            let previous = std::mem::replace(&mut endpoint.secret, secret);
-            endpoint.previous_secret = Some((previous, instant_after(now, kept)));
+            endpoint.rotate(secret, kept, now);
         }
         if let Some(enabled) = enabled {
             endpoint.enabled = enabled;
@@ -241,13 +240,11 @@ impl EndpointRow {
         }
         if enabled == Some(true) {
             endpoint.failing_since = None;
-            // Those that wait behind others have no time, and go on waiting.
-            for due_at in self
-                .deliveries
-                .values_mut()
-                .filter_map(|delivery| delivery.due_at.as_mut())
-            {
-                *due_at = now;
+            let deliveries = self.deliveries.values_mut();
+            for delivery in deliveries.filter(|delivery| delivery.status == DeliveryStatus::Pending) {
+                // Those that wait behind others have no time, and go on waiting.
+                delivery.due_at = delivery.due_at.map(|_| now);
+                delivery.attempts.clear();
             }
         }
         self.endpoint.clone()

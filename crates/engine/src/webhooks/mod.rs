@@ -21,14 +21,16 @@ use std::{
 
 use async_trait::async_trait;
 use domain::{DeliveryStatus, Entropy, Event, EventId, Page, PageRequest, Timestamp, WebhookEndpointId};
+use futures_util::FutureExt;
 use parking_lot::Mutex;
 use store::{
     Endpoint, EndpointChange, EndpointConfig, EndpointUrl, MessageDetail, NewEndpoint, ReplayFrom,
     StoreError, WebhookDelivery, WebhookSecret,
 };
 use thiserror::Error;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::{Hold, Node, dispatch::Dispatcher};
 
@@ -183,9 +185,13 @@ impl Webhooks {
             config,
             secret: self.new_secret(),
         };
-        let created = self.node.store.create_endpoint(&endpoint, ENDPOINTS_MAX).await?;
-        self.changed.notify_one();
-        created.ok_or(EndpointError::TooMany)
+        let (node, changed) = (Arc::clone(&self.node), Arc::clone(&self.changed));
+        let created = self.to_completion(async move {
+            let created = node.store.create_endpoint(&endpoint, ENDPOINTS_MAX).await;
+            changed.notify_one();
+            created
+        });
+        created.await?.ok_or(EndpointError::TooMany)
     }
 
     /// Oldest first.
@@ -219,7 +225,8 @@ impl Webhooks {
         Ok(endpoint)
     }
 
-    /// Gives an endpoint a new secret. The one before also signs for [`ROTATION_OVERLAP`]. `None` for an unknown endpoint.
+    /// Gives an endpoint a new secret. Each of the last [`PREVIOUS_SECRETS_MAX`](store::PREVIOUS_SECRETS_MAX) also signs for
+    /// [`ROTATION_OVERLAP`] after its rotation. `None` for an unknown endpoint.
     ///
     /// # Errors
     /// When the store cannot store it.
@@ -228,9 +235,33 @@ impl Webhooks {
             rotate: Some((self.new_secret(), ROTATION_OVERLAP)),
             ..EndpointChange::default()
         };
-        let endpoint = self.node.store.change_endpoint(id, &change).await?;
-        self.restart(id);
-        Ok(endpoint)
+        let (node, changed, running) = (
+            Arc::clone(&self.node),
+            Arc::clone(&self.changed),
+            Arc::clone(&self.running),
+        );
+        let rotated = self.to_completion(async move {
+            let rotated = node.store.change_endpoint(id, &change).await;
+            restart(&node, &running, &changed, id);
+            rotated
+        });
+        rotated.await
+    }
+
+    /// Runs a change that only its answer shows in a task of its own, so that it completes even if the client hangs up.
+    async fn to_completion<T: Send + 'static>(
+        &self,
+        change: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let task = change.map(|changed| {
+            // The client may have hung up.
+            let _ = reply.send(changed);
+        });
+        self.node.tasks.spawn(Box::pin(task.in_current_span()));
+        answer
+            .await
+            .unwrap_or_else(|_| Err(StoreError::OutcomeUnknown("the node stopped".into())))
     }
 
     /// False for an unknown endpoint.
@@ -295,14 +326,8 @@ impl Webhooks {
         }))
     }
 
-    /// The endpoint has changed and its lease is gone: ends its task on this node, and looks for endpoints to lease. On another node
-    /// the task ends by itself before its next call.
     fn restart(&self, id: WebhookEndpointId) {
-        if let Some(running) = self.running.lock().remove(&id) {
-            running.cancel();
-            self.node.metrics.webhooks.remove_gauges(id);
-        }
-        self.changed.notify_one();
+        restart(&self.node, &self.running, &self.changed, id);
     }
 
     fn check(&self, url: &EndpointUrl) -> Result<(), EndpointError> {
@@ -315,6 +340,16 @@ impl Webhooks {
     fn new_secret(&self) -> WebhookSecret {
         WebhookSecret(Box::new(self.secrets.secret()))
     }
+}
+
+/// The endpoint has changed and its lease is gone: ends its task on this node, and looks for endpoints to lease. On another node
+/// the task ends by itself before its next call.
+fn restart(node: &Node, running: &Running, changed: &Notify, id: WebhookEndpointId) {
+    if let Some(running) = running.lock().remove(&id) {
+        running.cancel();
+        node.metrics.webhooks.remove_gauges(id);
+    }
+    changed.notify_one();
 }
 
 impl fmt::Debug for Webhooks {

@@ -38,9 +38,8 @@ pub(super) fn headers(
 ) -> [(&'static str, String); 3] {
     let timestamp = now.as_micros().div_euclid(MICROS_PER_SECOND).to_string();
     let mut signature = sign_webhook(&endpoint.secret, &webhook_id, &timestamp, body);
-    if let Some((secret, until)) = &endpoint.previous_secret
-        && now < *until
-    {
+    let previous = endpoint.previous_secrets.iter();
+    for (secret, _) in previous.filter(|(_, until)| now < *until) {
         signature.push(' ');
         signature.push_str(&sign_webhook(secret, &webhook_id, &timestamp, body));
     }
@@ -83,11 +82,14 @@ mod tests {
     }
 
     #[test]
-    fn the_secret_before_signs_until_its_end() {
-        let [secret, before] = [1, 2].map(|byte| WebhookSecret(Box::new([byte; 32])));
+    fn each_secret_before_signs_until_its_end() {
+        let [secret, before, first] = [1, 2, 3].map(|byte| WebhookSecret(Box::new([byte; 32])));
         let until = Timestamp::from_micros(86_400_000_000).unwrap();
-        let endpoint = endpoint(secret.clone(), Some((before.clone(), until)));
+        let an_hour_before = Timestamp::from_micros(82_800_000_000).unwrap();
+        let previous = vec![(before.clone(), until), (first.clone(), an_hour_before)];
+        let endpoint = endpoint(secret.clone(), previous);
         for (micros, secrets) in [
+            (82_799_999_999, vec![&secret, &before, &first]),
             (86_399_999_999, vec![&secret, &before]),
             (86_400_000_000, vec![&secret]),
         ] {
@@ -103,7 +105,7 @@ mod tests {
         }
     }
 
-    fn endpoint(secret: WebhookSecret, previous_secret: Option<(WebhookSecret, Timestamp)>) -> Endpoint {
+    fn endpoint(secret: WebhookSecret, previous_secrets: Vec<(WebhookSecret, Timestamp)>) -> Endpoint {
         let created_at = Timestamp::EARLIEST;
         Endpoint {
             id: WebhookEndpointId::mint(created_at, &Entropy::from_seed(1)),
@@ -114,7 +116,7 @@ mod tests {
                 description: None,
             },
             secret,
-            previous_secret,
+            previous_secrets,
             enabled: true,
             disabled_reason: None,
             created_at,

@@ -280,8 +280,9 @@ create table webhook_endpoints (
     payload           text not null,
     description       text,
     secret            bytea not null,
-    previous_secret   bytea,
-    previous_until    timestamptz,
+    -- Latest first, each with the end of its time.
+    previous_secrets  bytea[] not null default '{}',
+    previous_until    timestamptz[] not null default '{}',
     enabled           boolean not null default true,
     disabled_reason   text,
     created_at        timestamptz not null default now(),

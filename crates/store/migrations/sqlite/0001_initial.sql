@@ -183,8 +183,8 @@ create table webhook_endpoints (
     payload               text not null,
     description           text,
     secret                blob not null,
-    previous_secret       blob,
-    previous_secret_until integer,
+    -- JSON: [[bytes, until] …], latest first.
+    previous_secrets      text not null default '[]',
     enabled               integer not null default 1,
     disabled_reason       text,
     created_at            integer not null,

@@ -1,6 +1,6 @@
 -- Up to ?2 enabled endpoints that no node holds.
 select
-    id, url, types, payload, description, secret, previous_secret, previous_secret_until, enabled, disabled_reason, created_at,
+    id, url, types, payload, description, secret, previous_secrets, enabled, disabled_reason, created_at,
     cursor, replay_until, delivered_total, last_delivered_at, failing_since,
     lease_token
 from webhook_endpoints

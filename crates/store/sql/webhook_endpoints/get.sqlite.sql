@@ -1,5 +1,5 @@
 select
-    id, url, types, payload, description, secret, previous_secret, previous_secret_until, enabled, disabled_reason, created_at,
+    id, url, types, payload, description, secret, previous_secrets, enabled, disabled_reason, created_at,
     cursor, replay_until, delivered_total, last_delivered_at, failing_since
 from webhook_endpoints
 where id = ?1

@@ -30,8 +30,8 @@ pub use reads::{ConversationFilter, ListedConversation, MessageDetail, MessageFi
 pub use receipts::{AppliedReceipt, RECEIPTS_SHOWN_MAX, Receipts, StoredReceipt};
 pub use webhooks::{
     ANSWER_KEPT_BYTES, Checkpoint, DELIVERY_ATTEMPTS_KEPT, DeliveryAttempt, Endpoint, EndpointChange,
-    EndpointConfig, EndpointUrl, KeptDelivery, LeasedEndpoint, NewEndpoint, PendingLimits, PendingPage,
-    ReplayFrom, WebhookDelivery, WebhookSecret, Webhooks,
+    EndpointConfig, EndpointUrl, KeptDelivery, LeasedEndpoint, NewEndpoint, PREVIOUS_SECRETS_MAX,
+    PendingLimits, PendingPage, ReplayFrom, WebhookDelivery, WebhookSecret, Webhooks,
 };
 
 /// Durable storage. Every method of every trait is one transaction: it takes effect whole or not at all. Durations are cut to

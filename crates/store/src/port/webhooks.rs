@@ -6,7 +6,7 @@ use domain::{
     WebhookEndpointId, WebhookPayload,
 };
 
-use crate::StoreError;
+use crate::{StoreError, instant_after};
 
 /// Webhook endpoints, and how far each is in the event log.
 ///
@@ -111,8 +111,8 @@ pub struct Endpoint {
     pub id: WebhookEndpointId,
     pub config: EndpointConfig,
     pub secret: WebhookSecret,
-    /// Signs too, until then.
-    pub previous_secret: Option<(WebhookSecret, Timestamp)>,
+    /// Each signs too, until its time. Latest first, at most [`PREVIOUS_SECRETS_MAX`].
+    pub previous_secrets: Vec<(WebhookSecret, Timestamp)>,
     pub enabled: bool,
     /// Why the system disabled it; `None` if it is enabled, or a client disabled it.
     pub disabled_reason: Option<DisabledReason>,
@@ -128,6 +128,17 @@ pub struct Endpoint {
     pub failing_since: Option<Timestamp>,
 }
 
+impl Endpoint {
+    /// Replaces the secret. The present one signs for as long as `kept`, with the latest of those before it that still sign.
+    pub fn rotate(&mut self, secret: WebhookSecret, kept: Duration, now: Timestamp) {
+        let previous = std::mem::replace(&mut self.secret, secret);
+        self.previous_secrets
+            .insert(0, (previous, instant_after(now, kept)));
+        self.previous_secrets.retain(|(_, until)| *until > now);
+        self.previous_secrets.truncate(PREVIOUS_SECRETS_MAX);
+    }
+}
+
 /// What to change of an endpoint; `None` leaves a value as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EndpointChange {
@@ -135,9 +146,9 @@ pub struct EndpointChange {
     pub types: Option<Option<Vec<EventType>>>,
     pub payload: Option<WebhookPayload>,
     pub description: Option<Option<Box<str>>>,
-    /// Enabling clears the reason and the failing time, and makes pending deliveries due at once.
+    /// Enabling clears the reason, the failing time and the attempts of pending deliveries, and makes these due at once.
     pub enabled: Option<bool>,
-    /// A new secret; the one before also signs for this long.
+    /// A new secret; the one before also signs for this long. Of those before it, the latest that still sign are kept.
     pub rotate: Option<(WebhookSecret, Duration)>,
 }
 
@@ -220,6 +231,8 @@ pub struct DeliveryAttempt {
     pub answer: Box<str>,
 }
 
+/// Secrets that still sign after their rotation, at most. One more rotation drops the oldest.
+pub const PREVIOUS_SECRETS_MAX: usize = 5;
 /// How much of an endpoint's answer is kept.
 pub const ANSWER_KEPT_BYTES: usize = 1_024;
 /// The most attempts of one delivery that are kept: the first and the latest.

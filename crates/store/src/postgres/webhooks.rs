@@ -11,8 +11,8 @@ use uuid::Uuid;
 use super::{Postgres, millis_float, rows};
 use crate::{
     Checkpoint, Endpoint, EndpointChange, EndpointConfig, EndpointUrl, Events, KeptDelivery, LeasedEndpoint,
-    NewEndpoint, PendingLimits, PendingPage, ReplayFrom, StoreError, WebhookDelivery, WebhookSecret,
-    Webhooks, json,
+    NewEndpoint, PREVIOUS_SECRETS_MAX, PendingLimits, PendingPage, ReplayFrom, StoreError, WebhookDelivery,
+    WebhookSecret, Webhooks, json,
 };
 
 #[async_trait]
@@ -85,6 +85,7 @@ impl Webhooks for Postgres {
                     &change.enabled,
                     &secret,
                     &also_signs,
+                    &(PREVIOUS_SECRETS_MAX as i64),
                 ],
             )
             .await?;
@@ -321,7 +322,8 @@ fn endpoint_of(row: &Row) -> Result<Endpoint, StoreError> {
         .transpose()
         .map_err(|_| rows::corrupt("types"))?;
     let secret = |secret: Vec<u8>| WebhookSecret(secret.into());
-    let previous: Option<Vec<u8>> = rows::get(row, "previous_secret")?;
+    let previous: Vec<Vec<u8>> = rows::get(row, "previous_secrets")?;
+    let until: Vec<jiff::Timestamp> = rows::get(row, "previous_until")?;
     Ok(Endpoint {
         id: rows::get::<Uuid>(row, "id")?.into(),
         config: EndpointConfig {
@@ -331,7 +333,11 @@ fn endpoint_of(row: &Row) -> Result<Endpoint, StoreError> {
             description: rows::get::<Option<&str>>(row, "description")?.map(Into::into),
         },
         secret: secret(rows::get(row, "secret")?),
-        previous_secret: previous.map(secret).zip(rows::moment(row, "previous_until")?),
+        previous_secrets: previous
+            .into_iter()
+            .map(secret)
+            .zip(until.into_iter().map(Into::into))
+            .collect(),
         enabled: rows::get(row, "enabled")?,
         disabled_reason: rows::optional_word(row, "disabled_reason")?,
         created_at: rows::get::<jiff::Timestamp>(row, "created_at")?.into(),

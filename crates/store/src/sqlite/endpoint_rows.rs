@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::EventType;
+use domain::{EventType, Timestamp};
 use rusqlite::Row;
 use uuid::Uuid;
 
@@ -13,11 +13,6 @@ use super::{
 use crate::{DeliveryAttempt, Endpoint, EndpointConfig, EndpointUrl, WebhookDelivery, WebhookSecret};
 
 pub(super) fn endpoint(row: &Row<'_>) -> rusqlite::Result<Endpoint> {
-    let secret = |column| -> rusqlite::Result<Option<WebhookSecret>> {
-        let bytes: Option<Vec<u8>> = row.get(column)?;
-        Ok(bytes.map(|bytes| WebhookSecret(bytes.into())))
-    };
-    let previous = secret("previous_secret")?.zip(optional_instant(row, "previous_secret_until")?);
     let description: Option<String> = row.get("description")?;
     let replay_until: Option<i64> = row.get("replay_until")?;
     Ok(Endpoint {
@@ -28,8 +23,8 @@ pub(super) fn endpoint(row: &Row<'_>) -> rusqlite::Result<Endpoint> {
             payload: word(row, "payload")?,
             description: description.map(Into::into),
         },
-        secret: secret("secret")?.ok_or_else(|| corrupt("secret"))?,
-        previous_secret: previous,
+        secret: WebhookSecret(row.get::<_, Vec<u8>>("secret")?.into()),
+        previous_secrets: to_secrets(row.get_ref("previous_secrets")?.as_str()?)?,
         enabled: row.get("enabled")?,
         disabled_reason: optional_word(row, "disabled_reason")?,
         created_at: instant(row, "created_at")?,
@@ -50,6 +45,24 @@ pub(super) fn delivery(row: &Row<'_>) -> rusqlite::Result<WebhookDelivery> {
         due_at: optional_instant(row, "due_at")?,
         attempts: to_attempts(row.get_ref("attempts")?.as_str()?)?,
     })
+}
+
+/// Secrets as a JSON array of their bytes and when they end.
+pub(super) fn from_secrets(secrets: &[(WebhookSecret, Timestamp)]) -> String {
+    let secrets = secrets
+        .iter()
+        .map(|(secret, until)| serde_json::json!([secret.0, until.as_micros()]));
+    serde_json::Value::from_iter(secrets).to_string()
+}
+
+fn to_secrets(json: &str) -> rusqlite::Result<Vec<(WebhookSecret, Timestamp)>> {
+    let stored: Vec<(Box<[u8]>, i64)> =
+        serde_json::from_str(json).map_err(|_| corrupt("previous_secrets"))?;
+    let secrets = stored.into_iter().map(|(secret, until)| {
+        let until = Timestamp::from_micros(until).ok_or_else(|| corrupt("previous_secrets"))?;
+        Ok((WebhookSecret(secret), until))
+    });
+    secrets.collect()
 }
 
 /// Types of events as a JSON array; null is all types.
@@ -87,7 +100,7 @@ fn to_attempts(json: &str) -> rusqlite::Result<Vec<DeliveryAttempt>> {
     let stored: Vec<StoredAttempt> = serde_json::from_str(json).map_err(|_| corrupt("attempts"))?;
     let attempts = stored.into_iter().map(|(at, latency, status, error, answer)| {
         Ok(DeliveryAttempt {
-            at: domain::Timestamp::from_micros(at).ok_or_else(|| corrupt("attempts"))?,
+            at: Timestamp::from_micros(at).ok_or_else(|| corrupt("attempts"))?,
             latency: Duration::from_micros(latency),
             status,
             error: error.into(),

@@ -291,8 +291,7 @@ fn apply(endpoint: &mut Endpoint, change: EndpointChange, now: Timestamp) {
     replace(old_payload, payload);
     replace(old_description, description);
     if let Some((secret, kept)) = rotate {
-        let previous = std::mem::replace(&mut endpoint.secret, secret);
-        endpoint.previous_secret = Some((previous, instant_after(now, kept)));
+        endpoint.rotate(secret, kept, now);
     }
     if let Some(enabled) = enabled {
         endpoint.enabled = enabled;
@@ -310,10 +309,6 @@ fn replace<T>(old: &mut T, new: Option<T>) {
 /// Saves a changed endpoint and takes its lease away.
 fn save(connection: &Connection, endpoint: &Endpoint) -> rusqlite::Result<()> {
     let Endpoint { id, config, .. } = endpoint;
-    let (previous, previous_until) = match &endpoint.previous_secret {
-        Some((secret, until)) => (Some(&secret.0), Some(until.as_micros())),
-        None => (None, None),
-    };
     connection
         .prepare_cached(include_str!("../../sql/webhook_endpoints/change.sqlite.sql"))?
         .execute(params![
@@ -323,8 +318,7 @@ fn save(connection: &Connection, endpoint: &Endpoint) -> rusqlite::Result<()> {
             config.payload.as_str(),
             config.description,
             endpoint.secret.0,
-            previous,
-            previous_until,
+            endpoint_rows::from_secrets(&endpoint.previous_secrets),
             endpoint.enabled,
             endpoint.disabled_reason.map(domain::DisabledReason::as_str),
             number(endpoint.cursor),

@@ -288,7 +288,7 @@ suite! {
             a_new_endpoint_starts_at_the_end_of_the_log
             there_are_no_more_endpoints_than_the_limit
             a_change_changes_what_it_names
-            a_rotated_secret_also_signs_for_a_while
+            rotated_secrets_also_sign_for_a_while
             a_checkpoint_moves_the_cursor_and_counts
             a_disabled_endpoint_has_its_event_and_no_lease
         }
@@ -304,7 +304,7 @@ suite! {
             the_holder_of_a_lease_loads_pending_deliveries_in_bounded_parts
             a_replay_sends_failed_deliveries_after_its_place_again
             a_deleted_endpoint_leaves_no_deliveries
-            enabling_makes_pending_deliveries_due_at_once
+            enabling_makes_pending_deliveries_due_at_once_with_fresh_attempts
             a_replay_goes_back_and_is_done_where_it_began
             a_replay_since_a_time_starts_with_its_first_event
             a_replay_of_failed_deliveries_makes_them_due_afresh

@@ -6,7 +6,10 @@ use trunkline_store::{
     PendingLimits, PendingPage, WebhookDelivery, WebhookSecret,
 };
 
-use crate::{builders::NOT_YET, world::World};
+use crate::{
+    builders::{ALREADY, NOT_YET},
+    world::World,
+};
 
 pub(crate) fn secret(byte: u8) -> WebhookSecret {
     WebhookSecret([byte; 24].into())
@@ -120,7 +123,7 @@ pub(crate) async fn a_new_endpoint_starts_at_the_end_of_the_log(world: &World) {
         id: endpoint.id,
         config: endpoint.config,
         secret: endpoint.secret,
-        previous_secret: None,
+        previous_secrets: Vec::new(),
         enabled: true,
         disabled_reason: None,
         created_at,
@@ -224,25 +227,38 @@ pub(crate) async fn a_change_changes_what_it_names(world: &World) {
     assert_eq!(changed, Ok(None));
 }
 
-pub(crate) async fn a_rotated_secret_also_signs_for_a_while(world: &World) {
+pub(crate) async fn rotated_secrets_also_sign_for_a_while(world: &World) {
     let endpoint = created(world).await;
-    for (new, old) in [(2, 1), (3, 2)] {
+    let rotate = async |new: u8, kept| {
         let change = EndpointChange {
-            rotate: Some((secret(new), NOT_YET)),
+            rotate: Some((secret(new), kept)),
             ..EndpointChange::default()
         };
-        let changed = world
-            .store
-            .change_endpoint(endpoint.id, &change)
-            .await
-            .unwrap()
-            .unwrap();
+        let changed = world.store.change_endpoint(endpoint.id, &change).await;
+        let changed = changed.unwrap().unwrap();
         assert_eq!(changed.secret, secret(new));
-        let (previous, until) = changed.previous_secret.clone().unwrap();
-        assert_eq!(previous, secret(old));
-        assert!(until >= endpoint.created_at.saturating_add(NOT_YET), "{until:?}");
         assert_eq!(read(world, endpoint.id).await, changed);
+        for (_, until) in &changed.previous_secrets {
+            assert!(*until >= endpoint.created_at.saturating_add(NOT_YET), "{until:?}");
+        }
+        let previous = changed.previous_secrets.into_iter();
+        previous.map(|(secret, _)| secret).collect::<Vec<_>>()
+    };
+    let secrets = |bytes: &[u8]| bytes.iter().map(|byte| secret(*byte)).collect::<Vec<_>>();
+    assert_eq!(rotate(2, NOT_YET).await, secrets(&[1]));
+    assert_eq!(rotate(3, NOT_YET).await, secrets(&[2, 1]));
+    // It no longer signs.
+    assert_eq!(rotate(4, ALREADY).await, secrets(&[2, 1]));
+    let other_change = EndpointChange {
+        enabled: Some(true),
+        ..EndpointChange::default()
+    };
+    let changed = world.store.change_endpoint(endpoint.id, &other_change).await;
+    assert_eq!(changed.unwrap().unwrap().previous_secrets.len(), 2);
+    for new in 5..8 {
+        rotate(new, NOT_YET).await;
     }
+    assert_eq!(rotate(8, NOT_YET).await, secrets(&[7, 6, 5, 4, 2]));
 }
 
 pub(crate) async fn a_checkpoint_moves_the_cursor_and_counts(world: &World) {

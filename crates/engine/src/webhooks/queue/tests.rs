@@ -118,6 +118,18 @@ impl World {
         self.read_log();
     }
 
+    /// As the store enables a disabled endpoint.
+    fn enable(&mut self) {
+        (self.disabled, self.failing_since) = (None, None);
+        let due_at = Some(self.wall());
+        let rows = self.rows.values_mut();
+        for row in rows.filter(|row| row.status == DeliveryStatus::Pending) {
+            row.due_at = row.due_at.and(due_at);
+            row.attempts.clear();
+        }
+        self.lease();
+    }
+
     fn read_log(&mut self) {
         if let Some((after, limit)) = self.queue.wants() {
             let events = self.log.iter().filter(|event| event.id > after);
@@ -281,7 +293,7 @@ fn endpoint(
             description: None,
         },
         secret: WebhookSecret(Box::new([7; 32])),
-        previous_secret: None,
+        previous_secrets: Vec::new(),
         enabled: true,
         disabled_reason: None,
         created_at,
@@ -449,10 +461,7 @@ fn an_endpoint_that_takes_nothing_for_three_days_is_disabled_and_loses_nothing()
         (GIVE_UP_AFTER..GIVE_UP_AFTER + HOUR).contains(&failed_for),
         "{failed_for:?}"
     );
-    // A client enables it.
-    (world.disabled, world.failing_since) = (None, None);
-    world.rows.values_mut().for_each(|row| row.due_at = None);
-    world.lease();
+    world.enable();
     world.pass(SECOND, |_| 500);
     assert_eq!(
         (world.disabled, world.pending()),

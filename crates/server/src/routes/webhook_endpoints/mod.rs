@@ -62,7 +62,9 @@ pub(crate) async fn create(State(app): AppState, request: Request) -> Result<Res
     let created = app.engine().webhooks().create(body.read()?).await;
     let endpoint = created.map_err(problem)?;
     let location = HeaderValue::try_from(format!("/api/webhook-endpoints/{}", endpoint.id));
-    let shown = with_secret(&app, endpoint).await?;
+    // Only this answer shows the secret: nothing may fail any more. A new endpoint has no events to take.
+    let lag = Some(0.0);
+    let shown = EndpointWithSecret::of(endpoint, lag, app.engine().now());
     let mut response = (StatusCode::CREATED, Json(shown)).into_response();
     if let Ok(location) = location {
         response.headers_mut().insert(header::LOCATION, location);
@@ -81,7 +83,11 @@ pub(crate) async fn list(State(app): AppState) -> Result<Response, Problem> {
     let mut items = Vec::with_capacity(endpoints.len());
     for endpoint in endpoints {
         let oldest = oldest_after(&app, endpoint.cursor, end).await?;
-        items.push(EndpointView::of(endpoint, oldest, app.engine().now()));
+        items.push(EndpointView::of(
+            endpoint,
+            Some(lag(&app, oldest)),
+            app.engine().now(),
+        ));
     }
     Ok(Json(WebhookEndpoints { items }).into_response())
 }
@@ -137,7 +143,8 @@ pub(crate) async fn delete(State(app): AppState, id: PathId) -> Result<StatusCod
 
 /// Replace the secret of a webhook endpoint
 ///
-/// For 24 hours each webhook has two signatures: one by the new secret, one by the old. The request needs no body.
+/// For 24 hours each webhook also has a signature by the old secret. Of several rotations in this time, the latest five old secrets
+/// sign. The request needs no body.
 #[utoipa::path(
     post, path = "/api/webhook-endpoints/{id}/rotate-secret", operation_id = "rotateWebhookSecret", tag = "Webhooks",
     params(("id" = schemas::WebhookEndpointId, Path, description = "The endpoint's id")),
@@ -148,7 +155,8 @@ pub(crate) async fn rotate(State(app): AppState, id: PathId, request: Request) -
     read_nothing(&app, request).await?;
     let rotated = app.engine().webhooks().rotate_secret(id).await?;
     let endpoint = rotated.ok_or_else(unknown)?;
-    Ok(Json(with_secret(&app, endpoint).await?).into_response())
+    // Only this answer shows the secret: nothing may fail any more, so it does without the lag.
+    Ok(Json(EndpointWithSecret::of(endpoint, None, app.engine().now())).into_response())
 }
 
 /// Test a webhook endpoint
@@ -214,7 +222,7 @@ struct ReplayResponse {
 
 /// Deliver events again
 ///
-/// All events after a place or since a time, or those whose deliveries failed. It is durable: a restart continues it. The endpoint
+/// All events after a place or since a time, failed ones included, or only those whose deliveries failed. It is durable: a restart continues it. The endpoint
 /// shows `replaying` meanwhile.
 #[utoipa::path(
     post, path = "/api/webhook-endpoints/{id}/replay", operation_id = "replayWebhooks", tag = "Webhooks",
@@ -254,13 +262,13 @@ async fn shown(app: &App, endpoint: Option<Endpoint>) -> Result<Response, Proble
     let endpoint = endpoint.ok_or_else(unknown)?;
     let end = app.engine().events().end().await?;
     let oldest = oldest_after(app, endpoint.cursor, end).await?;
-    Ok(Json(EndpointView::of(endpoint, oldest, app.engine().now())).into_response())
+    let view = EndpointView::of(endpoint, Some(lag(app, oldest)), app.engine().now());
+    Ok(Json(view).into_response())
 }
 
-async fn with_secret(app: &App, endpoint: Endpoint) -> Result<EndpointWithSecret, Problem> {
-    let end = app.engine().events().end().await?;
-    let oldest = oldest_after(app, endpoint.cursor, end).await?;
-    Ok(EndpointWithSecret::of(endpoint, oldest, app.engine().now()))
+/// In seconds.
+fn lag(app: &App, oldest: Option<Timestamp>) -> f64 {
+    oldest.map_or(0.0, |at| app.engine().now().saturating_since(at).as_secs_f64())
 }
 
 /// When the oldest event after a place happened; `None` at the end of the log.

@@ -46,9 +46,10 @@ pub(super) struct EndpointView {
     #[schema(required, value_type = Option<schemas::Timestamp>)]
     failing_since: Option<Timestamp>,
     /// The age in seconds of the oldest event that was not sent yet; 0 without one. Events listed under `deliveries` do not
-    /// count.
-    #[schema(minimum = 0, example = 0.25)]
-    lag: f64,
+    /// count. Missing in the answer to a rotation.
+    #[schema(minimum = 0, example = 0.25, required = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lag: Option<f64>,
     /// Whether a replay is under way.
     replaying: bool,
     /// The secret before the latest rotation also signs until then.
@@ -75,13 +76,13 @@ pub(super) struct WebhookEndpoints {
 }
 
 impl EndpointView {
-    /// `oldest` is when the oldest event behind the endpoint's cursor happened.
-    pub(super) fn of(endpoint: Endpoint, oldest: Option<Timestamp>, now: Timestamp) -> Self {
+    /// `lag` is in seconds.
+    pub(super) fn of(endpoint: Endpoint, lag: Option<f64>, now: Timestamp) -> Self {
         let Endpoint {
             id,
             config,
             secret: _,
-            previous_secret,
+            previous_secrets,
             enabled,
             disabled_reason,
             created_at,
@@ -91,7 +92,7 @@ impl EndpointView {
             last_delivered_at,
             failing_since,
         } = endpoint;
-        let previous_secret_until = previous_secret.map(|(_, until)| until);
+        let previous_secret_until = previous_secrets.first().map(|(_, until)| *until);
         Self {
             id,
             url: config.url.0,
@@ -104,7 +105,7 @@ impl EndpointView {
             delivered_total,
             last_delivered_at,
             failing_since,
-            lag: oldest.map_or(0.0, |at| now.saturating_since(at).as_secs_f64()),
+            lag,
             replaying: replay_until.is_some(),
             previous_secret_until: previous_secret_until.filter(|until| *until > now),
         }
@@ -112,10 +113,10 @@ impl EndpointView {
 }
 
 impl EndpointWithSecret {
-    pub(super) fn of(endpoint: Endpoint, oldest: Option<Timestamp>, now: Timestamp) -> Self {
+    pub(super) fn of(endpoint: Endpoint, lag: Option<f64>, now: Timestamp) -> Self {
         let secret = spelled_secret(&endpoint.secret);
         Self {
-            endpoint: EndpointView::of(endpoint, oldest, now),
+            endpoint: EndpointView::of(endpoint, lag, now),
             secret,
         }
     }
@@ -149,7 +150,7 @@ struct DeliveryAttemptView {
     /// What went wrong, in a word.
     #[schema(example = "status")]
     error: Box<str>,
-    /// The first 1,024 bytes of the answer, as text.
+    /// The first 1,024 bytes of the answer, as text. Kept for the latest two attempts, and empty for those before.
     answer: Box<str>,
 }
 

@@ -3,7 +3,7 @@ use std::time::Duration;
 use domain::Clock;
 use serde_json::{Value, json};
 
-use crate::world::{World, sms, until, with, without};
+use crate::world::{Fault, World, sms, until, with, without};
 
 const ENDPOINTS: &str = "/api/webhook-endpoints";
 const URL: &str = "https://example.com/hooks?key=secret";
@@ -54,9 +54,30 @@ async fn an_endpoint_shows_its_secret_only_when_it_is_made_and_rotated() {
     let rotated = rotated.expect(200).json();
     assert_ne!(rotated["secret"], created["secret"]);
     assert!(rotated["previous_secret_until"].is_string());
+    assert_eq!(rotated.get("lag"), None);
     world.clock.advance(Duration::from_secs(25 * 3_600));
     let later = world.get(&path(&created)).await.expect(200).json();
     assert!(later.get("previous_secret_until").is_none() && later.get("secret").is_none());
+}
+
+#[tokio::test]
+async fn a_new_secret_is_shown_also_while_no_event_can_be_read() {
+    let world = World::new().await;
+    world.sent(&sms("text")).await;
+    world.store.set(Fault::ReadsNoEvents);
+    let created = create(&world, &json!({"url": URL})).await;
+    let rotate = format!("{}/rotate-secret", path(&created));
+    let rotated = world
+        .client
+        .request("POST", &rotate)
+        .send()
+        .await
+        .expect(200)
+        .json();
+    for answer in [&created, &rotated] {
+        assert!(answer["secret"].as_str().unwrap().starts_with("whsec_"));
+    }
+    world.get(&path(&created)).await.expect(503);
 }
 
 #[tokio::test]

@@ -59,6 +59,8 @@ pub enum Fault {
     FinishesNothing,
     /// It cannot be reached to read a message.
     ReadsNoMessage,
+    /// It cannot be reached to read events.
+    ReadsNoEvents,
     /// It cannot be reached to load pending deliveries.
     LoadsNoDeliveries,
 }
@@ -134,6 +136,13 @@ impl FaultyStore {
         let mut releases = self.releases.subscribe();
         let asked = releases.wait_for(|releases| *releases >= count);
         tokio::time::timeout(ASKED_WITHIN, asked).await.unwrap().unwrap();
+    }
+
+    fn log_reached(&self) -> Result<&dyn Store, StoreError> {
+        if self.fault() == Fault::ReadsNoEvents {
+            return Err(StoreError::unavailable(Outage::Away, "no events"));
+        }
+        self.reached()
     }
 
     fn fault(&self) -> Fault {
@@ -356,11 +365,11 @@ impl Receipts for FaultyStore {
 impl Events for FaultyStore {
     async fn events(&self, after: EventId, limit: u32) -> Result<EventsRead, StoreError> {
         self.event_reads.fetch_add(1, Ordering::Relaxed);
-        self.reached()?.events(after, limit).await
+        self.log_reached()?.events(after, limit).await
     }
 
     async fn event_log(&self) -> Result<EventLog, StoreError> {
-        self.reached()?.event_log().await
+        self.log_reached()?.event_log().await
     }
 
     async fn purge_events(&self, kept: Duration, limit: u32) -> Result<u64, StoreError> {

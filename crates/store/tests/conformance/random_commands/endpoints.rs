@@ -263,9 +263,11 @@ impl Pair {
                 created_at: time(endpoint.created_at),
                 last_delivered_at: endpoint.last_delivered_at.map(time),
                 failing_since: endpoint.failing_since.map(time),
-                previous_secret: endpoint
-                    .previous_secret
-                    .map(|(secret, until)| (secret, time(until))),
+                previous_secrets: endpoint
+                    .previous_secrets
+                    .into_iter()
+                    .map(|(secret, until)| (secret, time(until)))
+                    .collect(),
                 ..endpoint
             })
         });
