@@ -16,7 +16,16 @@ mod sqlite;
 pub use group_commit::{AcceptError, CommitReport, GroupCommit, GroupCommitLimits};
 pub use open::{OpenError, open};
 pub use port::{
-    ANSWER_KEPT_BYTES, Accept, Accepted, Accepting, AppliedReceipt, Archive, Assigned, AttemptRecord, Canceled, Checkpoint, ClaimLimits, Claimed, Claims, ConversationFilter, DELIVERY_ATTEMPTS_KEPT, DeadLetter, Deadlines, DeliveryAttempt, Disposition, DueFollowUp, Endpoint, EndpointChange, EndpointConfig, EndpointUrl, EventLog, Events, EventsRead, FIRST_LEASE, FollowUpKey, FollowUps, IdempotentRequest, Import, KeptDelivery, Kind, Leased, LeasedEndpoint, ListedConversation, MessageDetail, MessageFilter, NewEndpoint, Outage, Outbox, PREVIOUS_SECRETS_MAX, PendingLimits, PendingPage, Progress, QUEUE_COUNTED_MAX, QueueDepth, RECEIPTS_SHOWN_MAX, Reads, Receipts, RedriveFilter, RedriveTerms, Redriven, RedrivenBatch, ReplayFrom, Settled, Settlement, Store, StoreError, StoredReceipt, TakenFollowUps, Unavailable, UnservedRule, Waiting, WebhookDelivery, WebhookSecret, Webhooks, WithoutConversation, instant_after,
+    ANSWER_KEPT_BYTES, Accept, Accepted, Accepting, AppliedReceipt, Archive, Assigned, AttemptRecord,
+    Canceled, Checkpoint, ClaimLimits, Claimed, Claims, ConversationFilter, DELIVERY_ATTEMPTS_KEPT,
+    DeadLetter, Deadlines, DeliveryAttempt, Disposition, DueFollowUp, Endpoint, EndpointChange,
+    EndpointConfig, EndpointUrl, EventLog, Events, EventsRead, FIRST_LEASE, FollowUpKey, FollowUps,
+    IdempotentRequest, Import, KeptDelivery, Kind, Leased, LeasedEndpoint, ListedConversation, MessageDetail,
+    MessageFilter, NewEndpoint, Outage, Outbox, PREVIOUS_SECRETS_MAX, PendingLimits, PendingPage, Progress,
+    QUEUE_COUNTED_MAX, QueueDepth, RECEIPTS_SHOWN_MAX, Reads, Receipts, RedriveFilter, RedriveTerms,
+    Redriven, RedrivenBatch, ReplayFrom, Settled, Settlement, Store, StoreError, StoredReceipt,
+    TakenFollowUps, Unavailable, UnservedRule, Waiting, WebhookDelivery, WebhookSecret, Webhooks,
+    WithoutConversation, instant_after,
 };
 pub use postgres::Postgres;
 pub use sqlite::Sqlite;

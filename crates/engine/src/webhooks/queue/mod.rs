@@ -2,8 +2,11 @@
 //!
 //! Events come in from the log and wait in a **lane** per conversation, in their order. Only the head of a lane is called. An event
 //! that fails at first becomes a delivery on record at the next checkpoint, and so do the events behind it in its lane: the
-//! cursor, and with it the other conversations, go on. While deliveries on record reach their bound, no more events are read.
+//! cursor, and with it the other conversations, go on. Two bounds hold deliveries on record: of those that failed at least once
+//! and of all. At the second, the oldest of the longest lane are parked if others got through; otherwise reading stops.
 
+mod entry;
+mod park;
 #[cfg(test)]
 mod tests;
 
@@ -12,27 +15,23 @@ use std::{
     time::Duration,
 };
 
-use domain::{
-    ConversationId, DeliveryStatus, DisabledReason, Event, EventId, EventSubject, EventType, Timestamp,
-    WebhookEndpointId,
-};
-use store::{
-    ANSWER_KEPT_BYTES, DELIVERY_ATTEMPTS_KEPT, DeliveryAttempt, Endpoint, KeptDelivery, PendingPage,
-    WebhookDelivery,
-};
+use domain::{DeliveryStatus, DisabledReason, Event, EventId, EventType, Timestamp};
+use store::{DeliveryAttempt, Endpoint, KeptDelivery, PendingPage, WebhookDelivery};
 
 use super::schedule::{self, GIVE_UP_AFTER};
+use entry::{Entry, LaneKey, record};
 
-/// Pending deliveries on record of an endpoint, at most; only a replay makes more. Each has at most [`ANSWERS_KEPT`] answers.
-const PENDING_MAX: usize = 1_000;
+/// Events of an endpoint that failed and are tried again, at most. Each has at most [`ANSWERS_KEPT`](entry::ANSWERS_KEPT) answers.
+const FAILING_MAX: usize = 1_000;
+/// Pending deliveries on record of an endpoint, at most; only a replay makes more. All but the failing ones wait behind one of
+/// these and are small.
+const HELD_MAX: usize = 10_000;
 /// Events in memory that are neither delivered nor on record, at most.
 const FRESH_MAX: usize = 256;
 /// Calls at the same time, at most.
 pub(super) const CALLS_MAX: usize = 32;
 /// Events that got through before the cursor, at most. Then those that hold the cursor back are put on record.
 const AHEAD_MAX: usize = 1_000;
-/// The attempts of a delivery whose answers are kept, the latest.
-const ANSWERS_KEPT: usize = 2;
 /// An endpoint that let nothing through for this long was away. With the first success, all pending deliveries are due.
 const OUTAGE_AFTER: Duration = Duration::from_secs(5);
 /// Events whose first attempts must have failed in it. It keeps a few events that always fail from being tried again with each
@@ -44,34 +43,6 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 const GONE: u16 = 410;
 const TOO_MANY_REQUESTS: u16 = 429;
 const UNAVAILABLE: u16 = 503;
-
-/// Events that must arrive in order.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum LaneKey {
-    Conversation(ConversationId),
-    Endpoint(WebhookEndpointId),
-}
-
-impl LaneKey {
-    fn of(event: &Event) -> Self {
-        match &event.subject {
-            EventSubject::Message { conversation_id, .. } => Self::Conversation(*conversation_id),
-            EventSubject::WebhookEndpoint { id, .. } => Self::Endpoint(*id),
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Entry {
-    event: Event,
-    on_record: bool,
-    in_flight: bool,
-    /// Not called before, as the endpoint asked.
-    not_before: Duration,
-    due: Duration,
-    /// Oldest first.
-    attempts: Vec<DeliveryAttempt>,
-}
 
 /// How a call ended.
 #[derive(Debug, Clone)]
@@ -107,6 +78,10 @@ pub(super) struct Queue {
     /// Heads of lanes that are not being called, by their due time.
     callable: BTreeSet<(Duration, EventId)>,
     in_flight: usize,
+    /// Entries with attempts.
+    failing: usize,
+    /// Deliveries on record that the log has not reached yet, in a replay.
+    unreached: BTreeSet<EventId>,
     /// Entries that are not on record: the cursor stays before them.
     fresh: BTreeSet<EventId>,
     /// Delivered while an earlier event was still fresh.
@@ -140,6 +115,8 @@ impl Queue {
             lanes: BTreeMap::new(),
             callable: BTreeSet::new(),
             in_flight: 0,
+            failing: 0,
+            unreached: BTreeSet::new(),
             fresh: BTreeSet::new(),
             ahead: BTreeSet::new(),
             read_to: endpoint.cursor,
@@ -159,7 +136,7 @@ impl Queue {
 
     /// After which event to load more deliveries on record; `None` if all are in memory, or as many as fit.
     pub(super) fn wants_deliveries(&self) -> Option<EventId> {
-        let room = self.entries.len() < PENDING_MAX && self.disable.is_none();
+        let room = self.entries.len() < HELD_MAX && self.disable.is_none();
         self.known_to.filter(|_| room)
     }
 
@@ -196,6 +173,7 @@ impl Queue {
             not_before: Duration::ZERO,
             due,
             attempts,
+            held_since: None,
         });
     }
 
@@ -203,7 +181,8 @@ impl Queue {
     pub(super) fn wants(&self) -> Option<(EventId, u32)> {
         let full = self.fresh.len() > FRESH_MAX / 2
             || self.ahead.len() >= 2 * AHEAD_MAX
-            || self.pending_before(self.read_to) + FRESH_MAX > PENDING_MAX;
+            || self.failing + FRESH_MAX > FAILING_MAX
+            || self.is_full();
         let known = self.known_to.is_none_or(|known_to| self.read_to < known_to);
         if full || !known || self.disable.is_some() {
             return None;
@@ -219,10 +198,8 @@ impl Queue {
                 self.skip_to(known_to);
                 break;
             }
-            self.read_to = event.id;
-            if let Some(entry) = self.entries.get(&event.id) {
-                self.offer_head(LaneKey::of(&entry.event));
-            } else if self.takes(event.kind) {
+            self.skip_to(event.id);
+            if !self.entries.contains_key(&event.id) && self.takes(event.kind) {
                 self.insert(Entry {
                     event,
                     on_record: false,
@@ -230,6 +207,7 @@ impl Queue {
                     not_before: Duration::ZERO,
                     due: now,
                     attempts: Vec::new(),
+                    held_since: None,
                 });
             }
         }
@@ -238,8 +216,12 @@ impl Queue {
     /// Goes on after a place before which there is nothing more to read.
     pub(super) fn skip_to(&mut self, start: EventId) {
         self.read_to = self.read_to.max(start);
-        let lanes: Vec<_> = self.lanes.keys().copied().collect();
-        lanes.into_iter().for_each(|lane| self.offer_head(lane));
+        while let Some(id) = self.unreached.first().copied().filter(|id| *id <= self.read_to) {
+            self.unreached.remove(&id);
+            if let Some(entry) = self.entries.get(&id) {
+                self.offer_head(LaneKey::of(&entry.event));
+            }
+        }
     }
 
     /// The next event to call the endpoint with, if one is due.
@@ -316,9 +298,11 @@ impl Queue {
             attempt, retry_after, ..
         } = result;
         let status = attempt.status;
-        self.first_failures += u32::from(entry.attempts.is_empty());
+        let is_first = entry.attempts.is_empty();
+        self.first_failures += u32::from(is_first);
+        self.failing += usize::from(is_first);
         record(&mut entry.attempts, attempt);
-        let began = entry.attempts[0].at;
+        let began = entry.began().unwrap_or(now.wall);
         let age = now.wall.saturating_since(began);
         let (failing_since, _) = *self.failing_since.get_or_insert((now.wall, now.monotonic));
         let others_got_through = self.last_success.is_some_and(|success| success > began);
@@ -328,36 +312,25 @@ impl Queue {
         }
         if status == Some(GONE) {
             self.disable = Some(DisabledReason::Gone);
+        } else if age >= GIVE_UP_AFTER && others_got_through {
+            self.park(&[id], now.monotonic);
+            return;
         } else if now.wall.saturating_since(failing_since) >= GIVE_UP_AFTER {
             self.disable = Some(DisabledReason::Failing);
-        } else if age >= GIVE_UP_AFTER && others_got_through {
-            self.give_up(id, now.monotonic);
-            return;
         }
         let delay = schedule::delay(entry.attempts.len(), age, retry_after, random);
         entry.due = now.monotonic + delay;
         entry.not_before = now.monotonic + retry_after.unwrap_or_default().min(delay);
         self.offer_head(lane);
-        self.to_keep.extend(self.lanes.get(&lane).into_iter().flatten());
-    }
-
-    /// Sets an event aside as failed; the events behind it go on.
-    fn give_up(&mut self, id: EventId, now: Duration) {
-        let Some(entry) = self.remove(id) else { return };
-        let lane = LaneKey::of(&entry.event);
-        // The cursor passes it with the same checkpoint, or the log would yield it again.
-        self.to_keep.extend(self.fresh.range(..id));
-        self.given_up.push(KeptDelivery {
-            event: entry.event,
-            status: DeliveryStatus::Failed,
-            due_in: None,
-            attempts: entry.attempts,
-        });
-        self.free_lane(lane, now);
+        self.to_keep.insert(id);
+        if let Some(ids) = self.lanes.get(&lane) {
+            self.to_keep.extend(ids.intersection(&self.fresh));
+        }
     }
 
     /// What to store now. The caller stores it, or drops the queue.
     pub(super) fn checkpoint(&mut self, now: Duration) -> Progress {
+        self.make_room(now);
         self.record_what_holds_the_cursor();
         let mut kept = std::mem::take(&mut self.given_up);
         for id in std::mem::take(&mut self.to_keep) {
@@ -431,11 +404,6 @@ impl Queue {
         self.fresh.first().map_or(self.read_to, before)
     }
 
-    fn pending_before(&self, end: EventId) -> usize {
-        let on_record = self.entries.range(..=end).filter(|(_, entry)| entry.on_record);
-        on_record.count() + self.waiting_for_record()
-    }
-
     fn waiting_for_record(&self) -> usize {
         self.to_keep.iter().filter(|id| self.fresh.contains(id)).count()
     }
@@ -450,6 +418,10 @@ impl Queue {
         let id = entry.event.id;
         let lane = LaneKey::of(&entry.event);
         let fresh = !entry.on_record;
+        self.failing += usize::from(!entry.attempts.is_empty());
+        if id > self.read_to {
+            self.unreached.insert(id);
+        }
         self.entries.insert(id, entry);
         let ids = self.lanes.entry(lane).or_default();
         ids.insert(id);
@@ -475,6 +447,8 @@ impl Queue {
                 self.lanes.remove(&lane);
             }
         }
+        self.failing -= usize::from(!entry.attempts.is_empty());
+        self.callable.remove(&(entry.due, id));
         self.fresh.remove(&id);
         self.to_keep.remove(&id);
         Some(entry)
@@ -522,17 +496,5 @@ impl Queue {
                 self.callable.insert((entry.due, id));
             }
         }
-    }
-}
-
-/// Adds an attempt within the bounds: the first attempt and the latest are kept, and the answers of the latest.
-fn record(attempts: &mut Vec<DeliveryAttempt>, attempt: DeliveryAttempt) {
-    debug_assert!(attempt.answer.len() <= ANSWER_KEPT_BYTES);
-    attempts.push(attempt);
-    if attempts.len() > DELIVERY_ATTEMPTS_KEPT {
-        attempts.remove(1);
-    }
-    if let Some(old) = attempts.len().checked_sub(ANSWERS_KEPT + 1) {
-        attempts[old].answer = Box::default();
     }
 }
