@@ -136,8 +136,8 @@ impl World {
 
     fn read_log(&mut self) {
         if let Some((after, limit)) = self.queue.wants() {
-            let events = self.log.iter().filter(|event| event.id > after);
-            let events: Vec<_> = events.take(limit as usize).cloned().collect();
+            let next = self.log.partition_point(|event| event.id <= after);
+            let events = self.log[next..].iter().take(limit as usize).cloned().collect();
             self.queue.read(events, self.now);
         }
     }
@@ -260,7 +260,7 @@ impl World {
             let is_idle = self.calls.is_empty();
             self.finish_all(&answer);
             self.now += Duration::from_millis(1);
-            if is_idle || self.queue.is_disabled() || step % 8 == 0 {
+            if is_idle || self.queue.is_disabled() || step % 64 == 0 {
                 self.checkpoint();
             }
             // A checkpoint may make room to read on.
