@@ -13,9 +13,9 @@ use domain::{
     WebhookEndpointId,
 };
 use store::{
-    Accept, Accepted, Accepting, AppliedReceipt, Archive, Assigned, AttemptRecord, Canceled, Checkpoint,
-    ClaimLimits, Claims, ConversationFilter, DeadLetter, Endpoint, EndpointChange, EventLog, Events,
-    EventsRead, FollowUpKey, FollowUps, IdempotentRequest, Import, Kind, LeasedEndpoint, ListedConversation,
+    Accept, Accepted, Accepting, AppliedReceipt, Archive, Assigned, Canceled, Checkpoint, ClaimLimits,
+    Claims, ConversationFilter, DeadLetter, Endpoint, EndpointChange, EventLog, Events, EventsRead,
+    FollowUpKey, FollowUps, IdempotentRequest, Import, Kind, LeasedEndpoint, ListedConversation,
     MessageDetail, MessageFilter, NewEndpoint, Outage, Outbox, PendingLimits, PendingPage, QueueDepth, Reads,
     Receipts, RedriveFilter, RedriveTerms, Redriven, RedrivenBatch, ReplayFrom, Settled, Settlement, Store,
     StoreError, StoredReceipt, TakenFollowUps, UnservedRule, WebhookDelivery, Webhooks, WithoutConversation,

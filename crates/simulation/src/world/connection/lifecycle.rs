@@ -10,7 +10,9 @@ use domain::{
 use futures_util::FutureExt;
 use mutants::Mutant;
 use store::{
-    AppliedReceipt, Checkpoint, Endpoint, EndpointChange, EventLog, Events, EventsRead, FollowUpKey, FollowUps, LeasedEndpoint, NewEndpoint, PendingLimits, PendingPage, Receipts, ReplayFrom, StoreError, StoredReceipt, TakenFollowUps, WebhookDelivery, Webhooks,
+    AppliedReceipt, Checkpoint, Endpoint, EndpointChange, EventLog, Events, EventsRead, FollowUpKey,
+    FollowUps, LeasedEndpoint, NewEndpoint, PendingLimits, PendingPage, Receipts, ReplayFrom, StoreError,
+    StoredReceipt, TakenFollowUps, WebhookDelivery, Webhooks,
 };
 
 use super::Connection;
