@@ -198,7 +198,7 @@ mod tests {
         };
         let taken = [Take; 4];
         let receipt = |status: &'static str| vec![status];
-        let rows: [(u32, &str, [Step; 4], u64, Vec<&str>); 12] = [
+        let rows = [
             (50, "rejected", [Reject; 4], 0, vec![]),
             (51, "error-once", [Fail, Take, Take, Take], 0, vec![]),
             (52, "error-twice", [Fail, Fail, Take, Take], 0, vec![]),
