@@ -226,6 +226,7 @@ fn settings() -> EngineSettings {
             lane: LaneSettings {
                 concurrency: 8,
                 call_timeout: Duration::from_secs(5),
+                has_breaker: true,
                 breaker: BreakerSettings {
                     error_threshold: 5,
                     open: Duration::from_secs(30),
