@@ -114,5 +114,5 @@ assert redrive_messages.sync(client=client, body=failed).redriven == 0
 
 # Operate
 assert is_ready.sync(client=client).status == "ready"
-assert {provider.name for provider in list_providers.sync(client=client).items} == {"sms-mms", "email"}
+assert {provider.name for provider in list_providers.sync(client=client).items} == {"sms-mms", "email", "scripted"}
 assert "trunkline_" in get_metrics.sync(client=client)

@@ -145,12 +145,14 @@ def write(message):
 
 
 def add_up(config):
-    """The percentages of a provider add up to 100 at most. And JSON Schema takes 1.0 for an integer; the service wants
+    """The percentages of a provider add up to 100 at most, and its longest latency is not below its shortest. And JSON Schema takes 1.0 for an integer; the service wants
     integers written as such, as the contract says."""
     for name, value in config.items():
         if isinstance(value, dict):
             add_up(value)
         elif name.endswith("_pct") and isinstance(value, (int, float)):
-            config[name] = int(value) // 3
+            config[name] = int(value) // 4
+        elif name in ("latency_ms", "latency_max_ms") and isinstance(value, (int, float)):
+            config[name] = int(value) % 100 + (100 if name == "latency_max_ms" else 0)
         elif name in ("seed", "delay_ms") and isinstance(value, float):
             config[name] = int(value)

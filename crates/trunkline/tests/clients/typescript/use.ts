@@ -105,5 +105,5 @@ assert.equal((await done(client.POST("/api/messages/redrive", { body: failed }))
 // Operate
 assert.equal((await done(client.GET("/readyz"))).status, "ready");
 const providers = await done(client.GET("/api/providers"));
-assert.deepEqual(providers.items.map((provider) => provider.name).sort(), ["email", "sms-mms"]);
+assert.deepEqual(providers.items.map((provider) => provider.name).sort(), ["email", "scripted", "sms-mms"]);
 assert.match(await done(client.GET("/metrics", { parseAs: "text" })), /^# HELP trunkline_/m);
