@@ -11,7 +11,8 @@ use crate::world::{Client, Id, Kind, Node, SOON, World, on_both_databases, text}
 
 const RACES: usize = 10_000;
 const CLIENTS: usize = 16;
-const AHEAD_MAX_MS: u64 = 20;
+/// How far ahead messages are scheduled, in milliseconds: some race with their cancel, however fast the machine is.
+const AHEAD_MS: [u64; 8] = [1, 3, 8, 20, 50, 120, 300, 700];
 
 on_both_databases!(a_canceled_message_was_never_sent);
 
@@ -73,7 +74,8 @@ async fn race(node: Arc<Node>, number: usize) -> Vec<(Id, u16)> {
         let mut message = json!({"channel": "sms", "from": "+12016661234", "to": format!("+1804555{number:04}"),
                                  "body": format!("{number}.{turn}")});
         if turn % 2 == 0 {
-            message["send_at"] = json!(in_a_moment(&clock, turn as u64 % AHEAD_MAX_MS));
+            let ahead = AHEAD_MS[turn / 2 % AHEAD_MS.len()];
+            message["send_at"] = json!(in_a_moment(&clock, ahead));
         }
         let accepted = node.post("/api/messages", &message).await.expect(202);
         let id = text(&accepted["id"]);
