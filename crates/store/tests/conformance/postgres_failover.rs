@@ -9,7 +9,7 @@ use std::{
 use domain::{Clock, Entropy, MessageId, SystemClock};
 use throwaway_postgres::{Cluster, Proxy, Replication, UnreachablePort};
 use trunkline_store::{
-    Accept, Accepted, Accepting, Archive, Outage, Postgres, Reads, Store, StoreError, Unavailable,
+    Accept, Accepted, Accepting, Archive, Outage, Outbox, Postgres, Reads, Store, StoreError, Unavailable,
 };
 
 use crate::{
@@ -266,6 +266,7 @@ async fn connections_have_a_greatest_age() {
     clock.advance(Duration::from_secs(30 * 60));
     accept(&store).await.unwrap();
     store.message(draft().id).await.unwrap();
+    store.announce(&[], SOON).await.unwrap();
     let gone = async {
         while backends(&administration, database(&url))
             .await
