@@ -32,8 +32,8 @@ struct Look<T> {
 
 impl Engine {
     /// Waits until a message has one of these statuses, for at most `within`; less if the node stops. Then the answer is the
-    /// message as it is by that time. `None` for an unknown message. Each read holds a `room`, which is returned with its
-    /// result: a wait keeps nothing else in memory.
+    /// message as it is by that time. `None` for an unknown message. Each read takes a `room` before it, and drops it with what
+    /// it has read, so a wait keeps nothing in memory. The last one is returned with the answer.
     ///
     /// # Errors
     /// When the message cannot be read at first or at last.
@@ -49,18 +49,25 @@ impl Engine {
             let look = async {
                 let room = room().await?;
                 let detail = self.node.store.message(id).await?;
-                Ok::<_, E>(detail.map(|detail| Look {
-                    again_in: pending.then(|| self.due_in(&detail).min(PENDING_INTERVAL)),
+                let due_in = detail
+                    .as_ref()
+                    .filter(|_| pending)
+                    .map(|detail| self.due_in(detail));
+                // Nothing more is known of an unknown message later.
+                let met = |detail: &MessageDetail| until.contains(&detail.message.status);
+                Ok::<_, E>(Look {
+                    again_in: due_in.map(|due_in| due_in.min(PENDING_INTERVAL)),
                     waited: Waited {
-                        met: until.contains(&detail.message.status),
-                        value: (detail, room),
+                        met: detail.as_ref().is_none_or(met),
+                        value: detail.map(|detail| (detail, room)),
                     },
-                }))
+                })
             };
             look.boxed()
         };
         let matters = |event: &Event| event.subject.message_id() == Some(id);
-        self.wait(within, Duration::ZERO, &matters, &look).await
+        let Waited { value, met } = self.wait(within, Duration::ZERO, &matters, &look).await?;
+        Ok(value.map(|value| Waited { value, met }))
     }
 
     /// Waits until a listing has at least `count` messages, as [`Engine::wait_for_message`] does.
@@ -78,45 +85,44 @@ impl Engine {
         let pending = filter.status == Some(Status::Pending);
         let look = || {
             let look = async {
-                // Never closed.
+                // The semaphore is never closed.
                 let _query = self.node.wait_queries.acquire().await;
                 let room = room().await?;
                 let page = self.node.store.messages(filter, page).await?;
-                Ok::<_, E>(Some(Look {
+                Ok::<_, E>(Look {
                     again_in: pending.then_some(PENDING_INTERVAL),
                     waited: Waited {
                         met: page.total.count >= count || page.total.capped,
                         value: (page, room),
                     },
-                }))
+                })
             };
             look.boxed()
         };
         let matters = |event: &Event| may_add(filter, event);
-        let waited = self.wait(within, LISTING_INTERVAL_MIN, &matters, &look).await?;
-        waited.ok_or_else(|| StoreError::Refused("a listing is always there".to_owned()).into())
+        self.wait(within, LISTING_INTERVAL_MIN, &matters, &look).await
     }
 
-    /// Looks until what is waited for is there, after events that matter, and once more when the time is over. `None` when a
-    /// look finds nothing to wait for.
+    /// Looks until what is waited for is there, after events that matter, and once more when the time is over.
     async fn wait<'a, T: Send, E: Send>(
         &self,
         within: Duration,
         interval_min: Duration,
         matters: &(dyn Fn(&Event) -> bool + Sync),
-        look: &(dyn Fn() -> BoxFuture<'a, Result<Option<Look<T>>, E>> + Sync),
-    ) -> Result<Option<Waited<T>>, E> {
-        match look().await? {
-            Some(Look { waited, .. }) if !waited.met => drop(waited),
-            at_once => return Ok(at_once.map(|look| look.waited)),
+        look: &(dyn Fn() -> BoxFuture<'a, Result<Look<T>, E>> + Sync),
+    ) -> Result<Waited<T>, E> {
+        let first = look().await?.waited;
+        if first.met {
+            return Ok(first);
         }
+        drop(first);
         let looking = async {
             let following = self.node.events.follow();
             let mut place = following.place().await?;
             loop {
                 let again_in = match look().await {
-                    Ok(Some(Look { waited, again_in })) if !waited.met => again_in,
-                    Ok(found) => return found.map(|look| look.waited),
+                    Ok(Look { waited, .. }) if waited.met => return Some(waited),
+                    Ok(Look { again_in, .. }) => again_in,
                     Err(_) => {
                         sleep(FAILURE_PAUSE).await;
                         continue;
@@ -130,12 +136,10 @@ impl Engine {
         let found = timeout(within, looking).await.ok().flatten();
         drop(under_way);
         let last = match found {
-            None => look().await?.map(|look| look.waited),
-            found => found,
+            Some(met) => met,
+            None => look().await?.waited,
         };
-        self.node
-            .metrics
-            .count_wait(last.as_ref().is_some_and(|waited| waited.met));
+        self.node.metrics.count_wait(last.met);
         Ok(last)
     }
 

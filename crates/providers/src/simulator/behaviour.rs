@@ -95,7 +95,7 @@ fn own_draw(provider: &str, what: &str) -> String {
     format!("{provider}/{what}")
 }
 
-/// A number from 0 to 99. The modulo favours some by one in 10^17.
+/// A number from 0 to 99. The modulo makes some numbers more likely, by one in 10^17.
 fn percent(seed: u64, name: &str, call: u64) -> u8 {
     (number(seed, name, call) % 100) as u8
 }

@@ -48,7 +48,7 @@ pub(crate) fn run(arguments: &ArgMatches) -> anyhow::Result<()> {
     print(&format!("{} is ready\n", harmless(api.url())))
 }
 
-/// Looks until the service is ready, or `wait` is over. The error is that of the last look.
+/// Looks until the service is ready or `wait` is over. Returns the error of the last look.
 async fn until_ready(api: &Api, wait: Duration) -> anyhow::Result<()> {
     let mut found = None;
     let looks = async {

@@ -143,8 +143,8 @@ pub(crate) async fn delete(State(app): AppState, id: PathId) -> Result<StatusCod
 
 /// Replace the secret of a webhook endpoint
 ///
-/// For 24 hours each webhook also has a signature by the old secret. Of several rotations in this time, the latest five old secrets
-/// sign. The request needs no body.
+/// For 24 hours, webhooks are signed with the old secret too. After several rotations within that time, the latest five old
+/// secrets sign. The request needs no body.
 #[utoipa::path(
     post, path = "/api/webhook-endpoints/{id}/rotate-secret", operation_id = "rotateWebhookSecret", tag = "Webhooks",
     params(("id" = schemas::WebhookEndpointId, Path, description = "The endpoint's id")),
@@ -222,8 +222,8 @@ struct ReplayResponse {
 
 /// Deliver events again
 ///
-/// All events after a place or since a time, failed ones included, or only those whose deliveries failed. It is durable: a restart continues it. The endpoint
-/// shows `replaying` meanwhile.
+/// All events after a place or since a time, failed ones included, or only those whose deliveries failed. It is durable: a restart
+/// continues it. The endpoint shows `replaying` meanwhile.
 #[utoipa::path(
     post, path = "/api/webhook-endpoints/{id}/replay", operation_id = "replayWebhooks", tag = "Webhooks",
     params(("id" = schemas::WebhookEndpointId, Path, description = "The endpoint's id")),
